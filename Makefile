@@ -1,0 +1,42 @@
+# The two commands are `make demo` and `make test`: each makes .venv and installs what it needs, once, and then runs.
+# PYTHON=python3.12 chooses the interpreter that .venv is made with; it is not used again once .venv exists.
+
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test lint format clean help
+
+help:
+	@echo "make demo    adapt an English model to a small synthetic corpus and print scratch against transfer"
+	@echo "make test    run all tests"
+	@echo "make lint    ruff and mypy --strict"
+	@echo "make format  rewrite the code in the house style"
+	@echo "make clean   delete .venv and what the tools left"
+
+demo: $(INSTALLED)
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash recipes/demo/run.sh
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict speechxfer data_scripts
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist speechxfer.egg-info
+
+# The stamp is written last, so an interrupted installation is taken up again; new requirements in setup.py renew it.
+$(INSTALLED): setup.py
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer was not found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Installing into .venv, once; PyTorch is a large download."
+	test -x $(BIN)/pip || "$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	@touch $@

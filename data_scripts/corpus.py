@@ -1,0 +1,362 @@
+"""What the corpus scripts share: segments of audio files, their exact lengths, counts, subsets, writing.
+
+What it is: small functions between a corpus's own layout and `speechxfer.manifest`. What it is not: a judge of the
+audio (``speechxfer check``) or a downloader. Lengths come from the files' headers (libsndfile, through soundfile); no
+audio is decoded. Choices that look random go by SHA-256 of the ids: they depend on the data alone, not on the machine,
+the order of files or the version of Python.
+"""
+
+import argparse
+import hashlib
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+from rich.console import Console
+from rich.progress import track
+
+from speechxfer.errors import InputError
+from speechxfer.manifest import Utterance, write_manifest
+
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "development": "dev",
+    "test": "test", "testing": "test", "eval": "test",
+}  # fmt: skip
+ROUNDING_S = 0.05  # a written duration may overshoot the end of its file by this much (it was rounded): it is cut there
+MAX_FRAMES = 2**40  # libsndfile gives a number near 2**63 for a file whose length it does not know
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One utterance as a corpus lists it, before its audio was looked at.
+
+    Position: `start` and `frames` count samples at the file's own rate; `offset_s` and `duration_s` are seconds. What
+    is not given runs from the beginning or to the end of the file.
+    """
+
+    id: str
+    path: Path
+    text: str
+    where: str  # what an error message names: table:line or a file
+    split: str = ""
+    speaker: str = ""
+    lang: str = ""
+    start: int | None = None
+    frames: int | None = None
+    offset_s: float | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An utterance and the split that its corpus puts it in ("" where the corpus has no splits)."""
+
+    utterance: Utterance
+    split: str
+
+
+@dataclass(frozen=True)
+class _Header:
+    rate_hz: int
+    frames: int
+
+
+# ---------------------------------------------------------------------------------------------------------- reading
+def say(message: str) -> None:
+    """Print one line for the reader of the terminal (stdout)."""
+    print(message, flush=True)
+
+
+def skip(utterance_id: str, reason: str) -> None:
+    """Say that an utterance is left out, and why."""
+    say(f"left out: {utterance_id}: {reason}")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a UTF-8 text file, without line ends; a byte-order mark is dropped.
+
+    Raises:
+        InputError: the file is missing, or not UTF-8 (the message names the line).
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a text file: check the path") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; expected UTF-8 text: save the file as UTF-8"
+        ) from error
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
+
+
+def one_space(text: str) -> str:
+    """The text with every run of whitespace made one space, none at the ends."""
+    return " ".join(text.split())
+
+
+def wave_files(folder: Path) -> dict[str, Path]:
+    """The wave files of a folder (suffix in any case, hidden files aside) by name without suffix, in order of name.
+
+    Raises:
+        InputError: no such folder, or two files differ in the case of their suffix only.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected the recordings there: give the whole corpus's folder")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() != ".wav" or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            raise InputError(f"{path}: {files[path.stem].name} is there too; ids must be unique: delete one")
+        files[path.stem] = path
+    return files
+
+
+def paired_ids(audio: Container[str], texts: Container[str], ids: Iterable[str]) -> list[str]:
+    """Those ids that have audio and text, sorted; the others are printed."""
+    paired = []
+    for name in sorted(set(ids)):
+        if name not in texts:
+            skip(name, "it has audio but no text")
+        elif name not in audio:
+            skip(name, "it has text but no audio")
+        else:
+            paired.append(name)
+    return paired
+
+
+def check_unique(segments: Iterable[Segment]) -> None:
+    """Raise InputError where two segments have the same id."""
+    seen: dict[str, str] = {}
+    for segment in segments:
+        if segment.id in seen:
+            raise InputError(
+                f"{segment.where}: id {segment.id!r} was already used at {seen[segment.id]}; ids must be unique: "
+                "rename one or delete it"
+            )
+        seen[segment.id] = segment.where
+
+
+def measure(segments: Sequence[Segment], *, partial: bool = False) -> list[Placed]:
+    """Read the audio headers and turn segments into utterances whose seconds give back exact sample numbers.
+
+    Segments without text or without a single sample are left out and printed; so are, when `partial` is set, those
+    whose audio is missing or unreadable.
+
+    Raises:
+        InputError: an id is used twice, audio is missing or unreadable (without `partial`), or a segment leaves its
+            file.
+    """
+    check_unique(segments)
+    headers = _read_headers(segments, partial=partial)
+    placed = []
+    for segment in segments:
+        header = headers[segment.path]
+        if isinstance(header, str):
+            skip(segment.id, header)
+        elif not segment.text:
+            skip(segment.id, "its text is empty")
+        else:
+            start, frames = _position(segment, header)
+            if frames == 0:
+                skip(segment.id, "it has no audio samples")
+                continue
+            placed.append(Placed(_utterance(segment, header, start, frames), segment.split))
+    return placed
+
+
+def _utterance(segment: Segment, header: _Header, start: int, frames: int) -> Utterance:
+    return Utterance(
+        id=segment.id,
+        audio_filepath=segment.path,
+        duration=frames / header.rate_hz,
+        text=segment.text,
+        offset=start / header.rate_hz,
+        speaker=segment.speaker,
+        lang=segment.lang,
+    )
+
+
+def _read_headers(segments: Sequence[Segment], *, partial: bool) -> dict[Path, _Header | str]:
+    """Header of every audio file, or the reason why there is none (then an InputError, unless `partial`)."""
+    first_use: dict[Path, Segment] = {}
+    for segment in segments:
+        first_use.setdefault(segment.path, segment)
+    headers: dict[Path, _Header | str] = {}
+    console = Console(stderr=True)
+    for path in track(
+        first_use, "reading audio headers", console=console, transient=True, disable=not console.is_terminal
+    ):
+        headers[path] = _read_header(path)
+    broken = [(first_use[path], reason) for path, reason in headers.items() if isinstance(reason, str)]
+    if broken and not partial:
+        segment, reason = broken[0]
+        more = f" ({len(broken) - 1} more files like it)" if len(broken) > 1 else ""
+        raise InputError(
+            f"{segment.where}: utterance {segment.id!r}: {reason}{more}; expected readable audio for every utterance: "
+            "mend the path, or pass --partial to leave such utterances out"
+        )
+    return headers
+
+
+def _read_header(path: Path) -> _Header | str:
+    if not path.is_file():
+        return f"its audio {path} does not exist"
+    try:
+        info = soundfile.info(str(path))
+    except soundfile.LibsndfileError as error:
+        return f"its audio {path} cannot be read ({error.error_string.rstrip('.')})"
+    except TypeError:  # soundfile's answer to a name that ends in .raw
+        return f"its audio {path} has no header, so its rate is not known"
+    if info.frames > MAX_FRAMES:
+        return f"its audio {path} does not say how long it is"
+    return _Header(int(info.samplerate), int(info.frames))
+
+
+def _position(segment: Segment, header: _Header) -> tuple[int, int]:
+    """First sample and number of samples of a segment, checked against the length of its file."""
+    rate_hz = header.rate_hz
+    start = segment.start if segment.start is not None else round((segment.offset_s or 0.0) * rate_hz)
+    left = header.frames - start
+    if segment.frames is not None:
+        frames, spare = segment.frames, 0
+    elif segment.duration_s is not None:
+        frames, spare = round(segment.duration_s * rate_hz), round(ROUNDING_S * rate_hz)
+    else:
+        frames, spare = left, 0
+    if start < 0 or left < 0 or frames < 0 or frames > left + spare:
+        raise InputError(
+            f"{segment.where}: utterance {segment.id!r} covers samples {start} to {start + frames}, but {segment.path} "
+            f"has {header.frames} at {rate_hz} Hz; expected a segment inside the file: start and frames count samples, "
+            "offset and duration seconds"
+        )
+    return start, min(frames, left)
+
+
+# ------------------------------------------------------------------------------------------------ counts and subsets
+def enforce_count(what: str, found: int, expected: int, *, partial: bool) -> None:
+    """Hold a corpus against its published size.
+
+    Raises:
+        InputError: `found` differs from `expected` and `partial` is not set (when it is set the difference is printed).
+    """
+    if found == expected:
+        return
+    message = f"{what}: found {found:,}, expected {expected:,}"
+    if not partial:
+        raise InputError(
+            f"{message}; the copy is incomplete or of another version: fetch the corpus again, or pass --partial to go "
+            "on with what is there"
+        )
+    say(f"note: {message}; going on (--partial)")
+
+
+def digest(*parts: str) -> str:
+    """SHA-256 of the parts as hexadecimal text: the order in which anything here is 'shuffled'."""
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()
+
+
+def total_s(utterances: Iterable[Utterance]) -> float:
+    """Seconds of audio in all."""
+    return sum(utterance.duration for utterance in utterances)
+
+
+def proportional_order(utterances: Sequence[Utterance], seed: str) -> list[Utterance]:
+    """The utterances in an order every beginning of which has the speakers in proportion to their total time.
+
+    Within a speaker the order is by hash; speakers are interleaved by the share of their own time used so far.
+    """
+    speaker_s: defaultdict[str, float] = defaultdict(float)
+    for utterance in utterances:
+        speaker_s[utterance.speaker] += utterance.duration
+    used_s = dict.fromkeys(speaker_s, 0.0)
+    keyed = []
+    for utterance in sorted(utterances, key=lambda u: digest(seed, u.id)):
+        used_s[utterance.speaker] += utterance.duration
+        keyed.append((used_s[utterance.speaker] / speaker_s[utterance.speaker], utterance.id, utterance))
+    return [utterance for _, _, utterance in sorted(keyed, key=lambda key: key[:2])]
+
+
+def take_seconds(utterances: Sequence[Utterance], limit_s: float, seed: str) -> list[Utterance]:
+    """The longest beginning of `proportional_order` that stays within `limit_s` seconds, in the order of `utterances`.
+
+    Smaller limits give subsets of larger ones.
+    """
+    chosen, sum_s = set(), 0.0
+    for utterance in proportional_order(utterances, seed):
+        sum_s += utterance.duration
+        if sum_s > limit_s:
+            break
+        chosen.add(utterance.id)
+    return [utterance for utterance in utterances if utterance.id in chosen]
+
+
+# ---------------------------------------------------------------------------------------------------------- writing
+def write_splits(out_dir: Path, splits: Mapping[str, Sequence[Utterance]]) -> dict[str, Path]:
+    """Write one manifest a split (a name with a slash goes into a subfolder), say so, and return the files by split.
+
+    Raises:
+        InputError: a split would be empty.
+    """
+    for name, utterances in splits.items():
+        if not utterances:
+            raise InputError(
+                f"split {name!r} for {out_dir} would hold no utterance; expected some: see above what was left out"
+            )
+    paths = {}
+    for name, utterances in splits.items():
+        paths[name] = out_dir / f"{name}.jsonl"
+        write_manifest(paths[name], utterances)
+        say(f"{paths[name]}: {len(utterances):,} utterances, {_hours(utterances)}, {_speakers(utterances)}")
+    usual = [paths[name] for name in ("train", "valid", "dev", "test") if name in paths]
+    say(f"written to {out_dir}; next: speechxfer check {' '.join(map(str, usual or paths.values()))}")
+    return paths
+
+
+def _hours(utterances: Sequence[Utterance]) -> str:
+    seconds = total_s(utterances)
+    return f"{seconds / 3600:.2f} h" if seconds >= 36 else f"{seconds:.1f} s"
+
+
+def _speakers(utterances: Sequence[Utterance]) -> str:
+    names = {utterance.speaker for utterance in utterances}
+    if "" in names:
+        return "speakers not named"
+    return f"{len(names)} speaker{'' if len(names) == 1 else 's'}"
+
+
+# ------------------------------------------------------------------------------------------------------ command line
+def command_line(prepare: Callable[..., object], description: str | None, *, lang: str = "") -> None:
+    """Command line of a corpus script: ``prepare_x.py CORPUS_DIR OUT_DIR [--partial] [--lang xx]``; bad input exits 2.
+
+    Args:
+        prepare: called with `corpus_dir`, `out_dir`, `partial` and, where the script has the option, `lang`.
+        description: what ``--help`` says; the script's docstring.
+        lang: default of ``--lang``; "" for a script without the option.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("corpus_dir", type=Path, help="folder of the corpus, as published")
+    parser.add_argument("out_dir", type=Path, help="folder for the manifests")
+    parser.add_argument("--partial", action="store_true", help="accept other counts than the published ones")
+    if lang:
+        parser.add_argument("--lang", default=lang, help="language code for the manifests (default: %(default)s)")
+    options = vars(parser.parse_args())
+    exit_on_bad_input(lambda: prepare(**options))
+
+
+def exit_on_bad_input(work: Callable[[], object]) -> None:
+    """Run `work`; bad input becomes one message on stderr and exit status 2."""
+    try:
+        work()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# English source model from speechocean762 and kathleen. Usage: run.sh SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]
+set -euo pipefail
+usage="usage: run.sh SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]"
+speechocean762=$(realpath "${1:?$usage}") kathleen=$(realpath "${2:?$usage}")
+cd "$(dirname "$0")"
+names="prepare check train evaluate"
+source ../stages.sh
+stages "${@:3}"
+
+if stage prepare; then
+  python ../../data_scripts/prepare_speechocean762.py "$speechocean762" data/speechocean762
+  python ../../data_scripts/prepare_kathleen.py "$kathleen" data/kathleen
+fi
+if stage check; then
+  speechxfer check data/speechocean762/{train,dev,test}.jsonl --resample --mono || true
+  speechxfer check data/kathleen/{train,dev,test}.jsonl --resample --mono || true
+fi
+if stage train; then
+  speechxfer train recipe.toml --out exp/english --resample --mono --language en \
+    --licence "trained on speechocean762 (free for commercial and non-commercial use) and kathleen (CC0)" \
+    --train data/speechocean762/train.jsonl --train data/kathleen/train.jsonl \
+    --dev data/speechocean762/dev.jsonl --dev data/kathleen/dev.jsonl
+fi
+if stage evaluate; then
+  for corpus in speechocean762 kathleen; do
+    speechxfer evaluate exp/english --on data/$corpus/test.jsonl --out exp/english/$corpus --resample --mono \
+      --results results.json --row "scratch, $corpus"
+  done
+fi

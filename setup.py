@@ -1,0 +1,75 @@
+"""What the package is, what it needs and what it installs; tool settings are in pyproject.toml.
+
+The version stands in one place, ``speechxfer/__init__.py``, and is read from its text, so building imports nothing.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "speechxfer/__init__.py").read_text("utf-8"), re.MULTILINE)
+if VERSION is None:
+    raise SystemExit('speechxfer/__init__.py has no line `__version__ = "..."`')
+README = HERE / "README.md"
+
+BPE = ["sentencepiece>=0.2"]
+PLOT = ["matplotlib>=3.8"]
+TENSORBOARD = ["tensorboard>=2.16"]
+DEMO = ["espeakng-loader>=0.2.4", "num2words>=0.5.13", "soxr>=0.5"]
+TEST = ["pytest>=8", "hypothesis>=6.100", *BPE, *PLOT, *TENSORBOARD, *DEMO]
+DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
+
+setup(
+    name="speechxfer",
+    version=VERSION[1],
+    description="Adapt a pretrained acoustic model to a new language or vocabulary, and say honestly how well it did",
+    long_description=README.read_text("utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    author="The speechxfer authors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["speech recognition", "transfer learning", "acoustic model", "low-resource languages", "CTC", "WER"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    packages=["speechxfer", "speechxfer.models"],
+    package_data={"speechxfer": ["py.typed", "shipped/*/*"]},
+    python_requires=">=3.11",
+    install_requires=[
+        # One pair, one minor version: torchaudio's compiled part fits only the torch it was built against, and both
+        # the feature reference (torchaudio's Kaldi front end) and bit-exact resume are tested with this pair.
+        "torch>=2.11,<2.12",
+        "torchaudio>=2.11,<2.12",
+        "accelerate>=1.10",
+        "jiwer>=4",
+        "librosa>=0.11",
+        "numpy>=1.26",
+        "pydantic>=2.7",
+        "rich>=13",
+        "safetensors>=0.5",
+        "soundfile>=0.13",
+        "typer>=0.15",
+    ],
+    extras_require={
+        "bpe": BPE,
+        "plot": PLOT,
+        "tensorboard": TENSORBOARD,
+        "demo": DEMO,
+        "test": TEST,
+        "dev": DEV,
+    },
+    entry_points={"console_scripts": ["speechxfer = speechxfer.cli:main"]},
+)

@@ -1,0 +1,65 @@
+"""speechxfer: take a pretrained acoustic model to a new language or vocabulary, and say honestly how well it went.
+
+The public names, in the order of the work. They are imported when first used, so that ``import speechxfer`` is quick and
+reading or scoring text never waits for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Utterance": "manifest",
+    "read_manifest": "manifest",
+    "write_manifest": "manifest",
+    "Normalizer": "text",
+    "Vocabulary": "text",
+    "FeatureSpec": "features",
+    "filterbank": "features",
+    "read_audio": "features",
+    "AcousticModel": "models",
+    "load_model": "checkpoint",
+    "save_model": "checkpoint",
+    "transfer": "transfer",
+    "load_matching": "transfer",
+    "FinetuneConfig": "config",
+    "finetune": "finetune",
+    "transcribe": "decode",
+    "evaluate": "decode",
+    "score": "scoring",
+    "compare": "scoring",
+    "InputError": "errors",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+if TYPE_CHECKING:
+    from speechxfer.checkpoint import load_model as load_model
+    from speechxfer.checkpoint import save_model as save_model
+    from speechxfer.config import FinetuneConfig as FinetuneConfig
+    from speechxfer.decode import evaluate as evaluate
+    from speechxfer.decode import transcribe as transcribe
+    from speechxfer.errors import InputError as InputError
+    from speechxfer.features import FeatureSpec as FeatureSpec
+    from speechxfer.features import filterbank as filterbank
+    from speechxfer.features import read_audio as read_audio
+    from speechxfer.manifest import Utterance as Utterance
+    from speechxfer.manifest import read_manifest as read_manifest
+    from speechxfer.manifest import write_manifest as write_manifest
+    from speechxfer.models import AcousticModel as AcousticModel
+    from speechxfer.scoring import compare as compare
+    from speechxfer.scoring import score as score
+    from speechxfer.text import Normalizer as Normalizer
+    from speechxfer.text import Vocabulary as Vocabulary
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'speechxfer' has no attribute {name!r}")
+    value = getattr(import_module(f"speechxfer.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,44 @@
+"""Augmentation of training utterances: speed perturbation of samples, SpecAugment on filterbanks.
+
+What it is not: used in evaluation, ever. Every draw comes from the generator that is passed in, so a run that is resumed
+draws what the undisturbed run would have drawn. Sources: Ko et al., 'Audio augmentation for speech recognition'
+(Interspeech 2015); Park et al., 'SpecAugment' (arXiv:1904.08779), without time warping.
+"""
+
+import numpy as np
+
+from speechxfer.features import Samples, resampled
+
+
+def at_speed(samples: Samples, factor: float, sample_rate_hz: int) -> Samples:
+    """`[samples]` played `factor` times as fast: tempo and pitch change together, `ceil(samples / factor)` remain."""
+    return resampled(samples, sample_rate_hz * factor, sample_rate_hz)
+
+
+def spec_augment(
+    features: Samples,
+    generator: np.random.Generator,
+    *,
+    frequency_masks: int,
+    frequency_mask_mels: int,
+    time_masks: int,
+    time_mask_ratio: float,
+) -> Samples:
+    """A copy of `[frames, mels]` in which bands and stretches are replaced by the utterance's mean value.
+
+    Args:
+        frequency_masks, frequency_mask_mels: how many bands, and the widest in mels.
+        time_masks, time_mask_ratio: how many stretches, and the longest as a share of the utterance.
+    """
+    masked = features.copy()
+    frames, mels = features.shape
+    mean = features.mean() if features.size else 0.0
+    for _ in range(frequency_masks):
+        width = int(generator.integers(0, min(frequency_mask_mels, mels) + 1))
+        first = int(generator.integers(0, mels - width + 1))
+        masked[:, first : first + width] = mean
+    for _ in range(time_masks):
+        width = int(generator.integers(0, int(frames * time_mask_ratio) + 1))
+        first = int(generator.integers(0, frames - width + 1))
+        masked[first : first + width] = mean
+    return masked

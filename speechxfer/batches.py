@@ -1,0 +1,215 @@
+"""From utterances to padded batches: features computed once and kept, length buckets under a budget of frames.
+
+Every utterance is used once per epoch, however small the corpus; every process gets the same number of steps; the plan
+is a function of (seed, epoch) alone, so a resumed run finds its place by recomputing it. What it is not: a dataset class
+or a loader with workers. Targets are concatenated, never padded, so no padding value can reach a loss.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechxfer.augment import at_speed
+from speechxfer.errors import InputError
+from speechxfer.features import FeatureSpec, Samples, filterbank, read_audio
+from speechxfer.manifest import Utterance
+from speechxfer.progress import track
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded features of some utterances and their concatenated targets."""
+
+    ids: tuple[str, ...]
+    features: Tensor
+    """float32 `[batch, frames, mels]`, zero beyond each utterance's length."""
+    lengths: Tensor
+    """int64 `[batch]`, in frames."""
+    targets: Tensor
+    """int64 `[sum(target_lengths)]`: the utterances' symbols one after the other."""
+    target_lengths: Tensor
+    """int64 `[batch]`."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device (lengths stay where CTC wants them: on the CPU they are small either way)."""
+        tensors = (self.features, self.lengths, self.targets, self.target_lengths)
+        return Batch(self.ids, *(tensor.to(device) for tensor in tensors))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How audio becomes features: see `read_audio` for the two permissions."""
+
+    spec: FeatureSpec
+    resample: bool = False
+    mono: bool = False
+
+
+def utterance_features(utterance: Utterance, reading: Reading, speed: float = 1.0) -> Samples:
+    """float32 `[frames, mels]` of one utterance, played `speed` times as fast."""
+    samples = read_audio(
+        utterance.audio_filepath,
+        sample_rate_hz=reading.spec.sample_rate_hz,
+        offset_s=utterance.offset,
+        duration_s=utterance.duration,
+        resample=reading.resample,
+        mono=reading.mono,
+    )
+    features: Samples = filterbank(at_speed(samples, speed, reading.spec.sample_rate_hz), reading.spec).numpy()
+    return features
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Features of a manifest at one or several speeds, in one file that is mapped into memory, not read."""
+
+    values: np.memmap  # [frames of everything, mels]
+    starts: tuple[tuple[int, ...], ...]  # [speed][utterance]
+    frames: tuple[tuple[int, ...], ...]  # [speed][utterance]
+
+    def get(self, index: int, speed_index: int = 0) -> Samples:
+        """float32 `[frames, mels]` of utterance `index` at speed number `speed_index`."""
+        start = self.starts[speed_index][index]
+        return np.array(self.values[start : start + self.frames[speed_index][index]], dtype=np.float32)
+
+
+def store_features(
+    utterances: Sequence[Utterance],
+    reading: Reading,
+    folder: Path,
+    *,
+    speeds: Sequence[float] = (1.0,),
+    half: bool = False,
+) -> FeatureStore:
+    """Compute features once, or find them again in `folder` if audio, settings and speeds are still the same.
+
+    Args:
+        folder: made if missing; holds one file per combination, safe to delete at any time.
+        speeds: each utterance is stored at each of them.
+        half: float16 instead of float32 on disk (training; the loss of precision is below the augmentation by far).
+    """
+    key = _store_key(utterances, reading, speeds, half)
+    index_path, values_path = folder / f"{key}.json", folder / f"{key}.bin"
+    if not (index_path.exists() and values_path.exists()):
+        _compute_store(utterances, reading, speeds, half, index_path, values_path)
+    index = json.loads(index_path.read_text())
+    dtype = np.float16 if half else np.float32
+    total = sum(map(sum, index["frames"]))
+    shape = (max(1, total), reading.spec.dim)
+    values = np.memmap(values_path, dtype=dtype, mode="r", shape=shape)
+    frames = tuple(map(tuple, index["frames"]))
+    ends = np.cumsum([0, *(count for row in frames for count in row)])
+    starts = tuple(tuple(int(end) for end in ends[i * len(row) : (i + 1) * len(row)]) for i, row in enumerate(frames))
+    return FeatureStore(values, starts, frames)
+
+
+def _store_key(utterances: Sequence[Utterance], reading: Reading, speeds: Sequence[float], half: bool) -> str:
+    digest = hashlib.sha256(
+        json.dumps([reading.spec.to_dict(), reading.resample, reading.mono, list(speeds), half]).encode()
+    )
+    for utterance in utterances:
+        try:
+            status = utterance.audio_filepath.stat()
+        except OSError as error:
+            raise InputError(
+                f"{utterance.id}: {utterance.audio_filepath} is missing; correct 'audio_filepath' in the manifest"
+            ) from error
+        place = (
+            str(utterance.audio_filepath),
+            status.st_size,
+            status.st_mtime_ns,
+            utterance.offset,
+            utterance.duration,
+        )
+        digest.update(repr(place).encode())
+    return digest.hexdigest()[:24]
+
+
+def _compute_store(
+    utterances: Sequence[Utterance],
+    reading: Reading,
+    speeds: Sequence[float],
+    half: bool,
+    index_path: Path,
+    values_path: Path,
+) -> None:
+    try:
+        index_path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{index_path.parent}: cannot keep features there ({error.strerror}); set data.cache_dir"
+        ) from error
+    partial = values_path.with_suffix(f".{os.getpid()}.partial")
+    per_speed: list[list[int]] = []
+    try:
+        with partial.open("wb") as file:
+            for speed in speeds:
+                counts = []
+                for utterance in track(utterances, f"features at speed {speed:g}"):
+                    features = utterance_features(utterance, reading, speed)
+                    counts.append(len(features))
+                    file.write(features.astype(np.float16 if half else np.float32).tobytes())
+                per_speed.append(counts)
+            file.write(b"\0" * (reading.spec.dim * 4))  # an empty file cannot be mapped
+        partial.replace(values_path)
+    finally:
+        partial.unlink(missing_ok=True)
+    index_partial = index_path.with_suffix(f".{os.getpid()}.partial")
+    index_partial.write_text(json.dumps({"frames": per_speed}))
+    index_partial.replace(index_path)
+
+
+def plan_batches(
+    frames: Sequence[int], budget_frames: int, generator: np.random.Generator, *, processes: int = 1
+) -> list[list[list[int]]]:
+    """Cut utterances of these lengths into steps of one batch per process.
+
+    Neighbours in length share a batch of at most `budget_frames` padded frames; an utterance longer than that is a batch
+    of its own. Each index from 0 to len(frames) - 1 occurs exactly once.
+
+    Returns:
+        `[step][process]` lists of indices; every step has `processes` non-empty batches of similar length.
+
+    Raises:
+        InputError: fewer utterances than processes.
+    """
+    if len(frames) < processes:
+        raise InputError(f"{len(frames)} utterances cannot feed {processes} processes; start at most {len(frames)}")
+    jitter = generator.uniform(0.95, 1.05, size=len(frames))
+    order = np.argsort(np.asarray(frames) * jitter, kind="stable")
+    batches = _cut(order.tolist(), frames, budget_frames)
+    while len(batches) % processes:
+        widest = max(range(len(batches)), key=lambda i: len(batches[i]))
+        half = len(batches[widest]) // 2
+        batches[widest : widest + 1] = [batches[widest][:half], batches[widest][half:]]
+    steps = [batches[i : i + processes] for i in range(0, len(batches), processes)]
+    return [steps[i] for i in generator.permutation(len(steps))]
+
+
+def _cut(order: Sequence[int], frames: Sequence[int], budget_frames: int) -> list[list[int]]:
+    batches: list[list[int]] = [[]]
+    longest = 0
+    for index in order:
+        longest = max(longest, frames[index])
+        if batches[-1] and longest * (len(batches[-1]) + 1) > budget_frames:
+            batches.append([])
+            longest = frames[index]
+        batches[-1].append(index)
+    return batches
+
+
+def collate(ids: Sequence[str], features: Sequence[Samples], targets: Sequence[Sequence[int]]) -> Batch:
+    """Pad features `[frames, mels]` of several utterances with zeros and join their targets."""
+    lengths = torch.tensor([len(values) for values in features])
+    padded = torch.zeros(len(features), int(lengths.max()), features[0].shape[1])
+    for row, values in enumerate(features):
+        padded[row, : len(values)] = torch.from_numpy(values)
+    joined = torch.tensor([symbol for target in targets for symbol in target], dtype=torch.long)
+    return Batch(tuple(ids), padded, lengths, joined, torch.tensor([len(target) for target in targets]))

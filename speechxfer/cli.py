@@ -1,0 +1,155 @@
+"""The command line: one verb, one function, no logic. Results on stdout, progress and errors on stderr, exit 2 for bad input."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speechxfer.errors import InputError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Take a pretrained acoustic model to a new language or vocabulary, and say honestly how well it went.",
+)
+
+ConfigFile = Annotated[Path | None, typer.Argument(help="TOML file of settings; without one the defaults hold.")]
+Train = Annotated[list[Path], typer.Option("--train", help="Manifest to learn from; may be repeated.")]
+Dev = Annotated[list[Path], typer.Option("--dev", help="Manifest that chooses among evaluations; may be repeated.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="Override a setting; may be repeated.")]
+Resample = Annotated[
+    bool, typer.Option("--resample", help="Convert audio of another sampling rate instead of refusing it.")
+]
+Mono = Annotated[bool, typer.Option("--mono", help="Average the channels of stereo audio instead of refusing it.")]
+Language = Annotated[str, typer.Option("--language", help="Noted on the model's card.")]
+Licence = Annotated[str, typer.Option("--licence", help="Noted on the model's card.")]
+
+
+def _overrides(settings: list[str] | None, resample: bool, mono: bool) -> list[str]:
+    flags = [f"data.{name}=true" for name, on in (("resample", resample), ("mono", mono)) if on]
+    return [*(settings or []), *flags]
+
+
+@app.command()
+def check(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests: train first, then dev and test.")],
+    fix: Annotated[
+        Path | None, typer.Option("--fix", metavar="OUT", help="Write clean manifests to this folder.")
+    ] = None,
+    model: Annotated[str, typer.Option("--model", help="Check against this model's rate and symbols.")] = "",
+    resample: Resample = False,
+    mono: Mono = False,
+) -> None:
+    """Look for everything that would spoil a training, before it."""
+    from speechxfer.check import run_check
+
+    report = run_check(manifests, fix_dir=fix, model=model, resample=resample, mono=mono)
+    print(report)
+    raise typer.Exit(2 if report.errors and not fix else 0)
+
+
+@app.command()
+def train(
+    out: Out,
+    train: Train,
+    dev: Dev,
+    config: ConfigFile = None,
+    settings: Set = None,
+    language: Language = "",
+    licence: Licence = "",
+    resample: Resample = False,
+    mono: Mono = False,
+) -> None:
+    """Train a model from random weights."""
+    from speechxfer.config import load_config
+    from speechxfer.runs import train_run
+
+    loaded = load_config(config, _overrides(settings, resample, mono))
+    train_run(loaded, train, dev, out, language=language, licence=licence)
+
+
+@app.command()
+def adapt(
+    out: Out,
+    train: Train,
+    dev: Dev,
+    source: Annotated[
+        str, typer.Option("--source", help="A model's folder, a finished run, or a shipped model.")
+    ] = "english",
+    config: ConfigFile = None,
+    settings: Set = None,
+    language: Language = "",
+    licence: Licence = "",
+    resample: Resample = False,
+    mono: Mono = False,
+) -> None:
+    """Take a source model to a new language or vocabulary: new output layer, then fine-tuning."""
+    from speechxfer.config import load_config
+    from speechxfer.runs import train_run
+
+    loaded = load_config(config, _overrides(settings, resample, mono))
+    train_run(loaded, train, dev, out, source=source, language=language, licence=licence)
+
+
+@app.command()
+def transcribe(
+    model: Annotated[str, typer.Argument(help="A model's folder, a finished run, or a shipped model.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Audio files (cut at pauses) or manifests (.jsonl).")],
+    resample: Resample = False,
+    mono: Mono = False,
+) -> None:
+    """Print what the model hears: one line an utterance, id TAB text."""
+    from speechxfer.runs import transcribe_run
+
+    for name, text in transcribe_run(model, inputs, resample=resample, mono=mono):
+        print(f"{name}\t{text}")
+
+
+@app.command()
+def evaluate(
+    models: Annotated[list[str], typer.Argument(help="One model, or the same one trained with several seeds.")],
+    on: Annotated[Path, typer.Option("--on", help="Manifest to score on.")],
+    out: Out,
+    results: Annotated[Path | None, typer.Option("--results", help="results.json that gets a row.")] = None,
+    row: Annotated[str, typer.Option("--row", help="Name of that row: scratch, frozen, finetuned ...")] = "",
+    resample: Resample = False,
+    mono: Mono = False,
+) -> None:
+    """Word and character error rate with 95 % intervals."""
+    from speechxfer.runs import evaluate_run
+
+    print(evaluate_run(models, on, out, resample=resample, mono=mono, results=results, row=row))
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="report.json of one system.")],
+    b: Annotated[Path, typer.Argument(help="report.json of another, on the same utterances.")],
+) -> None:
+    """Paired test: is one of two systems better, or can the data not tell?"""
+    from speechxfer.scoring import compare, read_report
+
+    print(compare(read_report(a), read_report(b), names=(str(a), str(b))))
+
+
+@app.command()
+def info(model: Annotated[str, typer.Argument(help="A model's folder, a finished run, or a shipped model.")]) -> None:
+    """Show a model's card: what it is, where it comes from, what it hears and writes."""
+    from speechxfer.runs import describe
+
+    print(describe(model))
+
+
+def main() -> None:
+    """Run the command line; a person's mistake ends with one line and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"speechxfer: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("speechxfer: stopped; the same command goes on where the last evaluation was", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,328 @@
+"""Settings: a TOML file and ``a.b=c`` overrides become one validated, frozen, documented `Config`.
+
+What it is: every knob of training with its default, unit, range and meaning, and the checks between knobs. What it is
+not: the place where a setting takes effect. Nothing here imports torch. Source of the file format: TOML 1.0 (toml.io).
+
+Save a run's settings with ``config.model_dump(mode="json")``; `parse_config` reads that dump back.
+"""
+
+import datetime
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from speechxfer.errors import InputError
+
+Tree = dict[str, object]  # settings before validation: nested tables as TOML and JSON give them
+
+
+def _tuple_from_list(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Section(BaseModel):
+    """What all sections share: immutable, no unknown keys, no silent change of type, no infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """[data]: how recordings are read."""
+
+    resample: bool = Field(default=False, description="resample audio whose sampling rate differs from the model's")
+    mono: bool = Field(default=False, description="mix the channels of stereo audio into one")
+    cache_dir: str = Field(
+        default="",
+        description="folder where computed features are kept, relative to where the command runs; "
+        "empty: `.features` beside the manifest",
+    )
+    max_duration_s: float = Field(default=30.0, gt=0, description="longest utterance that is trained on, in seconds")
+    unknown_symbols: Literal["error", "skip"] = Field(
+        default="error",
+        description="what to do with a symbol the vocabulary lacks: stop, or count it, show it and go on",
+    )
+
+
+class TextConfig(Section):
+    """[text]: what is predicted, and how transcripts are normalised on both sides of scoring."""
+
+    task: Literal["ctc", "classify"] = Field(
+        default="ctc", description="transcribe (ctc) or one word per utterance (classify)"
+    )
+    vocabulary: Literal["characters", "words", "bpe", "phones"] = Field(
+        default="characters", description="what a symbol is"
+    )
+    form: Literal["NFC", "NFD"] = Field(
+        default="NFC", description="Unicode form; NFD makes tone marks and accents symbols of their own"
+    )
+    lowercase: bool = Field(default=True, description="fold letters to lower case")
+    punctuation: Literal["strip", "keep"] = Field(default="strip", description="drop or keep punctuation between words")
+    bpe_size: int = Field(default=500, ge=8, description="number of symbols of a bpe vocabulary")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.task == "classify" and self.vocabulary != "words":
+            raise ValueError(
+                f'text.task = "classify" names one word per utterance but text.vocabulary = "{self.vocabulary}"; '
+                'set text.vocabulary = "words"'
+            )
+        return self
+
+
+class ModelConfig(Section):
+    """[model]: the network that `train` starts from random weights; `adapt` takes the source's instead."""
+
+    encoder: Literal["conformer", "cnn", "dnn"] = Field(default="conformer", description="kind of encoder")
+    size: Literal["tiny", "small", "base"] = Field(default="small", description="size of the encoder")
+    subsampling: Literal[1, 4, 8] = Field(
+        default=4, description="feature frames (10 ms each) per encoder frame: 4 or 8 for conformer and cnn, 1 for dnn"
+    )
+    features: str = Field(default="kaldi-mvn", min_length=1, description="name of the feature preset")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="probability that an activation is dropped in training")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.encoder == "dnn") != (self.subsampling == 1):
+            allowed = "1" if self.encoder == "dnn" else "4 or 8"
+            raise ValueError(
+                f'model.encoder = "{self.encoder}" cannot have model.subsampling = {self.subsampling}; '
+                f"set model.subsampling to {allowed}"
+            )
+        return self
+
+
+class TransferConfig(Section):
+    """[transfer]: how the source model becomes a model of the target."""
+
+    head: Literal["symbols", "random"] = Field(
+        default="symbols", description="new head: shared symbols keep the source's rows, or all rows start random"
+    )
+    symbol_map: str = Field(
+        default="",
+        description="path of a TSV of rows `target symbol TAB source symbol`, relative to where the command runs; "
+        "empty: none",
+    )
+    freeze: Literal["none", "encoder"] | Annotated[int, Field(ge=0)] = Field(
+        default="none", description="what is not updated: nothing, the whole encoder, or the lowest N encoder layers"
+    )
+    freeze_steps: int = Field(default=-1, ge=-1, description="for how many steps it stays frozen; -1: always")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.head == "random" and self.symbol_map:
+            raise ValueError(
+                'transfer.head = "random" would ignore transfer.symbol_map; '
+                'set transfer.head = "symbols" or transfer.symbol_map = ""'
+            )
+        return self
+
+
+SpeedFactor = Annotated[float, Field(ge=0.5, le=2.0)]
+
+
+class FinetuneConfig(Section):
+    """[finetune]: the training loop, for `train` and `adapt` alike."""
+
+    seed: int = Field(default=1, ge=0, lt=2**32, description="seed of every random generator")
+    steps: int = Field(default=2000, ge=1, description="number of updates")
+    batch_s: float = Field(default=120.0, gt=0, description="seconds of audio per step and process")
+    encoder_lr: float = Field(default=5e-4, ge=0, description="highest learning rate of the encoder")
+    head_lr: float = Field(default=2e-3, ge=0, description="highest learning rate of the head")
+    warmup_steps: int = Field(default=-1, ge=-1, description="steps until the highest learning rate; -1: 10 % of steps")
+    final_lr_ratio: float = Field(default=0.01, ge=0, le=1, description="last learning rate over the highest")
+    weight_decay: float = Field(default=0.01, ge=0, description="weight of the decay of parameters")
+    clip_norm: float = Field(default=5.0, gt=0, description="gradients are scaled down to this norm")
+    evaluate_every_steps: int = Field(
+        default=-1, ge=-1, description="steps between evaluations on dev; -1: a twentieth of steps, at least 1"
+    )
+    patience: int = Field(
+        default=0, ge=0, description="evaluations without a better dev score before stopping; 0: never"
+    )
+    average_best: int = Field(
+        default=5, ge=1, description="of how many of the best evaluations the weights are averaged"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="number format of the arithmetic; auto: bf16 on a device that gains by it"
+    )
+    speed_factors: Annotated[tuple[SpeedFactor, ...], BeforeValidator(_tuple_from_list)] = Field(
+        default=(0.9, 1.0, 1.1),
+        description="speeds from which each utterance's is drawn; [1.0]: unchanged",
+    )
+    frequency_masks: int = Field(default=2, ge=0, description="SpecAugment: masks in frequency per utterance")
+    frequency_mask_mels: int = Field(
+        default=27, ge=0, le=80, description="SpecAugment: widest mask in frequency, in mel bins"
+    )
+    time_masks: int = Field(default=5, ge=0, description="SpecAugment: masks in time per utterance")
+    time_mask_ratio: float = Field(
+        default=0.05, ge=0, le=1, description="SpecAugment: longest mask in time, as a share of the utterance"
+    )
+    augment_warmup_steps: int = Field(default=0, ge=0, description="steps before augmentation begins")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all symbols")
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="rule of the update")
+    select_by: Literal["wer", "cer"] = Field(
+        default="wer", description="dev score by which the best evaluations are chosen"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.warmup_steps >= self.steps:
+            raise ValueError(
+                f"finetune.warmup_steps = {self.warmup_steps} leaves none of finetune.steps = {self.steps}; "
+                "set fewer, or -1 for 10 %"
+            )
+        if self.evaluate_every_steps == 0:
+            raise ValueError("finetune.evaluate_every_steps = 0 has no meaning; set 1 or more, or -1 for steps / 20")
+        if self.evaluate_every_steps > self.steps:
+            raise ValueError(
+                f"finetune.evaluate_every_steps = {self.evaluate_every_steps} is more than "
+                f"finetune.steps = {self.steps}; set fewer, or -1 for steps / 20"
+            )
+        if not self.speed_factors:
+            raise ValueError("finetune.speed_factors is empty; set [1.0] for recordings as they are")
+        if self.encoder_lr == 0 and self.head_lr == 0:
+            raise ValueError("finetune.encoder_lr and finetune.head_lr are both 0, so nothing is learned; raise one")
+        return self
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    data: DataConfig = Field(default=DataConfig(), description="how recordings are read")
+    text: TextConfig = Field(default=TextConfig(), description="what is predicted, and how text is normalised")
+    model: ModelConfig = Field(default=ModelConfig(), description="the network, when it starts from random weights")
+    transfer: TransferConfig = Field(default=TransferConfig(), description="how the source becomes the target")
+    finetune: FinetuneConfig = Field(default=FinetuneConfig(), description="the training loop")
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataConfig,
+    "text": TextConfig,
+    "model": ModelConfig,
+    "transfer": TransferConfig,
+    "finetune": FinetuneConfig,
+}
+
+TYPE_NAMES = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "a text in quotes",
+    "tuple_type": "a list in brackets",
+}
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Read settings: defaults, then the TOML file if there is one, then the overrides, the last of equal keys winning.
+
+    Args:
+        path: a TOML file, or None for the defaults.
+        overrides: texts ``section.key=value``; the value is read as TOML and, where it is none, as a string.
+
+    Raises:
+        InputError: the file cannot be read or is not TOML, an override has no ``=`` or no section, a key is unknown, a
+            value has the wrong type or range, or two settings contradict each other.
+    """
+    tree = _read_toml(path) if path else {}
+    overridden = {}
+    for override in overrides:
+        overridden[_apply_override(tree, override)] = override
+    return _validate(tree, str(path) if path else "settings", overridden)
+
+
+def parse_config(tree: Mapping[str, object], where: str = "settings") -> Config:
+    """Validate nested tables, such as the JSON dump of a `Config`; `where` names their origin in errors.
+
+    Raises:
+        InputError: as `load_config`.
+    """
+    return _validate(dict(tree), where, {})
+
+
+def _read_toml(path: Path) -> Tree:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: unreadable ({error.strerror}); give the path of a TOML file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the settings as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not TOML: {error}; expected lines like `steps = 2000` under [finetune]") from error
+
+
+def _apply_override(tree: Tree, override: str) -> str:
+    """Put one ``section.key=value`` into the tree; returns ``section.key``."""
+    name, equals, text = override.partition("=")
+    section, dot, key = (part.strip() for part in name.partition("."))
+    if not (equals and dot and section and key):
+        raise InputError(f"--set {override}: expected section.key=value, such as finetune.steps=500")
+    if section not in SECTIONS:
+        raise InputError(f"--set {override}: unknown setting {section!r}; {_suggest(section)}")
+    table = tree.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise InputError(f"--set {override}: {section!r} is not a table; put its settings under [{section}]")
+    table[key] = _override_value(text.strip())
+    return f"{section}.{key}"
+
+
+def _override_value(text: str) -> object:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    value = parsed["value"]
+    is_date = isinstance(value, datetime.date | datetime.time)  # no setting is a date; a folder may be named like one
+    return text if len(parsed) > 1 or is_date else value
+
+
+def _validate(tree: Tree, where: str, overridden: Mapping[str, str]) -> Config:
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        problems: dict[str, list[ErrorDetails]] = {}
+        for detail in error.errors(include_url=False):
+            problems.setdefault(".".join(str(part) for part in detail["loc"][:2]), []).append(detail)
+        lines = [_explain(key, details, where, overridden) for key, details in problems.items()]
+        raise InputError("; ".join(lines)) from error
+
+
+def _explain(key: str, details: list[ErrorDetails], where: str, overridden: Mapping[str, str]) -> str:
+    """One line for all that is wrong with one key: a union's alternatives each report their own fault."""
+    origin = f"--set {overridden[key]}" if key in overridden else where
+    first = details[0]
+    if first["type"] == "extra_forbidden":
+        return f"{origin}: unknown setting {key!r}; {_suggest(key)}"
+    if first["type"] == "value_error":
+        return f"{where}: {first['ctx']['error']}"
+    section, _, name = key.partition(".")
+    if not name:
+        return f"{origin}: {section!r} must be a table; write its settings under [{section}]"
+    expected = " or ".join(dict.fromkeys(_expectation(detail) for detail in details))
+    value = json.dumps(first["input"], ensure_ascii=False, default=str)
+    meaning = SECTIONS[section].model_fields[name].description
+    return f"{origin}: {key} = {value} is not allowed: expected {expected} ({meaning})"
+
+
+def _expectation(detail: ErrorDetails) -> str:
+    return TYPE_NAMES.get(detail["type"]) or detail["msg"].removeprefix("Input should be ")
+
+
+def _suggest(key: str) -> str:
+    """What the writer of an unknown ``section.key`` (or ``section``) may have meant."""
+    section, _, name = key.partition(".")
+    if section not in SECTIONS:
+        section, name = "", key
+    homes = [home for home, model in SECTIONS.items() if name in model.model_fields]
+    if homes:
+        return f"it belongs to another section: write {homes[0]}.{name}"
+    choices = list(SECTIONS[section].model_fields if section else SECTIONS)
+    near = difflib.get_close_matches(name, choices, n=1)
+    if near:
+        return f"did you mean {f'{section}.' if section else ''}{near[0]}?"
+    place = f"[{section}]" if section else "the file"
+    return f"{place} knows {', '.join(choices)}"

@@ -1,0 +1,146 @@
+"""From features to text: greedy CTC decoding, or the likeliest word for `classify`; evaluation with the one scorer.
+
+Batches are planned from the utterances alone and dealt out to the processes, so that one and several processes compute
+the same numbers and write the same report. What it is not: a beam search (no language model here).
+Source: Graves et al., 'Connectionist temporal classification' (ICML 2006), best-path decoding.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+
+from speechxfer.batches import Batch, FeatureStore, Reading, collate, plan_batches, utterance_features
+from speechxfer.errors import InputError
+from speechxfer.manifest import Utterance
+from speechxfer.models import AcousticModel
+from speechxfer.progress import track
+from speechxfer.scoring import WerReport, score
+
+DECODE_FRAMES = 6_000  # padded feature frames in a batch: a minute of speech
+SPEECH_PIECE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What the model heard in one utterance."""
+
+    text: str
+    frames: int
+    blank_frames: int
+    confidence: float
+    """Geometric mean of the chosen symbols' probabilities over all frames."""
+
+
+def collapse(ids: Sequence[int]) -> list[int]:
+    """Drop repeats, then blanks (symbol 0): [0, 3, 3, 0, 3, 5] gives [3, 3, 5]."""
+    return [symbol for previous, symbol in zip([0, *ids], ids, strict=False) if symbol not in (0, previous)]
+
+
+@torch.inference_mode()
+def decode_batch(model: AcousticModel, batch: Batch) -> list[Hypothesis]:
+    """Hypotheses of a batch, in its order."""
+    log_probs, lengths = model(batch.features, batch.lengths)
+    best, symbols = log_probs.max(dim=-1)
+    hypotheses = []
+    for row, length in enumerate(lengths.tolist()):
+        ids = symbols[row, :length].tolist()
+        kept = ids if model.task == "classify" else collapse(ids)
+        confidence = float(best[row, :length].mean().exp()) if length else 0.0
+        hypotheses.append(Hypothesis(model.vocabulary.decode(kept), length, ids.count(0), confidence))
+    return hypotheses
+
+
+def transcribe(
+    model: AcousticModel,
+    utterances: Sequence[Utterance],
+    *,
+    resample: bool = False,
+    mono: bool = False,
+    store: FeatureStore | None = None,
+) -> dict[str, Hypothesis]:
+    """Decode utterances with the model where it is, in evaluation mode and float32; all processes get all hypotheses.
+
+    Args:
+        resample, mono: permissions as in `read_audio`.
+        store: features that were computed before (then audio is not read).
+
+    Raises:
+        InputError: unreadable audio, or an utterance too short for one frame; the message names it.
+    """
+    reading = Reading(model.spec, resample, mono)
+    device = model.head.weight.device
+    training = model.training
+    model.eval()
+    mine: list[tuple[str, Hypothesis]] = []
+    rank, processes = _rank_and_processes()
+    for indices in track(_decode_plan(utterances, model)[rank::processes], "decoding"):
+        chosen = [utterances[i] for i in indices]
+        features = [store.get(i) if store else utterance_features(utterances[i], reading) for i in indices]
+        for utterance, values in zip(chosen, features, strict=True):
+            if len(values) == 0:
+                raise InputError(
+                    f"{utterance.id}: {utterance.duration:g} s is shorter than one analysis window; remove it "
+                    "(`speechxfer check --fix` does)"
+                )
+        batch = collate([u.id for u in chosen], features, [[] for _ in chosen]).to(device)
+        mine += zip(batch.ids, decode_batch(model, batch), strict=True)
+    model.train(training)
+    return dict(gather_object(mine)) if processes > 1 else dict(mine)
+
+
+def _rank_and_processes() -> tuple[int, int]:
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return 0, 1
+    state = PartialState()
+    return state.process_index, state.num_processes
+
+
+def _decode_plan(utterances: Sequence[Utterance], model: AcousticModel) -> list[list[int]]:
+    frames = [int(utterance.duration * model.spec.frames_per_s) + 1 for utterance in utterances]
+    if not frames:
+        return []
+    steps = plan_batches(frames, DECODE_FRAMES, np.random.default_rng(0))
+    return [batch for step in steps for batch in step]
+
+
+def evaluate(
+    model: AcousticModel,
+    utterances: Sequence[Utterance],
+    *,
+    resample: bool = False,
+    mono: bool = False,
+    store: FeatureStore | None = None,
+) -> WerReport:
+    """Transcribe and score against the manifest's own texts; arguments and errors as for `transcribe`."""
+    return score_hypotheses(model, utterances, transcribe(model, utterances, resample=resample, mono=mono, store=store))
+
+
+def score_hypotheses(
+    model: AcousticModel, utterances: Sequence[Utterance], hypotheses: dict[str, Hypothesis]
+) -> WerReport:
+    """The one scorer on the one kind of hypotheses, for training, evaluation and recipes alike."""
+    return score(
+        {utterance.id: utterance.text for utterance in utterances},
+        {name: hypothesis.text for name, hypothesis in hypotheses.items()},
+        speakers={utterance.id: utterance.speaker for utterance in utterances},
+        normalizer=model.normalizer,
+        vocabulary=model.vocabulary,
+    )
+
+
+def file_as_utterances(path: Path, *, duration_s: float, pauses_s: Sequence[tuple[float, float]]) -> list[Utterance]:
+    """Cut a recording into pieces of at most `SPEECH_PIECE_S` at its pauses (start, end in seconds)."""
+    pieces, start = [], 0.0
+    while duration_s - start > SPEECH_PIECE_S:
+        inside = [(a + b) / 2 for a, b in pauses_s if start + 1.0 < (a + b) / 2 <= start + SPEECH_PIECE_S]
+        end = inside[-1] if inside else start + SPEECH_PIECE_S
+        pieces.append((start, end))
+        start = end
+    pieces.append((start, duration_s))
+    return [Utterance(f"{path.name}@{a:.2f}", path, b - a, offset=a) for a, b in pieces]

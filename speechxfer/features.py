@@ -1,0 +1,351 @@
+"""Front end: audio files to samples, samples to 80-dimensional log-mel filterbanks.
+
+Toolkits mean different things by '80-dim filterbank'. Here everything that can differ is a field of `FeatureSpec`, a
+preset is a name plus a version, and the one implementation below follows the fields. A checkpoint stores its spec and
+the `feature_fingerprint` of a fixed test signal, so that other features are refused instead of being guessed.
+
+What it is not: an audio converter. A file of another sampling rate or with several channels is refused unless the
+caller asks for resampling or mixing. Sources: Kaldi's ``feature-fbank`` and ``mel-computations`` (the 'kaldi' scale and
+framing), S. Young et al., The HTK Book (the 'htk' scale), M. Slaney, Auditory Toolbox (1998; the 'slaney' scale and norm).
+"""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+from torch import Tensor
+
+from speechxfer.errors import InputError
+
+Samples = npt.NDArray[np.float32]
+
+# libsndfile seeks these to the nearest page or frame only; segments of them are cut from the whole decoded file.
+INEXACT_SEEK_FORMATS = {"OGG", "MP3"}
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Everything that defines a filterbank; lengths in samples, frequencies in hertz."""
+
+    name: str
+    version: int = 1
+    sample_rate_hz: int = 16_000
+    mels: int = 80
+    scale: float = 1.0
+    """The samples in [-1, 1] are multiplied by this first (32768 where a toolkit works on 16-bit integers)."""
+    window_samples: int = 400
+    hop_samples: int = 160
+    fft_size: int = 512
+    window: Literal["povey", "hann_symmetric", "hann_periodic", "hamming_periodic"] = "povey"
+    framing: Literal["snip", "kaldi_center", "center_reflect", "center_constant"] = "snip"
+    """snip: whole windows only; kaldi_center: Kaldi's snip_edges=false; center_*: padded by half an FFT on each side."""
+    drop_last_frame: bool = False
+    remove_dc: bool = True
+    preemphasis: float = 0.97
+    preemphasis_on: Literal["frame", "signal"] = "frame"
+    power: float = 2.0
+    mel_scale: Literal["kaldi", "htk", "slaney"] = "kaldi"
+    """kaldi: triangles that are straight in mel; htk, slaney: triangles that are straight in hertz."""
+    mel_norm: Literal["none", "slaney"] = "none"
+    low_hz: float = 20.0
+    high_hz: float = 0.0
+    """Zero or less: counted from half the sampling rate."""
+    log: Literal["ln", "log10", "db"] = "ln"
+    floor: float = 1.1920928955078125e-07
+    floor_mode: Literal["clamp", "add"] = "clamp"
+    dynamic_range: float = 0.0
+    """Log values further than this below the utterance's maximum are raised to it; zero: off."""
+    offset: float = 0.0
+    """After the log: (value + offset) * gain."""
+    gain: float = 1.0
+    normalize: Literal["none", "mean_std"] = "none"
+    """mean_std: per utterance and mel band."""
+    normalize_ddof: int = 0
+    normalize_epsilon: float = 0.0
+    normalize_epsilon_on: Literal["std", "variance"] = "std"
+    stack: int = 1
+    """Neighbouring frames joined to one of `stack` times as many values; a rest that does not fill one is dropped."""
+
+    @property
+    def dim(self) -> int:
+        """Values per frame that the encoder sees."""
+        return self.mels * self.stack
+
+    @property
+    def frames_per_s(self) -> float:
+        """Frames per second that the encoder sees."""
+        return self.sample_rate_hz / (self.hop_samples * self.stack)
+
+    def frames(self, samples: int) -> int:
+        """Number of frames that `filterbank` makes of so many samples."""
+        if self.framing == "snip":
+            count = 0 if samples < self.window_samples else 1 + (samples - self.window_samples) // self.hop_samples
+        elif self.framing == "kaldi_center":
+            count = (samples + self.hop_samples // 2) // self.hop_samples
+        else:
+            count = 1 + samples // self.hop_samples
+        return max(0, count - int(self.drop_last_frame)) // self.stack
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a checkpoint's JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "FeatureSpec":
+        """The inverse of `to_dict`; a field this version does not know is an InputError, since it would change the values."""
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise InputError(
+                f"feature setting {unknown[0]!r} is unknown to this version of speechxfer; upgrade it to load this model"
+            )
+        return cls(**values)
+
+
+PRESETS = {
+    # torchaudio.compliance.kaldi.fbank(num_mel_bins=80, dither=0) on the samples as they are.
+    "kaldi": FeatureSpec("kaldi"),
+    # The same on 16-bit amplitudes, each band brought to mean 0 and deviation 1 per utterance: what our own encoders hear.
+    "kaldi-mvn": FeatureSpec("kaldi-mvn", scale=32768.0, normalize="mean_std", normalize_epsilon=1e-2),
+}
+
+
+def feature_preset(name: str) -> FeatureSpec:
+    """The spec of that name; InputError lists the known ones."""
+    if name not in PRESETS:
+        raise InputError(f"feature preset {name!r} is unknown; expected one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def filterbank(samples: Tensor | Samples, spec: FeatureSpec) -> Tensor:
+    """Log-mel filterbank of samples in [-1, 1].
+
+    Args:
+        samples: `[samples]` or, for several stretches of one length, `[batch, samples]`; on any device.
+        spec: what to compute.
+
+    Returns:
+        float32 `[frames, spec.dim]` or `[batch, frames, spec.dim]` on the same device; no frame where the input is
+        shorter than one window.
+    """
+    signal = torch.as_tensor(samples, dtype=torch.float32) * spec.scale
+    if signal.dim() not in (1, 2):
+        raise InputError(f"expected samples of shape [samples] or [batch, samples], found {list(signal.shape)}")
+    if spec.frames(signal.shape[-1]) == 0:
+        return signal.new_zeros(*signal.shape[:-1], 0, spec.dim)
+    frames = _frames(_emphasised_signal(signal, spec), spec)
+    if spec.remove_dc:
+        frames = frames - frames.mean(dim=-1, keepdim=True)
+    if spec.preemphasis and spec.preemphasis_on == "frame":
+        previous = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
+        frames = frames - spec.preemphasis * previous
+    spectrum = torch.fft.rfft(_windowed(frames, spec), n=spec.fft_size).abs()
+    if spec.power != 1.0:
+        spectrum = spectrum**spec.power
+    bands = spectrum @ _mel_matrix(spec).to(spectrum.device)
+    return _stacked(_normalized(_logarithm(bands, spec), spec), spec)
+
+
+def feature_fingerprint(spec: FeatureSpec) -> list[float]:
+    """What this machine computes for `spec` in the middle frame of a fixed test signal; stored with every model.
+
+    Values instead of a hash of them, because two machines may differ in the last bits: compare with a tolerance.
+    """
+    time_s = torch.arange(spec.sample_rate_hz, dtype=torch.float64) / spec.sample_rate_hz
+    sweep = 0.4 * torch.sin(2 * math.pi * (100.0 + 1500.0 * time_s) * time_s)
+    tone = 0.1 * torch.sin(2 * math.pi * 440.0 * time_s)
+    values = filterbank((sweep + tone).float(), spec)
+    return [round(value, 3) for value in values[len(values) // 2].tolist()]
+
+
+def _emphasised_signal(signal: Tensor, spec: FeatureSpec) -> Tensor:
+    if not spec.preemphasis or spec.preemphasis_on == "frame":
+        return signal
+    return torch.cat([signal[..., :1], signal[..., 1:] - spec.preemphasis * signal[..., :-1]], dim=-1)
+
+
+def _frames(signal: Tensor, spec: FeatureSpec) -> Tensor:
+    """`[..., samples]` to `[..., frames, window or FFT samples]`, before windowing."""
+    size = spec.window_samples
+    if spec.framing == "kaldi_center":
+        signal = _mirrored(signal, spec)
+    elif spec.framing != "snip":
+        size = spec.fft_size
+        mode = "reflect" if spec.framing == "center_reflect" else "constant"
+        padded = torch.nn.functional.pad(signal.reshape(-1, signal.shape[-1]), (size // 2, size // 2), mode=mode)
+        signal = padded.reshape(*signal.shape[:-1], -1)
+    frames = signal.unfold(-1, size, spec.hop_samples)
+    return frames[..., :-1, :] if spec.drop_last_frame else frames
+
+
+def _mirrored(signal: Tensor, spec: FeatureSpec) -> Tensor:
+    """Kaldi's edges without snipping: the signal mirrored with its edge sample repeated, frames centred on their hop."""
+    count = spec.frames(signal.shape[-1]) * spec.stack
+    left = spec.window_samples // 2 - spec.hop_samples // 2
+    right = (count - 1) * spec.hop_samples + spec.window_samples - left - signal.shape[-1]
+    positions = torch.arange(-left, signal.shape[-1] + right, device=signal.device)
+    period = 2 * signal.shape[-1]
+    positions = positions % period
+    return signal[..., torch.where(positions < signal.shape[-1], positions, period - 1 - positions)]
+
+
+def _windowed(frames: Tensor, spec: FeatureSpec) -> Tensor:
+    window = _window(spec).to(frames.device)
+    missing = frames.shape[-1] - window.shape[-1]
+    return frames * torch.nn.functional.pad(window, (missing // 2, missing - missing // 2))
+
+
+@lru_cache(maxsize=32)
+def _window(spec: FeatureSpec) -> Tensor:
+    if spec.window == "povey":
+        return torch.hann_window(spec.window_samples, periodic=False) ** 0.85
+    if spec.window == "hamming_periodic":
+        return torch.hamming_window(spec.window_samples)
+    return torch.hann_window(spec.window_samples, periodic=spec.window == "hann_periodic")
+
+
+def _hz_to_mel(hz: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float64]:
+    if scale == "kaldi":
+        return 1127.0 * np.log1p(hz / 700.0)
+    if scale == "htk":
+        return 2595.0 * np.log10(1.0 + hz / 700.0)
+    above = 15.0 + np.log(np.maximum(hz, 1000.0) / 1000.0) * (27.0 / np.log(6.4))
+    return np.where(hz < 1000.0, hz * 3.0 / 200.0, above)
+
+
+def _mel_to_hz(mel: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float64]:
+    if scale == "kaldi":
+        return 700.0 * np.expm1(mel / 1127.0)
+    if scale == "htk":
+        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    above = 1000.0 * np.exp((np.maximum(mel, 15.0) - 15.0) * (np.log(6.4) / 27.0))
+    return np.where(mel < 15.0, mel * 200.0 / 3.0, above)
+
+
+@lru_cache(maxsize=32)
+def _mel_matrix(spec: FeatureSpec) -> Tensor:
+    """Triangular filters as `[fft_size / 2 + 1, mels]`."""
+    high_hz = spec.high_hz if spec.high_hz > 0 else spec.sample_rate_hz / 2 + spec.high_hz
+    mel_edges = np.linspace(
+        _hz_to_mel(np.array(spec.low_hz), spec.mel_scale), _hz_to_mel(np.array(high_hz), spec.mel_scale), spec.mels + 2
+    )
+    bins_hz = np.arange(spec.fft_size // 2 + 1) * (spec.sample_rate_hz / spec.fft_size)
+    edges_hz = _mel_to_hz(mel_edges, spec.mel_scale)
+    in_mel = spec.mel_scale == "kaldi"
+    at = (_hz_to_mel(bins_hz, spec.mel_scale) if in_mel else bins_hz)[:, None]
+    edges = mel_edges if in_mel else edges_hz
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    matrix = np.maximum(0.0, np.minimum((at - left) / (centre - left), (right - at) / (right - centre)))
+    if in_mel:
+        matrix[-1] = 0.0  # Kaldi leaves out the bin at half the sampling rate
+    if spec.mel_norm == "slaney":
+        matrix = matrix * (2.0 / (edges_hz[2:] - edges_hz[:-2]))
+    return torch.from_numpy(matrix).float()
+
+
+def _logarithm(bands: Tensor, spec: FeatureSpec) -> Tensor:
+    bands = bands + spec.floor if spec.floor_mode == "add" else bands.clamp(min=spec.floor)
+    values = bands.log() if spec.log == "ln" else bands.log10() * (10.0 if spec.log == "db" else 1.0)
+    if spec.dynamic_range:
+        values = values.maximum(values.amax(dim=(-2, -1), keepdim=True) - spec.dynamic_range)
+    return (values + spec.offset) * spec.gain
+
+
+def _normalized(values: Tensor, spec: FeatureSpec) -> Tensor:
+    if spec.normalize == "none":
+        return values
+    centred = values - values.mean(dim=-2, keepdim=True)
+    variance = centred.square().sum(dim=-2, keepdim=True) / max(1, values.shape[-2] - spec.normalize_ddof)
+    if spec.normalize_epsilon_on == "variance":
+        return centred / (variance + spec.normalize_epsilon).sqrt()
+    return centred / (variance.sqrt() + spec.normalize_epsilon)
+
+
+def _stacked(values: Tensor, spec: FeatureSpec) -> Tensor:
+    if spec.stack == 1:
+        return values
+    count = values.shape[-2] // spec.stack
+    return values[..., : count * spec.stack, :].reshape(*values.shape[:-2], count, spec.dim)
+
+
+def read_audio(
+    path: Path | str,
+    *,
+    sample_rate_hz: int = 16_000,
+    offset_s: float = 0.0,
+    duration_s: float | None = None,
+    resample: bool = False,
+    mono: bool = False,
+) -> Samples:
+    """Samples of a file (WAV, FLAC, MP3, OGG Vorbis or Opus: whatever libsndfile reads) or of a stretch of it.
+
+    Args:
+        path: the file.
+        sample_rate_hz: the rate wanted.
+        offset_s, duration_s: the stretch in seconds; None: to the end.
+        resample: bring another rate to `sample_rate_hz` (soxr's high quality, by librosa) instead of refusing it.
+        mono: average several channels instead of refusing them.
+
+    Returns:
+        float32 `[samples]` in [-1, 1].
+
+    Raises:
+        InputError: missing, unreadable, other rate, several channels, or the stretch reaches past the end of the file.
+    """
+    path = Path(path)
+    try:
+        info = _audio_info(path)
+        samples = _read_segment(path, info, offset_s, duration_s)
+    except (soundfile.LibsndfileError, OSError) as error:
+        if not path.exists():
+            raise InputError(f"{path}: the audio file is missing; correct 'audio_filepath' in the manifest") from error
+        raise InputError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
+    if samples.shape[1] > 1 and not mono:
+        raise InputError(f"{path}: {samples.shape[1]} channels where one was expected; pass --mono to average them")
+    if info.samplerate != sample_rate_hz and not resample:
+        raise InputError(
+            f"{path}: {info.samplerate} Hz where the features need {sample_rate_hz} Hz; pass --resample to convert while reading"
+        )
+    mixed = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    return resampled(mixed, info.samplerate, sample_rate_hz)
+
+
+def resampled(samples: Samples, from_hz: float, to_hz: float) -> Samples:
+    """`[samples]` at another rate, by soxr's high-quality filter."""
+    if from_hz == to_hz or samples.size == 0:
+        return np.ascontiguousarray(samples, dtype=np.float32)
+    import librosa  # half a second to import, and seldom needed
+
+    return np.asarray(librosa.resample(samples, orig_sr=from_hz, target_sr=to_hz, res_type="soxr_hq"), dtype=np.float32)
+
+
+def _audio_info(path: Path) -> Any:
+    return soundfile.info(str(path))
+
+
+def _read_segment(path: Path, info: Any, offset_s: float, duration_s: float | None) -> Samples:
+    start = round(offset_s * info.samplerate)
+    count = info.frames - start if duration_s is None else round(duration_s * info.samplerate)
+    if start + count > info.frames + 1 or count < 0:
+        raise InputError(
+            f"{path}: seconds {offset_s:g} to {(start + count) / info.samplerate:g} were asked of a file of "
+            f"{info.frames / info.samplerate:g} s; correct 'offset' and 'duration' in the manifest"
+        )
+    whole = start == 0 and count >= info.frames - 1
+    if not whole and info.format in INEXACT_SEEK_FORMATS:
+        status = path.stat()
+        return _decoded(str(path), status.st_size, status.st_mtime_ns)[start : start + count]
+    samples, _ = soundfile.read(str(path), start=start, frames=count, dtype="float32", always_2d=True)
+    return np.asarray(samples, dtype=np.float32)
+
+
+@lru_cache(maxsize=2)
+def _decoded(path: str, size: int, changed_ns: int) -> Samples:
+    """A whole lossy file, kept while its segments are cut (neighbours in a manifest share a file)."""
+    samples, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    return np.asarray(samples, dtype=np.float32)

@@ -1,0 +1,539 @@
+"""The one training loop, for random weights and transferred ones alike, with exact resume.
+
+Accelerate gives the device, the processes and bfloat16. Everything drawn at random comes from (seed, epoch, step), the
+learning rate from the step; so the saved state is weights, optimiser, position and best scores, and on one CPU thread a
+run that was killed and started again ends with the same bits. What it is not: the choice of what to train (``runs.py``).
+
+Losses: CTC (Graves et al., 2006) or cross-entropy, in nats per symbol over the whole step, all processes together.
+"""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+
+from speechxfer.augment import spec_augment
+from speechxfer.batches import Batch, FeatureStore, Reading, collate, plan_batches, store_features
+from speechxfer.check import ctc_frames_needed
+from speechxfer.checkpoint import load_weights, read_weights
+from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
+from speechxfer.decode import Hypothesis, score_hypotheses, transcribe
+from speechxfer.errors import InputError
+from speechxfer.manifest import Utterance
+from speechxfer.models import AcousticModel
+from speechxfer.progress import bar, say
+from speechxfer.transfer import frozen_modules, set_frozen
+
+LOG_EVERY_STEPS = 10
+SATURATED_WER = 0.9  # above it nearly every word is wrong, WER says little, and CER decides which model is better
+
+
+@dataclass
+class Progress:
+    """Where a run stands: all that is needed, beside weights and optimiser, to go on as if nothing had happened."""
+
+    step: int = 0
+    epoch: int = 0
+    position: int = 0
+    """Steps done in this epoch."""
+    best: list[tuple[float, float, int]] = field(default_factory=list)
+    """(first, second score, step), best first; the weights of each are kept."""
+    since_best: int = 0
+    """Evaluations since the best one."""
+    loss_sum: float = 0.0
+    """Of the steps since the last line of metrics.jsonl."""
+    loss_steps: int = 0
+    warned_blank: bool = False
+    wall_s: float = 0.0
+    """Time spent training and evaluating, over all calls."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same during a run."""
+
+    model: AcousticModel
+    train: Sequence[Utterance]
+    targets: Sequence[Sequence[int]]
+    store: FeatureStore
+    usable_speeds: Sequence[Sequence[int]]
+    """Per utterance, the numbers of the speeds at which CTC can align it."""
+    dev: Sequence[Utterance]
+    dev_store: FeatureStore
+    config: FinetuneConfig
+    transfer: TransferConfig
+    out: Path
+    accelerator: Accelerator
+
+
+def training_seconds(out: Path) -> float:
+    """Wall time that the run in this folder has taken, over all calls."""
+    seconds: float = json.loads((out / "state" / "current.json").read_text())["progress"]["wall_s"]
+    return seconds
+
+
+def finetune(
+    model: AcousticModel,
+    train: Sequence[Utterance],
+    dev: Sequence[Utterance],
+    config: FinetuneConfig | None = None,
+    *,
+    out: Path | str,
+    data: DataConfig | None = None,
+    transfer: TransferConfig | None = None,
+) -> AcousticModel:
+    """Train `model` on `train`, choosing by `dev`; go on where an earlier call with the same `out` was stopped.
+
+    Args:
+        model: trained in place (the returned model is the same object, with the chosen weights).
+        train, dev: utterances; nothing of `dev` is learned from, it only chooses among evaluations.
+        config: the loop's settings.
+        out: folder of the run: metrics.jsonl, state (for resuming), best (weights of the best evaluations).
+        data: how recordings are read.
+        transfer: only `freeze` and `freeze_steps` matter here.
+
+    Returns:
+        The model with averaged best weights (or the single best, if dev prefers it), in evaluation mode, on the CPU.
+
+    Raises:
+        InputError: no usable utterance, texts with unknown symbols or none at all, utterances CTC cannot align or that
+            are too long (all listed by id), or a loss that is not finite (utterances named).
+    """
+    config, data, transfer = config or FinetuneConfig(), data or DataConfig(), transfer or TransferConfig()
+    job = _prepare(model, train, dev, config, data, transfer, Path(out))
+    optimizer = _optimizer(job)
+    progress = _resume(job, optimizer)
+    _loop(job, optimizer, progress)
+    return _choose(job, progress)
+
+
+def _prepare(
+    model: AcousticModel,
+    train: Sequence[Utterance],
+    dev: Sequence[Utterance],
+    config: FinetuneConfig,
+    data: DataConfig,
+    transfer: TransferConfig,
+    out: Path,
+) -> Job:
+    """Check everything that can be checked before the first step, compute features, place the model."""
+    accelerator = Accelerator(mixed_precision=precision(config.precision))
+    targets = encode_targets(model, train, data)
+    too_long = [u.id for u in train if u.duration > data.max_duration_s]
+    if too_long:
+        raise InputError(
+            f"{len(too_long)} training utterances are longer than {data.max_duration_s:g} s ({_some(too_long)}); "
+            "cut them, or raise data.max_duration_s"
+        )
+    reading = Reading(model.spec, data.resample, data.mono)
+    folder = Path(data.cache_dir) if data.cache_dir else out.parent / ".features"
+    with accelerator.main_process_first():
+        store = store_features(train, reading, folder, speeds=config.speed_factors, half=True)
+        dev_store = store_features(dev, reading, folder)
+    usable = usable_speeds(model, train, targets, store, config.speed_factors)
+    model.to(accelerator.device)
+    return Job(model, train, targets, store, usable, dev, dev_store, config, transfer, out, accelerator)
+
+
+def precision(choice: str) -> str:
+    """'bf16' or 'no' for Accelerate; 'auto' takes bfloat16 where the hardware multiplies it natively."""
+    if choice != "auto":
+        return "bf16" if choice == "bf16" else "no"
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+    capabilities = torch.cpu.get_capabilities()
+    return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "no"
+
+
+def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataConfig) -> list[list[int]]:
+    """Symbols of every training text; InputError names utterances without text or with unknown symbols."""
+    targets = [
+        model.vocabulary.encode(model.normalizer(u.text), utterance_id=u.id, unknown=data.unknown_symbols)
+        for u in train
+    ]
+    empty = [u.id for u, target in zip(train, targets, strict=True) if not target]
+    if empty:
+        raise InputError(
+            f"{len(empty)} training utterances have no text left after normalisation ({_some(empty)}); write their text or "
+            "remove them (`speechxfer check --fix` does)"
+        )
+    if data.unknown_symbols == "skip":
+        unknown = sum(
+            (model.vocabulary.unknown(model.normalizer(u.text)) for u in train),
+            start=type(model.vocabulary.unknown(""))(),
+        )
+        if unknown:
+            say(f"left out of the training texts, as asked: {dict(unknown.most_common(20))}")
+    several = [u.id for u, target in zip(train, targets, strict=True) if len(target) != 1]
+    if model.task == "classify" and several:
+        raise InputError(f"classify needs one word per utterance; {len(several)} have several ({_some(several)})")
+    return targets
+
+
+def usable_speeds(
+    model: AcousticModel,
+    train: Sequence[Utterance],
+    targets: Sequence[Sequence[int]],
+    store: FeatureStore,
+    speeds: Sequence[float],
+) -> list[list[int]]:
+    """Per utterance the speeds at which its frames suffice for CTC; InputError lists utterances for which none does."""
+    frames = torch.tensor(store.frames)
+    encoded = model.output_lengths(frames) if model.task == "ctc" else frames
+    needed = [ctc_frames_needed(target) if model.task == "ctc" else 1 for target in targets]
+    usable = [[s for s in range(len(speeds)) if encoded[s, i] >= max(1, needed[i])] for i in range(len(train))]
+    hopeless = [
+        f"{u.id} ({int(encoded[:, i].max())} frames for {needed[i]})" for i, u in enumerate(train) if not usable[i]
+    ]
+    if hopeless:
+        raise InputError(
+            f"{len(hopeless)} training utterances have fewer encoder frames than CTC needs for their text ({_some(hopeless)}); "
+            "check their transcripts, remove them (`speechxfer check --fix` does), or use a smaller subsampling"
+        )
+    return usable
+
+
+def _some(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _optimizer(job: Job) -> torch.optim.Optimizer:
+    """Two groups, encoder and head; the learning rates are set at every step."""
+    groups = [{"params": list(job.model.encoder.parameters())}, {"params": list(job.model.head.parameters())}]
+    if job.config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=0.9, weight_decay=job.config.weight_decay)
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), weight_decay=job.config.weight_decay)
+
+
+def rate_factor(step: int, steps: int, warmup_steps: int, final_ratio: float) -> float:
+    """Share of the highest learning rate at `step` (from 0): linear warm-up, then half a cosine down to `final_ratio`."""
+    warmup = steps // 10 if warmup_steps < 0 else warmup_steps
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return final_ratio + (1 - final_ratio) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _loop(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    config, accelerator = job.config, job.accelerator
+    every = max(1, config.steps // 20) if config.evaluate_every_steps < 0 else config.evaluate_every_steps
+    frozen_now: bool | None = None
+    started = time.monotonic()
+    with bar() as display:
+        shown = display.add_task("training", total=config.steps, completed=progress.step)
+        for batch in _batches(job, progress):
+            freeze = job.transfer.freeze_steps < 0 or progress.step < job.transfer.freeze_steps
+            if freeze is not frozen_now:
+                frozen_now = freeze
+                set_frozen(job.model, frozen_modules(job.model, job.transfer.freeze) if freeze else [])
+            progress.loss_sum += _step(job, optimizer, batch, progress.step)
+            progress.loss_steps += 1
+            progress.step += 1
+            progress.position += 1
+            display.update(
+                shown, completed=progress.step, description=f"loss {progress.loss_sum / progress.loss_steps:.3f}"
+            )
+            if progress.step % LOG_EVERY_STEPS == 0:
+                _log(job, {"step": progress.step, "loss": progress.loss_sum / progress.loss_steps, **_rates(optimizer)})
+                progress.loss_sum, progress.loss_steps = 0.0, 0
+            if progress.step % every == 0 or progress.step == config.steps:
+                _evaluate(job, progress)
+                frozen_now = None
+                progress.wall_s, started = progress.wall_s + time.monotonic() - started, time.monotonic()
+                _save_state(job, optimizer, progress)
+                if config.patience and progress.since_best >= config.patience:
+                    say(f"no better dev score in {config.patience} evaluations: stopping at step {progress.step}")
+                    break
+    accelerator.wait_for_everyone()
+
+
+def _batches(job: Job, progress: Progress) -> Iterator[Batch]:
+    """This process's batches from where the run stands to its last step."""
+    config, accelerator = job.config, job.accelerator
+    budget = max(1, round(config.batch_s * job.model.spec.frames_per_s))
+    if config.patience and progress.since_best >= config.patience:
+        return
+    while progress.step < config.steps:
+        generator = np.random.default_rng([config.seed, progress.epoch])
+        speeds = [usable[generator.integers(len(usable))] for usable in job.usable_speeds]
+        frames = [job.store.frames[speed][i] for i, speed in enumerate(speeds)]
+        plan = plan_batches(frames, budget, generator, processes=accelerator.num_processes)
+        for step in plan[progress.position :]:
+            yield _load(job, step[accelerator.process_index], speeds, progress)
+            if progress.step >= config.steps:
+                return
+        progress.epoch += 1
+        progress.position = 0
+
+
+def _load(job: Job, indices: Sequence[int], speeds: Sequence[int], progress: Progress) -> Batch:
+    features = [job.store.get(i, speeds[i]) for i in indices]
+    if progress.step >= job.config.augment_warmup_steps:
+        for row, i in enumerate(indices):
+            features[row] = spec_augment(
+                features[row],
+                np.random.default_rng([job.config.seed, progress.epoch, i]),
+                frequency_masks=job.config.frequency_masks,
+                frequency_mask_mels=job.config.frequency_mask_mels,
+                time_masks=job.config.time_masks,
+                time_mask_ratio=job.config.time_mask_ratio,
+            )
+    return collate([job.train[i].id for i in indices], features, [job.targets[i] for i in indices])
+
+
+def _step(job: Job, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -> float:
+    """One update; returns the loss in nats per symbol, over all processes."""
+    config, accelerator = job.config, job.accelerator
+    torch.manual_seed(
+        np.random.SeedSequence([config.seed, step, accelerator.process_index]).generate_state(1, np.uint64)[0].item()
+    )
+    factor = rate_factor(step, config.steps, config.warmup_steps, config.final_lr_ratio)
+    for group, highest in zip(optimizer.param_groups, (config.encoder_lr, config.head_lr), strict=True):
+        group["lr"] = highest * factor
+    batch = batch.to(accelerator.device)
+    with accelerator.autocast():
+        log_probs, lengths = job.model(batch.features, batch.lengths)
+    losses = utterance_losses(job.model, log_probs, lengths, batch, config.label_smoothing)
+    _check_finite(losses, batch, step, accelerator)
+    symbols = accelerator.reduce(batch.target_lengths.sum(), "sum")
+    loss = losses.sum() / symbols
+    loss.backward()
+    _sum_gradients(job.model, accelerator)
+    nn.utils.clip_grad_norm_(
+        [p for p in job.model.parameters() if p.grad is not None], config.clip_norm, error_if_nonfinite=True
+    )
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return float(accelerator.reduce(loss.detach(), "sum"))
+
+
+def utterance_losses(
+    model: AcousticModel, log_probs: Tensor, lengths: Tensor, batch: Batch, smoothing: float = 0.0
+) -> Tensor:
+    """Loss of each utterance in nats, `[batch]`: CTC over `[batch, frames, symbols]`, or cross-entropy of its word.
+
+    With `smoothing`, that share of the loss is the distance of each frame's distribution from the uniform one.
+    """
+    if model.task == "classify":
+        losses = -log_probs[:, 0].gather(1, batch.targets[:, None])[:, 0]
+        spread = -log_probs[:, 0, 1:].mean(dim=-1)
+    else:
+        losses = nn.functional.ctc_loss(
+            log_probs.transpose(0, 1),
+            batch.targets,
+            lengths,
+            batch.target_lengths,
+            reduction="none",
+            zero_infinity=False,
+        )
+        valid = torch.arange(log_probs.shape[1], device=lengths.device)[None] < lengths[:, None]
+        spread = -(log_probs.mean(dim=-1) * valid).sum(dim=1)
+    return (1 - smoothing) * losses + smoothing * spread if smoothing else losses
+
+
+def _check_finite(losses: Tensor, batch: Batch, step: int, accelerator: Accelerator) -> None:
+    bad = [name for name, fine in zip(batch.ids, losses.detach().isfinite().tolist(), strict=True) if not fine]
+    if accelerator.num_processes > 1:
+        bad = gather_object(bad)
+    if bad:
+        raise InputError(
+            f"the loss is not finite at step {step + 1} for {_some(bad)}; listen to these utterances, or lower "
+            "finetune.encoder_lr and finetune.head_lr"
+        )
+
+
+def _sum_gradients(model: nn.Module, accelerator: Accelerator) -> None:
+    """Add up the processes' gradients (each already divided by the symbols of all): frozen ones have none anywhere."""
+    if accelerator.num_processes == 1:
+        return
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    flat = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "sum")
+    for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def _rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    return {name: group["lr"] for name, group in zip(("encoder_lr", "head_lr"), optimizer.param_groups, strict=True)}
+
+
+def _evaluate(job: Job, progress: Progress) -> None:
+    """Score dev, keep the weights if they are among the best, warn of a collapse to blanks."""
+    _average_buffers(job.model, job.accelerator)
+    hypotheses = transcribe(job.model, job.dev, store=job.dev_store)
+    report = score_hypotheses(job.model, job.dev, hypotheses)
+    blank = sum(h.blank_frames for h in hypotheses.values()) / max(1, sum(h.frames for h in hypotheses.values()))
+    _log(job, {"step": progress.step, "dev_wer": report.wer, "dev_cer": report.cer, "blank_ratio": blank})
+    say(
+        f"step {progress.step}/{job.config.steps}: dev WER {100 * report.wer:.2f} %, CER {100 * report.cer:.2f} %, blank {100 * blank:.0f} %"
+    )
+    _warn_of_blanks(job, progress, hypotheses)
+    key = (*selection_key(report.wer, report.cer, job.config.select_by), progress.step)
+    progress.since_best = 0 if not progress.best or key < progress.best[0] else progress.since_best + 1
+    progress.best = sorted([*progress.best, key])[: job.config.average_best]
+    if key in progress.best and job.accelerator.is_main_process:
+        _save_weights(job.model, _weights_path(job, progress.step))
+
+
+def _average_buffers(model: nn.Module, accelerator: Accelerator) -> None:
+    """Batch statistics gathered by each process on its own share become the same everywhere."""
+    for buffer in model.buffers() if accelerator.num_processes > 1 else ():
+        if buffer.is_floating_point():
+            buffer.copy_(accelerator.reduce(buffer, "mean"))
+
+
+def selection_key(wer: float, cer: float, select_by: str) -> tuple[float, float]:
+    """Smaller is better. By WER, but where nearly every word is wrong the CER decides: silence also scores 100 %."""
+    if select_by == "cer":
+        return cer, wer
+    return min(wer, SATURATED_WER), cer
+
+
+def _warn_of_blanks(job: Job, progress: Progress, hypotheses: dict[str, Hypothesis]) -> None:
+    empty = [name for name, hypothesis in hypotheses.items() if not hypothesis.text]
+    if (
+        progress.warned_blank
+        or job.model.task != "ctc"
+        or len(empty) < len(hypotheses)
+        or progress.step < job.config.steps // 3
+    ):
+        return
+    progress.warned_blank = True
+    say(
+        f"warning: after {progress.step} steps the model answers nothing but blanks, for {_some(empty, 3)} and all others. "
+        "Usual causes: too few steps, learning rate too high or too low, transcripts that do not belong to the audio"
+    )
+
+
+def _log(job: Job, row: dict[str, Any]) -> None:
+    if not job.accelerator.is_main_process:
+        return
+    with (job.out / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    writer = _tensorboard(job.out)
+    if writer:
+        for name, value in row.items():
+            if name != "step":
+                writer.add_scalar(name, value, row["step"])
+
+
+_writers: dict[Path, Any] = {}
+
+
+def _tensorboard(out: Path) -> Any:
+    """A TensorBoard writer for the run, or None where the extra is not installed."""
+    if out not in _writers:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            _writers[out] = None
+        else:
+            _writers[out] = SummaryWriter(str(out / "tensorboard"))
+    return _writers[out]
+
+
+def _weights_path(job: Job, step: int) -> Path:
+    return job.out / "best" / f"step-{step:07d}.safetensors"
+
+
+def _save_weights(model: nn.Module, path: Path) -> None:
+    import safetensors.torch
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    safetensors.torch.save_file(
+        {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, str(partial)
+    )
+    partial.replace(path)
+
+
+def _save_state(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    """Write a new state folder, then point to it, then delete what nothing points to: a kill at any moment is harmless."""
+    if job.accelerator.is_main_process:
+        folder = job.out / "state" / f"step-{progress.step:07d}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        _save_weights(job.model, folder / "weights.safetensors")
+        torch.save(optimizer.state_dict(), folder / "optimizer.pt")
+        pointer = job.out / "state" / "current.json"
+        partial = pointer.with_suffix(".partial")
+        partial.write_text(json.dumps({"folder": folder.name, "progress": asdict(progress)}))
+        partial.replace(pointer)
+        for other in (job.out / "state").glob("step-*"):
+            if other != folder:
+                shutil.rmtree(other)
+        kept = {_weights_path(job, step) for _, _, step in progress.best}
+        for path in (job.out / "best").glob("*.safetensors"):
+            if path not in kept:
+                path.unlink()
+    job.accelerator.wait_for_everyone()
+
+
+def _resume(job: Job, optimizer: torch.optim.Optimizer) -> Progress:
+    """The state of an earlier call, put into model and optimiser; or a fresh start."""
+    job.out.mkdir(parents=True, exist_ok=True)
+    pointer = job.out / "state" / "current.json"
+    if not pointer.exists():
+        if job.accelerator.is_main_process:
+            (job.out / "metrics.jsonl").unlink(missing_ok=True)
+        job.accelerator.wait_for_everyone()
+        return Progress()
+    current = json.loads(pointer.read_text())
+    folder = pointer.parent / current["folder"]
+    load_weights(job.model, folder / "weights.safetensors")
+    optimizer.load_state_dict(
+        torch.load(folder / "optimizer.pt", map_location=job.accelerator.device, weights_only=True)
+    )
+    saved = current["progress"]
+    progress = replace(Progress(**saved), best=[(a, b, step) for a, b, step in saved["best"]])
+    if job.accelerator.is_main_process:
+        _forget_metrics_after(job.out / "metrics.jsonl", progress.step)
+    job.accelerator.wait_for_everyone()
+    say(f"resuming at step {progress.step} of {job.config.steps}")
+    return progress
+
+
+def _forget_metrics_after(path: Path, step: int) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    partial.replace(path)
+
+
+def _choose(job: Job, progress: Progress) -> AcousticModel:
+    """The average of the best evaluations' weights if dev prefers it to the single best, else that one."""
+    paths = [_weights_path(job, step) for _, _, step in progress.best]
+    job.model.cpu()
+    best = read_weights(paths[0])
+    averaged = average([read_weights(path) for path in paths])
+    job.model.load_state_dict(averaged)
+    report = score_hypotheses(job.model, job.dev, transcribe(job.model, job.dev, store=job.dev_store))
+    key = selection_key(report.wer, report.cer, job.config.select_by)
+    better = key <= progress.best[0][:2]
+    if not better:
+        job.model.load_state_dict(best)
+    steps = ", ".join(str(step) for _, _, step in sorted(progress.best, key=lambda entry: entry[2]))
+    say(
+        f"kept: average of steps {steps}"
+        if better
+        else f"kept: step {progress.best[0][2]} (better on dev than the average)"
+    )
+    return job.model.eval()
+
+
+def average(weights: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean of several state dicts; whole-number buffers are taken from the first."""
+    return {
+        name: torch.stack([w[name] for w in weights]).mean(dim=0) if value.is_floating_point() else value
+        for name, value in weights[0].items()
+    }

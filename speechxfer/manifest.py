@@ -1,0 +1,123 @@
+"""Manifests: one utterance a JSON line, under the field names NVIDIA NeMo made common, plus ``id``, ``speaker``, ``lang``.
+
+What it is: the type `Utterance`, reading and writing. What it is not: a corpus reader (``data_scripts/``) or a judge of
+the audio (``check.py``). Source of the field names: NeMo's ASR manifest (``audio_filepath``, ``offset``, ``duration``, ``text``).
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from speechxfer.errors import InputError
+
+REQUIRED = ("id", "audio_filepath", "duration")
+TEXT_FIELDS = ("text", "speaker", "lang")
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One stretch of speech and what is said in it; `offset` and `duration` are in seconds."""
+
+    id: str
+    audio_filepath: Path
+    duration: float
+    text: str = ""
+    offset: float = 0.0
+    speaker: str = ""
+    lang: str = ""
+
+
+def read_manifest(path: Path | str) -> list[Utterance]:
+    """Read a manifest; audio paths are taken relative to the manifest's own folder.
+
+    Raises:
+        InputError: the file is missing or not UTF-8, a line is no JSON object, a field is missing, of the wrong type or
+            out of range, an id occurs twice, or there is no utterance at all. The message names file and line.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise InputError(
+            f"{path}: the manifest cannot be read ({error.strerror}); give the path of a .jsonl file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the manifest as UTF-8") from error
+    utterances: list[Utterance] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        utterance = _parse_line(line, f"{path}:{number}", path.parent)
+        if utterance.id in seen:
+            raise InputError(
+                f"{path}:{number}: id {utterance.id!r} was already used on line {seen[utterance.id]}; ids must be unique: "
+                "rename one or delete the line"
+            )
+        seen[utterance.id] = number
+        utterances.append(utterance)
+    if not utterances:
+        raise InputError(f"{path}: the manifest holds no utterance; expected one JSON object a line")
+    return utterances
+
+
+def _parse_line(line: str, where: str, folder: Path) -> Utterance:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{where}: not JSON ({error.msg} at column {error.colno}); expected one object a line"
+        ) from error
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: expected a JSON object with {', '.join(REQUIRED)}, found {type(row).__name__}")
+    missing = [key for key in REQUIRED if key not in row]
+    if missing:
+        raise InputError(f"{where}: field {missing[0]!r} is missing; an utterance needs {', '.join(REQUIRED)}")
+    for key in ("id", "audio_filepath", *TEXT_FIELDS):
+        if not isinstance(row.get(key, ""), str):
+            raise InputError(f"{where}: {key!r} must be a string, found {row[key]!r}; put it in quotes")
+    if not row["id"]:
+        raise InputError(f"{where}: 'id' is empty; give every utterance a name of its own")
+    return Utterance(
+        id=row["id"],
+        audio_filepath=Path(os.path.normpath(folder.absolute() / row["audio_filepath"])),
+        duration=_seconds(row, "duration", where),
+        text=row.get("text", ""),
+        offset=_seconds(row, "offset", where),
+        speaker=row.get("speaker", ""),
+        lang=row.get("lang", ""),
+    )
+
+
+def _seconds(row: dict[str, Any], key: str, where: str) -> float:
+    value = row.get(key, 0.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < float("inf"):
+        raise InputError(f"{where}: {key!r} must be a number of seconds, zero or more, found {value!r}")
+    return float(value)
+
+
+def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest; audio paths become relative to its folder. The same utterances give the same bytes.
+
+    The file appears whole or not at all: it is written beside its place and renamed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.parent.absolute()
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        for utterance in utterances:
+            row = {
+                "id": utterance.id,
+                "audio_filepath": Path(os.path.relpath(utterance.audio_filepath.absolute(), folder)).as_posix(),
+                "offset": utterance.offset,
+                "duration": utterance.duration,
+                "text": utterance.text,
+                "speaker": utterance.speaker,
+                "lang": utterance.lang,
+            }
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    partial.replace(path)

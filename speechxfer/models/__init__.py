@@ -1,0 +1,9 @@
+"""Encoders, one a file, and the acoustic model that joins an encoder to a linear head.
+
+An encoder is any module with `output_dim`, `subsampling`, `output_lengths`, `layer_groups` and
+``forward(features [batch, frames, mels], lengths [batch]) -> (encoded [batch, frames', output_dim], lengths')``.
+"""
+
+from speechxfer.models.acoustic import AcousticModel, Architecture, build_encoder
+
+__all__ = ["AcousticModel", "Architecture", "build_encoder"]

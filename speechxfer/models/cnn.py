@@ -1,0 +1,75 @@
+"""Convolutional encoder: residual one-dimensional convolutions over time with batch norm, in the manner of Jasper.
+
+Source: Li et al., 'Jasper' (arXiv:1904.03288), reduced. The batch statistics are taken over the utterances' own frames
+only, and the padding is zero before each convolution, therefore an utterance's output does not depend on its batch.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from speechxfer.models.conformer import padding_mask
+
+SIZES = {
+    "tiny": {"dim": 96, "layers": 4, "kernel": 9},
+    "small": {"dim": 256, "layers": 6, "kernel": 11},
+    "base": {"dim": 384, "layers": 10, "kernel": 13},
+}
+
+
+class CnnEncoder(nn.Module):
+    """`[batch, frames, mels]` to `[batch, ceil(frames / subsampling), output_dim]`; subsampling 4 or 8."""
+
+    def __init__(
+        self, input_dim: int, *, dim: int, layers: int, kernel: int, subsampling: int = 4, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.output_dim = dim
+        self.subsampling = subsampling
+        stages = subsampling.bit_length() - 1
+        self.strided = nn.ModuleList(
+            ConvolutionLayer(input_dim if stage == 0 else dim, dim, 5, stride=2, dropout=dropout)
+            for stage in range(stages)
+        )
+        self.layers = nn.ModuleList(
+            ConvolutionLayer(dim, dim, kernel, stride=1, dropout=dropout) for _ in range(layers)
+        )
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames that come out for so many frames in, exactly."""
+        for _ in self.strided:
+            lengths = (lengths + 1) // 2
+        return lengths
+
+    def layer_groups(self) -> list[nn.Module]:
+        """The encoder from the input upwards: the strided layers as one, then each layer."""
+        return [self.strided, *self.layers]
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `[batch, frames, mels]` and lengths `[batch]` in frames to encoded frames and their lengths."""
+        x = features
+        for layer in self.strided:
+            x, lengths = layer(x, lengths)
+        for layer in self.layers:
+            y, _ = layer(x, lengths)
+            x = x + y
+        return x, lengths
+
+
+class ConvolutionLayer(nn.Module):
+    """Convolution over time, batch norm over valid frames, ReLU, dropout on `[batch, frames, dim]`."""
+
+    def __init__(self, input_dim: int, output_dim: int, kernel: int, *, stride: int, dropout: float) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(input_dim, output_dim, kernel, stride=stride, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm1d(output_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.stride = stride
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x = x * padding_mask(lengths, x.shape[1])[..., None]
+        x = self.convolution(x.transpose(1, 2)).transpose(1, 2)
+        lengths = (lengths + self.stride - 1) // self.stride
+        valid = padding_mask(lengths, x.shape[1])
+        normed = torch.zeros_like(x, dtype=torch.float32)
+        normed[valid] = self.norm(x[valid].float())
+        return self.dropout(torch.relu(normed)), lengths

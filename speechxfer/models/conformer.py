@@ -1,0 +1,181 @@
+"""Conformer encoder: convolutional subsampling, then blocks of feed-forward, self-attention and convolution.
+
+Source: Gulati et al., 'Conformer' (arXiv:2005.08100). Differences, each for small data and CPUs: rotary positions
+(Su et al., arXiv:2104.09864) in place of relative ones, layer norm in the convolution module, so that no statistics are
+shared between utterances, a narrow subsampling (64 channels), and attention written as plain products, which on a CPU
+in bfloat16 trains faster than the fused kernel. Every module masks the padding, therefore an utterance's output does not
+depend on what it is batched with.
+"""
+
+import torch
+from torch import Tensor, nn
+
+SIZES = {
+    "tiny": {"dim": 96, "layers": 6, "heads": 4},
+    "small": {"dim": 144, "layers": 8, "heads": 4},
+    "base": {"dim": 256, "layers": 12, "heads": 4},
+}
+
+
+SUBSAMPLING_CHANNELS = 64
+
+
+class ConformerEncoder(nn.Module):
+    """`[batch, frames, mels]` to `[batch, ceil(frames / subsampling), output_dim]`; subsampling 4 or 8."""
+
+    def __init__(
+        self,
+        input_dim: int,
+        *,
+        dim: int,
+        layers: int,
+        heads: int,
+        subsampling: int = 4,
+        kernel: int = 15,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.output_dim = dim
+        self.head_dim = dim // heads
+        self.subsampling = subsampling
+        self.subsample = Subsampling(input_dim, dim, subsampling)
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(ConformerLayer(dim, heads, kernel, dropout) for _ in range(layers))
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames that come out for so many frames in, exactly; any integer tensor."""
+        return self.subsample.output_lengths(lengths)
+
+    def layer_groups(self) -> list[nn.Module]:
+        """The encoder from the input upwards, for freezing and layer-wise rates: the subsampling, then each layer."""
+        return [self.subsample, *self.layers]
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `[batch, frames, mels]` and lengths `[batch]` in frames to encoded frames and their lengths."""
+        x, lengths = self.subsample(features, lengths)
+        x = self.dropout(x)
+        valid = padding_mask(lengths, x.shape[1])
+        rotation = rotary(x.shape[1], self.head_dim, x.device)
+        for layer in self.layers:
+            x = layer(x, valid, rotation)
+        return x, lengths
+
+
+def padding_mask(lengths: Tensor, frames: int) -> Tensor:
+    """Boolean `[batch, frames]`, true where a frame belongs to the utterance."""
+    return torch.arange(frames, device=lengths.device)[None, :] < lengths[:, None]
+
+
+class Subsampling(nn.Module):
+    """Strided 3 x 3 convolutions over time and frequency, then all bands of a frame to one vector."""
+
+    def __init__(self, input_dim: int, dim: int, factor: int) -> None:
+        super().__init__()
+        stages = factor.bit_length() - 1
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(1 if stage == 0 else SUBSAMPLING_CHANNELS, SUBSAMPLING_CHANNELS, 3, stride=2, padding=1)
+            for stage in range(stages)
+        )
+        bands = input_dim
+        for _ in range(stages):
+            bands = (bands + 1) // 2
+        self.output = nn.Linear(SUBSAMPLING_CHANNELS * bands, dim)
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        for _ in self.convolutions:
+            lengths = (lengths + 1) // 2
+        return lengths
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x = features[:, None]
+        for convolution in self.convolutions:
+            x = x * padding_mask(lengths, x.shape[2])[:, None, :, None]
+            x = torch.relu(convolution(x))
+            lengths = (lengths + 1) // 2
+        return self.output(x.transpose(1, 2).flatten(2)), lengths
+
+
+class ConformerLayer(nn.Module):
+    """One block on `[batch, frames, dim]`; half-step feed-forwards around attention and convolution."""
+
+    def __init__(self, dim: int, heads: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.feed_forward1 = feed_forward(dim, dropout)
+        self.attention = SelfAttention(dim, heads, dropout)
+        self.convolution = ConvolutionModule(dim, kernel, dropout)
+        self.feed_forward2 = feed_forward(dim, dropout)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, valid: Tensor, rotation: Tensor) -> Tensor:
+        x = x + 0.5 * self.feed_forward1(x)
+        x = x + self.attention(x, valid, rotation)
+        x = x + self.convolution(x, valid)
+        x = x + 0.5 * self.feed_forward2(x)
+        normed: Tensor = self.norm(x)
+        return normed
+
+
+def feed_forward(dim: int, dropout: float) -> nn.Sequential:
+    """Norm, four times as wide, back again."""
+    return nn.Sequential(
+        nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.SiLU(), nn.Linear(4 * dim, dim), nn.Dropout(dropout)
+    )
+
+
+def rotary(frames: int, head_dim: int, device: torch.device) -> Tensor:
+    """Cosines and sines of the position angles, `[2, frames, head_dim]`."""
+    rates = 10_000.0 ** (-torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
+    angles = torch.arange(frames, device=device, dtype=torch.float32)[:, None] * rates
+    angles = torch.cat([angles, angles], dim=-1)
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with rotary positions; frames of the padding are never attended to."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.inputs = nn.Linear(dim, 3 * dim)
+        self.output = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, valid: Tensor, rotation: Tensor) -> Tensor:
+        batch, frames, dim = x.shape
+        projected = self.inputs(self.norm(x)).view(batch, frames, 3, self.heads, dim // self.heads)
+        query, key, value = projected.permute(2, 0, 3, 1, 4)
+        query, key = rotated(query, rotation), rotated(key, rotation)
+        scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5
+        weights = scores.masked_fill(~valid[:, None, None, :], torch.finfo(torch.float32).min).softmax(dim=-1)
+        attended = weights.to(value.dtype) @ value
+        result: Tensor = self.dropout(self.output(attended.transpose(1, 2).reshape(batch, frames, dim)))
+        return result
+
+
+def rotated(x: Tensor, rotation: Tensor) -> Tensor:
+    """`[batch, heads, frames, head_dim]` turned by its positions' angles."""
+    half = x.shape[-1] // 2
+    swapped = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
+    cosines, sines = rotation.to(x.dtype)
+    return x * cosines + swapped * sines
+
+
+class ConvolutionModule(nn.Module):
+    """Gated pointwise, depthwise over time, layer norm, pointwise; the padding is zero for the depthwise convolution."""
+
+    def __init__(self, dim: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.pointwise1 = nn.Linear(dim, 2 * dim)
+        self.depthwise = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim)
+        self.depthwise_norm = nn.LayerNorm(dim)
+        self.pointwise2 = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        x = nn.functional.glu(self.pointwise1(self.norm(x)), dim=-1)
+        x = self.depthwise((x * valid[..., None]).transpose(1, 2)).transpose(1, 2)
+        x = nn.functional.silu(self.depthwise_norm(x))
+        result: Tensor = self.dropout(self.pointwise2(x))
+        return result

@@ -1,0 +1,40 @@
+"""The articles' feed-forward network: Linear 80-128, ReLU, Linear 128-64, ReLU on single frames; the head makes 64-N.
+
+Each frame is judged alone, so the output of a frame depends on nothing else. For one word per utterance the acoustic
+model averages the encoded frames before the head.
+"""
+
+from torch import Tensor, nn
+
+SIZES = {
+    "tiny": {"widths": (128, 64)},
+    "small": {"widths": (512, 512, 256)},
+    "base": {"widths": (1024, 1024, 1024, 512)},
+}
+
+
+class DnnEncoder(nn.Module):
+    """`[batch, frames, mels]` to `[batch, frames, output_dim]`; no subsampling."""
+
+    def __init__(self, input_dim: int, *, widths: tuple[int, ...] = (128, 64), dropout: float = 0.0) -> None:
+        super().__init__()
+        self.output_dim = widths[-1]
+        self.subsampling = 1
+        inputs = (input_dim, *widths[:-1])
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Linear(i, o), nn.ReLU(), nn.Dropout(dropout)) for i, o in zip(inputs, widths, strict=True)
+        )
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """As many frames as came in."""
+        return lengths
+
+    def layer_groups(self) -> list[nn.Module]:
+        """The layers from the input upwards."""
+        return list(self.layers)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `[batch, frames, mels]` and lengths `[batch]` to encoded frames and the same lengths."""
+        for layer in self.layers:
+            features = layer(features)
+        return features, lengths

@@ -1,0 +1,312 @@
+"""Whole runs, one function per verb: train or adapt a model, evaluate models, transcribe files.
+
+This is what the command line calls: it ties manifests, settings, model, training loop and files together. What it is
+not: any of those. A run's folder holds ``run.json`` (what was asked), ``head.tsv`` (where each row of the head comes
+from), ``metrics.jsonl``, ``state``, ``best`` and, at the end, ``model``.
+"""
+
+import datetime
+import hashlib
+import json
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from speechxfer import __version__
+from speechxfer.checkpoint import Card, find_model, load_model, read_card, save_model
+from speechxfer.config import Config
+from speechxfer.decode import evaluate, file_as_utterances, transcribe
+from speechxfer.errors import InputError
+from speechxfer.features import feature_preset, read_audio
+from speechxfer.finetune import finetune, training_seconds
+from speechxfer.manifest import Utterance, read_manifest
+from speechxfer.models import AcousticModel, Architecture
+from speechxfer.progress import say
+from speechxfer.report import ResultRow, add_row, commit, hardware, plot_curves, render_results
+from speechxfer.scoring import PooledScore, WerReport, pool
+from speechxfer.text import Normalizer, Vocabulary
+from speechxfer.transfer import HeadRow, head_summary, head_table, plan_head, read_symbol_map, transfer
+
+PAUSE_BELOW_PEAK_DB = 35
+
+
+def train_run(
+    config: Config,
+    train: Sequence[Path],
+    dev: Sequence[Path],
+    out: Path,
+    *,
+    source: str = "",
+    language: str = "",
+    licence: str = "",
+) -> Path:
+    """Train from random weights, or from `source` if one is named; resume or recognise what is already in `out`.
+
+    Returns:
+        The folder of the finished model.
+
+    Raises:
+        InputError: bad manifests, settings or source; or `out` holds a run with other settings or data.
+    """
+    train_utterances, dev_utterances = read_together(train), read_together(dev)
+    asked = _asked(config, train, dev, source)
+    if _is_finished(out, asked):
+        say(f"{out / 'model'}: this run is already finished; nothing to do")
+        return out / "model"
+    model, rows = _starting_model(config, train_utterances, source)
+    _write_once(out, asked, rows)
+    say(
+        f"{len(train_utterances)} training and {len(dev_utterances)} dev utterances, {_parameters(model):.2f} M parameters"
+    )
+    say(head_summary(rows) if rows else f"head: {len(model.vocabulary.symbols)} rows, all new")
+    finetune(
+        model, train_utterances, dev_utterances, config.finetune, out=out, data=config.data, transfer=config.transfer
+    )
+    if _is_main_process():
+        details = _details(config, train_utterances, dev_utterances, out)
+        card = Card(out.name, source, language or train_utterances[0].lang, licence, details)
+        save_model(model, out / "model", card)
+        _plot(out)
+    say(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
+    return out / "model"
+
+
+def read_together(paths: Sequence[Path]) -> list[Utterance]:
+    """The utterances of several manifests; InputError if an id occurs in two of them."""
+    utterances = [utterance for path in paths for utterance in read_manifest(path)]
+    twice = [name for name, count in Counter(u.id for u in utterances).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"id {twice[0]!r} occurs in two of {', '.join(map(str, paths))}; ids must be unique: rename one"
+        )
+    return utterances
+
+
+def _asked(config: Config, train: Sequence[Path], dev: Sequence[Path], source: str) -> dict[str, Any]:
+    return {
+        "config": config.model_dump(mode="json"),
+        "train": [hashlib.sha256(path.read_bytes()).hexdigest() for path in train],
+        "dev": [hashlib.sha256(path.read_bytes()).hexdigest() for path in dev],
+        "source": source and hashlib.sha256((find_model(source) / "weights.safetensors").read_bytes()).hexdigest(),
+    }
+
+
+def _is_finished(out: Path, asked: dict[str, Any]) -> bool:
+    """Whether `out` holds this very run, finished; InputError if it holds another one."""
+    path = out / "run.json"
+    if not path.exists():
+        return False
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    differing = [key for key in _flat(asked) if _flat(earlier).get(key) != _flat(asked)[key]]
+    if differing:
+        raise InputError(
+            f"{out}: holds a run with other settings or data ({', '.join(differing[:5])} differ); choose another --out, "
+            "or delete that folder to start anew"
+        )
+    return (out / "model" / "model.json").exists()
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _starting_model(
+    config: Config, train: Sequence[Utterance], source: str
+) -> tuple[AcousticModel, tuple[HeadRow, ...]]:
+    text = config.text
+    normalizer = Normalizer(form=text.form, lowercase=text.lowercase, punctuation=text.punctuation)
+    vocabulary = Vocabulary.from_texts(
+        (u.text for u in train), text.vocabulary, normalizer=normalizer, bpe_size=text.bpe_size
+    )
+    if not source:
+        torch.manual_seed(config.finetune.seed)
+        architecture = Architecture(
+            config.model.encoder, config.model.size, config.model.subsampling, config.model.dropout
+        )
+        return AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, text.task), ()
+    pretrained = load_model(source)
+    symbol_map = read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else None
+    rows = plan_head(pretrained.vocabulary, vocabulary, symbol_map) if config.transfer.head == "symbols" else ()
+    model = transfer(
+        pretrained,
+        vocabulary,
+        head=config.transfer.head,
+        symbol_map=symbol_map,
+        normalizer=normalizer,
+        task=text.task,
+        dropout=config.model.dropout,
+        seed=config.finetune.seed,
+    )
+    return model, rows
+
+
+def _write_once(out: Path, asked: dict[str, Any], rows: Sequence[HeadRow]) -> None:
+    if not _is_main_process():
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    if rows:
+        (out / "head.tsv").write_text(head_table(rows), encoding="utf-8")
+    partial = out / "run.json.partial"
+    partial.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+    partial.replace(out / "run.json")
+
+
+def _is_main_process() -> bool:
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
+def _parameters(model: torch.nn.Module) -> float:
+    return sum(parameter.numel() for parameter in model.parameters()) / 1e6
+
+
+def _details(config: Config, train: Sequence[Utterance], dev: Sequence[Utterance], out: Path) -> dict[str, Any]:
+    return {
+        "train_utterances": len(train),
+        "train_hours": round(sum(u.duration for u in train) / 3600, 3),
+        "dev_hours": round(sum(u.duration for u in dev) / 3600, 3),
+        "steps": config.finetune.steps,
+        "seed": config.finetune.seed,
+        "config": config.model_dump(mode="json"),
+        "command": command_line(),
+        "commit": commit(),
+        "date": datetime.date.today().isoformat(),
+        "hardware": hardware(),
+        "wall_s": round(training_seconds(out), 1),
+        "version": __version__,
+    }
+
+
+def command_line() -> str:
+    """The command that is running, as one would type it."""
+    arguments = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    if arguments[0] == "__main__.py":
+        arguments[0] = "speechxfer"
+    return shlex.join(arguments)
+
+
+def _plot(out: Path) -> None:
+    try:
+        plot_curves(out / "metrics.jsonl", out / "curves.png")
+    except InputError as error:
+        say(f"no curves.png: {error}")
+
+
+def evaluate_run(
+    models: Sequence[str],
+    manifest: Path,
+    out: Path,
+    *,
+    resample: bool = False,
+    mono: bool = False,
+    results: Path | None = None,
+    row: str = "",
+) -> WerReport | PooledScore:
+    """Score one model, or the same model trained with several seeds, on a manifest; write everything to `out`.
+
+    Files: per model ``report.json`` and ``report.txt`` (in a numbered folder where there are several). With `results`,
+    also a row named `row` in that results.json, and the RESULTS.md beside it.
+    """
+    utterances = read_manifest(manifest)
+    reports = []
+    for number, name in enumerate(models, start=1):
+        report = evaluate(load_model(name), utterances, resample=resample, mono=mono)
+        folder = out if len(models) == 1 else out / str(number)
+        if _is_main_process():
+            _write_report(report, folder)
+        reports.append(report)
+    summary = reports[0] if len(reports) == 1 else pool(reports)
+    if _is_main_process() and results:
+        add_row(results, _result_row(models, manifest, reports, row))
+        render_results(results, results.with_name("RESULTS.md"))
+    say(f"wrote {out}" + (f" and a row of {results}" if results else ""))
+    return summary
+
+
+def _write_report(report: WerReport, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
+    (folder / "report.txt").write_text(report.text(), encoding="utf-8")
+
+
+def _result_row(models: Sequence[str], manifest: Path, reports: Sequence[WerReport], row: str) -> ResultRow:
+    cards = [read_card(name) for name in models]
+    details = [card["details"] for card in cards]
+    score = pool(reports) if len(reports) > 1 else reports[0]
+    first = details[0]
+    counts = [report.word_counts for report in reports]
+    several = len(reports) > 1
+    return ResultRow(
+        name=row or cards[0]["name"],
+        source=Path(cards[0]["parent"]).name,
+        train_hours=round(first["train_hours"], 2),
+        split=manifest.stem,
+        decoder="greedy",
+        seeds=[d["seed"] for d in details],
+        steps=first["steps"],
+        wer=100 * score.wer,
+        wer_low=100 * score.wer_interval[0],
+        wer_high=100 * score.wer_interval[1],
+        cer=100 * score.cer,
+        cer_low=100 * score.cer_interval[0],
+        cer_high=100 * score.cer_interval[1],
+        command=first["command"],
+        commit=first["commit"],
+        date=first["date"],
+        hardware=first["hardware"],
+        wall_s=sum(d["wall_s"] for d in details),
+        sub=None if several else counts[0].substitutions,
+        del_=None if several else counts[0].deletions,
+        ins=None if several else counts[0].insertions,
+        words=reports[0].words,
+    )
+
+
+def transcribe_run(
+    name: str, inputs: Sequence[Path], *, resample: bool = False, mono: bool = False
+) -> list[tuple[str, str]]:
+    """(id, text) for each utterance of the manifests (.jsonl) and each piece of the audio files among `inputs`."""
+    model = load_model(name)
+    utterances: list[Utterance] = []
+    for path in inputs:
+        utterances += (
+            read_manifest(path) if path.suffix == ".jsonl" else _pieces(path, model, resample=resample, mono=mono)
+        )
+    hypotheses = transcribe(model, utterances, resample=resample, mono=mono)
+    return [(utterance.id, hypotheses[utterance.id].text) for utterance in utterances]
+
+
+def _pieces(path: Path, model: AcousticModel, *, resample: bool, mono: bool) -> list[Utterance]:
+    """A recording cut at its pauses (librosa's energy rule)."""
+    import librosa
+
+    rate = model.spec.sample_rate_hz
+    samples = read_audio(path, sample_rate_hz=rate, resample=resample, mono=mono)
+    speech = librosa.effects.split(samples, top_db=PAUSE_BELOW_PEAK_DB)
+    pauses = [
+        (float(end) / rate, float(start) / rate) for (_, end), (start, _) in zip(speech, speech[1:], strict=False)
+    ]
+    return file_as_utterances(path, duration_s=len(samples) / rate, pauses_s=pauses)
+
+
+def describe(name: str) -> str:
+    """The card of a model as readable text."""
+    card, model = read_card(name), load_model(name)
+    encoder = model.architecture
+    lines = [
+        f"{card['name'] or name}: {find_model(name)}",
+        f"language: {card['language'] or 'not stated'}; licence: {card['licence'] or 'not stated'}; parent: {card['parent'] or 'none'}",
+        f"encoder: {encoder.encoder} {encoder.size}, subsampling {encoder.subsampling}, {_parameters(model):.2f} M parameters; task {model.task}",
+        f"features: {model.spec.name} version {model.spec.version}, {model.spec.dim} values every "
+        f"{1000 / model.spec.frames_per_s:g} ms at {model.spec.sample_rate_hz} Hz",
+        f"symbols ({len(model.vocabulary.symbols)}, {model.vocabulary.kind}): {' '.join(model.vocabulary.symbols)[:400]}",
+    ]
+    lines += [f"{key}: {value}" for key, value in card["details"].items() if key != "config"]
+    return "\n".join(lines)

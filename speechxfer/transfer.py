@@ -1,0 +1,237 @@
+"""Transfer: a new output layer on a pretrained encoder, filled by symbol; partial loading; what is frozen.
+
+Rows of the head follow symbols, never sizes or positions: a vocabulary of the same size with other symbols must not
+inherit wrong rows. `transfer` returns a new model and leaves the source as it was. What it is not: the training itself.
+The idea of keeping rows goes back to the reports that a re-initialised last layer costs accuracy where alphabets overlap;
+starting accented letters from their base letter to Yusuyin et al.'s and others' coarse-to-fine alphabets.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from speechxfer.errors import InputError
+from speechxfer.models import AcousticModel, Architecture
+from speechxfer.text import Normalizer, Vocabulary
+
+How = Literal["blank", "exact", "map", "case", "base", "new"]
+Freeze = Literal["none", "encoder"] | int
+NEW_ROW_SPREAD = 0.1  # deviation of a new row's weights, as a share of the source rows' own
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """Where one row of the new head comes from; `source` is empty for a new one."""
+
+    symbol: str
+    how: How
+    source: str = ""
+
+
+def plan_head(
+    source: Vocabulary, target: Vocabulary, symbol_map: Mapping[str, str] | None = None
+) -> tuple[HeadRow, ...]:
+    """Which source row each target symbol starts from.
+
+    In this order: the blank's own row; what the user's map says; the same symbol; the same after case folding; the base
+    letter (accents and tone marks removed, then also case folded); otherwise new.
+
+    Raises:
+        InputError: the map names a symbol that its vocabulary does not have.
+    """
+    symbol_map = symbol_map or {}
+    for name, symbols, vocabulary in (("target", symbol_map.keys(), target), ("source", symbol_map.values(), source)):
+        strange = [symbol for symbol in symbols if symbol not in vocabulary.symbols]
+        if strange:
+            raise InputError(f"symbol map: {strange[0]!r} is not in the {name} vocabulary; correct or remove its line")
+    return tuple(_plan_row(index, symbol, source.symbols, symbol_map) for index, symbol in enumerate(target.symbols))
+
+
+def _plan_row(index: int, symbol: str, source: Sequence[str], symbol_map: Mapping[str, str]) -> HeadRow:
+    if index == 0:
+        return HeadRow(symbol, "blank", source[0])
+    if symbol in symbol_map:
+        return HeadRow(symbol, "map", symbol_map[symbol])
+    symbols = source[1:]
+    if symbol in symbols:
+        return HeadRow(symbol, "exact", symbol)
+    folded = {known.casefold(): known for known in reversed(symbols)}
+    if symbol.casefold() in folded:
+        return HeadRow(symbol, "case", folded[symbol.casefold()])
+    base = base_letters(symbol)
+    if base and base in symbols:
+        return HeadRow(symbol, "base", base)
+    if base and base.casefold() in folded:
+        return HeadRow(symbol, "base", folded[base.casefold()])
+    return HeadRow(symbol, "new")
+
+
+def base_letters(symbol: str) -> str:
+    """The symbol without its combining marks, composed again: 'ẹ́' gives 'e'; empty for a lone mark."""
+    kept = "".join(c for c in unicodedata.normalize("NFD", symbol) if unicodedata.category(c) != "Mn")
+    return unicodedata.normalize("NFC", kept)
+
+
+def head_table(rows: Sequence[HeadRow]) -> str:
+    """The plan as tab-separated text, for people and files: symbol, how, source."""
+    return "".join(f"{row.symbol}\t{row.how}\t{row.source}\n" for row in rows)
+
+
+def head_summary(rows: Sequence[HeadRow]) -> str:
+    """One line: how many rows of each origin, and which are new."""
+    counts = {how: sum(row.how == how for row in rows) for how in ("blank", "exact", "map", "case", "base", "new")}
+    new = " ".join(row.symbol for row in rows if row.how == "new")
+    listed = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
+    return f"head: {len(rows)} rows ({listed})" + (f"; new: {new[:200]}" if new else "")
+
+
+def read_symbol_map(path: Path | str) -> dict[str, str]:
+    """A user's map: lines ``target symbol TAB source symbol``, UTF-8; '#' starts a comment line.
+
+    Raises:
+        InputError: unreadable, or a line that is not two fields; the message names file and line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the symbol map cannot be read ({error}); expected a UTF-8 text file") from error
+    pairs: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = line.split("\t")
+        if len(fields) != 2 or not all(fields):
+            raise InputError(f"{path}:{number}: expected 'target TAB source', found {line!r}")
+        pairs[unicodedata.normalize("NFC", fields[0])] = unicodedata.normalize("NFC", fields[1])
+    return pairs
+
+
+def transfer(
+    source: AcousticModel,
+    vocabulary: Vocabulary,
+    *,
+    head: Literal["symbols", "random"] = "symbols",
+    symbol_map: Mapping[str, str] | None = None,
+    normalizer: Normalizer | None = None,
+    task: Literal["ctc", "classify"] | None = None,
+    dropout: float | None = None,
+    seed: int = 0,
+) -> AcousticModel:
+    """A new model with the source's encoder and features and a head for `vocabulary`; the source stays untouched.
+
+    Args:
+        source: the pretrained model.
+        vocabulary: the target's symbols; the blank is symbol 0 in both.
+        head: 'symbols' fills rows as `plan_head` says, new ones small around the mean row; 'random' draws all of them.
+        symbol_map: target symbol to source symbol, the user's own.
+        normalizer, task, dropout: of the new model; None: as the source's.
+        seed: of the new rows.
+
+    Raises:
+        InputError: from `plan_head`.
+    """
+    old = source.architecture
+    architecture = old if dropout is None else Architecture(old.encoder, old.size, old.subsampling, dropout)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AcousticModel(
+            architecture, vocabulary, source.spec, normalizer or source.normalizer, task or source.task
+        )
+        model.encoder.load_state_dict(source.encoder.state_dict())
+        if head == "symbols":
+            _fill_head(model.head, source.head, source.vocabulary, plan_head(source.vocabulary, vocabulary, symbol_map))
+    return model.to(source.head.weight.device)
+
+
+@torch.no_grad()
+def _fill_head(new: nn.Linear, old: nn.Linear, vocabulary: Vocabulary, rows: Sequence[HeadRow]) -> None:
+    index = {symbol: i for i, symbol in enumerate(vocabulary.symbols)}
+    weight, bias = old.weight.detach().cpu(), old.bias.detach().cpu()
+    spread = weight[1:].std(dim=0, correction=0) * NEW_ROW_SPREAD
+    for i, row in enumerate(rows):
+        if row.how == "new":
+            new.weight[i] = weight[1:].mean(dim=0) + torch.randn_like(spread) * spread
+            new.bias[i] = bias[1:].mean()
+        else:
+            new.weight[i] = weight[index[row.source]]
+            new.bias[i] = bias[index[row.source]]
+
+
+@dataclass(frozen=True)
+class MatchReport:
+    """What `load_matching` did, by parameter or buffer name."""
+
+    taken: tuple[str, ...]
+    resized: tuple[str, ...]
+    """Other shape; left as they were."""
+    missing: tuple[str, ...]
+    """In the module, not in the weights; left as they were."""
+    unexpected: tuple[str, ...]
+    """In the weights, not in the module."""
+
+    def __str__(self) -> str:
+        parts = []
+        for what, names in (
+            ("taken", self.taken),
+            ("other shape", self.resized),
+            ("missing", self.missing),
+            ("unexpected", self.unexpected),
+        ):
+            parts.append(f"{what}: {len(names)}" + (f" ({', '.join(names)})" if names and what != "taken" else ""))
+        return "; ".join(parts)
+
+
+@torch.no_grad()
+def load_matching(module: nn.Module, state_dict: Mapping[str, Tensor]) -> MatchReport:
+    """Copy what fits by name and shape into any module, and say what was and was not taken.
+
+    Raises:
+        InputError: nothing fits at all, which is never what the caller meant.
+    """
+    own = module.state_dict(keep_vars=True)
+    shared = [name for name in own if name in state_dict]
+    taken = tuple(name for name in shared if own[name].shape == state_dict[name].shape)
+    if not taken:
+        raise InputError(
+            f"none of the {len(state_dict)} tensors fits this module of {len(own)}; compare the names, for example "
+            f"{next(iter(state_dict), 'none')!r} with {next(iter(own), 'none')!r}"
+        )
+    for name in taken:
+        own[name].data.copy_(state_dict[name])
+    resized = tuple(name for name in shared if name not in taken)
+    missing = tuple(name for name in own if name not in state_dict)
+    return MatchReport(taken, resized, missing, tuple(name for name in state_dict if name not in own))
+
+
+def frozen_modules(model: AcousticModel, freeze: Freeze) -> list[nn.Module]:
+    """The modules that `freeze` names: none, the encoder, or its lowest N layer groups.
+
+    Raises:
+        InputError: more layers than the encoder has.
+    """
+    if freeze == "none":
+        return []
+    if freeze == "encoder":
+        return [model.encoder]
+    groups: list[nn.Module] = model.encoder.layer_groups()
+    if int(freeze) > len(groups):
+        raise InputError(
+            f'transfer.freeze = {freeze}, but the encoder has {len(groups)} layer groups; set fewer or "encoder"'
+        )
+    return groups[: int(freeze)]
+
+
+def set_frozen(model: nn.Module, frozen: Sequence[nn.Module]) -> None:
+    """Training mode with these modules frozen: no gradients, and evaluation mode, so that buffers and dropout rest too."""
+    model.train()
+    model.requires_grad_(True)
+    for module in frozen:
+        module.eval()
+        module.requires_grad_(False)
+        for parameter in module.parameters():
+            parameter.grad = None

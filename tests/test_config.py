@@ -1,0 +1,224 @@
+"""Settings: defaults as documented, strictness, suggestions, overrides; expected values are written out by hand."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from speechxfer.config import SECTIONS, Config, FinetuneConfig, load_config, parse_config
+from speechxfer.errors import InputError
+
+DEFAULTS = {
+    "data": {"resample": False, "mono": False, "cache_dir": "", "max_duration_s": 30.0, "unknown_symbols": "error"},
+    "text": {
+        "task": "ctc",
+        "vocabulary": "characters",
+        "form": "NFC",
+        "lowercase": True,
+        "punctuation": "strip",
+        "bpe_size": 500,
+    },
+    "model": {"encoder": "conformer", "size": "small", "subsampling": 4, "features": "kaldi-mvn", "dropout": 0.1},
+    "transfer": {"head": "symbols", "symbol_map": "", "freeze": "none", "freeze_steps": -1},
+    "finetune": {
+        "seed": 1,
+        "steps": 2000,
+        "batch_s": 120.0,
+        "encoder_lr": 0.0005,
+        "head_lr": 0.002,
+        "warmup_steps": -1,
+        "final_lr_ratio": 0.01,
+        "weight_decay": 0.01,
+        "clip_norm": 5.0,
+        "evaluate_every_steps": -1,
+        "patience": 0,
+        "average_best": 5,
+        "precision": "auto",
+        "speed_factors": [0.9, 1.0, 1.1],
+        "frequency_masks": 2,
+        "frequency_mask_mels": 27,
+        "time_masks": 5,
+        "time_mask_ratio": 0.05,
+        "augment_warmup_steps": 0,
+        "label_smoothing": 0.0,
+        "optimizer": "adamw",
+        "select_by": "wer",
+    },
+}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def message(path: Path | None, *overrides: str) -> str:
+    """The one line a person sees."""
+    with pytest.raises(InputError) as caught:
+        load_config(path, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_without_a_file_the_settings_are_the_documented_defaults() -> None:
+    assert load_config(None).model_dump(mode="json") == DEFAULTS
+
+
+def test_file_then_overrides_the_last_wins(tmp_path: Path) -> None:
+    path = write(tmp_path, "[finetune]\nsteps = 300\nbatch_s = 60\nseed = 4\n[transfer]\nfreeze = 2\n")
+    config = load_config(path, ["finetune.steps=40", "finetune.seed = 7", "finetune.steps=50"])
+    assert (config.finetune.steps, config.finetune.seed, config.finetune.batch_s) == (50, 7, 60.0)
+    assert config.transfer.freeze == 2
+    assert config.model.encoder == "conformer"
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "key", "value"),
+    [
+        ("transfer.freeze=encoder", "transfer", "freeze", "encoder"),
+        ('transfer.freeze="encoder"', "transfer", "freeze", "encoder"),
+        ("transfer.freeze=0", "transfer", "freeze", 0),
+        ("data.resample=true", "data", "resample", True),
+        ("data.cache_dir=/scratch/a=b", "data", "cache_dir", "/scratch/a=b"),
+        ("data.cache_dir=2024-01-01", "data", "cache_dir", "2024-01-01"),
+        ("data.cache_dir=", "data", "cache_dir", ""),
+        ("finetune.speed_factors=[1.0]", "finetune", "speed_factors", (1.0,)),
+        ("finetune.encoder_lr=1e-4", "finetune", "encoder_lr", 0.0001),
+        ("finetune.batch_s=8", "finetune", "batch_s", 8.0),
+    ],
+)
+def test_override_values_are_toml_and_otherwise_text(override: str, section: str, key: str, value: object) -> None:
+    found = getattr(getattr(load_config(None, [override]), section), key)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_an_override_cannot_smuggle_in_a_second_setting() -> None:
+    config = load_config(None, ["data.cache_dir=1\nresample=true"])
+    assert config.data.cache_dir == "1\nresample=true"
+    assert config.data.resample is False
+
+
+def test_unknown_key_names_file_key_and_the_near_one(tmp_path: Path) -> None:
+    text = message(write(tmp_path, "[finetune]\nstepz = 3\n"))
+    assert text.endswith("recipe.toml: unknown setting 'finetune.stepz'; did you mean finetune.steps?")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("fintune.steps=3", "unknown setting 'fintune'; did you mean finetune?"),
+        ("transfer.steps=3", "unknown setting 'transfer.steps'; it belongs to another section: write finetune.steps"),
+        ("data.zzz=3", "[data] knows resample, mono, cache_dir, max_duration_s, unknown_symbols"),
+        ("finetune.steps.more=3", "unknown setting 'finetune.steps.more'"),
+        ("finetune.steps", "expected section.key=value"),
+        ("steps=3", "expected section.key=value"),
+        ("finetune.=3", "expected section.key=value"),
+    ],
+)
+def test_bad_override_is_named_and_explained(override: str, expected: str) -> None:
+    text = message(None, override)
+    assert text.startswith(f"--set {override}: ")
+    assert expected in text
+
+
+def test_keys_outside_any_section_are_pointed_home(tmp_path: Path) -> None:
+    assert "unknown setting 'steps'; it belongs to another section: write finetune.steps" in message(
+        write(tmp_path, "steps = 3\n")
+    )
+    assert "'finetune' must be a table; write its settings under [finetune]" in message(
+        write(tmp_path, "finetune = 3\n")
+    )
+    assert "'finetune' is not a table" in message(write(tmp_path, "finetune = 3\n"), "finetune.steps=3")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("finetune.steps=abc", 'finetune.steps = "abc" is not allowed: expected a whole number (number of updates)'),
+        ("finetune.steps=1.5", "finetune.steps = 1.5 is not allowed: expected a whole number"),
+        ("finetune.steps=true", "finetune.steps = true is not allowed: expected a whole number"),
+        ("finetune.steps=0", "expected greater than or equal to 1"),
+        ("finetune.batch_s=nan", "expected a finite number"),
+        ("finetune.batch_s=inf", "expected a finite number"),
+        ("finetune.batch_s=-1", "expected greater than 0"),
+        ("finetune.speed_factors=1.0", "expected a list in brackets"),
+        ("finetune.speed_factors=[9.0]", "expected less than or equal to 2"),
+        ("finetune.speed_factors=[9.0, 9.0]", "expected less than or equal to 2 (speeds"),
+        ("data.resample=1", "expected true or false"),
+        ("data.cache_dir=5", "expected a text in quotes"),
+        ("transfer.freeze=-1", "expected 'none' or 'encoder' or greater than or equal to 0"),
+        ("transfer.freeze=all", "expected 'none' or 'encoder' or a whole number"),
+        ("transfer.freeze=true", "expected 'none' or 'encoder' or a whole number"),
+        ("model.subsampling=2", "expected 1, 4 or 8"),
+        ("text.form=NFKC", "expected 'NFC' or 'NFD'"),
+    ],
+)
+def test_wrong_type_or_range_is_refused_in_one_line(override: str, expected: str) -> None:
+    assert expected in message(None, override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["model.encoder=dnn"], "set model.subsampling to 1"),
+        (["model.subsampling=1"], "set model.subsampling to 4 or 8"),
+        (["text.task=classify"], 'set text.vocabulary = "words"'),
+        (["transfer.head=random", "transfer.symbol_map=map.tsv"], "would ignore transfer.symbol_map"),
+        (["finetune.steps=10", "finetune.warmup_steps=10"], "leaves none of finetune.steps = 10"),
+        (["finetune.evaluate_every_steps=0"], "has no meaning"),
+        (["finetune.steps=10", "finetune.evaluate_every_steps=11"], "is more than finetune.steps = 10"),
+        (["finetune.encoder_lr=0", "finetune.head_lr=0"], "nothing is learned"),
+        (["finetune.speed_factors=[]"], "set [1.0]"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(overrides: list[str], expected: str) -> None:
+    assert expected in message(None, *overrides)
+
+
+def test_several_faults_are_all_reported(tmp_path: Path) -> None:
+    text = message(write(tmp_path, "[finetune]\nstepz = 3\nseed = -1\n[data]\nmono = 2\n"))
+    assert all(part in text for part in ("finetune.stepz", "finetune.seed = -1", "data.mono = 2"))
+
+
+def test_unreadable_files_are_input_errors(tmp_path: Path) -> None:
+    assert "No such file" in message(tmp_path / "absent.toml")
+    assert "not TOML" in message(write(tmp_path, "[finetune\n"))
+    path = tmp_path / "latin.toml"
+    path.write_bytes("# caf\xe9\n".encode("latin-1"))
+    assert "not UTF-8 at byte 5" in message(path)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "windows.toml"
+    path.write_bytes(b"\xef\xbb\xbf[finetune]\r\nsteps = 12\r\n")
+    assert load_config(path).finetune.steps == 12
+
+
+def test_settings_are_frozen_and_survive_json() -> None:
+    config = load_config(None, ["finetune.speed_factors=[1.0]", "transfer.freeze=3", "model.subsampling=8"])
+    assert parse_config(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+    with pytest.raises(ValidationError):
+        config.finetune.steps = 3  # type: ignore[misc]
+
+
+def test_python_users_get_the_same_checks() -> None:
+    assert FinetuneConfig(steps=5).steps == 5
+    with pytest.raises(ValidationError, match="stepz"):
+        FinetuneConfig(stepz=5)  # type: ignore[call-arg]
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert list(SECTIONS) == list(Config.model_fields)
+    models: list[type[BaseModel]] = [Config, *SECTIONS.values()]
+    undocumented = [name for model in models for name, field in model.model_fields.items() if not field.description]
+    assert undocumented == []
+
+
+def test_importing_settings_does_not_import_torch() -> None:
+    code = "import sys, speechxfer.config; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

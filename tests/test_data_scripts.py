@@ -1,0 +1,587 @@
+"""Corpus scripts: miniatures of each public layout, bad input, and (where present) the real corpora's known sizes.
+
+Expected values: written by hand for the miniatures; for the real corpora the sizes that their authors publish.
+"""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_scripts import (
+    prepare_fsdd,
+    prepare_kathleen,
+    prepare_mboshi,
+    prepare_speechocean762,
+    prepare_table,
+    prepare_yoruba,
+)
+from data_scripts.corpus import proportional_order, take_seconds
+from speechxfer.errors import InputError
+from speechxfer.manifest import Utterance, read_manifest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def wave(path: Path, frames: int = 800, rate_hz: int = 16000, channels: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(frames).uniform(-0.1, 0.1, (frames, channels))
+    soundfile.write(path, noise, rate_hz)
+
+
+def text(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8", newline="\n")
+
+
+def table(folder: Path, content: str, name: str = "table.tsv", frames: int = 800) -> Path:
+    for stem in "abcdef":
+        wave(folder / f"{stem}.wav", frames)
+    text(folder / name, content)
+    return folder / name
+
+
+def ids(path: Path) -> list[str]:
+    return [utterance.id for utterance in read_manifest(path)]
+
+
+def all_bytes(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+# ------------------------------------------------------------------------------------------------------------- tables
+def test_table_with_segments_is_sample_exact(tmp_path):
+    starts = [0, 7, 333, 12345, 99999]
+    wave(tmp_path / "long.flac", 120_001, rate_hz=22050)
+    rows = "".join(f"u{s}\tlong.flac\t{s}\t{s + 1}\ttrain\thello\n" for s in starts if 2 * s + 1 <= 120_001)
+    rows += "tail\tlong.flac\t99999\t20002\ttest\thello\n"
+    text(tmp_path / "t.tsv", "id\tpath\tstart\tframes\tsplit\ttext\n" + rows)
+    paths = prepare_table.prepare(tmp_path / "t.tsv", tmp_path / "out" / "deep")
+    for utterance in read_manifest(paths["train"]):
+        start = int(utterance.id[1:])
+        assert round(utterance.offset * 22050) == start
+        assert round(utterance.duration * 22050) == start + 1
+        assert utterance.audio_filepath == tmp_path / "long.flac"
+    (tail,) = read_manifest(paths["test"])
+    assert (round(tail.offset * 22050), round(tail.duration * 22050)) == (99999, 20002)
+    assert "../../long.flac" in paths["test"].read_text()
+
+
+def test_table_seconds_and_lengths_from_the_header(tmp_path):
+    file = table(
+        tmp_path,
+        "audio_filepath\tsentence\toffset\tduration\tsplit\tclient_id\tlocale\n"
+        "a.wav\tone\t0.01\t0.02\ttraining\tann\tcy\n"  # 160 samples in, 320 long
+        "b.wav\ttwo\t0.01\t\tvalidation\tbob\t\n"  # to the end: 640
+        "c.wav\tthree\t\t0.06\tTEST\tcat\t\n",  # rounded up by its writer: 800, not 960
+    )
+    paths = prepare_table.prepare(file, tmp_path / "out", lang="sw")
+    (one,), (two,), (three,) = (read_manifest(paths[name]) for name in ("train", "dev", "test"))
+    assert (one.id, one.text, one.offset, one.duration, one.speaker, one.lang) == (
+        "a_0.01",
+        "one",
+        0.01,
+        0.02,
+        "ann",
+        "cy",
+    )
+    assert (two.duration, two.lang, three.duration) == (0.04, "sw", 0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", '\ufefffile,transcript,split\na.wav,"lyrics “quoted"" and, comma",train\nb.wav,two,test\n'),
+        ("t.csv", 'file;transcript;split\na.wav;"lyrics “quoted"" and, comma";train\nb.wav;two;test\n'),
+        ("t.tsv", '\ufefffile\ttranscript\tsplit\r\na.wav\tlyrics “quoted" and, comma\ttrain\r\nb.wav\ttwo\ttest\r\n'),
+        ("t.txt", 'file\ttranscript\tsplit\na.wav\tlyrics “quoted" and, comma\ttrain\nb.wav\ttwo\ttest'),
+    ],
+)
+def test_table_dialects(tmp_path, name, content):
+    paths = prepare_table.prepare(table(tmp_path, content, name), tmp_path / "out")
+    (one,) = read_manifest(paths["train"])
+    assert (one.id, one.text) == ("a", 'lyrics “quoted" and, comma')
+    assert ids(paths["test"]) == ["b"]
+
+
+def test_table_folder_and_other_split_names(tmp_path, capsys):
+    table(tmp_path, "path\ttext\tsplit\tmood\na.wav\tone\ttarred\tgood\nb.wav\ttwo\ttrain\tbad\n", "transcripts.tsv")
+    paths = prepare_table.prepare(tmp_path, tmp_path / "out")
+    assert list(paths) == ["train", "tarred"]
+    assert ids(tmp_path / "out" / "tarred.jsonl") == ["a"]
+    assert "columns not used: mood" in capsys.readouterr().out
+
+
+def test_table_ids_from_paths(tmp_path):
+    wave(tmp_path / "ann" / "1.wav")
+    wave(tmp_path / "bob" / "1.wav")
+    text(tmp_path / "t.csv", "path,text,split\nann/1.wav,x,train\nbob/1.wav,y,train\n")
+    assert ids(prepare_table.prepare(tmp_path / "t.csv", tmp_path / "out")["train"]) == ["ann_1", "bob_1"]
+
+
+def test_table_leaves_out_what_holds_nothing_and_says_so(tmp_path, capsys):
+    file = table(tmp_path, "path\ttext\tsplit\na.wav\t \ttrain\nb.wav\ttwo\ttrain\nempty.wav\tx\ttrain\n")
+    wave(tmp_path / "empty.wav", 0)
+    assert ids(prepare_table.prepare(file, tmp_path / "out")["train"]) == ["b"]
+    out = capsys.readouterr().out
+    assert "left out: a: its text is empty" in out
+    assert "left out: empty: it has no audio samples" in out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "path\ttext\na.wav\tone\ngone.wav\ttwo\n",
+            r"t\.tsv:3: utterance 'gone': its audio .*gone\.wav does not exist",
+        ),
+        ("path\ttext\na.wav\tone\nt.tsv\ttwo\n", r"t\.tsv:3: utterance 't': its audio .* cannot be read"),
+        (
+            "path\twords\na.wav\tone\n",
+            r"t\.tsv:1: no text column among 'path', 'words'; expected one named text, sentence",
+        ),
+        ("a.wav\tone\n", r"t\.tsv:1: no path column"),
+        ("path\ttext\ttext\na.wav\tone\ttwo\n", r"t\.tsv:1: column 'text' occurs twice"),
+        ("path\ttext\nb.wav\tone\na.wav\tone\ttwo\n", r"t\.tsv:3: 3 cells where the header has 2"),
+        ("id\tpath\ttext\nx\ta.wav\tone\nx\tb.wav\ttwo\n", r"t\.tsv:3: id 'x' was already used at .*t\.tsv:2"),
+        ("path\ttext\tstart\na.wav\tone\t0.5\n", r"t\.tsv:2: start is '0.5'; expected a whole number of samples"),
+        ("path\ttext\toffset\na.wav\tone\t-1\n", r"t\.tsv:2: offset is '-1'; expected seconds"),
+        ("path\ttext\tduration\na.wav\tone\tnan\n", r"t\.tsv:2: duration is 'nan'; expected seconds"),
+        ("path\ttext\tstart\tframes\na.wav\tone\t700\t101\n", r"t\.tsv:2: utterance 'a_700' covers samples 700 to 801"),
+        (
+            "path\ttext\tduration\na.wav\tone\t0.2\n",
+            r"t\.tsv:2: utterance 'a' covers samples 0 to 3200.* has 800 at 16000",
+        ),
+        (
+            "path\ttext\tstart\tduration\na.wav\tone\t7\t1\n",
+            r"t\.tsv:2: 'start' \(samples\) and 'duration' \(seconds\)",
+        ),
+        ("path\ttext\tsplit\na.wav\tone\t../x\n", r"t\.tsv:2: split '\.\./x' is no usable name"),
+        ("path\ttext\n\tone\n", r"t\.tsv:2: the path is empty"),
+        ("path\ttext\na.wav\tone\nb.wav\tone\n", "only 1 different sentences"),
+        ("path\ttext\n", "no rows below the header"),
+        ("", "the table is empty"),
+    ],
+)
+def test_table_bad_input_names_table_and_line(tmp_path, content, message):
+    file = table(tmp_path, content, "t.tsv")
+    with pytest.raises(InputError, match=message):
+        prepare_table.prepare(file, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_table_bad_encoding_names_the_line(tmp_path):
+    file = table(tmp_path, "")
+    file.write_bytes("path\ttext\na.wav\tone\nb.wav\tcafé\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"table\.tsv:3: byte 0xe9 is not UTF-8"):
+        prepare_table.prepare(file, tmp_path / "out")
+
+
+def test_table_bad_quotes_in_csv_name_the_line(tmp_path):
+    file = table(tmp_path, 'path,text\na.wav,one\nb.wav,"two"x\n', "t.csv")
+    with pytest.raises(InputError, match=r"t\.csv:3: not CSV"):
+        prepare_table.prepare(file, tmp_path / "out")
+
+
+def test_table_partial_leaves_out_missing_audio(tmp_path, capsys):
+    file = table(tmp_path, "path\ttext\tsplit\na.wav\tone\ttrain\ngone.wav\ttwo\ttrain\n")
+    assert ids(prepare_table.prepare(file, tmp_path / "out", partial=True)["train"]) == ["a"]
+    assert "left out: gone: its audio" in capsys.readouterr().out
+
+
+def own_split(tmp_path: Path, rows: list[tuple[str, str]]) -> dict[str, list[Utterance]]:
+    """Splits of a table of (speaker, sentence) rows without a split column, all cut from one file."""
+    wave(tmp_path / "a.wav", 800)
+    lines = [f"{i}\ta.wav\t{i}\t1\t{speaker}\t{sentence}" for i, (speaker, sentence) in enumerate(rows)]
+    text(tmp_path / "t.tsv", "\n".join(["id\tpath\tstart\tframes\tspeaker\ttext", *lines]))
+    paths = prepare_table.prepare(tmp_path / "t.tsv", tmp_path / "out")
+    assert list(paths) == ["train", "dev", "test"]
+    return {name: read_manifest(path) for name, path in paths.items()}
+
+
+def disjoint(sets: list[set[str]]) -> bool:
+    return len(set.union(*sets)) == sum(map(len, sets))
+
+
+def test_own_split_by_speaker(tmp_path, capsys):
+    splits = own_split(tmp_path, [(f"s{i % 20}", f"sentence {i % 7}") for i in range(200)])
+    assert disjoint([{u.speaker for u in split} for split in splits.values()])
+    assert [len(split) for split in splits.values()] == [160, 20, 20]
+    assert "split 80/10/10 by speaker" in capsys.readouterr().out
+
+
+def test_own_split_by_sentence(tmp_path, capsys):
+    splits = own_split(tmp_path, [("me", f"{'Sentence' if i % 2 else 'sentence '} {i // 2}") for i in range(100)])
+    assert disjoint([{" ".join(u.text.lower().split()) for u in split} for split in splits.values()])
+    assert [len(split) for split in splits.values()] == [80, 10, 10]
+    assert "split 80/10/10 by sentence (50 in all)" in capsys.readouterr().out
+
+
+def test_own_split_of_a_few_words_said_over_and_over(tmp_path, capsys):
+    splits = own_split(tmp_path, [("me", ["yes", "no"][i % 2]) for i in range(100)])
+    assert {u.text for u in splits["dev"]} <= {u.text for u in splits["train"]}
+    assert [len(split) for split in splits.values()] == [80, 10, 10]
+    assert "split 80/10/10 by recording" in capsys.readouterr().out
+
+
+def test_own_split_of_three_rows_and_of_lopsided_sentences(tmp_path):
+    assert [len(split) for split in own_split(tmp_path / "three", [("me", str(i)) for i in range(3)]).values()] == [
+        1,
+        1,
+        1,
+    ]
+    assert [
+        len(split) for split in own_split(tmp_path / "fours", [("me", "xyz"[i % 3]) for i in range(12)]).values()
+    ] == [4] * 3
+    rows = [("me", "x")] * 8 + [("me", "y"), ("me", "z")]
+    assert [len(split) for split in own_split(tmp_path / "lopsided", rows).values()] == [8, 1, 1]
+
+
+def test_limit_hours(tmp_path):
+    for index in range(20):
+        wave(tmp_path / f"{index}.wav", 1600)  # 0.1 s
+    text(tmp_path / "t.csv", "path,text,split\n" + "".join(f"{i}.wav,x,{'train' if i else 'dev'}\n" for i in range(20)))
+    paths = prepare_table.prepare(tmp_path / "t.csv", tmp_path / "out", limit_hours=1.05 / 3600)
+    assert (len(ids(paths["train"])), len(ids(paths["dev"]))) == (10, 1)
+    with pytest.raises(InputError, match="expected a number of hours above zero"):
+        prepare_table.prepare(tmp_path / "t.csv", tmp_path / "out", limit_hours=float("nan"))
+
+
+def test_command_line(tmp_path):
+    file = table(tmp_path, "path\ttext\tsplit\na.wav\tone\ttrain\n")
+    script = ROOT / "data_scripts" / "prepare_table.py"
+    good = subprocess.run(
+        [sys.executable, script, file, tmp_path / "out", "--lang", "cy"], cwd=tmp_path, capture_output=True
+    )
+    assert (good.returncode, good.stderr) == (0, b"")
+    assert b"train.jsonl: 1 utterances, 0.1 s, speakers not named\n" in good.stdout
+    assert good.stdout.splitlines()[-1].startswith(b"written to ")
+    assert json.loads((tmp_path / "out" / "train.jsonl").read_text())["lang"] == "cy"
+    bad = subprocess.run([sys.executable, script, tmp_path / "no.tsv", tmp_path / "out"], capture_output=True)
+    assert bad.returncode == 2
+    assert bad.stderr.startswith(b"error: ") and bad.stderr.count(b"\n") == 1
+
+
+def test_corpus_script_command_line(tmp_path):
+    fsdd(tmp_path / "fsdd", ["ann"])
+    script = ROOT / "data_scripts" / "prepare_fsdd.py"
+    bad = subprocess.run([sys.executable, script, tmp_path / "fsdd", tmp_path / "out"], capture_output=True, text=True)
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert "fsdd: recordings: found 500, expected 3,000" in bad.stderr and "--partial" in bad.stderr
+    subprocess.run(
+        [sys.executable, script, tmp_path / "fsdd", tmp_path / "out", "--partial"], check=True, capture_output=True
+    )
+    assert len(ids(tmp_path / "out" / "train.jsonl")) == 400
+
+
+# ------------------------------------------------------------------------------------------------------------ subsets
+def test_subsets_are_nested_and_have_the_speakers_in_proportion():
+    utterances = [
+        Utterance(f"{speaker}{i}", Path("a.wav"), 1.0 + i % 3, speaker=speaker)
+        for speaker, count in (("ann", 700), ("bob", 200), ("cat", 100))
+        for i in range(count)
+    ]
+    small, large = take_seconds(utterances, 200, "s"), take_seconds(utterances, 600, "s")
+    assert {u.id for u in small} < {u.id for u in large}
+    assert 197 < sum(u.duration for u in small) <= 200 and 597 < sum(u.duration for u in large) <= 600
+    seconds = Counter()
+    for utterance in small:
+        seconds[utterance.speaker] += utterance.duration
+    assert [round(seconds[name] / 200, 1) for name in ("ann", "bob", "cat")] == [0.7, 0.2, 0.1]
+    assert small == take_seconds(utterances[::-1], 200, "s")[::-1]
+    assert len({u.id for u in proportional_order(utterances, "s")}) == 1000
+
+
+# ------------------------------------------------------------------------------------------------------------- Mboshi
+def mboshi(folder: Path, trains: int = 60, devs: int = 5) -> Path:
+    for split, count in (("train", trains), ("dev", devs)):
+        for index in range(count):
+            stem = folder / "full_corpus_newsplit" / split / f"{'ann' if index % 3 else 'bob'}_2015_{split}_{index}"
+            wave(stem.with_suffix(".wav"), 1600)
+            text(stem.with_suffix(".mb.cleaned"), f" {split}  wó {index // 2 if index < 20 else index}\n")
+            text(stem.with_suffix(".fr"), "bonjour\n")
+    return folder
+
+
+def test_mboshi(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(prepare_mboshi, "COUNTS", {"train": 60, "dev": 5})
+    monkeypatch.setattr(prepare_mboshi, "SUBSETS_S", {"train_1h": 3.05, "train_10min": 1.05})
+    paths = prepare_mboshi.prepare(mboshi(tmp_path / "mboshi"), tmp_path / "out")
+    split = {name: read_manifest(path) for name, path in paths.items()}
+    assert {name: len(rows) for name, rows in split.items()} == {
+        "train": 56, "valid": 4, "dev": 5, "train_1h": 30, "train_10min": 10,
+    }  # fmt: skip
+    assert [u.id for u in split["dev"]] == [f"ann_2015_dev_{i}" for i in (1, 2, 4)] + [
+        "bob_2015_dev_0",
+        "bob_2015_dev_3",
+    ]
+    assert split["dev"][3].text == "dev wó 0" and split["dev"][3].speaker == "bob" and split["dev"][3].lang == "mdw"
+    assert not {u.text for u in split["valid"]} & {u.text for u in split["train"]}
+    names = {name: {u.id for u in rows} for name, rows in split.items()}
+    assert names["train_10min"] < names["train_1h"] < names["train"]
+    before = all_bytes(tmp_path / "out")
+    prepare_mboshi.prepare(tmp_path / "mboshi", tmp_path / "out")
+    assert all_bytes(tmp_path / "out") == before
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_mboshi_counts_and_lonely_files(tmp_path, capsys):
+    folder = mboshi(tmp_path / "mboshi")
+    (folder / "full_corpus_newsplit" / "train" / "ann_2015_train_50.mb.cleaned").unlink()
+    (folder / "full_corpus_newsplit" / "dev" / "ann_2015_dev_1.wav").unlink()
+    with pytest.raises(InputError, match=r"mboshi: utterances of train: found 59, expected 4,616; .*--partial"):
+        prepare_mboshi.prepare(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    paths = prepare_mboshi.prepare(folder, tmp_path / "out", partial=True)
+    assert len(ids(paths["dev"])) == 4
+    out = capsys.readouterr().out
+    assert "left out: ann_2015_train_50: it has audio but no text" in out
+    assert "left out: ann_2015_dev_1: it has text but no audio" in out
+    assert "note: mboshi: utterances of dev: found 4, expected 514; going on (--partial)" in out
+    with pytest.raises(InputError, match=r"full_corpus_newsplit/train: no such folder"):
+        prepare_mboshi.prepare(tmp_path / "out", tmp_path / "out2")
+
+
+# --------------------------------------------------------------------------------------------------------------- FSDD
+def fsdd(folder: Path, speakers: list[str]) -> Path:
+    for speaker in speakers:
+        for digit in range(10):
+            for index in range(50):
+                wave(folder / "recordings" / f"{digit}_{speaker}_{index}.wav", 80, rate_hz=8000)
+    return folder
+
+
+def test_fsdd_at_its_full_count(tmp_path):
+    speakers = ["ann", "bob", "cat", "dan", "eve_x", "fay"]
+    paths = prepare_fsdd.prepare(fsdd(tmp_path / "fsdd", speakers), tmp_path / "out")
+    split = {name: read_manifest(path) for name, path in paths.items()}
+    index = {name: {int(u.id.split("_")[-1]) for u in rows} for name, rows in split.items()}
+    assert [len(split[name]) for name in ("train", "dev", "test")] == [2400, 300, 300]
+    assert index["test"] == set(range(5)) and index["dev"] == set(range(5, 10)) and index["train"] == set(range(10, 50))
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    assert all(u.text == words[int(u.id[0])] for u in split["train"])
+    assert {u.speaker for u in split["test"]} == set(speakers)
+    assert paths["loso_eve_x/test"] == tmp_path / "out" / "loso_eve_x" / "test.jsonl"
+    for speaker in speakers:
+        assert {u.speaker for u in split[f"loso_{speaker}/test"]} == {speaker}
+        assert len(split[f"loso_{speaker}/test"]) == 500
+        assert [len(split[f"loso_{speaker}/{name}"]) for name in ("train", "dev")] == [2250, 250]
+        assert speaker not in {u.speaker for name in ("train", "dev") for u in split[f"loso_{speaker}/{name}"]}
+        assert not {u.id for u in split[f"loso_{speaker}/train"]} & {u.id for u in split[f"loso_{speaker}/dev"]}
+    assert split["train"][0].duration == 0.01
+
+
+def test_fsdd_other_names_are_printed(tmp_path, capsys):
+    folder = fsdd(tmp_path / "fsdd", ["ann", "newcomer"])
+    wave(folder / "recordings" / "noise.wav", 80)
+    paths = prepare_fsdd.prepare(folder, tmp_path / "out", partial=True)
+    assert len(ids(paths["loso_newcomer/test"])) == 500
+    out = capsys.readouterr().out
+    assert "left out: noise: its name is not <digit>_<speaker>_<index>" in out
+    assert "fsdd: speakers: found 2, expected 6; going on" in out
+
+
+# ----------------------------------------------------------------------------------------------------- speechocean762
+def speechocean(folder: Path) -> Path:
+    for split, first in (("train", 100), ("test", 200)):
+        names = [
+            (f"{speaker:04}", f"{speaker:04}{index}") for speaker in range(first, first + 20) for index in range(2)
+        ]
+        for speaker, name in names:
+            wave(folder / "WAVE" / f"SPEAKER{speaker}" / f"{name}.WAV", 1600)
+        text(folder / split / "wav.scp", "".join(f"{n}\tWAVE/SPEAKER{s}/{n}.WAV\n" for s, n in names))
+        text(folder / split / "text", "".join(f"{n}\tIT'S  {n}\n" for _, n in names))
+        text(folder / split / "utt2spk", "".join(f"{n} {s}\n" for s, n in names))
+    wave(folder / "WAVE" / "SPEAKER0100" / "01009.WAV")
+    return folder
+
+
+def test_speechocean762(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(prepare_speechocean762, "UTTERANCES", 40)
+    monkeypatch.setattr(prepare_speechocean762, "SPEAKERS", 20)
+    paths = prepare_speechocean762.prepare(speechocean(tmp_path / "so"), tmp_path / "out")
+    split = {name: read_manifest(path) for name, path in paths.items()}
+    speakers = {name: {u.speaker for u in rows} for name, rows in split.items()}
+    assert {name: len(names) for name, names in speakers.items()} == {"train": 18, "dev": 2, "test": 20}
+    assert disjoint(list(speakers.values()))
+    assert speakers["test"] == {f"{i:04}" for i in range(200, 220)}
+    assert (split["test"][0].id, split["test"][0].text, split["test"][0].lang) == ("02000", "IT'S 02000", "en")
+    assert split["test"][0].audio_filepath == tmp_path / "so" / "WAVE" / "SPEAKER0200" / "02000.WAV"
+    assert "left out: 01009: it has audio but is in neither list" in capsys.readouterr().out
+    before = all_bytes(tmp_path / "out")
+    prepare_speechocean762.prepare(tmp_path / "so", tmp_path / "out")
+    assert all_bytes(tmp_path / "out") == before
+
+
+def test_speechocean762_bad_input(tmp_path):
+    folder = speechocean(tmp_path / "so")
+    with pytest.raises(InputError, match="speechocean762: utterances of train: found 40, expected 2,500"):
+        prepare_speechocean762.prepare(folder, tmp_path / "out")
+    with (folder / "train" / "text").open("a") as file:
+        file.write("01000\tAGAIN\n")
+    with pytest.raises(InputError, match=r"text:41: id '01000' was there before"):
+        prepare_speechocean762.prepare(folder, tmp_path / "out", partial=True)
+    text(folder / "train" / "utt2spk", "01000 0100\n")
+    text(folder / "train" / "text", "01000\tX\n01001\tY\n")
+    with pytest.raises(InputError, match=r"utt2spk: utterance '01001' is missing"):
+        prepare_speechocean762.prepare(folder, tmp_path / "out", partial=True)
+
+
+# ----------------------------------------------------------------------------------------------------------- Kathleen
+def kathleen(folder: Path) -> Path:
+    recordings = [(f"a{i:04}", f"Prompt  {i}, says she.") for i in range(38) for _ in range(2)]
+    recordings += [
+        ("a0252", "O'Brien had been a clean living young man with a future."),
+        ("b0001", "Prompt 3, says she."),
+    ]
+    for time, (prompt, sentence) in enumerate(recordings):
+        wave(folder / "data" / f"arctic_{prompt}_{time}.wav", 480, rate_hz=48000, channels=2)
+        text(folder / "data" / f"arctic_{prompt}_{time}.txt", sentence)
+    return folder
+
+
+def test_kathleen(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(prepare_kathleen, "RECORDINGS", 78)
+    monkeypatch.setattr(prepare_kathleen, "PROMPTS", 40)
+    paths = prepare_kathleen.prepare(kathleen(tmp_path / "kathleen"), tmp_path / "out")
+    split = {name: read_manifest(path) for name, path in paths.items()}
+    prompts = [{u.id.split("_")[1] for u in rows} for rows in split.values()]
+    assert [len(names) for names in prompts[1:]] == [2, 2] and sum(map(len, prompts)) == 40  # 5 % of 39 groups
+    assert disjoint(prompts) and disjoint([{u.text for u in rows} for rows in split.values()])
+    rows = {u.id: u for rows in split.values() for u in rows}
+    assert rows["arctic_a0252_76"].text == "O'Brien had been a clean living young man."
+    assert "erratum: arctic_a0252_76" in capsys.readouterr().out
+    assert (rows["arctic_a0000_0"].text, rows["arctic_a0000_0"].duration) == ("Prompt 0, says she.", 0.01)
+    before = all_bytes(tmp_path / "out")
+    prepare_kathleen.prepare(tmp_path / "kathleen", tmp_path / "out")
+    assert all_bytes(tmp_path / "out") == before
+
+
+def test_kathleen_prompts_that_share_sentences_form_one_group():
+    takes = [("a1", "x"), ("a2", "y"), ("a3", "z"), ("a4", "w"), ("a3", "y"), ("a2", "X")]
+    rows = [Utterance(f"arctic_{prompt}_{i}", Path("a.wav"), 1.0, line) for i, (prompt, line) in enumerate(takes)]
+    assert prepare_kathleen._groups(rows) == {"a1": "a1", "a2": "a1", "a3": "a1", "a4": "a4"}
+
+
+def test_kathleen_counts(tmp_path):
+    with pytest.raises(InputError, match="kathleen: recordings: found 78, expected 1,620"):
+        prepare_kathleen.prepare(kathleen(tmp_path / "kathleen"), tmp_path / "out")
+
+
+# ------------------------------------------------------------------------------------------------------------- Yoruba
+def yoruba(folder: Path, language: str = "yor") -> Path:
+    lines = []
+    for split, count in (("train", 4), ("val", 2), ("test", 3), ("extra", 1)):
+        for index in range(count):
+            name = f"200625-21{len(lines):04}_{language}_874_elicit_{index}"
+            wave(folder / "data" / "records" / split / f"{name}{'.WAV' if index else '.wav'}", 1600)
+            lines.append(f"{name}:ọrọ  ìyànjù: {split} {index}  ")
+    text(
+        folder / "data" / "raw_text_file.txt", "\n".join([*lines, lines[0], "", "200625-999999_yor_874_elicit_0:lone"])
+    )
+    wave(folder / "data" / "records" / "train" / "mute.wav")
+    return folder
+
+
+def test_yoruba(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(prepare_yoruba, "COUNTS", {"train": 4, "dev": 2, "test": 3})
+    paths = prepare_yoruba.prepare(yoruba(tmp_path / "yoruba"), tmp_path / "out")
+    split = {name: read_manifest(path) for name, path in paths.items()}
+    assert {name: len(rows) for name, rows in split.items()} == {"train": 4, "dev": 2, "test": 3, "extra": 1}
+    first = split["dev"][0]
+    assert (first.text, first.speaker, first.lang) == ("ọrọ ìyànjù: val 0", "yor_874", "yo")
+    out = capsys.readouterr().out
+    assert "11 recordings, 11 texts; 1 recordings without text, 1 texts without recording" in out
+    assert "left out: mute: it has audio but no text" in out
+    assert "left out: 200625-999999_yor_874_elicit_0: it has text but no audio" in out
+    before = all_bytes(tmp_path / "out")
+    prepare_yoruba.prepare(tmp_path / "yoruba", tmp_path / "out")
+    assert all_bytes(tmp_path / "out") == before
+
+
+def test_yoruba_sister_corpus_has_no_known_counts(tmp_path):
+    folder = yoruba(tmp_path / "wolof", "wol")
+    with pytest.raises(InputError, match="yoruba: utterances of train: found 4, expected 280"):
+        prepare_yoruba.prepare(folder, tmp_path / "out")
+    (first, *_) = read_manifest(prepare_yoruba.prepare(folder, tmp_path / "out", lang="wo")["train"])
+    assert (first.lang, first.speaker) == ("wo", "wol_874")
+
+
+def test_yoruba_bad_lines(tmp_path):
+    folder = yoruba(tmp_path / "yoruba")
+    good = (folder / "data" / "raw_text_file.txt").read_text(encoding="utf-8")
+    text(folder / "data" / "raw_text_file.txt", "no colon here\n" + good)
+    with pytest.raises(InputError, match=r"raw_text_file\.txt:1: expected a line <id>:<text>"):
+        prepare_yoruba.prepare(folder, tmp_path / "out", lang="wo")
+    text(folder / "data" / "raw_text_file.txt", good + "\n" + good.split(":")[0] + ":different")
+    with pytest.raises(InputError, match=r"raw_text_file\.txt:14: id .* had another text before"):
+        prepare_yoruba.prepare(folder, tmp_path / "out", lang="wo")
+
+
+# ---------------------------------------------------------------------------------------- repacked copies, real corpora
+def test_a_repacked_copy_gives_the_same_utterances(tmp_path):
+    folder = yoruba(tmp_path / "yoruba")
+    original = prepare_yoruba.prepare(folder, tmp_path / "out", partial=True)
+    rows = ["id\tspeaker\tpath\tstart\tframes\tsplit\ttext"]
+    for split, path in original.items():
+        for u in read_manifest(path):
+            rows.append(f"{u.id}\t{u.speaker}\t{u.audio_filepath.name}\t0\t1600\t{split}\t{u.text}")
+            (tmp_path / "repacked").mkdir(exist_ok=True)
+            (tmp_path / "repacked" / u.audio_filepath.name).write_bytes(u.audio_filepath.read_bytes())
+    text(tmp_path / "repacked" / "transcripts.tsv", "\n".join(rows))
+    repacked = prepare_yoruba.prepare(tmp_path / "repacked", tmp_path / "out2", partial=True)
+    for split, path in original.items():
+        pairs = zip(read_manifest(path), read_manifest(repacked[split]), strict=True)
+        assert all(
+            (a.id, a.text, a.duration, a.speaker, a.lang) == (b.id, b.text, b.duration, b.speaker, b.lang)
+            for a, b in pairs
+        )
+
+
+REAL = [  # folder, script, utterances by manifest, hours by manifest: the figures that the copies' notes give
+    ("mboshi", prepare_mboshi, {"dev": 514, ("train", "valid"): 4616}, {"dev": 0.44, ("train", "valid"): 4.02}),
+    ("fsdd", prepare_fsdd, {("train", "dev"): 2700, "test": 300}, {("train", "dev", "test"): 0.36}),
+    (
+        "speechocean762",
+        prepare_speechocean762,
+        {("train", "dev"): 2500, "test": 2500},
+        {("train", "dev", "test"): 5.57},
+    ),
+    ("kathleen_en", prepare_kathleen, {("train", "dev", "test"): 1620}, {("train", "dev", "test"): 1.37}),
+    ("yoruba", prepare_yoruba, {"train": 280, "dev": 70, "test": 350}, {"train": 0.84, "dev": 0.20, "test": 1.01}),
+]
+
+
+@pytest.mark.parametrize(("folder", "script", "counts", "hours"), REAL, ids=[row[0] for row in REAL])
+def test_real_corpora(shared_data, tmp_path, folder, script, counts, hours):
+    paths = script.prepare(shared_data / folder, tmp_path / "out")
+    split = {name: read_manifest(path) for name, path in paths.items()}
+
+    def joined(names: str | tuple[str, ...]) -> list[Utterance]:
+        return [u for name in ([names] if isinstance(names, str) else names) for u in split[name]]
+
+    assert {names: len(joined(names)) for names in counts} == counts
+    assert {names: round(sum(u.duration for u in joined(names)) / 3600, 2) for names in hours} == hours
+    with (shared_data / folder / "transcripts.tsv").open(encoding="utf-8") as file:
+        header, *rows = (line.rstrip("\n").split("\t") for line in file)
+    positions = {row[0]: (int(row[header.index("start")]), int(row[header.index("frames")])) for row in rows}
+    rate_hz = 8000 if folder == "fsdd" else 16000
+    found = {u.id: (round(u.offset * rate_hz), round(u.duration * rate_hz)) for rows in split.values() for u in rows}
+    assert found == positions
+    if folder == "mboshi":
+        assert len(split["valid"]) == 200
+        seconds = [sum(u.duration for u in split[name]) for name in ("train_10min", "train_1h")]
+        assert 590 < seconds[0] < 600 and 3590 < seconds[1] < 3600
+        names = {name: {u.id for u in rows} for name, rows in split.items()}
+        assert names["train_10min"] < names["train_1h"] < names["train"]
+        texts = {name: {u.text for u in rows} for name, rows in split.items()}
+        assert disjoint([texts["train"], texts["valid"], texts["dev"]])
+    if folder == "kathleen_en":
+        assert disjoint([{u.text.casefold() for u in rows} for rows in split.values()])
+    if folder == "speechocean762":
+        assert [len({u.speaker for u in split[name]}) for name in ("train", "dev", "test")] == [113, 12, 125]

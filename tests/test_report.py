@@ -1,0 +1,376 @@
+"""Results files and pages: expected texts and points are written out by hand."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from speechxfer import report
+from speechxfer.errors import InputError
+from speechxfer.report import ResultRow, add_row, plot_curves, read_curves, read_rows, render_results, update_readme
+
+ROW = ResultRow(
+    name="finetuned",
+    source="english",
+    train_hours=1.0,
+    split="dev",
+    decoder="greedy",
+    seeds=[1, 2],
+    steps=2000,
+    wer=31.256,
+    wer_low=29.6,
+    wer_high=32.944,
+    cer=10.0,
+    cer_low=9.0,
+    cer_high=11.0,
+    command="speechxfer adapt english data/train.jsonl \\\n  --out exp/1h",
+    commit="abc1234",
+    date="2026-01-02",
+    hardware="A processor, 2 cores, 2 threads",
+    wall_s=3723.04,
+)
+SCRATCH = dataclasses.replace(ROW, name="scratch", source="", wer=60.0, sub=5, del_=3, ins=2, words=40, wall_s=200.0)
+
+TABLE = """\
+| model | source | training h | split | decoder | seeds | steps | WER % [95 %] | CER % [95 %] | S / D / I of words |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| finetuned | english | 1 | dev | greedy | 1, 2 | 2000 | 31.26 [29.60, 32.94] | 10.00 [9.00, 11.00] | – |
+| scratch | – | 1 | dev | greedy | 1, 2 | 2000 | 60.00 [29.60, 32.94] | 10.00 [9.00, 11.00] | 5 / 3 / 2 of 40 |
+"""
+
+PAGE = f"""\
+# Results: mboshi
+
+Rendered from `results.json`; do not edit, remarks go into `notes.md` beside it. Rates are in percent, with the 95 % \
+interval in brackets.
+
+{TABLE}
+## How each row was made
+
+1. **finetuned, 1 h, dev, greedy**: commit abc1234, 2026-01-02, 1 h 02 min on A processor, 2 cores, 2 threads
+
+   ```sh
+   speechxfer adapt english data/train.jsonl \\
+     --out exp/1h
+   ```
+
+2. **scratch, 1 h, dev, greedy**: commit abc1234, 2026-01-02, 3 min 20 s on A processor, 2 cores, 2 threads
+
+   ```sh
+   speechxfer adapt english data/train.jsonl \\
+     --out exp/1h
+   ```
+"""
+
+
+@pytest.fixture
+def results_json(tmp_path: Path) -> Path:
+    path = tmp_path / "recipes" / "mboshi" / "results.json"
+    add_row(path, ROW)
+    add_row(path, SCRATCH)
+    return path
+
+
+def test_a_row_is_written_with_the_agreed_keys_and_two_decimals(results_json: Path) -> None:
+    first, second = json.loads(results_json.read_text(encoding="utf-8"))
+    assert first == {
+        "name": "finetuned",
+        "source": "english",
+        "train_hours": 1.0,
+        "split": "dev",
+        "decoder": "greedy",
+        "seeds": [1, 2],
+        "steps": 2000,
+        "wer": 31.26,
+        "wer_low": 29.6,
+        "wer_high": 32.94,
+        "cer": 10.0,
+        "cer_low": 9.0,
+        "cer_high": 11.0,
+        "command": "speechxfer adapt english data/train.jsonl \\\n  --out exp/1h",
+        "commit": "abc1234",
+        "date": "2026-01-02",
+        "hardware": "A processor, 2 cores, 2 threads",
+        "wall_s": 3723.0,
+    }
+    counts = {"substitutions": 5, "deletions": 3, "insertions": 2, "words": 40}
+    assert {key: second[key] for key in counts} == counts
+    assert read_rows(results_json)[1] == dataclasses.replace(SCRATCH, wer_high=32.94)
+    assert not list(results_json.parent.glob("*.partial"))
+
+
+def test_a_row_with_the_same_key_takes_the_old_ones_place(results_json: Path) -> None:
+    add_row(results_json, dataclasses.replace(ROW, wer=12.0, steps=7, date="2026-02-03"))
+    assert [(row.name, row.wer, row.steps) for row in read_rows(results_json)] == [
+        ("finetuned", 12.0, 7),
+        ("scratch", 60.0, 2000),
+    ]
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "frozen"}, {"source": "x"}, {"train_hours": 0.5}, {"split": "test"}, {"decoder": "beam"}]
+)
+def test_every_part_of_the_key_makes_a_row_of_its_own(results_json: Path, change: dict[str, object]) -> None:
+    add_row(results_json, dataclasses.replace(ROW, **change))  # type: ignore[arg-type]
+    assert len(read_rows(results_json)) == 3
+
+
+def test_adding_the_same_row_again_changes_no_byte(results_json: Path) -> None:
+    before = results_json.read_bytes()
+    add_row(results_json, ROW)
+    assert results_json.read_bytes() == before
+
+
+def test_what_is_no_finite_number_is_refused_and_the_file_kept(results_json: Path) -> None:
+    before = results_json.read_bytes()
+    with pytest.raises(InputError, match="'wer'"):
+        add_row(results_json, dataclasses.replace(ROW, wer=float("nan")))
+    with pytest.raises(InputError, match="'seeds'"):
+        add_row(results_json, dataclasses.replace(ROW, seeds="1"))  # type: ignore[arg-type]
+    assert results_json.read_bytes() == before
+
+
+def _edited(rows: list[dict[str, object]], **change: object) -> str:
+    return json.dumps([{**rows[0], **change}, *rows[1:]])
+
+
+def test_malformed_results_are_refused_by_name(results_json: Path, tmp_path: Path) -> None:
+    rows = json.loads(results_json.read_text(encoding="utf-8"))
+    missing = {key: value for key, value in rows[1].items() if key != "commit"}
+    cases = {
+        "[": "Invalid JSON",
+        "{}": "expected a JSON list",
+        _edited(rows, wer="31"): "row 1 'wer'",
+        _edited(rows, steps=1.5): "row 1 'steps'",
+        _edited(rows, colour="red"): "row 1 'colour'",
+        json.dumps([rows[0], missing]): "row 2 'commit'",
+        json.dumps([rows[0], rows[0]]): "row 2 repeats row 1",
+    }
+    for text, expected in cases.items():
+        results_json.write_text(text, encoding="utf-8")
+        for action in (lambda: add_row(results_json, ROW), lambda: render_results(results_json, tmp_path / "R.md")):
+            with pytest.raises(InputError) as caught:
+                action()
+            assert str(results_json) in str(caught.value)
+            assert expected in str(caught.value)
+    assert not (tmp_path / "R.md").exists()
+
+
+def test_the_page_holds_table_provenance_and_notes(results_json: Path) -> None:
+    page = results_json.parent / "RESULTS.md"
+    render_results(results_json, page)
+    assert page.read_text(encoding="utf-8") == PAGE
+    (results_json.parent / "notes.md").write_text("## Tried, did not help\n\n- larger batches\n\n", encoding="utf-8")
+    render_results(results_json, page)
+    assert page.read_text(encoding="utf-8") == PAGE + "\n## Tried, did not help\n\n- larger batches\n"
+
+
+def test_a_page_without_results_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        render_results(tmp_path / "results.json", tmp_path / "RESULTS.md")
+
+
+def test_pipes_in_cells_do_not_break_the_table(results_json: Path) -> None:
+    add_row(results_json, dataclasses.replace(ROW, name="a|b"))
+    page = results_json.parent / "RESULTS.md"
+    render_results(results_json, page)
+    assert "| a\\|b | english |" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (4.2, "4.2 s"),
+        (59.6, "1 min 00 s"),
+        (61.0, "1 min 01 s"),
+        (3599.6, "1 h 00 min"),
+        (3723.0, "1 h 02 min"),
+        (90_000, "25 h 00 min"),
+    ],
+)
+def test_wall_time_reads_like_a_clock(seconds: float, text: str) -> None:
+    assert report._duration(seconds) == text
+
+
+def test_the_readme_block_lists_all_recipes_in_order(results_json: Path, tmp_path: Path) -> None:
+    add_row(tmp_path / "recipes" / "english" / "results.json", dataclasses.replace(ROW, name="source"))
+    readme = tmp_path / "README.md"
+    readme.write_text("# Title\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n", encoding="utf-8")
+    update_readme(readme, tmp_path / "recipes")
+    lines = readme.read_text(encoding="utf-8").split("\n")
+    assert lines[:2] == ["# Title", "<!-- results:begin -->"]
+    assert lines[2].startswith("| recipe | model | source |")
+    assert [line.split(" | ")[:2] for line in lines[4:7]] == [
+        ["| [english](recipes/english/RESULTS.md)", "source"],
+        ["| [mboshi](recipes/mboshi/RESULTS.md)", "finetuned"],
+        ["| [mboshi](recipes/mboshi/RESULTS.md)", "scratch"],
+    ]
+    assert lines[7:] == ["<!-- results:end -->", "after", ""]
+    before = readme.read_bytes()
+    update_readme(readme, tmp_path / "recipes")
+    assert readme.read_bytes() == before
+
+
+def test_a_readme_without_any_result_says_so(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- results:begin --><!-- results:end -->", encoding="utf-8")
+    update_readme(readme, tmp_path / "recipes")
+    expected = "<!-- results:begin -->\nNo recipe has been run yet.\n<!-- results:end -->"
+    assert readme.read_text(encoding="utf-8") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no markers",
+        "<!-- results:begin -->",
+        "<!-- results:end --><!-- results:begin -->",
+        "<!-- results:begin --><!-- results:begin --><!-- results:end -->",
+    ],
+)
+def test_a_readme_with_wrong_markers_is_refused_and_kept(tmp_path: Path, text: str) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="results:begin"):
+        update_readme(readme, tmp_path / "recipes")
+    assert readme.read_text(encoding="utf-8") == text
+
+
+METRICS = """\
+{"step": 1, "loss": 9.5, "encoder_lr": 0.0, "head_lr": 0.0}
+{"step": 2, "loss": 8.0, "encoder_lr": 0.1, "head_lr": 0.2}
+{"step": 2, "dev_wer": 1.0, "dev_cer": 0.805, "blank_ratio": 0.9}
+{"step": 4, "loss": 5}
+{"step": 4, "loss": 6.5}
+{"step": 3, "loss": 7.0}
+
+"""
+
+
+def test_curves_are_sorted_by_step_and_the_last_value_counts(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text(METRICS, encoding="utf-8")
+    assert read_curves(metrics, ("loss", "dev_cer", "absent")) == {
+        "loss": [(1, 9.5), (2, 8.0), (3, 7.0), (4, 6.5)],
+        "dev_cer": [(2, 0.805)],
+        "absent": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"step": 2, "lo', "not JSON"),
+        ("[1]", "whole number 'step'"),
+        ('{"loss": 1.0}', "whole number 'step'"),
+        ('{"step": 1.5, "loss": 1.0}', "whole number 'step'"),
+        ('{"step": true, "loss": 1.0}', "whole number 'step'"),
+        ('{"step": 2, "loss": "low"}', "'loss' must be a number"),
+    ],
+)
+def test_a_malformed_line_of_metrics_is_named(tmp_path: Path, line: str, expected: str) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text('{"step": 1, "loss": 2.0}\n' + line, encoding="utf-8")
+    with pytest.raises(InputError, match=r"metrics\.jsonl:2: ") as caught:
+        read_curves(metrics, ("loss",))
+    assert expected in str(caught.value)
+
+
+def test_curves_are_drawn_without_a_display(tmp_path: Path) -> None:
+    image = pytest.importorskip("matplotlib.image")
+    metrics, png = tmp_path / "metrics.jsonl", tmp_path / "plots" / "curves.png"
+    metrics.write_text(METRICS, encoding="utf-8")
+    plot_curves(metrics, png)
+    pixels = image.imread(png)
+    assert pixels.shape[:2] == (720, 960)  # 6 x 8 inches at 120 dots per inch
+    colours = (pixels[:, :, :3] * 255).round().astype(int)
+    gray, blue, orange = (127, 127, 127), (31, 119, 180), (255, 127, 14)
+    assert (colours[:360] == gray).all(axis=2).sum() > 100  # the loss, above
+    assert (colours[360:] == blue).all(axis=2).any()
+    assert (colours[360:] == orange).all(axis=2).any()
+    assert [path.name for path in png.parent.iterdir()] == ["curves.png"]
+    metrics.write_text('{"step": 1, "encoder_lr": 0.1}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="holds no loss"):
+        plot_curves(metrics, png)
+
+
+def test_rates_are_drawn_in_percent() -> None:
+    assert report._percent([(2, 1.0), (4, 0.5)]) == ([2, 4], [100.0, 50.0])
+
+
+def test_curves_without_matplotlib_name_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InputError, match=r"speechxfer\[plot\]"):
+        plot_curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png")
+
+
+def test_hardware_names_the_gpu_only_once_torch_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "_cpu_model", lambda: "A processor")
+    monkeypatch.setattr(report.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert report.hardware() == "A processor, 2 cores, 1 thread"
+    assert "torch" not in sys.modules
+    used = []
+    cuda = types.SimpleNamespace(is_initialized=lambda: bool(used), get_device_name=lambda: "NVIDIA H200")
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(get_num_threads=lambda: 4, cuda=cuda))
+    assert report.hardware() == "A processor, 2 cores, 4 threads"
+    used.append(True)
+    assert report.hardware() == "A processor, 2 cores, 4 threads; NVIDIA H200"
+
+
+def test_the_processor_has_a_name() -> None:
+    assert report._cpu_model().strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git checkout in which a copy of the module is committed, and from which `commit` looks."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    package = tmp_path / "checkout" / "speechxfer"
+    package.mkdir(parents=True)
+    module = package / "report.py"
+    module.write_text("code\n", encoding="utf-8")
+    monkeypatch.setattr(report, "__file__", str(module))
+    recipe = tmp_path / "checkout" / "recipes" / "mboshi"
+    recipe.mkdir(parents=True)
+    for name in ("results.json", "RESULTS.md", "run.sh"):
+        (recipe / name).write_text("old\n", encoding="utf-8")
+    return tmp_path / "checkout"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    names = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *names, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_commit_is_unknown_outside_a_checkout_and_where_the_code_is_not_tracked(checkout: Path) -> None:
+    assert report.commit() == "unknown"
+    git(checkout, "init")
+    assert report.commit() == "unknown"
+    git(checkout, "add", "recipes")
+    git(checkout, "commit", "-m", "a checkout of somebody else")
+    assert report.commit() == "unknown"
+
+
+def test_commit_tells_changed_code_from_changed_results(checkout: Path) -> None:
+    git(checkout, "init")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-m", "first")
+    short = git(checkout, "rev-parse", "--short", "HEAD")
+    assert report.commit() == short
+    for name in ("results.json", "RESULTS.md"):
+        (checkout / "recipes" / "mboshi" / name).write_text("new\n", encoding="utf-8")
+    assert report.commit() == short
+    (checkout / "recipes" / "mboshi" / "run.sh").write_text("new\n", encoding="utf-8")
+    assert report.commit() == f"{short}-dirty"
+
+
+def test_importing_reports_does_not_import_torch_or_matplotlib() -> None:
+    code = "import sys, speechxfer.report; print({'torch', 'matplotlib'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
