@@ -21,6 +21,7 @@ _HOMES = {
     "AcousticModel": "models",
     "load_model": "checkpoint",
     "save_model": "checkpoint",
+    "copy_model": "checkpoint",
     "transfer": "transfer",
     "load_matching": "transfer",
     "FinetuneConfig": "config",
@@ -31,9 +32,10 @@ _HOMES = {
     "compare": "scoring",
     "InputError": "errors",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 if TYPE_CHECKING:
+    from speechxfer.checkpoint import copy_model as copy_model
     from speechxfer.checkpoint import load_model as load_model
     from speechxfer.checkpoint import save_model as save_model
     from speechxfer.config import FinetuneConfig as FinetuneConfig

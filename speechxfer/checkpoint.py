@@ -8,7 +8,7 @@ fingerprint and refuses what does not match. What it is not: the state of a trai
 import json
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +149,10 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
         model.load_state_dict(read_weights(path))
     except RuntimeError as error:
         raise InputError(f"{path}: does not fit its own architecture ({error}); copy the model again") from error
+
+
+def copy_model(name: Path | str, folder: Path | str, *, new_name: str = "", half: bool = False) -> None:
+    """Save a model again elsewhere with the card it has, under another name or in half precision for shipping."""
+    description = read_card(name)
+    card = Card(**{key: description[key] for key in ("name", "parent", "language", "licence", "details")})
+    save_model(load_model(name), folder, replace(card, name=new_name or card.name), half=half)

@@ -231,10 +231,9 @@ def _mel_to_hz(mel: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float
 def _mel_matrix(spec: FeatureSpec) -> Tensor:
     """Triangular filters as `[fft_size / 2 + 1, mels]`."""
     high_hz = spec.high_hz if spec.high_hz > 0 else spec.sample_rate_hz / 2 + spec.high_hz
-    mel_edges = np.linspace(
-        _hz_to_mel(np.array(spec.low_hz), spec.mel_scale), _hz_to_mel(np.array(high_hz), spec.mel_scale), spec.mels + 2
-    )
-    bins_hz = np.arange(spec.fft_size // 2 + 1) * (spec.sample_rate_hz / spec.fft_size)
+    lowest, highest = _hz_to_mel(np.array([spec.low_hz, high_hz]), spec.mel_scale).tolist()
+    mel_edges = np.linspace(lowest, highest, spec.mels + 2)
+    bins_hz = np.linspace(0.0, spec.sample_rate_hz / 2, spec.fft_size // 2 + 1)
     edges_hz = _mel_to_hz(mel_edges, spec.mel_scale)
     in_mel = spec.mel_scale == "kaldi"
     at = (_hz_to_mel(bins_hz, spec.mel_scale) if in_mel else bins_hz)[:, None]

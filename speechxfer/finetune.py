@@ -265,7 +265,7 @@ def _batches(job: Job, progress: Progress) -> Iterator[Batch]:
         return
     while progress.step < config.steps:
         generator = np.random.default_rng([config.seed, progress.epoch])
-        speeds = [usable[generator.integers(len(usable))] for usable in job.usable_speeds]
+        speeds = [usable[int(generator.integers(len(usable)))] for usable in job.usable_speeds]
         frames = [job.store.frames[speed][i] for i, speed in enumerate(speeds)]
         plan = plan_batches(frames, budget, generator, processes=accelerator.num_processes)
         for step in plan[progress.position :]:
@@ -373,9 +373,8 @@ def _evaluate(job: Job, progress: Progress) -> None:
     report = score_hypotheses(job.model, job.dev, hypotheses)
     blank = sum(h.blank_frames for h in hypotheses.values()) / max(1, sum(h.frames for h in hypotheses.values()))
     _log(job, {"step": progress.step, "dev_wer": report.wer, "dev_cer": report.cer, "blank_ratio": blank})
-    say(
-        f"step {progress.step}/{job.config.steps}: dev WER {100 * report.wer:.2f} %, CER {100 * report.cer:.2f} %, blank {100 * blank:.0f} %"
-    )
+    rates = f"dev WER {100 * report.wer:.2f} %, CER {100 * report.cer:.2f} %, blank {100 * blank:.0f} %"
+    say(f"step {progress.step}/{job.config.steps}: {rates}")
     _warn_of_blanks(job, progress, hypotheses)
     key = (*selection_key(report.wer, report.cer, job.config.select_by), progress.step)
     progress.since_best = 0 if not progress.best or key < progress.best[0] else progress.since_best + 1

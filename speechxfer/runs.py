@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -291,7 +292,7 @@ def _pieces(path: Path, model: AcousticModel, *, resample: bool, mono: bool) -> 
     samples = read_audio(path, sample_rate_hz=rate, resample=resample, mono=mono)
     speech = librosa.effects.split(samples, top_db=PAUSE_BELOW_PEAK_DB)
     pauses = [
-        (float(end) / rate, float(start) / rate) for (_, end), (start, _) in zip(speech, speech[1:], strict=False)
+        (float(end) / rate, float(start) / rate) for (_, end), (start, _) in pairwise(speech)
     ]
     return file_as_utterances(path, duration_s=len(samples) / rate, pauses_s=pauses)
 
@@ -302,8 +303,10 @@ def describe(name: str) -> str:
     encoder = model.architecture
     lines = [
         f"{card['name'] or name}: {find_model(name)}",
-        f"language: {card['language'] or 'not stated'}; licence: {card['licence'] or 'not stated'}; parent: {card['parent'] or 'none'}",
-        f"encoder: {encoder.encoder} {encoder.size}, subsampling {encoder.subsampling}, {_parameters(model):.2f} M parameters; task {model.task}",
+        f"language: {card['language'] or 'not stated'}; parent: {card['parent'] or 'none'}",
+        f"licence: {card['licence'] or 'not stated'}",
+        f"encoder: {encoder.encoder} {encoder.size}, subsampling {encoder.subsampling}, "
+        f"{_parameters(model):.2f} M parameters; task {model.task}",
         f"features: {model.spec.name} version {model.spec.version}, {model.spec.dim} values every "
         f"{1000 / model.spec.frames_per_s:g} ms at {model.spec.sample_rate_hz} Hz",
         f"symbols ({len(model.vocabulary.symbols)}, {model.vocabulary.kind}): {' '.join(model.vocabulary.symbols)[:400]}",

@@ -32,6 +32,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import jiwer
@@ -502,6 +503,24 @@ def compare(a: WerReport, b: WerReport, *, names: tuple[str, str] = ("A", "B")) 
     return Comparison(wer, cer, a.resampling, len(of_a), names)
 
 
+def read_report(path: Path | str) -> WerReport:
+    """The report in a JSON file that holds what `WerReport.to_json` wrote.
+
+    Raises:
+        InputError: the file cannot be read or holds no such report; the message names it.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give the report.json of an evaluation") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; give the report.json of an evaluation") from error
+    try:
+        return WerReport.from_json(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 # Joining and aligning ------------------------------------------------------------------------------------------------
 
 
@@ -658,25 +677,25 @@ def _resampled_sums(table: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _with_words(sums: Floats, column: int) -> Floats:
-    """Only resamples whose references hold words: of the others there is no rate."""
+    """Only resamples whose references are not all empty (lengths in `column`): others have no rate."""
     return sums[sums[:, column] > 0]
 
 
 def _rate_intervals(rows: Sequence[ScoredUtterance], unit: Unit, seed: int) -> tuple[Interval, Interval, Interval]:
     table = _unit_table(rows, unit)
-    sums = _with_words(_resampled_sums(table, np.random.default_rng(seed)), column=1)
+    sums = _resampled_sums(table, np.random.default_rng(seed))
     wer, cer, base = (_rate_interval(table[:, start : start + 2], sums[:, start : start + 2]) for start in (0, 2, 4))
     return wer, cer, base
 
 
 def _rate_interval(counts: Floats, sums: Floats) -> Interval:
     """Interval of errors by length from ``[units, 2]`` counts and their ``[resamples, 2]`` sums."""
-    kept = sums[sums[:, 1] > 0]
+    sums = _with_words(sums, column=1)
     errors, length = counts.sum(axis=0)
     if not length:
         return 0.0, 0.0  # a text of marks alone has no base letters
     rate = float(errors / length)
-    return _interval(kept[:, 0] / kept[:, 1], rate, len(counts), (0.0, max(1.0, rate)))
+    return _interval(sums[:, 0] / sums[:, 1], rate, len(counts), (0.0, max(1.0, rate)))
 
 
 def _interval(values: Floats, estimate: float, units: int, extremes: Interval) -> Interval:

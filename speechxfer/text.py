@@ -100,7 +100,7 @@ class Normalizer:
         text = "".join(character for character in text if not _carries_nothing(character))
         text = unicodedata.normalize("NFC", text)
         if self.lowercase:
-            text = unicodedata.normalize("NFC", text.replace("İ", "i").lower())
+            text = text.replace("\u0130", "i").lower()
         text = "".join(_mapped(character, strip) for character in text)
         text = _MISPLACED_JOINER.sub("", text)
         if strip:
@@ -209,8 +209,8 @@ class Vocabulary:
                 yield that many pieces gives fewer.
 
         Raises:
-            InputError: there is no text, nothing is left of it after normalisation, or `bpe_size` is less than what the
-                single characters need.
+            InputError: there is no text, nothing is left of it after normalisation, it holds "<blank>" as a word, or
+                `bpe_size` is less than what the single characters need.
         """
         lines = sorted(line for line in map(normalizer, texts) if line)
         if not lines:
@@ -222,7 +222,10 @@ class Vocabulary:
             model = _train_bpe(lines, bpe_size)
             pieces = _load_bpe(model)
             return cls((BLANK, *(pieces.id_to_piece(i) for i in range(1, pieces.get_piece_size()))), kind, model)
-        return cls((BLANK, *sorted({symbol for line in lines for symbol in _split(line, kind)})), kind)
+        symbols = {symbol for line in lines for symbol in _split(line, kind)}
+        if BLANK in symbols:
+            raise InputError(f"vocabulary: the text holds {BLANK!r}, the name of symbol 0; expected none; take it out")
+        return cls((BLANK, *sorted(symbols)), kind)
 
     def encode(self, text: str, *, utterance_id: str = "", unknown: Literal["error", "skip"] = "error") -> list[int]:
         """Label ids of a *normalised* text, without blanks.
@@ -318,7 +321,7 @@ class Vocabulary:
 
     @cached_property
     def _bpe_characters(self) -> frozenset[str]:
-        return frozenset(" ".join(self.symbols[1:])) - {"▁"} | {" "}
+        return frozenset("".join(self.symbols[1:]).replace("▁", " ")) | {" "}
 
     def _complaint(self, strange: "Counter[str]", text: str, utterance_id: str) -> str:
         shown = ", ".join(f"{describe_symbol(symbol)} x{count}" for symbol, count in strange.most_common(5))

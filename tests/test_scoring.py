@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechxfer.errors import InputError
-from speechxfer.scoring import Counts, WerReport, compare, pool, score
+from speechxfer.scoring import Counts, WerReport, compare, pool, read_report, score
 from speechxfer.text import Normalizer, Vocabulary
 
 
@@ -152,6 +152,8 @@ def test_against_sclites_stored_counts(shared_data: Path, name: str, utterances:
 def test_ids_without_partner_are_listed() -> None:
     with pytest.raises(InputError, match=r"2 utterances have no hypothesis: b, c; 1 hypotheses have no reference: z"):
         score({"a": "x", "b": "x", "c": "x"}, {"a": "x", "z": "x"})
+    with pytest.raises(InputError, match=r"score: 1 hypotheses have no reference: z; expected"):
+        score({"a": "x"}, {"a": "x", "z": "x"})
     with pytest.raises(InputError, match=r"not among the speakers: b"):
         score({"a": "x", "b": "x"}, {"a": "x", "b": "x"}, speakers={"a": "s"})
     with pytest.raises(InputError, match=r"and 979 more"):
@@ -182,6 +184,21 @@ def test_order_of_the_input_does_not_matter_and_json_reads_back() -> None:
 def test_what_is_no_report_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="score report"):
         WerReport.from_json(text)
+
+
+def test_a_report_file_reads_back_and_bad_ones_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    report = score({"a": "ẹ́"}, {"a": "e"})
+    path.write_text(report.to_json(), encoding="utf-8")
+    assert read_report(path) == report
+    path.write_bytes(b"\xff")
+    with pytest.raises(InputError, match=r"report\.json: not UTF-8"):
+        read_report(path)
+    path.write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"report\.json: score report: 'format'"):
+        read_report(path)
+    with pytest.raises(InputError, match=r"absent\.json: cannot be read"):
+        read_report(tmp_path / "absent.json")
 
 
 def test_symbols_the_vocabulary_lacks_are_counted_and_shown() -> None:
@@ -264,6 +281,14 @@ def test_intervals_hold_the_true_rate_95_times_in_100() -> None:
         low, high = score(references, hypotheses, seed=trial).wer_interval
         inside += low <= 0.2 <= high
     assert 180 <= inside <= 199  # binomial(200, 0.95) +- 3.2 sd, a little low as bootstraps are
+
+
+def test_resamples_of_empty_references_alone_are_left_out() -> None:
+    references = {"a": "x", "b": "", "c": ""}  # 8 of 27 resamples hold no word
+    report = score(references, references | {"b": "y"})
+    numbers = [*report.wer_interval, *report.cer_interval]
+    numbers += [*pool([report, report]).wer_interval, *compare(report, score(references, references)).wer.interval]
+    assert np.isfinite(numbers).all()
 
 
 def test_the_seed_decides() -> None:

@@ -53,6 +53,7 @@ nasty_text = st.text(st.one_of(st.sampled_from(TRICKY), st.characters(codec=None
         ("one\r\ntwo\u2028three\u3000four", "one two three four"),
         ("I ❤\ufe0f it 100 %", "i it 100"),
         ("\u212bngstro\u0308m", "ångström"),
+        ("I\u0307zmir \u2260 =\u0338", "izmir"),  # the decomposed spellings of the dotted capital and of a symbol
         ("J\u030c", "\u01f0"),  # composes only after lower-casing
         (" ... ", ""),
         ("", ""),
@@ -137,7 +138,7 @@ def test_decoding_what_was_encoded_gives_the_text_back(texts: list[str], normali
         with pytest.raises(InputError, match="no text"):
             Vocabulary.from_texts(texts, normalizer=normalizer)
         return
-    for kind in ("characters", "words"):
+    for kind in ("characters",) if any("<blank>" in text for text in normalized) else ("characters", "words"):
         vocabulary = Vocabulary.from_texts(texts, kind, normalizer=normalizer)
         for text in normalized:
             assert vocabulary.decode(vocabulary.encode(text)) == unicodedata.normalize("NFC", text)
@@ -175,6 +176,8 @@ def test_the_blank_is_no_word() -> None:
     vocabulary = Vocabulary((BLANK, "yes"), "words")
     assert vocabulary.unknown(f"{BLANK} yes") == Counter({BLANK: 1})
     assert vocabulary.decode([0, 1, 0]) == "yes"
+    with pytest.raises(InputError, match="the text holds '<blank>'"):
+        Vocabulary.from_texts(["a <blank>"], "words", normalizer=Normalizer(punctuation="keep"))
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["...", " \u200b"]])
@@ -249,7 +252,7 @@ def test_bpe_is_deterministic_and_reads_back(tmp_path) -> None:
     assert len(ids) < len("she sells ẹ́")
     vocabulary.save(tmp_path / "v.json")
     assert Vocabulary.load(tmp_path / "v.json").encode("the sea") == vocabulary.encode("the sea")
-    assert vocabulary.unknown("sea x") == Counter(x=1)
+    assert vocabulary.unknown("sea x▁") == Counter({"x": 1, "▁": 1})  # sentencepiece would take the latter for a space
     assert vocabulary.decode(vocabulary.encode("sxea", unknown="skip")) == "sea"
     with pytest.raises(InputError, match=r"U\+0078"):
         vocabulary.encode("x")

@@ -5,7 +5,7 @@ What it is not: a trainer or a decoder. Two tasks: `ctc` gives log-probabilities
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from speechxfer.text import Normalizer, Vocabulary
 
 Task = Literal["ctc", "classify"]
 
-ENCODERS: dict[str, tuple[type[nn.Module], dict[str, dict[str, Any]], tuple[int, ...]]] = {
+ENCODERS: dict[str, tuple[Any, Any, tuple[int, ...]]] = {  # kind: (class, options by size, subsampling factors)
     "conformer": (conformer.ConformerEncoder, conformer.SIZES, (4, 8)),
     "cnn": (cnn.CnnEncoder, cnn.SIZES, (4, 8)),
     "dnn": (dnn.DnnEncoder, dnn.SIZES, (1,)),
@@ -39,19 +39,6 @@ class Architecture:
         return asdict(self)
 
 
-class Encoder(Protocol):
-    """What the acoustic model asks of an encoder."""
-
-    output_dim: int
-    subsampling: int
-
-    def output_lengths(self, lengths: Tensor) -> Tensor: ...
-
-    def layer_groups(self) -> list[nn.Module]: ...
-
-    def __call__(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]: ...
-
-
 def build_encoder(architecture: Architecture, input_dim: int) -> nn.Module:
     """A fresh encoder with random weights; InputError for a kind, size or subsampling that does not exist."""
     if architecture.encoder not in ENCODERS:
@@ -69,7 +56,8 @@ def build_encoder(architecture: Architecture, input_dim: int) -> nn.Module:
     options = dict(sizes[architecture.size])
     if factors != (1,):
         options["subsampling"] = architecture.subsampling
-    return kind(input_dim, dropout=architecture.dropout, **options)
+    encoder: nn.Module = kind(input_dim, dropout=architecture.dropout, **options)
+    return encoder
 
 
 class AcousticModel(nn.Module):
@@ -89,13 +77,15 @@ class AcousticModel(nn.Module):
         self.spec = spec
         self.normalizer = normalizer
         self.task: Task = task
-        self.encoder: Any = build_encoder(architecture, spec.dim)
-        self.head = nn.Linear(self.encoder.output_dim, len(vocabulary.symbols))
+        encoder: Any = build_encoder(architecture, spec.dim)
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.output_dim, len(vocabulary.symbols))
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Encoded frames `[batch]` for feature frames `[batch]`."""
-        lengths_out: Tensor = self.encoder.output_lengths(lengths)
-        return lengths_out
+        encoder: Any = self.encoder
+        encoded: Tensor = encoder.output_lengths(lengths)
+        return encoded
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features `[batch, frames, mels]` and lengths `[batch]` to log-probabilities and lengths.

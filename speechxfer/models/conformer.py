@@ -158,7 +158,8 @@ def rotated(x: Tensor, rotation: Tensor) -> Tensor:
     half = x.shape[-1] // 2
     swapped = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
     cosines, sines = rotation.to(x.dtype)
-    return x * cosines + swapped * sines
+    turned: Tensor = x * cosines + swapped * sines
+    return turned
 
 
 class ConvolutionModule(nn.Module):

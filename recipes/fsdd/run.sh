@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Spoken digits: official split and leave-one-speaker-out. Usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]
+set -euo pipefail
+corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
+cd "$(dirname "$0")"
+names="prepare check scratch frozen finetuned evaluate compare"
+source ../stages.sh
+stages "${@:2}"
+
+run() { # run FOLD NAME VERB [OPTION...]: the same budget of steps for every NAME
+  speechxfer "$3" recipe.toml --out "exp/$1/$2" --train "data/$1/train.jsonl" --dev "data/$1/dev.jsonl" --language en "${@:4}"
+}
+folds() { (cd data && echo . loso_*); }
+
+if stage prepare; then python ../../data_scripts/prepare_fsdd.py "$corpus" data; fi
+if stage check; then speechxfer check data/{train,dev,test}.jsonl --resample; fi
+if stage scratch; then
+  for fold in $(folds); do run "$fold" scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3; done
+fi
+if stage frozen; then run . frozen adapt --source english --set transfer.freeze=encoder; fi
+if stage finetuned; then
+  for fold in $(folds); do run "$fold" finetuned adapt --source english; done
+fi
+if stage evaluate; then
+  for name in scratch frozen finetuned; do
+    speechxfer evaluate "exp/$name" --on data/test.jsonl --out "exp/$name/test" --resample --results results.json --row "$name"
+  done
+  for name in scratch finetuned; do
+    for fold in data/loso_*; do
+      fold=$(basename "$fold")
+      speechxfer evaluate "exp/$fold/$name" --on "data/$fold/test.jsonl" --out "exp/$fold/$name/test" --resample \
+        --results results.json --row "$name, $fold"
+    done
+  done
+fi
+if stage compare; then speechxfer compare exp/finetuned/test/report.json exp/scratch/test/report.json; fi
