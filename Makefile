@@ -6,17 +6,21 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint format clean help
+.PHONY: demo test lint format results clean help venv
 
 help:
 	@echo "make demo    adapt an English model to a small synthetic corpus and print scratch against transfer"
 	@echo "make test    run all tests"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make format  rewrite the code in the house style"
+	@echo "make venv    only install, into .venv"
+	@echo "make results render all results again: RESULTS.md of the recipes, the table of README.md"
 	@echo "make clean   delete .venv and what the tools left"
 
 demo: $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash recipes/demo/run.sh
+
+venv: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
@@ -29,6 +33,10 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Renders every recipe's results.json into its RESULTS.md and the table of README.md.
+results: $(INSTALLED)
+	$(BIN)/python -c 'from speechxfer.report import render_all; render_all()'
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist speechxfer.egg-info

@@ -172,7 +172,8 @@ def plan_batches(
     """Cut utterances of these lengths into steps of one batch per process.
 
     Neighbours in length share a batch of at most `budget_frames` padded frames; an utterance longer than that is a batch
-    of its own. Each index from 0 to len(frames) - 1 occurs exactly once.
+    of its own. Each index from 0 to len(frames) - 1 occurs exactly once. The one exception to the budget: where there are
+    too few utterances to give every process one in the last step, the smallest batches are joined instead.
 
     Returns:
         `[step][process]` lists of indices; every step has `processes` non-empty batches of similar length.
@@ -185,10 +186,13 @@ def plan_batches(
     jitter = generator.uniform(0.95, 1.05, size=len(frames))
     order = np.argsort(np.asarray(frames) * jitter, kind="stable")
     batches = _cut(order.tolist(), frames, budget_frames)
-    while len(batches) % processes:
+    wanted = min(-(-len(batches) // processes), len(frames) // processes) * processes
+    while len(batches) < wanted:
         widest = max(range(len(batches)), key=lambda i: len(batches[i]))
         half = len(batches[widest]) // 2
         batches[widest : widest + 1] = [batches[widest][:half], batches[widest][half:]]
+    while len(batches) > wanted:
+        batches[:2] = [batches[0] + batches[1]]
     steps = [batches[i : i + processes] for i in range(0, len(batches), processes)]
     return [steps[i] for i in generator.permutation(len(steps))]
 

@@ -22,6 +22,7 @@ from speechxfer.models import AcousticModel, Architecture
 from speechxfer.text import Normalizer, Vocabulary
 
 FORMAT = 1
+FILES = ("weights.safetensors", "vocabulary.json", "model.json")
 FINGERPRINT_TOLERANCE = 0.02
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -44,11 +45,20 @@ def save_model(model: AcousticModel, folder: Path | str, card: Card, *, half: bo
         InputError: the folder's place holds something that is not a model.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / "model.json").exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: holds something that is no model; choose another folder")
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in FILES) if folder.is_dir() else []
+    if strange or folder.is_file():
+        raise InputError(f"{folder}: holds what is no model ({(strange or ['a file'])[0]}); choose another folder")
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    try:
+        _write_files(model, partial, card, half)
+        _put_in_place(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     if half:
         weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
@@ -68,9 +78,16 @@ def save_model(model: AcousticModel, folder: Path | str, card: Card, *, half: bo
         "details": card.details,
     }
     (partial / "model.json").write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """Rename, an older model first out of the way and deleted last: at no moment is there none on disk."""
+    older = partial.with_suffix(".older")
+    shutil.rmtree(older, ignore_errors=True)
     if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
+        folder.rename(older)
+    partial.rename(folder)
+    shutil.rmtree(older, ignore_errors=True)
 
 
 def find_model(name: Path | str) -> Path:
@@ -114,8 +131,10 @@ def load_model(name: Path | str) -> AcousticModel:
         spec = FeatureSpec.from_dict(description["features"])
         architecture = Architecture(**description["architecture"])
         normalizer = Normalizer.from_dict(description["normalizer"])
-        fingerprint, task = description["feature_fingerprint"], description["task"]
-    except (KeyError, TypeError) as error:
+        fingerprint, task = list(map(float, description["feature_fingerprint"])), description["task"]
+    except InputError as error:
+        raise InputError(f"{folder / 'model.json'}: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{folder / 'model.json'}: field missing or unknown ({error}); copy the model again"
         ) from error
@@ -127,7 +146,10 @@ def load_model(name: Path | str) -> AcousticModel:
 
 def _check_fingerprint(folder: Path, spec: FeatureSpec, stored: list[float]) -> None:
     here = feature_fingerprint(spec)
-    if len(here) != len(stored) or max(abs(a - b) for a, b in zip(here, stored, strict=True)) > FINGERPRINT_TOLERANCE:
+    same = len(here) == len(stored) and all(
+        abs(a - b) <= FINGERPRINT_TOLERANCE for a, b in zip(here, stored, strict=True)
+    )
+    if not same:
         raise InputError(
             f"{folder}: the features {spec.name!r} version {spec.version} come out differently here than where the model was "
             "trained; its weights would hear noise. Use the version of speechxfer that made it, or report this"

@@ -115,13 +115,14 @@ def evaluate(
     out: Out,
     results: Annotated[Path | None, typer.Option("--results", help="results.json that gets a row.")] = None,
     row: Annotated[str, typer.Option("--row", help="Name of that row: scratch, frozen, finetuned ...")] = "",
+    split: Annotated[str, typer.Option("--split", help="Its split; the manifest's name if not given.")] = "",
     resample: Resample = False,
     mono: Mono = False,
 ) -> None:
     """Word and character error rate with 95 % intervals."""
     from speechxfer.runs import evaluate_run
 
-    print(evaluate_run(models, on, out, resample=resample, mono=mono, results=results, row=row))
+    print(evaluate_run(models, on, out, resample=resample, mono=mono, results=results, row=row, split=split))
 
 
 @app.command()

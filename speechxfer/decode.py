@@ -7,7 +7,7 @@ Source: Graves et al., 'Connectionist temporal classification' (ICML 2006), best
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -124,13 +124,16 @@ def evaluate(
 def score_hypotheses(
     model: AcousticModel, utterances: Sequence[Utterance], hypotheses: dict[str, Hypothesis]
 ) -> WerReport:
-    """The one scorer on the one kind of hypotheses, for training, evaluation and recipes alike."""
+    """The one scorer on the one kind of hypotheses, for training, evaluation and recipes alike.
+
+    Characters are counted composed (NFC) whatever form the model spells in, so that models of both forms compare.
+    """
     return score(
         {utterance.id: utterance.text for utterance in utterances},
         {name: hypothesis.text for name, hypothesis in hypotheses.items()},
         speakers={utterance.id: utterance.speaker for utterance in utterances},
-        normalizer=model.normalizer,
-        vocabulary=model.vocabulary,
+        normalizer=replace(model.normalizer, form="NFC"),
+        vocabulary=model.vocabulary if model.normalizer.form == "NFC" else None,
     )
 
 

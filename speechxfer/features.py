@@ -13,7 +13,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,7 @@ class FeatureSpec:
     window_samples: int = 400
     hop_samples: int = 160
     fft_size: int = 512
-    window: Literal["povey", "hann_symmetric", "hann_periodic", "hamming_periodic"] = "povey"
+    window: Literal["povey", "hann_symmetric", "hann_periodic", "hamming_symmetric", "hamming_periodic"] = "povey"
     framing: Literal["snip", "kaldi_center", "center_reflect", "center_constant"] = "snip"
     """snip: whole windows only; kaldi_center: Kaldi's snip_edges=false; center_*: padded by half an FFT on each side."""
     drop_last_frame: bool = False
@@ -72,6 +72,19 @@ class FeatureSpec:
     stack: int = 1
     """Neighbouring frames joined to one of `stack` times as many values; a rest that does not fill one is dropped."""
 
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value, choices = getattr(self, name), get_args(hint)
+            if not (value in choices if choices else isinstance(value, int | float if hint is float else hint)):
+                expected = ", ".join(map(repr, choices)) if choices else f"a value of type {hint.__name__}"
+                raise InputError(f"feature setting {name} is {value!r}; expected {expected}; correct it")
+        if min(self.sample_rate_hz, self.mels, self.window_samples, self.hop_samples, self.stack) < 1:
+            raise InputError("feature settings: rate, mels, window, hop and stack are at least 1; correct them")
+        if self.fft_size < self.window_samples:
+            raise InputError(
+                f"feature setting fft_size is {self.fft_size}; expected at least window_samples, {self.window_samples}"
+            )
+
     @property
     def dim(self) -> int:
         """Values per frame that the encoder sees."""
@@ -84,13 +97,7 @@ class FeatureSpec:
 
     def frames(self, samples: int) -> int:
         """Number of frames that `filterbank` makes of so many samples."""
-        if self.framing == "snip":
-            count = 0 if samples < self.window_samples else 1 + (samples - self.window_samples) // self.hop_samples
-        elif self.framing == "kaldi_center":
-            count = (samples + self.hop_samples // 2) // self.hop_samples
-        else:
-            count = 1 + samples // self.hop_samples
-        return max(0, count - int(self.drop_last_frame)) // self.stack
+        return max(0, _window_count(samples, self) - int(self.drop_last_frame)) // self.stack
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint's JSON."""
@@ -131,7 +138,7 @@ def filterbank(samples: Tensor | Samples, spec: FeatureSpec) -> Tensor:
 
     Returns:
         float32 `[frames, spec.dim]` or `[batch, frames, spec.dim]` on the same device; no frame where the input is
-        shorter than one window.
+        too short for the framing (snip: shorter than one window; center_reflect: too short to be mirrored).
     """
     signal = torch.as_tensor(samples, dtype=torch.float32) * spec.scale
     if signal.dim() not in (1, 2):
@@ -169,6 +176,16 @@ def _emphasised_signal(signal: Tensor, spec: FeatureSpec) -> Tensor:
     return torch.cat([signal[..., :1], signal[..., 1:] - spec.preemphasis * signal[..., :-1]], dim=-1)
 
 
+def _window_count(samples: int, spec: FeatureSpec) -> int:
+    """Windows that the framing cuts out of so many samples, before any is dropped or stacked."""
+    if spec.framing == "snip":
+        return 0 if samples < spec.window_samples else 1 + (samples - spec.window_samples) // spec.hop_samples
+    if spec.framing == "kaldi_center":
+        return (samples + spec.hop_samples // 2) // spec.hop_samples
+    shortest = spec.fft_size // 2 + 1 if spec.framing == "center_reflect" else 1
+    return 0 if samples < shortest else 1 + (samples - spec.fft_size % 2) // spec.hop_samples
+
+
 def _frames(signal: Tensor, spec: FeatureSpec) -> Tensor:
     """`[..., samples]` to `[..., frames, window or FFT samples]`, before windowing."""
     size = spec.window_samples
@@ -185,7 +202,7 @@ def _frames(signal: Tensor, spec: FeatureSpec) -> Tensor:
 
 def _mirrored(signal: Tensor, spec: FeatureSpec) -> Tensor:
     """Kaldi's edges without snipping: the signal mirrored with its edge sample repeated, frames centred on their hop."""
-    count = spec.frames(signal.shape[-1]) * spec.stack
+    count = _window_count(signal.shape[-1], spec)
     left = spec.window_samples // 2 - spec.hop_samples // 2
     right = (count - 1) * spec.hop_samples + spec.window_samples - left - signal.shape[-1]
     positions = torch.arange(-left, signal.shape[-1] + right, device=signal.device)
@@ -204,9 +221,8 @@ def _windowed(frames: Tensor, spec: FeatureSpec) -> Tensor:
 def _window(spec: FeatureSpec) -> Tensor:
     if spec.window == "povey":
         return torch.hann_window(spec.window_samples, periodic=False) ** 0.85
-    if spec.window == "hamming_periodic":
-        return torch.hamming_window(spec.window_samples)
-    return torch.hann_window(spec.window_samples, periodic=spec.window == "hann_periodic")
+    make = torch.hamming_window if spec.window.startswith("hamming") else torch.hann_window
+    return make(spec.window_samples, periodic=spec.window.endswith("periodic"))
 
 
 def _hz_to_mel(hz: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float64]:
@@ -294,13 +310,14 @@ def read_audio(
         float32 `[samples]` in [-1, 1].
 
     Raises:
-        InputError: missing, unreadable, other rate, several channels, or the stretch reaches past the end of the file.
+        InputError: missing, unreadable, damaged so that samples are lost, other rate, several channels, or the stretch
+            reaches past the file's ends.
     """
     path = Path(path)
     try:
         info = _audio_info(path)
         samples = _read_segment(path, info, offset_s, duration_s)
-    except (soundfile.LibsndfileError, OSError) as error:
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: headerless .raw
         if not path.exists():
             raise InputError(f"{path}: the audio file is missing; correct 'audio_filepath' in the manifest") from error
         raise InputError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
@@ -330,7 +347,7 @@ def _audio_info(path: Path) -> Any:
 def _read_segment(path: Path, info: Any, offset_s: float, duration_s: float | None) -> Samples:
     start = round(offset_s * info.samplerate)
     count = info.frames - start if duration_s is None else round(duration_s * info.samplerate)
-    if start + count > info.frames + 1 or count < 0:
+    if start < 0 or count < 0 or start + count > info.frames + 1:
         raise InputError(
             f"{path}: seconds {offset_s:g} to {(start + count) / info.samplerate:g} were asked of a file of "
             f"{info.frames / info.samplerate:g} s; correct 'offset' and 'duration' in the manifest"
@@ -338,8 +355,14 @@ def _read_segment(path: Path, info: Any, offset_s: float, duration_s: float | No
     whole = start == 0 and count >= info.frames - 1
     if not whole and info.format in INEXACT_SEEK_FORMATS:
         status = path.stat()
-        return _decoded(str(path), status.st_size, status.st_mtime_ns)[start : start + count]
-    samples, _ = soundfile.read(str(path), start=start, frames=count, dtype="float32", always_2d=True)
+        samples = _decoded(str(path), status.st_size, status.st_mtime_ns)[start : start + count]
+    else:
+        samples, _ = soundfile.read(str(path), start=start, frames=count, dtype="float32", always_2d=True)
+    if len(samples) < min(count, info.frames - start):
+        raise InputError(
+            f"{path}: {len(samples)} samples could be decoded where its header promises {min(count, info.frames - start)}; "
+            "the file is truncated or damaged: copy it again, or leave the utterance out"
+        )
     return np.asarray(samples, dtype=np.float32)
 
 

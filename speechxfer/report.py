@@ -136,6 +136,13 @@ def update_readme(readme: Path, recipes_dir: Path) -> None:
     _write(readme, f"{before}{BEGIN}\n{table}\n{END}{after}")
 
 
+def render_all(root: Path = Path()) -> None:
+    """Render the pages of all recipes and the table of the README of the checkout at `root`."""
+    for results_json in sorted((root / "recipes").glob("*/results.json")):
+        render_results(results_json, results_json.with_name("RESULTS.md"))
+    update_readme(root / "README.md", root / "recipes")
+
+
 def read_curves(metrics_jsonl: Path, keys: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
     """Read `(step, value)` pairs of each key from a run's metrics; of several values at one step the last counts.
 

@@ -209,11 +209,12 @@ def evaluate_run(
     mono: bool = False,
     results: Path | None = None,
     row: str = "",
+    split: str = "",
 ) -> WerReport | PooledScore:
     """Score one model, or the same model trained with several seeds, on a manifest; write everything to `out`.
 
     Files: per model ``report.json`` and ``report.txt`` (in a numbered folder where there are several). With `results`,
-    also a row named `row` in that results.json, and the RESULTS.md beside it.
+    also a row (`row`, `split`) in that results.json, and the RESULTS.md beside it.
     """
     utterances = read_manifest(manifest)
     reports = []
@@ -225,7 +226,7 @@ def evaluate_run(
         reports.append(report)
     summary = reports[0] if len(reports) == 1 else pool(reports)
     if _is_main_process() and results:
-        add_row(results, _result_row(models, manifest, reports, row))
+        add_row(results, _result_row(models, reports, row, split or manifest.stem))
         render_results(results, results.with_name("RESULTS.md"))
     say(f"wrote {out}" + (f" and a row of {results}" if results else ""))
     return summary
@@ -237,7 +238,7 @@ def _write_report(report: WerReport, folder: Path) -> None:
     (folder / "report.txt").write_text(report.text(), encoding="utf-8")
 
 
-def _result_row(models: Sequence[str], manifest: Path, reports: Sequence[WerReport], row: str) -> ResultRow:
+def _result_row(models: Sequence[str], reports: Sequence[WerReport], row: str, split: str) -> ResultRow:
     cards = [read_card(name) for name in models]
     details = [card["details"] for card in cards]
     score = pool(reports) if len(reports) > 1 else reports[0]
@@ -248,7 +249,7 @@ def _result_row(models: Sequence[str], manifest: Path, reports: Sequence[WerRepo
         name=row or cards[0]["name"],
         source=Path(cards[0]["parent"]).name,
         train_hours=round(first["train_hours"], 2),
-        split=manifest.stem,
+        split=split,
         decoder="greedy",
         seeds=[d["seed"] for d in details],
         steps=first["steps"],

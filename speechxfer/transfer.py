@@ -42,11 +42,11 @@ def plan_head(
     letter (accents and tone marks removed, then also case folded); otherwise new.
 
     Raises:
-        InputError: the map names a symbol that its vocabulary does not have.
+        InputError: the map names a symbol that its vocabulary does not have, or the blank.
     """
     symbol_map = symbol_map or {}
     for name, symbols, vocabulary in (("target", symbol_map.keys(), target), ("source", symbol_map.values(), source)):
-        strange = [symbol for symbol in symbols if symbol not in vocabulary.symbols]
+        strange = [symbol for symbol in symbols if symbol not in vocabulary.symbols[1:]]
         if strange:
             raise InputError(f"symbol map: {strange[0]!r} is not in the {name} vocabulary; correct or remove its line")
     return tuple(_plan_row(index, symbol, source.symbols, symbol_map) for index, symbol in enumerate(target.symbols))
@@ -124,6 +124,8 @@ def transfer(
 ) -> AcousticModel:
     """A new model with the source's encoder and features and a head for `vocabulary`; the source stays untouched.
 
+    The new model is in the source's mode (training or evaluation), on its device.
+
     Args:
         source: the pretrained model.
         vocabulary: the target's symbols; the blank is symbol 0 in both.
@@ -145,7 +147,7 @@ def transfer(
         model.encoder.load_state_dict(source.encoder.state_dict())
         if head == "symbols":
             _fill_head(model.head, source.head, source.vocabulary, plan_head(source.vocabulary, vocabulary, symbol_map))
-    return model.to(source.head.weight.device)
+    return model.to(source.head.weight.device).train(source.training)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ set -euo pipefail
 usage="usage: run.sh SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]"
 speechocean762=$(realpath "${1:?$usage}") kathleen=$(realpath "${2:?$usage}")
 cd "$(dirname "$0")"
-names="prepare check train evaluate"
+names="prepare check train evaluate ship"
 source ../stages.sh
 stages "${@:3}"
 
@@ -25,6 +25,9 @@ fi
 if stage evaluate; then
   for corpus in speechocean762 kathleen; do
     speechxfer evaluate exp/english --on data/$corpus/test.jsonl --out exp/english/$corpus --resample --mono \
-      --results results.json --row "scratch, $corpus"
+      --results results.json --row scratch --split "$corpus test"
   done
+fi
+if stage ship; then
+  python -c 'import speechxfer as sx; sx.copy_model("exp/english", "../../speechxfer/shipped/english", half=True)'
 fi

@@ -29,7 +29,7 @@ if stage evaluate; then
     for fold in data/loso_*; do
       fold=$(basename "$fold")
       speechxfer evaluate "exp/$fold/$name" --on "data/$fold/test.jsonl" --out "exp/$fold/$name/test" --resample \
-        --results results.json --row "$name, $fold"
+        --results results.json --row "$name" --split "$fold"
     done
   done
 fi

@@ -5,7 +5,7 @@ What it is not: a trainer or a decoder. Two tasks: `ctc` gives log-probabilities
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +72,8 @@ class AcousticModel(nn.Module):
         task: Task = "ctc",
     ) -> None:
         super().__init__()
+        if task not in get_args(Task):
+            raise InputError(f"task {task!r} is unknown; expected one of {', '.join(get_args(Task))}")
         self.architecture = architecture
         self.vocabulary = vocabulary
         self.spec = spec

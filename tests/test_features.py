@@ -1,0 +1,516 @@
+"""The front end against other people's: torchaudio, librosa, Kaldi, HTK, and the numbers published for other toolkits."""
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import torch
+import torchaudio
+
+from speechxfer.errors import InputError
+from speechxfer.features import PRESETS, FeatureSpec, feature_fingerprint, feature_preset, filterbank, read_audio
+
+RATE = 16_000
+KALDI = PRESETS["kaldi"]
+# What other toolkits compute, said in our parameters.
+WHISPER = FeatureSpec(
+    "whisper",
+    fft_size=400,
+    window="hann_periodic",
+    framing="center_reflect",
+    drop_last_frame=True,
+    remove_dc=False,
+    preemphasis=0.0,
+    mel_scale="slaney",
+    mel_norm="slaney",
+    low_hz=0.0,
+    log="log10",
+    floor=1e-10,
+    dynamic_range=8.0,
+    offset=4.0,
+    gain=0.25,
+)
+NEMO = FeatureSpec(
+    "nemo",
+    window="hann_symmetric",
+    framing="center_constant",
+    remove_dc=False,
+    preemphasis_on="signal",
+    mel_scale="slaney",
+    mel_norm="slaney",
+    low_hz=0.0,
+    floor=2.0**-24,
+    floor_mode="add",
+    normalize="mean_std",
+    normalize_ddof=1,
+    normalize_epsilon=1e-5,
+)
+
+
+def noise(samples: int, seed: int = 0, level: float = 0.1) -> np.ndarray:
+    return (level * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+
+
+def tone(hz: float, samples: int = 2 * RATE, rate: int = RATE) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hz * np.arange(samples) / rate)).astype(np.float32)
+
+
+def torchaudio_kaldi(samples: np.ndarray, **options: Any) -> torch.Tensor:
+    return torchaudio.compliance.kaldi.fbank(
+        torch.from_numpy(samples)[None], **({"num_mel_bins": 80, "dither": 0.0} | options)
+    )
+
+
+def largest_difference(ours: torch.Tensor, theirs: Any) -> float:
+    theirs = torch.as_tensor(np.asarray(theirs))
+    assert ours.shape == theirs.shape
+    return float((ours - theirs).abs().max())
+
+
+SIGNALS: dict[str, Callable[[], np.ndarray]] = {
+    "noise": lambda: noise(2 * RATE),
+    "low sine": lambda: tone(440),
+    "sine on a bin": lambda: tone(1000),
+    "two sines": lambda: tone(1000) + 0.6 * tone(3000),
+    "silence": lambda: np.zeros(RATE, np.float32),
+    "constant": lambda: np.full(RATE, 0.3, np.float32),
+    "clipped": lambda: np.clip(noise(RATE, level=3.0), -1, 1),
+    "square wave": lambda: np.sign(tone(100)),
+    "impulse": lambda: np.eye(1, RATE, 5000, dtype=np.float32)[0],
+    "one window": lambda: noise(400),
+    "30 s": lambda: noise(30 * RATE, level=0.05),
+}
+
+
+# --- Kaldi ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1.0, 32768.0])
+@pytest.mark.parametrize("name", SIGNALS)
+def test_kaldi_preset_equals_torchaudio_in_every_bin(name: str, scale: float) -> None:
+    samples = SIGNALS[name]()
+    ours = filterbank(samples, replace(KALDI, scale=scale))
+    assert largest_difference(ours, torchaudio_kaldi(samples * np.float32(scale))) < 1e-3
+
+
+@pytest.mark.parametrize("samples", [400, 479, 480, 559, 560, 1000, 16_000, 16_079, 16_080])
+def test_kaldi_without_snipping_equals_torchaudio_at_many_lengths(samples: int) -> None:
+    ours = filterbank(noise(samples), replace(KALDI, framing="kaldi_center"))
+    assert largest_difference(ours, torchaudio_kaldi(noise(samples), snip_edges=False)) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        ({"window": "hamming_symmetric"}, {"window_type": "hamming"}),
+        ({"window": "hann_symmetric"}, {"window_type": "hanning"}),
+        ({"mels": 40, "low_hz": 100.0, "high_hz": -400.0}, {"num_mel_bins": 40, "low_freq": 100.0, "high_freq": -400.0}),
+        ({"remove_dc": False, "preemphasis": 0.0}, {"remove_dc_offset": False, "preemphasis_coefficient": 0.0}),
+        ({"power": 1.0}, {"use_power": False}),
+        (
+            {"sample_rate_hz": 8000, "window_samples": 200, "hop_samples": 80, "fft_size": 256},
+            {"sample_frequency": 8000.0},
+        ),
+    ],
+)
+def test_single_parameters_equal_torchaudio(settings: dict[str, Any], options: dict[str, Any]) -> None:
+    samples = noise(RATE) + np.float32(0.05)
+    assert largest_difference(filterbank(samples, replace(KALDI, **settings)), torchaudio_kaldi(samples, **options)) < 1e-3
+
+
+@pytest.mark.parametrize(("snip_edges", "framing"), [(0, "kaldi_center"), (1, "snip")])
+@pytest.mark.parametrize(
+    ("name", "audio", "tolerance"),
+    [
+        ("kaldi_test", "kaldi_htk/test.wav", 1e-3),
+        # Four bins of this file come from nearly cancelling spectra; torchaudio itself is 2.3e-3 off in them.
+        ("libri_1272-128104-0000", "librispeech/1272-128104-0000.flac", 2.6e-3),
+    ],
+)
+def test_kaldi_equals_the_stored_values_of_kaldi_native_fbank(
+    shared_data: Path, name: str, audio: str, tolerance: float, snip_edges: int, framing: Any
+) -> None:
+    stored = np.load(shared_data / "refvectors" / "fbank80_derived" / f"{name}.snip{snip_edges}.npy")
+    ours = filterbank(read_audio(shared_data / "refvectors" / audio), replace(KALDI, scale=32768.0, framing=framing))
+    difference = np.abs(ours.numpy() - stored)
+    assert ours.shape == stored.shape
+    assert difference.max() < tolerance
+    assert (difference > 1e-3).sum() <= 4
+    assert difference.mean() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("test.txt", {"mels": 23}),
+        ("test-40.txt", {"mels": 40}),
+        ("test-40-no-snip-edges.txt", {"mels": 40, "framing": "kaldi_center"}),
+    ],
+)
+def test_kaldi_equals_what_kaldis_own_binary_printed(shared_data: Path, name: str, settings: dict[str, Any]) -> None:
+    folder = shared_data / "refvectors" / "kaldifeat"
+    rows = (folder / name).read_text().replace("]", "").split("[")[1].strip().split("\n")
+    theirs = np.array([[float(value) for value in row.split()] for row in rows])
+    ours = filterbank(read_audio(folder / "test.wav"), replace(KALDI, scale=32768.0, **settings)).numpy()
+    assert ours.shape == theirs.shape
+    # A clean sweep: bands far from it hold rounding noise only. Kaldi's binary is 0.029 from a float64 computation there.
+    assert np.abs(ours - theirs).max() < 0.04
+    assert np.abs(ours - theirs).mean() < 5e-4
+
+
+def test_filterbank_equals_htk(shared_data: Path) -> None:
+    folder = shared_data / "refvectors" / "kaldi_htk"
+    for number, low_hz, first_band in ((1, 0.0, 0), (2, 25.0, 1)):  # HTK cuts its lowest band at 25 Hz in its own way
+        data = (folder / f"test.wav.fbank_htk.{number}").read_bytes()
+        frames, _, frame_bytes, _ = struct.unpack(">iihh", data[:12])
+        theirs = np.frombuffer(data[12:], ">f4").reshape(frames, frame_bytes // 4).astype(np.float32)
+        spec = replace(
+            KALDI, scale=32768.0, mels=23, window="hamming_symmetric", preemphasis=0.0, remove_dc=False, low_hz=low_hz
+        )
+        ours = filterbank(read_audio(folder / "test.wav"), spec)
+        assert largest_difference(ours[:, first_band:], theirs[:, first_band:]) < 1e-3
+
+
+# --- Other toolkits' front ends, which the parameters must be able to say -----------------------------------------------
+
+
+def mel_matrix(spec: FeatureSpec) -> torch.Tensor:
+    """The spec's filters, found from outside: unit impulses have a flat spectrum, so every band is its filter's sum."""
+    from speechxfer.features import _mel_matrix
+
+    return _mel_matrix(spec).T
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        ({}, {}),
+        ({"mels": 128}, {"n_mels": 128}),
+        ({"fft_size": 512, "low_hz": 50.0, "high_hz": 7600.0}, {"n_fft": 512, "fmin": 50.0, "fmax": 7600.0}),
+        ({"mel_norm": "none"}, {"norm": None}),
+        ({"mel_scale": "htk", "mel_norm": "none"}, {"htk": True, "norm": None}),
+        ({"mel_scale": "htk"}, {"htk": True}),
+        (
+            {"sample_rate_hz": 8000, "window_samples": 200, "fft_size": 256, "mels": 40},
+            {"sr": 8000, "n_fft": 256, "n_mels": 40},
+        ),
+    ],
+)
+def test_mel_filters_equal_librosa(settings: dict[str, Any], options: dict[str, Any]) -> None:
+    theirs = librosa.filters.mel(**({"sr": RATE, "n_fft": 400, "n_mels": 80} | options))
+    assert largest_difference(mel_matrix(replace(WHISPER, **settings)), theirs) < 1e-7
+
+
+@pytest.mark.parametrize("mels", [80, 128])
+def test_mel_filters_equal_those_shipped_with_whisper(shared_data: Path, mels: int) -> None:
+    theirs = np.load(shared_data / "refvectors" / "whisper" / "mel_filters.npz")[f"mel_{mels}"]
+    assert largest_difference(mel_matrix(replace(WHISPER, mels=mels)), theirs) < 1e-7
+
+
+def whisper_by_librosa(samples: np.ndarray) -> np.ndarray:
+    power = np.abs(librosa.stft(samples, n_fft=400, hop_length=160, window="hann", pad_mode="reflect"))[:, :-1] ** 2
+    values = np.log10(np.maximum(librosa.filters.mel(sr=RATE, n_fft=400, n_mels=80) @ power, 1e-10))
+    return ((np.maximum(values, values.max() - 8.0) + 4.0) / 4.0).T.astype(np.float32)
+
+
+@pytest.mark.parametrize("samples", [noise(RATE), tone(440), np.concatenate([noise(5000), np.zeros(20_000, np.float32)])])
+def test_whispers_front_end_equals_librosa(samples: np.ndarray) -> None:
+    assert largest_difference(filterbank(samples, WHISPER), whisper_by_librosa(samples)) < 1e-4
+
+
+def test_whispers_front_end_equals_the_published_numbers(shared_data: Path) -> None:
+    # The 30 values that the tests of Hugging Face transformers expect of WhisperFeatureExtractor for this utterance.
+    published = [
+        *(0.1193, -0.0946, -0.1098, -0.0196, 0.0225, -0.0690, -0.1736, 0.0951, 0.0971, -0.0817),
+        *(-0.0702, 0.0162, 0.0260, 0.0017, -0.0192, -0.1678, 0.0709, -0.1867, -0.0655, -0.0274),
+        *(-0.0234, -0.1884, -0.0516, -0.0554, -0.0274, -0.1425, -0.1423, 0.0837, 0.0377, -0.0854),
+    ]
+    samples = read_audio(shared_data / "refvectors" / "librispeech" / "1272-128104-0000.flac")
+    ours = filterbank(np.pad(samples, (0, 30 * RATE - len(samples))), WHISPER)
+    assert ours.shape == (3000, 80)
+    assert np.allclose(ours[:30, 0], published, atol=1e-4)
+
+
+def test_speech2texts_front_end_equals_the_published_numbers(shared_data: Path) -> None:
+    # The values that the tests of Hugging Face transformers expect of Speech2TextFeatureExtractor, first frame.
+    published = [
+        *(-1.5745, -1.7713, -1.7020, -1.6069, -1.2250, -1.1105, -0.9072, -0.8241, -1.2310, -0.8098, -0.3320, -0.4101),
+        *(-0.7985, -0.4996, -0.8213, -0.9128, -1.0420, -1.1286, -1.0440, -0.7999, -0.8405, -1.2275, -1.5443, -1.4625),
+    ]
+    samples = read_audio(shared_data / "refvectors" / "librispeech" / "1272-128104-0000.flac")
+    ours = filterbank(samples, replace(KALDI, scale=32768.0, mels=24, normalize="mean_std"))
+    assert ours.shape == (584, 24)
+    assert np.allclose(ours[0], published, atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [noise(RATE), tone(440) + noise(2 * RATE, level=0.01), noise(1)])
+def test_nemos_front_end_equals_torch_stft_and_librosa(samples: np.ndarray) -> None:
+    signal = torch.from_numpy(np.concatenate([samples[:1], samples[1:] - np.float32(0.97) * samples[:-1]]))
+    window = torch.hann_window(400, periodic=False)
+    power = torch.stft(signal, 512, 160, 400, window, pad_mode="constant", return_complex=True).abs() ** 2
+    mel = torch.from_numpy(librosa.filters.mel(sr=RATE, n_fft=512, n_mels=80))
+    values = (mel @ power + 2.0**-24).log()
+    if values.shape[1] > 1:
+        expected = (values - values.mean(dim=1, keepdim=True)) / (values.std(dim=1, keepdim=True) + 1e-5)
+    else:
+        expected = torch.zeros(80, 1)  # one frame has no deviation; NeMo zeroes it, too
+    assert largest_difference(filterbank(samples, NEMO), expected.T) < 1e-4
+
+
+def test_speechbrains_decibels_equal_librosa() -> None:
+    spec = FeatureSpec(
+        "speechbrain",
+        fft_size=400,
+        window="hamming_periodic",
+        framing="center_constant",
+        remove_dc=False,
+        preemphasis=0.0,
+        mel_scale="htk",
+        low_hz=0.0,
+        log="db",
+        floor=1e-10,
+        dynamic_range=80.0,
+    )
+    samples = np.concatenate([noise(8000), np.zeros(8000, np.float32)])
+    window = np.asarray(torch.hamming_window(400))
+    power = np.abs(librosa.stft(samples, n_fft=400, hop_length=160, window=window, pad_mode="constant")) ** 2
+    mel = librosa.filters.mel(sr=RATE, n_fft=400, n_mels=80, htk=True, norm=None) @ power
+    assert largest_difference(filterbank(samples, spec), librosa.power_to_db(mel, amin=1e-10, top_db=80.0).T) < 1e-3
+
+
+def test_normalisation_by_variance_and_stacking_equal_numpy() -> None:
+    plain = filterbank(noise(RATE), replace(KALDI, scale=32768.0)).numpy().astype(np.float64)
+    spec = replace(
+        KALDI,
+        scale=32768.0,
+        stack=2,
+        normalize="mean_std",
+        normalize_ddof=1,
+        normalize_epsilon=0.5,
+        normalize_epsilon_on="variance",
+    )
+    normal = (plain - plain.mean(axis=0)) / np.sqrt(plain.var(axis=0, ddof=1) + 0.5)
+    expected = np.stack([np.concatenate([normal[i], normal[i + 1]]) for i in range(0, 98, 2)])
+    ours = filterbank(noise(RATE), spec)
+    assert ours.shape == (49, 160) == (spec.frames(RATE), spec.dim)
+    assert np.abs(ours.numpy() - expected).max() < 1e-4
+    assert spec.frames_per_s == 50.0
+
+
+# --- Shapes, batches, devices -------------------------------------------------------------------------------------------
+
+SPECS = {
+    "kaldi": KALDI,
+    "kaldi-mvn": PRESETS["kaldi-mvn"],
+    "kaldi_center": replace(KALDI, framing="kaldi_center"),
+    "kaldi_center, last dropped": replace(KALDI, framing="kaldi_center", drop_last_frame=True),
+    "kaldi_center, stacked": replace(KALDI, framing="kaldi_center", stack=3),
+    "stacked": replace(KALDI, stack=2),
+    "whisper": WHISPER,
+    "nemo": NEMO,
+    "odd FFT": replace(NEMO, fft_size=401),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_frames_tells_how_many_come_out(name: str) -> None:
+    spec = SPECS[name]
+    for samples in [*range(0, 3), *range(75, 1300, 5), *range(395, 405), *range(555, 565), 16_000, 16_079]:
+        values = filterbank(noise(samples), spec)
+        assert values.shape == (spec.frames(samples), spec.dim), samples
+        assert values.isfinite().all()
+
+
+def test_frames_of_known_lengths() -> None:
+    # Kaldi: 1 + (n - 400) // 160 windows, or round(n / 160) of them; Whisper: 3000 in 30 s; NeMo: 1 + n // 160.
+    assert [KALDI.frames(n) for n in (0, 399, 400, 559, 560, 16_000)] == [0, 0, 1, 1, 2, 98]
+    assert [SPECS["kaldi_center"].frames(n) for n in (0, 79, 80, 239, 240, 16_000)] == [0, 0, 1, 1, 2, 100]
+    assert WHISPER.frames(480_000) == 3000
+    assert [NEMO.frames(n) for n in (0, 1, 160, 16_000)] == [0, 1, 2, 101]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_batch_equals_its_utterances_one_by_one(name: str) -> None:
+    signals = [noise(8000, seed, level) for seed, level in ((1, 0.1), (2, 0.01), (3, 0.9))]
+    together = filterbank(torch.from_numpy(np.stack(signals)), SPECS[name])
+    for i, signal in enumerate(signals):
+        assert largest_difference(together[i], filterbank(signal, SPECS[name])) < 1e-4
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_everything_stays_on_the_samples_device(name: str) -> None:
+    # Torch's 'meta' device computes shapes only, but refuses to mix with the CPU as a GPU would.
+    values = filterbank(torch.zeros(2, 8000, device="meta"), SPECS[name])
+    assert values.device.type == "meta"
+    assert values.shape == (2, SPECS[name].frames(8000), SPECS[name].dim)
+
+
+def test_samples_of_a_wrong_shape_are_refused() -> None:
+    with pytest.raises(InputError, match=r"\[1, 1, 400\]"):
+        filterbank(torch.zeros(1, 1, 400), KALDI)
+
+
+# --- Specs --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_spec_survives_its_dictionary(name: str) -> None:
+    assert FeatureSpec.from_dict(SPECS[name].to_dict()) == SPECS[name]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"warp": 1.0}, "'warp' is unknown"),
+        ({"window": "hann"}, "window is 'hann'; expected 'povey', 'hann_symmetric'"),
+        ({"framing": "center"}, "framing is 'center'"),
+        ({"mel_scale": "mel"}, "mel_scale is 'mel'"),
+        ({"mels": "80"}, "mels is '80'; expected a value of type int"),
+        ({"mels": 0}, "at least 1"),
+        ({"fft_size": 256}, "fft_size is 256; expected at least window_samples, 400"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused_and_not_guessed(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        FeatureSpec.from_dict(KALDI.to_dict() | settings)
+    assert message in str(caught.value)
+
+
+def test_presets_go_by_name() -> None:
+    assert feature_preset("kaldi") is KALDI
+    with pytest.raises(InputError, match="'mfcc' is unknown; expected one of kaldi"):
+        feature_preset("mfcc")
+
+
+def test_own_preset_is_kaldi_on_16_bit_amplitudes_normalised_per_band() -> None:
+    plain = torchaudio_kaldi(noise(RATE) * np.float32(32768)).numpy().astype(np.float64)
+    expected = (plain - plain.mean(axis=0)) / (plain.std(axis=0) + 0.01)
+    assert np.abs(filterbank(noise(RATE), PRESETS["kaldi-mvn"]).numpy() - expected).max() < 1e-3
+
+
+def test_fingerprints_repeat_and_tell_presets_apart() -> None:
+    prints = {name: feature_fingerprint(spec) for name, spec in PRESETS.items()}
+    assert prints == {name: feature_fingerprint(replace(spec)) for name, spec in PRESETS.items()}
+    assert all(len(values) == 80 and all(map(math.isfinite, values)) for values in prints.values())
+    assert max(abs(a - b) for a, b in zip(prints["kaldi"], prints["kaldi-mvn"], strict=True)) > 1.0
+
+
+# --- Reading audio ------------------------------------------------------------------------------------------------------
+
+LOSSLESS = [("a.wav", "PCM_16"), ("a.flac", "PCM_16"), ("float.wav", "FLOAT")]
+LOSSY = [("a.ogg", "VORBIS"), ("opus.ogg", "OPUS"), ("a.mp3", "MPEG_LAYER_III")]
+
+
+@pytest.mark.parametrize(("name", "subtype"), LOSSLESS)
+def test_segments_of_lossless_files_are_exact_to_the_sample(tmp_path: Path, name: str, subtype: str) -> None:
+    ramp = np.arange(20_000, dtype=np.float32) / 32768  # each value is its own position
+    soundfile.write(tmp_path / name, ramp, RATE, subtype=subtype)
+    assert np.array_equal(read_audio(tmp_path / name), ramp)
+    for start, count in ((0, 1), (1, 1), (777, 5000), (7919, 12_081), (19_999, 1), (5, 0)):
+        segment = read_audio(tmp_path / name, offset_s=start / RATE, duration_s=count / RATE)
+        assert segment.dtype == np.float32
+        assert np.array_equal(segment, ramp[start : start + count])
+    assert np.array_equal(read_audio(tmp_path / name, offset_s=0.5), ramp[8000:])
+
+
+@pytest.mark.parametrize(("name", "subtype"), LOSSY)
+def test_segments_of_lossy_files_are_cut_from_the_whole(tmp_path: Path, name: str, subtype: str) -> None:
+    soundfile.write(tmp_path / name, noise(3 * RATE), RATE, subtype=subtype)
+    whole, _ = soundfile.read(tmp_path / name, dtype="float32")
+    assert np.array_equal(read_audio(tmp_path / name), whole)
+    for start, count in ((0, 4000), (777, 5000), (31_234, 16_000), (len(whole) - 100, 100)):
+        segment = read_audio(tmp_path / name, offset_s=start / RATE, duration_s=count / RATE)
+        assert np.array_equal(segment, whole[start : start + count])
+
+
+def test_a_lossy_file_that_was_replaced_is_decoded_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.ogg"
+    for seed in (1, 2):
+        soundfile.write(path, noise(RATE, seed), RATE)
+        whole, _ = soundfile.read(path, dtype="float32")
+        assert np.array_equal(read_audio(path, offset_s=0.25, duration_s=0.5), whole[4000:12_000])
+
+
+def test_several_channels_are_refused_or_averaged(tmp_path: Path) -> None:
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, np.tile(np.float32([0.5, -0.25]), (800, 1)), RATE, subtype="FLOAT")
+    with pytest.raises(InputError, match=r"stereo\.wav: 2 channels.*--mono"):
+        read_audio(path)
+    assert np.array_equal(read_audio(path, mono=True), np.full(800, 0.125, np.float32))
+
+
+def test_another_rate_is_refused_or_resampled(tmp_path: Path) -> None:
+    path = tmp_path / "telephone.wav"
+    soundfile.write(path, tone(440, 8000, rate=8000), 8000, subtype="FLOAT")
+    with pytest.raises(InputError, match=r"telephone\.wav: 8000 Hz.*16000 Hz.*--resample"):
+        read_audio(path)
+    samples = read_audio(path, resample=True)
+    assert samples.shape == (16_000,)
+    assert np.abs(samples - tone(440, 16_000))[500:-500].max() < 1e-3  # the same tone, sampled more densely
+    half = read_audio(path, offset_s=0.25, duration_s=0.5, resample=True)  # seconds, whatever the rate
+    assert half.shape == (8000,)
+    assert np.abs(half - tone(440, 16_000)[4000:12_000])[500:-500].max() < 1e-3
+
+
+def written(path: Path, **options: Any) -> bytes:
+    soundfile.write(path, noise(3 * RATE), RATE, **options)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["gone.wav", "folder.wav", "empty.wav", "text.wav", "headerless.raw", "cut.flac"])
+def test_what_is_no_audio_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "folder.wav":
+        path.mkdir()
+    elif name == "cut.flac":
+        path.write_bytes(written(path)[:40_000])
+    elif name != "gone.wav":
+        path.write_bytes({"empty.wav": b"", "text.wav": b"hello " * 100, "headerless.raw": bytes(1000)}[name])
+    with pytest.raises(InputError) as caught:
+        read_audio(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert ("missing" if name == "gone.wav" else "not readable as audio") in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "subtype"), LOSSY)
+def test_a_damaged_file_that_loses_samples_is_refused(tmp_path: Path, name: str, subtype: str) -> None:
+    data = bytearray(written(tmp_path / name, subtype=subtype))
+    middle = len(data) // 2
+    data[middle : middle + 400] = np.random.default_rng(0).bytes(400)
+    (tmp_path / name).write_bytes(data)
+    for stretch in ({}, {"offset_s": 1.0, "duration_s": 2.0}):
+        with pytest.raises(InputError, match=rf"{name}: .*(truncated or damaged|not readable)"):
+            read_audio(tmp_path / name, **stretch)
+
+
+def test_an_mp3_cut_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp3"
+    data = written(path)
+    path.write_bytes(data[: len(data) // 2])
+    for stretch in ({}, {"duration_s": 3.0}, {"offset_s": 1.0, "duration_s": 1.9}):
+        with pytest.raises(InputError, match=r"cut\.mp3: .*truncated"):
+            read_audio(path, **stretch)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
+@pytest.mark.parametrize(("offset_s", "duration_s"), [(0.0, 3.1), (2.9, 0.2), (3.1, None), (-0.5, 1.0), (4.0, 0.0)])
+def test_a_stretch_past_the_files_ends_is_refused(
+    tmp_path: Path, name: str, offset_s: float, duration_s: float | None
+) -> None:
+    written(tmp_path / name)
+    with pytest.raises(InputError, match=rf"{name}: .*of a file of 3 s; correct 'offset' and 'duration'"):
+        read_audio(tmp_path / name, offset_s=offset_s, duration_s=duration_s)
+
+
+def test_a_wav_cut_short_is_found_by_its_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "cut.wav"
+    path.write_bytes(written(path)[:50_000])
+    with pytest.raises(InputError, match=r"cut\.wav: seconds 0 to 3 were asked of a file of 1\.56"):
+        read_audio(path, duration_s=3.0)
