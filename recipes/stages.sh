@@ -1,6 +1,7 @@
 # Named stages for run.sh: `run.sh ... --from train --to evaluate` runs a part. Sourced, never run.
 # A recipe lists its stages' names, calls `stages "$@"` after its own arguments, and guards each part with `if stage NAME`.
-from="" to="" started=""
+# SETTINGS="--set finetune.steps=20" in the environment goes to every training, for a quick look.
+from="" to="" started="" SETTINGS=${SETTINGS:-}
 
 # The project's own environment, which `make venv` (or demo, or test) makes; else whatever the caller has activated.
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

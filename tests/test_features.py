@@ -15,7 +15,15 @@ import torch
 import torchaudio
 
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS, FeatureSpec, feature_fingerprint, feature_preset, filterbank, read_audio
+from speechxfer.features import (
+    PRESETS,
+    FeatureSpec,
+    _mel_matrix,
+    feature_fingerprint,
+    feature_preset,
+    filterbank,
+    read_audio,
+)
 
 RATE = 16_000
 KALDI = PRESETS["kaldi"]
@@ -182,9 +190,6 @@ def test_filterbank_equals_htk(shared_data: Path) -> None:
 
 
 def mel_matrix(spec: FeatureSpec) -> torch.Tensor:
-    """The spec's filters, found from outside: unit impulses have a flat spectrum, so every band is its filter's sum."""
-    from speechxfer.features import _mel_matrix
-
     return _mel_matrix(spec).T
 
 

@@ -9,7 +9,7 @@ export OMP_NUM_THREADS=1 # two one-thread trainings side by side are faster than
 python ../../data_scripts/synthesize_demo.py "$language" "data/$language"
 run() { # run NAME VERB [OPTION...]
   speechxfer "$2" recipe.toml --out "exp/$language/$1" --train "data/$language/train.jsonl" --dev "data/$language/dev.jsonl" \
-    --language "$language" "${@:3}"
+    --language "$language" "${@:3}" $SETTINGS
 }
 mkdir -p "exp/$language"
 echo "Training from scratch in the background (exp/$language/scratch.log) and from the English model here; about 3 minutes." >&2

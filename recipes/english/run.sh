@@ -20,7 +20,7 @@ if stage train; then
   speechxfer train recipe.toml --out exp/english --resample --mono --language en \
     --licence "trained on speechocean762 (free for commercial and non-commercial use) and kathleen (CC0)" \
     --train data/speechocean762/train.jsonl --train data/kathleen/train.jsonl \
-    --dev data/speechocean762/dev.jsonl --dev data/kathleen/dev.jsonl
+    --dev data/speechocean762/dev.jsonl --dev data/kathleen/dev.jsonl $SETTINGS
 fi
 if stage evaluate; then
   for corpus in speechocean762 kathleen; do

@@ -8,7 +8,7 @@ source ../stages.sh
 stages "${@:2}"
 
 run() { # run FOLD NAME VERB [OPTION...]: the same budget of steps for every NAME
-  speechxfer "$3" recipe.toml --out "exp/$1/$2" --train "data/$1/train.jsonl" --dev "data/$1/dev.jsonl" --language en "${@:4}"
+  speechxfer "$3" recipe.toml --out "exp/$1/$2" --train "data/$1/train.jsonl" --dev "data/$1/dev.jsonl" --language en "${@:4}" $SETTINGS
 }
 folds() { (cd data && echo . loso_*); }
 

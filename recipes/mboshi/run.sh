@@ -11,7 +11,7 @@ sizes="${SIZES:-train_10min train_1h train}"
 declare -A steps=([train_10min]=1000 [train_1h]=2000 [train]=2000)
 run() { # run SIZE NAME VERB [OPTION...]: the same budget of steps for every NAME
   speechxfer "$3" recipe.toml --out "exp/$1/$2" --train "data/$1.jsonl" --dev data/valid.jsonl --language mdw \
-    --set "finetune.steps=${steps[$1]}" "${@:4}"
+    --set "finetune.steps=${steps[$1]}" "${@:4}" $SETTINGS
 }
 
 if stage prepare; then python ../../data_scripts/prepare_mboshi.py "$corpus" data; fi

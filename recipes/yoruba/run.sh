@@ -8,7 +8,7 @@ source ../stages.sh
 stages "${@:2}"
 
 run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME
-  speechxfer "$2" recipe.toml --out "exp/$1" --train data/train.jsonl --dev data/dev.jsonl --language "${LANGUAGE_CODE:-yo}" "${@:3}"
+  speechxfer "$2" recipe.toml --out "exp/$1" --train data/train.jsonl --dev data/dev.jsonl --language "${LANGUAGE_CODE:-yo}" "${@:3}" $SETTINGS
 }
 
 if stage prepare; then python ../../data_scripts/prepare_yoruba.py "$corpus" data --lang "${LANGUAGE_CODE:-yo}"; fi
