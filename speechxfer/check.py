@@ -20,6 +20,7 @@ Iglewicz and Hoaglin, 'How to detect and handle outliers' (1993).
 import hashlib
 import json
 import math
+import os
 import re
 import shlex
 from collections import Counter, defaultdict
@@ -51,6 +52,7 @@ ROLE_WORDS: dict[str, Role] = {
 }  # fmt: skip
 KEPT_FIRST: tuple[Role, ...] = ("test", "dev", "train")  # whose copy of a shared recording stays
 
+LARGEST_SAMPLE = 1e6  # some float files hold 16-bit numbers; beyond this it is garbage
 SILENCE_PEAK = 10 ** (-60 / 20)
 MOSTLY_ZEROS = 0.5  # share of samples that are exactly zero
 CLIPPED_SHARE = 0.001  # of the samples, in runs at full scale
@@ -59,6 +61,7 @@ LONGEST_S = 30.0
 ROUNDING_S = 0.05  # a duration that overshoots its file by this much was rounded: `fix` corrects it
 UNUSED_S = 0.1  # more than this left over at the end of a file that nobody else uses is worth a look
 LOSSY_SLACK_S = 0.1  # headers of lossy files may promise this much more than decodes
+LONGEST_FILE_S = 1e9
 UNKNOWN_LENGTH = 2**40  # frames; libsndfile gives a number near 2**63 where it does not know
 STREAMED_BYTES = 0x7FF00000  # sizes from here on stand in WAV headers written to a pipe, and mean nothing
 RATE_DEVIATIONS = 6.0  # robust standard deviations of the log speaking rate
@@ -88,7 +91,7 @@ ADVICE = {  # every kind of finding, in the order of the report
     "silence": "record it again or leave it out",
     "empty text": "write the transcript or leave it out",
     "unknown symbol": "correct the transcripts, or take the vocabulary from this training text",
-    "ctc": "correct the transcript or the duration, or use a smaller subsampling",
+    "ctc": "correct transcript or duration, use a smaller subsampling, or classify if every text is one word",
     "duplicate audio": "keep one copy; none of train's may be in dev or test",
     "digital zeros": "look for drop-outs and padding",
     "clipping": "listen; recorded too loud, it cannot be mended but still trains",
@@ -369,9 +372,7 @@ def _in_order(findings: Iterable[Finding], splits: Sequence[_Split]) -> tuple[Fi
     """Errors first, then by kind as in `ADVICE`, by split as given, by line."""
     kinds = {kind: i for i, kind in enumerate(ADVICE)}
     places = {split.name: i for i, split in enumerate(splits)}
-    return tuple(
-        sorted(findings, key=lambda f: (f.severity, kinds[f.kind], places.get(f.split, len(places)), f.line, f.split))
-    )
+    return tuple(sorted(findings, key=lambda f: (f.severity, kinds[f.kind], places.get(f.split, len(places)), f.line)))
 
 
 # ------------------------------------------------------------------------------------------------- reading manifests
@@ -438,7 +439,8 @@ def _read_line(data: bytes, where: str, folder: Path) -> Utterance | str:
     """The utterance, or why there is none."""
     try:
         utterance = _parse_line(data.decode("utf-8"), where, folder)
-        (utterance.id + utterance.text + utterance.speaker + utterance.lang).encode("utf-8")
+        strings = (utterance.id, str(utterance.audio_filepath), utterance.text, utterance.speaker, utterance.lang)
+        "".join(strings).encode("utf-8")
     except UnicodeDecodeError as error:
         return f"{where}: byte {error.start + 1} is not UTF-8; expected UTF-8; save the manifest as UTF-8"
     except UnicodeEncodeError:
@@ -447,6 +449,8 @@ def _read_line(data: bytes, where: str, folder: Path) -> Utterance | str:
         return str(error)
     except (ValueError, OverflowError, RecursionError) as error:  # numbers and nesting beyond any sense
         return f"{where}: not a manifest line ({error}); expected a JSON object; correct it"
+    if utterance.offset + utterance.duration > LONGEST_FILE_S:
+        return f"{where}: offset and duration exceed 30 years; expected seconds; correct them"
     return utterance
 
 
@@ -480,7 +484,7 @@ def _listen(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[Finding]]:
 
 def _hear_file(path: Path, entries: Sequence[_Entry]) -> list[_Audio | str]:
     """What each entry covers, measured, or why it cannot be."""
-    if "\0" in str(path) or not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists, false for names that no file can have
         return [MISSING] * len(entries)
     whole: Samples | None = None
     try:
@@ -539,9 +543,9 @@ def _measure(samples: Samples, full_scale: float) -> dict[str, Any]:
     """Of `[samples, channels]`: whether all are finite, peak (without DC), shares of zeros and clipping, and a hash."""
     if not samples.size:
         return {"finite": True, "peak": 0.0, "zeros": 0.0, "clipped": 0.0, "digest": ""}
-    finite = bool(np.isfinite(samples).all())
+    finite = bool((np.abs(samples) <= LARGEST_SAMPLE).all())  # false for NaN too
     if not finite:
-        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+        samples = np.clip(np.nan_to_num(samples), -LARGEST_SAMPLE, LARGEST_SAMPLE)
     mixed = samples.mean(axis=1)
     full = np.max(np.abs(samples), axis=1) >= full_scale - 1e-6
     return {
@@ -622,7 +626,7 @@ def _length_findings(entry: _Entry, audio: _Audio, rules: _Rules) -> Iterator[Fi
 
 def _signal_findings(entry: _Entry, audio: _Audio) -> Iterator[Finding]:
     if not audio.finite:
-        yield entry.finding("error", "not finite", "some samples are no numbers (NaN or infinite); expected -1 to 1")
+        yield entry.finding("error", "not finite", "some samples are NaN, infinite or huge; expected -1 to 1")
     if audio.peak < SILENCE_PEAK:
         level = f"a peak of {20 * math.log10(audio.peak):.0f} dB" if audio.peak else "no sound at all"
         yield entry.finding("error", "silence", f"{level}; expected speech, above -60 dB of full scale")
@@ -771,8 +775,8 @@ def _shared_speakers(splits: Sequence[_Split], entries: Sequence[_Entry]) -> Ite
         if shared and a.role != b.role:
             amount = sum(counts[b.name][speaker] for speaker in shared)
             message = (
-                f"{a.name} and {b.name} share {len(shared)} of {b.name}'s {len(counts[b.name])} speakers ({_some(shared)}; "
-                f"{amount:,} utterances); expected none; {ADVICE['shared speaker']}"
+                f"{a.name} has {len(shared)} of {b.name}'s {_number(len(counts[b.name]), 'speaker')} too ({_some(shared)}; "
+                f"{_number(amount, 'utterance')}); expected none; {ADVICE['shared speaker']}"
             )
             yield Finding("warning", "shared speaker", f"{a.name} + {b.name}", "", message)
 
@@ -841,11 +845,15 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN_IDS]) + (f" and {len(names) - SHOWN_IDS:,} more" if len(names) > SHOWN_IDS else "")
 
 
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _unseen_lines(symbols: Sequence[UnseenSymbol]) -> list[str]:
     lines = ["", "symbols that the vocabulary lacks:"] if symbols else []
     for symbol in symbols[:SHOWN_SYMBOLS]:
         what = f"{symbol.split}: {describe_symbol(symbol.symbol)} x{symbol.count:,}"
-        lines.append(f"  {what} in {len(symbol.ids):,} utterances: {_some(symbol.ids)}")
+        lines.append(f"  {what} in {_number(len(symbol.ids), 'utterance')}: {_some(symbol.ids)}")
     return lines + ([f"  and {len(symbols) - SHOWN_SYMBOLS:,} more"] if len(symbols) > SHOWN_SYMBOLS else [])
 
 
@@ -857,7 +865,7 @@ def _next_steps(report: CheckReport) -> list[str]:
     steps = [f"if converting while reading is fine: {_command(report, paths, *wanted)}"] if wanted else []
     if kinds:
         leaving = len({(finding.split, finding.line) for finding in report.errors if _leaves(finding)})
-        what = f"leave {leaving:,} utterances or lines out" if leaving else "correct the rounded durations"
+        what = f"leave {_number(leaving, 'line')} out" if leaving else "correct the rounded durations"
         steps.append(f"mend what you can; to {what}: {_command(report, paths, '--fix', 'OUT')}")
     elif report.warnings:
         steps.append("look at the warnings; nothing has to be done before training")
@@ -873,10 +881,10 @@ def _command(report: CheckReport, paths: Sequence[Path], *flags: str) -> str:
 
 def _verdict(report: CheckReport) -> str:
     total = sum(split.utterances for split in report.splits)
-    counts = f"{len(report.warnings):,} warnings in {total:,} utterances"
+    counts = f"{_number(len(report.warnings), 'warning')} in {_number(total, 'utterance')}"
     if not report.errors:
         return f"ready: no errors, {counts}"
-    return f"not ready: {len(report.errors):,} errors, {counts}"
+    return f"not ready: {_number(len(report.errors), 'error')}, {counts}"
 
 
 # --------------------------------------------------------------------------------------------------- clean manifests

@@ -36,17 +36,18 @@ def _overrides(settings: list[str] | None, resample: bool, mono: bool) -> list[s
 @app.command()
 def check(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests: train first, then dev and test.")],
-    fix: Annotated[
-        Path | None, typer.Option("--fix", metavar="OUT", help="Write clean manifests to this folder.")
-    ] = None,
-    model: Annotated[str, typer.Option("--model", help="Check against this model's rate and symbols.")] = "",
+    fix: Annotated[Path | None, typer.Option("--fix", metavar="OUT", help="Write clean manifests to this folder.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="Check for what these settings would train.")] = None,
+    model: Annotated[str, typer.Option("--model", help="Check for this model: its rate, frames and text rules.")] = "",
+    settings: Set = None,
     resample: Resample = False,
     mono: Mono = False,
 ) -> None:
     """Look for everything that would spoil a training, before it."""
-    from speechxfer.check import run_check
+    from speechxfer.config import load_config
+    from speechxfer.runs import check_run
 
-    report = run_check(manifests, fix_dir=fix, model=model, resample=resample, mono=mono)
+    report = check_run(manifests, load_config(config, _overrides(settings, resample, mono)), fix_dir=fix, model=model)
     print(report)
     raise typer.Exit(2 if report.errors and not fix else 0)
 

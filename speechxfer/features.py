@@ -27,6 +27,8 @@ Samples = npt.NDArray[np.float32]
 
 # libsndfile seeks these to the nearest page or frame only; segments of them are cut from the whole decoded file.
 INEXACT_SEEK_FORMATS = {"OGG", "MP3"}
+LOSSY_SLACK_S = 0.1  # their headers may promise this much more than there is; `speechxfer check` allows the same
+UNKNOWN_LENGTH = 2**40  # samples; libsndfile gives a number near 2**63 for a FLAC file that does not tell its length
 
 
 @dataclass(frozen=True)
@@ -346,6 +348,8 @@ def _audio_info(path: Path) -> Any:
 
 def _read_segment(path: Path, info: Any, offset_s: float, duration_s: float | None) -> Samples:
     start = round(offset_s * info.samplerate)
+    if duration_s is None and info.frames > UNKNOWN_LENGTH:
+        raise InputError(f"{path}: the file does not say how long it is; convert it to WAV, or write its FLAC anew")
     count = info.frames - start if duration_s is None else round(duration_s * info.samplerate)
     if start < 0 or count < 0 or start + count > info.frames + 1:
         raise InputError(
@@ -358,9 +362,11 @@ def _read_segment(path: Path, info: Any, offset_s: float, duration_s: float | No
         samples = _decoded(str(path), status.st_size, status.st_mtime_ns)[start : start + count]
     else:
         samples, _ = soundfile.read(str(path), start=start, frames=count, dtype="float32", always_2d=True)
-    if len(samples) < min(count, info.frames - start):
+    promised = min(count, info.frames - start)
+    slack = LOSSY_SLACK_S * info.samplerate if info.format in INEXACT_SEEK_FORMATS else 0
+    if len(samples) < promised - slack:
         raise InputError(
-            f"{path}: {len(samples)} samples could be decoded where its header promises {min(count, info.frames - start)}; "
+            f"{path}: {len(samples)} samples could be decoded where its header promises {promised}; "
             "the file is truncated or damaged: copy it again, or leave the utterance out"
         )
     return np.asarray(samples, dtype=np.float32)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from speechxfer import __version__
+from speechxfer.check import CheckReport, check_manifests, fix
 from speechxfer.checkpoint import Card, find_model, load_model, read_card, save_model
 from speechxfer.config import Config
 from speechxfer.decode import evaluate, file_as_utterances, transcribe
@@ -34,6 +35,38 @@ from speechxfer.text import Normalizer, Vocabulary
 from speechxfer.transfer import HeadRow, head_summary, head_table, plan_head, read_symbol_map, transfer
 
 PAUSE_BELOW_PEAK_DB = 35
+
+
+def check_run(manifests: Sequence[Path], config: Config, *, fix_dir: Path | None = None, model: str = "") -> CheckReport:
+    """Check manifests for `model` (its rate, frames, text rules), or for what `config` would train; write clean ones.
+
+    Raises:
+        InputError: a manifest cannot be opened, or `fix_dir` would overwrite one.
+    """
+    if model:
+        loaded = load_model(model)
+        spec, normalizer, kind = loaded.spec, loaded.normalizer, loaded.vocabulary.kind
+    else:
+        spec, normalizer, kind = feature_preset(config.model.features), _normalizer(config), config.text.vocabulary
+    report = check_manifests(
+        manifests,
+        sample_rate_hz=spec.sample_rate_hz,
+        subsampling=config.model.subsampling,
+        frames_of_samples=spec.frames,
+        encoder_frames=(lambda frames: int(loaded.output_lengths(torch.tensor(frames)))) if model else None,
+        normalizer=normalizer,
+        vocabulary_kind=kind,
+        resample=config.data.resample,
+        mono=config.data.mono,
+    )
+    if fix_dir:
+        fix(report, fix_dir)
+    return report
+
+
+def _normalizer(config: Config) -> Normalizer:
+    text = config.text
+    return Normalizer(form=text.form, lowercase=text.lowercase, punctuation=text.punctuation)
 
 
 def train_run(
@@ -123,7 +156,7 @@ def _starting_model(
     config: Config, train: Sequence[Utterance], source: str
 ) -> tuple[AcousticModel, tuple[HeadRow, ...]]:
     text = config.text
-    normalizer = Normalizer(form=text.form, lowercase=text.lowercase, punctuation=text.punctuation)
+    normalizer = _normalizer(config)
     vocabulary = Vocabulary.from_texts(
         (u.text for u in train), text.vocabulary, normalizer=normalizer, bpe_size=text.bpe_size
     )

@@ -57,11 +57,15 @@ def test_masks_keep_to_their_number_and_width_and_reach_it() -> None:
     widest_band, longest_stretch = 0, 0
     for seed in range(600):
         generator = np.random.default_rng(seed)
-        changed = spec_augment(utterance(), generator, **(MASKS | {"frequency_masks": 1, "time_masks": 0})) != utterance()
+        changed = (
+            spec_augment(utterance(), generator, **(MASKS | {"frequency_masks": 1, "time_masks": 0})) != utterance()
+        )
         band = changed.any(axis=0)
         assert np.diff(np.flatnonzero(band)).max(initial=1) == 1  # one band without a gap
         widest_band = max(widest_band, int(band.sum()))
-        changed = spec_augment(utterance(), generator, **(MASKS | {"frequency_masks": 0, "time_masks": 1})) != utterance()
+        changed = (
+            spec_augment(utterance(), generator, **(MASKS | {"frequency_masks": 0, "time_masks": 1})) != utterance()
+        )
         stretch = changed.any(axis=1)
         assert np.diff(np.flatnonzero(stretch)).max(initial=1) == 1
         longest_stretch = max(longest_stretch, int(stretch.sum()))

@@ -1,5 +1,6 @@
 """Batches: every utterance once, budget and processes respected, and a feature store that returns what it was given."""
 
+import itertools
 import math
 import os
 from collections.abc import Sequence
@@ -65,9 +66,11 @@ def test_budget_is_respected_and_used() -> None:
 def test_the_batches_of_a_step_have_similar_lengths() -> None:
     frames = speech_like_lengths(400)
     steps = plan(frames, 12_000, 3)
-    ranges = sorted((min(lengths), max(lengths)) for step in steps for lengths in [[frames[i] for b in step for i in b]])
+    ranges = sorted(
+        (min(lengths), max(lengths)) for step in steps for lengths in [[frames[i] for b in step for i in b]]
+    )
     # Lengths are jittered by 5 % either way before sorting, so ranges may overlap by 1.05 / 0.95 and no more.
-    for (_, longest), (shortest, _) in zip(ranges[:-1], ranges[1:], strict=True):
+    for (_, longest), (shortest, _) in itertools.pairwise(ranges):
         assert longest <= shortest * 1.05 / 0.95
 
 

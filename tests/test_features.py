@@ -119,7 +119,10 @@ def test_kaldi_without_snipping_equals_torchaudio_at_many_lengths(samples: int) 
     [
         ({"window": "hamming_symmetric"}, {"window_type": "hamming"}),
         ({"window": "hann_symmetric"}, {"window_type": "hanning"}),
-        ({"mels": 40, "low_hz": 100.0, "high_hz": -400.0}, {"num_mel_bins": 40, "low_freq": 100.0, "high_freq": -400.0}),
+        (
+            {"mels": 40, "low_hz": 100.0, "high_hz": -400.0},
+            {"num_mel_bins": 40, "low_freq": 100.0, "high_freq": -400.0},
+        ),
         ({"remove_dc": False, "preemphasis": 0.0}, {"remove_dc_offset": False, "preemphasis_coefficient": 0.0}),
         ({"power": 1.0}, {"use_power": False}),
         (
@@ -130,7 +133,9 @@ def test_kaldi_without_snipping_equals_torchaudio_at_many_lengths(samples: int) 
 )
 def test_single_parameters_equal_torchaudio(settings: dict[str, Any], options: dict[str, Any]) -> None:
     samples = noise(RATE) + np.float32(0.05)
-    assert largest_difference(filterbank(samples, replace(KALDI, **settings)), torchaudio_kaldi(samples, **options)) < 1e-3
+    assert (
+        largest_difference(filterbank(samples, replace(KALDI, **settings)), torchaudio_kaldi(samples, **options)) < 1e-3
+    )
 
 
 @pytest.mark.parametrize(("snip_edges", "framing"), [(0, "kaldi_center"), (1, "snip")])
@@ -225,7 +230,9 @@ def whisper_by_librosa(samples: np.ndarray) -> np.ndarray:
     return ((np.maximum(values, values.max() - 8.0) + 4.0) / 4.0).T.astype(np.float32)
 
 
-@pytest.mark.parametrize("samples", [noise(RATE), tone(440), np.concatenate([noise(5000), np.zeros(20_000, np.float32)])])
+@pytest.mark.parametrize(
+    "samples", [noise(RATE), tone(440), np.concatenate([noise(5000), np.zeros(20_000, np.float32)])]
+)
 def test_whispers_front_end_equals_librosa(samples: np.ndarray) -> None:
     assert largest_difference(filterbank(samples, WHISPER), whisper_by_librosa(samples)) < 1e-4
 
@@ -502,6 +509,17 @@ def test_an_mp3_cut_short_is_refused(tmp_path: Path) -> None:
     for stretch in ({}, {"duration_s": 3.0}, {"offset_s": 1.0, "duration_s": 1.9}):
         with pytest.raises(InputError, match=r"cut\.mp3: .*truncated"):
             read_audio(path, **stretch)
+
+
+def test_a_flac_of_unknown_length_is_read_by_its_manifest_only(tmp_path: Path) -> None:
+    path = tmp_path / "stream.flac"
+    data = bytearray(written(path))
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # STREAMINFO's count of samples (36 bits; RFC 9639): unknown
+    whole, _ = soundfile.read(path, dtype="float32")
+    path.write_bytes(data)
+    assert np.array_equal(read_audio(path, offset_s=0.5, duration_s=1.0), whole[8000:24_000])
+    with pytest.raises(InputError, match=r"stream\.flac: the file does not say how long it is"):
+        read_audio(path)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])

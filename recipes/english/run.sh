@@ -13,8 +13,8 @@ if stage prepare; then
   python ../../data_scripts/prepare_kathleen.py "$kathleen" data/kathleen
 fi
 if stage check; then
-  speechxfer check data/speechocean762/{train,dev,test}.jsonl --resample --mono || true
-  speechxfer check data/kathleen/{train,dev,test}.jsonl --resample --mono || true
+  speechxfer check data/speechocean762/{train,dev,test}.jsonl --config recipe.toml
+  speechxfer check data/kathleen/{train,dev,test}.jsonl --config recipe.toml --resample --mono
 fi
 if stage train; then
   speechxfer train recipe.toml --out exp/english --resample --mono --language en \

@@ -13,7 +13,7 @@ run() { # run FOLD NAME VERB [OPTION...]: the same budget of steps for every NAM
 folds() { (cd data && echo . loso_*); }
 
 if stage prepare; then python ../../data_scripts/prepare_fsdd.py "$corpus" data; fi
-if stage check; then speechxfer check data/{train,dev,test}.jsonl --resample; fi
+if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage scratch; then
   for fold in $(folds); do run "$fold" scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3; done
 fi

@@ -15,7 +15,7 @@ run() { # run SIZE NAME VERB [OPTION...]: the same budget of steps for every NAM
 }
 
 if stage prepare; then python ../../data_scripts/prepare_mboshi.py "$corpus" data; fi
-if stage check; then speechxfer check data/{train,valid,dev}.jsonl; fi
+if stage check; then speechxfer check data/{train,valid,dev}.jsonl --config recipe.toml; fi
 if stage scratch; then
   for size in $sizes; do run "$size" scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3; done
 fi

@@ -10,7 +10,7 @@ source ../stages.sh
 stages "${@:3}"
 
 if stage prepare; then python ../../data_scripts/prepare_table.py "$table" "$out/data"; fi
-if stage check; then speechxfer check "$out"/data/{train,dev,test}.jsonl --resample --mono --fix "$out/clean"; fi
+if stage check; then speechxfer check "$out"/data/{train,dev,test}.jsonl --config recipe.toml --fix "$out/clean"; fi
 if stage adapt; then
   speechxfer adapt recipe.toml --source english --out "$out/run" --train "$out/clean/train.jsonl" --dev "$out/clean/dev.jsonl" $SETTINGS
 fi

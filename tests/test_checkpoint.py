@@ -1,0 +1,290 @@
+"""Checkpoints: what is saved comes back, and what is damaged, foreign or dangerous is refused by name."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from speechxfer import checkpoint
+from speechxfer.checkpoint import Card, find_model, load_model, read_card, read_weights, save_model
+from speechxfer.errors import InputError
+from speechxfer.features import PRESETS
+from speechxfer.models import AcousticModel, Architecture
+from speechxfer.text import BLANK, Normalizer, Vocabulary
+
+VOCABULARY = Vocabulary((BLANK, " ", *"abcẹŋ", "\u0301"))
+CARD = Card("mboshi", "english", "mdw", "CC0-1.0", {"hours": 1.5, "note": "ω"})
+
+
+def made(encoder: str = "dnn", task: str = "ctc", preset: str = "kaldi-mvn") -> AcousticModel:
+    torch.manual_seed(1)
+    architecture = Architecture(encoder, "tiny", 1 if encoder == "dnn" else 8, dropout=0.2)
+    model = AcousticModel(architecture, VOCABULARY, PRESETS[preset], Normalizer(form="NFD"), task)
+    with torch.no_grad():
+        model(torch.randn(2, 100, 80), torch.tensor([100, 60]))
+    return model.eval()
+
+
+def output(model: AcousticModel) -> torch.Tensor:
+    features = torch.randn(2, 100, 80, generator=torch.Generator().manual_seed(4))
+    with torch.inference_mode():
+        log_probs, _ = model(features, torch.tensor([100, 60]))
+    return log_probs[..., 1:]
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    save_model(made(), tmp_path / "model", CARD)
+    return tmp_path / "model"
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    description = json.loads((folder / "model.json").read_text())
+    change(description)
+    (folder / "model.json").write_text(json.dumps(description))
+
+
+# --- Saving and loading -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["ctc", "classify"])
+@pytest.mark.parametrize("encoder", ["conformer", "cnn", "dnn"])
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path, encoder: str, task: str) -> None:
+    model = made(encoder, task)
+    save_model(model.train(), tmp_path / "deep" / "model", CARD)
+    loaded = load_model(tmp_path / "deep" / "model")
+    assert not loaded.training
+    assert torch.equal(output(loaded), output(model.eval()))
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+    for name, value in model.state_dict().items():  # batch-norm buffers, too
+        assert torch.equal(loaded.state_dict()[name], value)
+    for field in ("architecture", "vocabulary", "spec", "normalizer", "task"):
+        assert getattr(loaded, field) == getattr(model, field)
+
+
+@pytest.mark.parametrize("encoder", ["conformer", "cnn", "dnn"])
+def test_half_precision_is_half_the_size_and_close(tmp_path: Path, encoder: str) -> None:
+    model = made(encoder)
+    save_model(model, tmp_path / "full", CARD)
+    save_model(model, tmp_path / "half", CARD, half=True)
+    loaded = load_model(tmp_path / "half")
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    assert 0 < (output(loaded) - output(model)).abs().max() < 1e-2
+    sizes = [(tmp_path / name / "weights.safetensors").stat().st_size for name in ("half", "full")]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_the_folder_describes_itself(saved: Path) -> None:
+    assert {path.name for path in saved.iterdir()} == {"model.json", "vocabulary.json", "weights.safetensors"}
+    card = read_card(saved)
+    assert (card["name"], card["parent"], card["language"], card["licence"]) == ("mboshi", "english", "mdw", "CC0-1.0")
+    assert card["details"] == {"hours": 1.5, "note": "ω"}
+    assert "ω" in (saved / "model.json").read_text(encoding="utf-8")
+    assert card["features"]["preemphasis"] == 0.97
+    assert len(card["feature_fingerprint"]) == 80
+
+
+def test_weights_can_be_read_without_this_package(saved: Path) -> None:
+    weights = safetensors.torch.load_file(saved / "weights.safetensors")
+    assert torch.equal(weights["head.weight"], made().head.weight)
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_model(made(), tmp_path / name, CARD)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_a_models_place_is_found(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_model(saved) == saved
+    assert find_model(saved.parent) == saved  # a finished run holds it as 'model'
+    monkeypatch.setattr(checkpoint, "SHIPPED", saved.parent)
+    assert find_model("model") == saved
+    with pytest.raises(InputError, match=r"english: no model there .* shipped: model"):
+        find_model("english")
+
+
+# --- Replacing ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_model_is_replaced_whole(saved: Path) -> None:
+    save_model(made("cnn"), saved, Card("newer"))
+    assert read_card(saved)["name"] == "newer"
+    assert load_model(saved).architecture.encoder == "cnn"
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    save_model(made(), tmp_path / "model", CARD)
+    assert load_model(tmp_path / "model").vocabulary == VOCABULARY
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "model.json and photo.jpg", "a file"])
+def test_what_is_no_model_is_never_overwritten(tmp_path: Path, name: str) -> None:
+    place = tmp_path / "place"
+    if name == "a file":
+        place.write_text("precious")
+    else:
+        place.mkdir()
+        for part in name.split(" and "):
+            (place / part).write_text("precious")
+    with pytest.raises(InputError, match="place: holds what is no model"):
+        save_model(made(), place, CARD)
+    kept = [place] if place.is_file() else list(place.iterdir())
+    assert kept
+    assert all(path.read_text() == "precious" for path in kept)
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_failure_while_saving_keeps_the_older_model(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disk_is_full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", disk_is_full)
+    with pytest.raises(OSError, match="no space left"):
+        save_model(made("cnn"), saved, Card("newer"))
+    assert read_card(saved)["name"] == "mboshi"
+    assert torch.equal(output(load_model(saved)), output(made()))
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+# --- Refusing -----------------------------------------------------------------------------------------------------------
+
+
+def refused(folder: Path, *parts: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_model(folder)
+    for part in (str(folder), *parts):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1])
+def test_truncated_weights_are_refused(saved: Path, keep: int) -> None:
+    data = (saved / "weights.safetensors").read_bytes()
+    (saved / "weights.safetensors").write_bytes(data[:keep])
+    refused(saved, "weights.safetensors", "damaged")
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.json", "model.json"])
+def test_a_missing_file_is_refused(saved: Path, name: str) -> None:
+    (saved / name).unlink()
+    with pytest.raises(InputError, match="no model there" if name == "model.json" else name.replace(".", r"\.")):
+        load_model(saved)
+
+
+def test_weights_that_do_not_fit_are_refused(saved: Path) -> None:
+    weights = read_weights(saved / "weights.safetensors")
+    for changed in (
+        weights | {"head.weight": torch.zeros(9, 64)},
+        weights | {"stranger": torch.zeros(1)},
+        {name: value for name, value in weights.items() if name != "head.bias"},
+    ):
+        safetensors.torch.save_file(changed, saved / "weights.safetensors")
+        refused(saved, "does not fit its own architecture")
+
+
+def test_a_vocabulary_of_another_size_is_refused(saved: Path) -> None:
+    Vocabulary((BLANK, *"abc")).save(saved / "vocabulary.json")
+    refused(saved, "does not fit its own architecture")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"name": "x"}', "\udcff"])
+def test_a_damaged_description_is_refused(saved: Path, text: str) -> None:
+    (saved / "model.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    refused(saved, "model.json", "damaged")
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_format_is_refused(saved: Path, version: object) -> None:
+    rewrite(saved, lambda description: description.update(format=version))
+    refused(saved, f"format {version}", "upgrade speechxfer")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("window", "hann_symmetric"),
+        ("preemphasis", 0.95),
+        ("mel_scale", "slaney"),
+        ("low_hz", 0.0),
+        ("framing", "center_reflect"),
+        ("remove_dc", False),
+        ("window_samples", 320),
+        ("normalize", "none"),
+        ("mels", 40),
+        ("sample_rate_hz", 8000),
+    ],
+)
+def test_features_that_come_out_differently_are_refused(saved: Path, field: str, value: object) -> None:
+    rewrite(saved, lambda description: description["features"].update({field: value}))
+    refused(saved, "features 'kaldi-mvn' version 1 come out differently")
+
+
+@pytest.mark.parametrize("change", [0.05, -5.0, float("nan")])
+def test_a_fingerprint_of_other_features_is_refused(saved: Path, change: float) -> None:
+    rewrite(saved, lambda d: d["feature_fingerprint"].__setitem__(17, d["feature_fingerprint"][17] + change))
+    refused(saved, "come out differently")
+
+
+def test_a_fingerprint_of_another_machines_rounding_is_accepted(saved: Path) -> None:
+    rewrite(saved, lambda d: d["feature_fingerprint"].__setitem__(17, d["feature_fingerprint"][17] + 0.002))
+    assert load_model(saved).vocabulary == VOCABULARY
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [
+        ("features", "warp", 1.0),
+        ("features", "window", "kaiser"),
+        ("features", "mels", "80"),
+        ("architecture", "encoder", "rnn"),
+        ("architecture", "heads", 4),
+        ("normalizer", "version", 9),
+        ("normalizer", "casing", "title"),
+        ("", "task", "translate"),
+        ("", "feature_fingerprint", None),
+        ("", "feature_fingerprint", ["a"]),
+    ],
+)
+def test_a_setting_this_version_does_not_know_is_refused(saved: Path, section: str, field: str, value: object) -> None:
+    rewrite(saved, lambda d: (d[section] if section else d).update({field: value}))
+    with pytest.raises(InputError):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("field", ["features", "architecture", "normalizer", "feature_fingerprint", "task"])
+def test_a_missing_field_is_refused(saved: Path, field: str) -> None:
+    rewrite(saved, lambda description: description.pop(field))
+    refused(saved, "model.json", field)
+
+
+class Bomb:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_a_pickle_is_never_opened(saved: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "exploded"
+    pickle.loads(pickle.dumps(Bomb(mark)))
+    assert mark.exists()  # it would explode
+    mark.unlink()
+    torch.save({"head.weight": Bomb(mark)}, saved / "pytorch_model.bin")
+    assert load_model(saved).vocabulary == VOCABULARY  # what lies beside is not looked at
+    for write in (lambda path: torch.save(Bomb(mark), path), lambda path: path.write_bytes(pickle.dumps(Bomb(mark)))):
+        write(saved / "weights.safetensors")
+        refused(saved, "weights.safetensors", "damaged")
+    (saved / "weights.safetensors").unlink()
+    refused(saved, "weights.safetensors", "missing")
+    assert not mark.exists()

@@ -1,0 +1,287 @@
+"""Models: padding never matters, lengths are exact, `classify` is one distribution, `dnn` is the articles' network."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from speechxfer.errors import InputError
+from speechxfer.features import PRESETS
+from speechxfer.models import AcousticModel, Architecture, build_encoder
+from speechxfer.models.conformer import SIZES, SUBSAMPLING_CHANNELS, ChannelDropout, rotary, rotated
+from speechxfer.text import BLANK, Normalizer, Vocabulary
+from speechxfer.transfer import load_matching
+
+VOCABULARY = Vocabulary((BLANK, *"abcdefgh"))
+ENCODERS = [("conformer", 4), ("conformer", 8), ("cnn", 4), ("cnn", 8), ("dnn", 1)]
+LENGTHS = (9, 70, 1, 37, 113, 8, 2, 64)
+
+
+def model_of(encoder: str, subsampling: int, task: str = "ctc", vocabulary: Vocabulary = VOCABULARY) -> AcousticModel:
+    """A tiny model in evaluation mode, its batch statistics (if any) those of some random utterances."""
+    torch.manual_seed(1)
+    architecture = Architecture(encoder, "tiny", subsampling, dropout=0.1)
+    model = AcousticModel(architecture, vocabulary, PRESETS["kaldi-mvn"], Normalizer(), task)
+    with torch.no_grad():
+        model(torch.randn(4, 160, 80), torch.tensor([160, 90, 120, 33]))
+    return model.eval()
+
+
+def utterances(lengths: tuple[int, ...] = LENGTHS) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    return [torch.randn(1, length, 80, generator=generator) for length in lengths]
+
+
+def padded(features: list[Tensor], fill: float, extra: int = 0) -> tuple[Tensor, Tensor]:
+    lengths = torch.tensor([values.shape[1] for values in features])
+    batch = torch.full((len(features), int(lengths.max()) + extra, 80), fill)
+    for row, values in enumerate(features):
+        batch[row, : values.shape[1]] = values
+    return batch, lengths
+
+
+# --- Padding ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["ctc", "classify"])
+@pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
+def test_padding_never_changes_an_utterances_output(encoder: str, subsampling: int, task: str) -> None:
+    model = model_of(encoder, subsampling, task)
+    alone = utterances()
+    with torch.inference_mode():
+        for fill, extra in ((0.0, 0), (37.0, 0), (0.0, 51)):  # whatever stands in the padding, however much of it
+            together, lengths = model(*padded(alone, fill, extra))
+            for row, values in enumerate(alone):
+                expected, length = model(values, torch.tensor([values.shape[1]]))
+                assert int(length) == int(lengths[row])
+                difference = (together[row, : int(length), 1:] - expected[0, :, 1:]).abs().max()
+                assert difference < 1e-5, (values.shape, fill, extra)
+
+
+@pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
+def test_no_gradient_comes_from_the_padding(encoder: str, subsampling: int) -> None:
+    model = model_of(encoder, subsampling)
+    features, lengths = padded(utterances(), 0.5)
+    features.requires_grad_()
+    log_probs, out_lengths = model(features, lengths)
+    sum(log_probs[row, :length, 1].sum() for row, length in enumerate(out_lengths.tolist())).backward()
+    gradient = features.grad.abs().sum(dim=-1)
+    for row, length in enumerate(lengths.tolist()):
+        assert (gradient[row, length:] == 0).all()
+        assert (gradient[row, :length] > 0).all()
+
+
+@pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
+def test_a_padded_batch_teaches_what_its_utterances_teach_alone(encoder: str, subsampling: int) -> None:
+    def gradients(batches: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        model.zero_grad()
+        for features, lengths in batches:
+            log_probs, out_lengths = model(features, lengths)
+            for row, length in enumerate(out_lengths.tolist()):
+                log_probs[row, :length, 3].sum().backward(retain_graph=True)
+        return [parameter.grad.clone() for parameter in model.parameters()]
+
+    model = model_of(encoder, subsampling)
+    alone = utterances((9, 37, 64))
+    together = gradients([padded(alone, 0.5)])
+    apart = gradients([(values, torch.tensor([values.shape[1]])) for values in alone])
+    for a, b in zip(together, apart, strict=True):
+        assert torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()) + 1e-6)
+
+
+def test_batch_statistics_come_from_the_utterances_own_frames_only() -> None:
+    model = model_of("cnn", 4)
+    statistics = []
+    for fill, extra in ((0.0, 0), (9.0, 40)):
+        copy = model_of("cnn", 4)
+        copy.load_state_dict(model.state_dict())
+        copy.train()
+        copy(*padded(utterances(), fill, extra))
+        statistics.append({name: value for name, value in copy.named_buffers() if value.is_floating_point()})
+    assert statistics[0]
+    for name, value in statistics[0].items():
+        # The dropped activations of later layers differ by chance; the first layer sees no dropout.
+        if name.startswith("encoder.strided.0."):
+            assert torch.allclose(value, statistics[1][name], atol=1e-5)
+            assert not torch.equal(value, dict(model.named_buffers())[name])
+
+
+# --- Lengths ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
+def test_output_lengths_are_what_comes_out(encoder: str, subsampling: int) -> None:
+    model = model_of(encoder, subsampling)
+    lengths = torch.arange(1, 71)
+    expected = [-(-length // subsampling) for length in range(1, 71)]
+    with torch.inference_mode():
+        assert model.output_lengths(lengths).tolist() == expected
+        log_probs, out_lengths = model(torch.zeros(70, 70, 80), lengths)  # all of them in one batch
+        assert out_lengths.tolist() == expected
+        assert log_probs.shape == (70, expected[-1], 9)
+        for length in range(1, 71):
+            log_probs, out_length = model(torch.zeros(1, length, 80), torch.tensor([length]))
+            assert log_probs.shape == (1, expected[length - 1], 9)
+            assert out_length.tolist() == [expected[length - 1]]
+
+
+@pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
+def test_lengths_of_a_table_keep_its_shape(encoder: str, subsampling: int) -> None:
+    table = torch.tensor([[8, 9], [16, 1]])  # [speed, utterance], as the training loop asks
+    lengths = build_encoder(Architecture(encoder, "tiny", subsampling), 80).output_lengths(table)
+    assert lengths.tolist() == [[-(-length // subsampling) for length in row] for row in table.tolist()]
+
+
+# --- Outputs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
+def test_ctc_gives_a_distribution_per_frame(encoder: str, subsampling: int) -> None:
+    with torch.inference_mode():
+        log_probs, _ = model_of(encoder, subsampling)(*padded(utterances(), 0.0))
+    assert log_probs.dtype == torch.float32
+    assert torch.allclose(log_probs.exp().sum(dim=-1), torch.ones(log_probs.shape[:2]), atol=1e-5)
+
+
+@pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
+def test_classify_gives_one_distribution_without_the_blank(encoder: str, subsampling: int) -> None:
+    model = model_of(encoder, subsampling, "classify")
+    log_probs, lengths = model(*padded(utterances(), 0.0))
+    assert log_probs.shape == (8, 1, 9)
+    assert lengths.tolist() == [1] * 8
+    assert (log_probs[..., 0].exp() == 0).all()
+    assert torch.allclose(log_probs[..., 1:].exp().sum(dim=-1), torch.ones(8, 1), atol=1e-5)
+    nn.functional.nll_loss(log_probs[:, 0], torch.arange(1, 9)).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert (model.head.weight.grad[0] == 0).all()  # nothing is learned about a symbol that is never an answer
+
+
+def test_classify_judges_the_mean_of_the_encoded_frames() -> None:
+    model = model_of("dnn", 1, "classify")
+    values = utterances((37,))[0]
+    encoded, _ = model.encoder(values, torch.tensor([37]))
+    expected = model.head(encoded.mean(dim=1))[:, 1:].log_softmax(dim=-1)
+    log_probs, _ = model(values, torch.tensor([37]))
+    assert torch.allclose(log_probs[:, 0, 1:], expected, atol=1e-6)
+
+
+# --- Dropout --------------------------------------------------------------------------------------------------------------
+
+
+def test_channel_dropout_drops_whole_channels_of_an_utterance_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    dropout = ChannelDropout(0.25)
+    dropped = dropout(torch.ones(64, 5, 100))
+    assert torch.equal(dropped, dropped[:, :1].expand(64, 5, 100))  # the same for all frames
+    assert dropped.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert dropped.mean() == pytest.approx(1.0, abs=0.03)
+    assert not torch.equal(dropped[0], dropped[1])
+    assert torch.equal(dropout.eval()(torch.ones(2, 3, 4)), torch.ones(2, 3, 4))
+
+
+# --- Architectures ------------------------------------------------------------------------------------------------------
+
+
+def test_dnn_is_the_articles_network() -> None:
+    torch.manual_seed(5)
+    article = nn.Sequential(nn.Linear(80, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
+    model = model_of("dnn", 1, vocabulary=Vocabulary((BLANK, *"abcdefghi")))
+    ours = {"0": "encoder.layers.0.0", "2": "encoder.layers.1.0", "4": "head"}
+    renamed = {f"{ours[key.split('.')[0]]}.{key.split('.')[1]}": value for key, value in article.state_dict().items()}
+    report = load_matching(model, renamed)
+    assert len(report.taken) == 6
+    assert report.resized == report.missing == report.unexpected == ()
+    frames = torch.randn(2, 25, 80)
+    encoded, _ = model.encoder(frames, torch.tensor([25, 25]))
+    assert torch.equal(model.head(encoded), article(frames))
+    log_probs, _ = model(frames, torch.tensor([25, 25]))
+    assert torch.allclose(log_probs, article(frames).log_softmax(dim=-1), atol=1e-6)
+
+
+def parameters(encoder: str, size: str, subsampling: int) -> int:
+    return sum(p.numel() for p in build_encoder(Architecture(encoder, size, subsampling), 80).parameters())
+
+
+def test_dnn_sizes_by_hand() -> None:
+    assert parameters("dnn", "tiny", 1) == 80 * 128 + 128 + 128 * 64 + 64
+    assert parameters("dnn", "small", 1) == 80 * 512 + 512 + 512 * 512 + 512 + 512 * 256 + 256
+
+
+@pytest.mark.parametrize(("size", "least", "most"), [("tiny", 1e6, 2e6), ("small", 2.5e6, 5e6), ("base", 15e6, 20e6)])
+def test_conformer_sizes_by_hand(size: str, least: float, most: float) -> None:
+    dim, layers, channels = SIZES[size]["dim"], SIZES[size]["layers"], SUBSAMPLING_CHANNELS
+    norm = 2 * dim
+    feed_forward = norm + (dim * 4 * dim + 4 * dim) + (4 * dim * dim + dim)
+    attention = norm + (dim * 3 * dim + 3 * dim) + (dim * dim + dim)
+    convolution = norm + (dim * 2 * dim + 2 * dim) + (15 * dim + dim) + norm + (dim * dim + dim)
+    layer = 2 * feed_forward + attention + convolution + norm
+    subsampling = (9 * channels + channels) + (9 * channels * channels + channels)
+    joining = channels * 20 * dim + dim  # 80 bands, halved twice
+    assert parameters("conformer", size, 4) == layers * layer + subsampling + joining
+    assert least < parameters("conformer", size, 4) < most
+
+
+@pytest.mark.parametrize(("size", "dim", "layers", "kernel"), [("tiny", 96, 4, 9), ("small", 256, 6, 11)])
+def test_cnn_sizes_by_hand(size: str, dim: int, layers: int, kernel: int) -> None:
+    norm = 2 * dim
+    assert parameters("cnn", size, 4) == (
+        5 * 80 * dim + norm + 5 * dim * dim + norm + layers * (kernel * dim * dim + norm)
+    )
+
+
+@pytest.mark.parametrize("encoder", ["conformer", "cnn", "dnn"])
+def test_sizes_grow_and_stay_small_enough_to_train_on_two_cores(encoder: str) -> None:
+    sizes = [parameters(encoder, size, 1 if encoder == "dnn" else 4) for size in ("tiny", "small", "base")]
+    assert sizes[0] < sizes[1] < sizes[2] < 25e6
+
+
+@pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
+def test_layer_groups_hold_every_parameter_once(encoder: str, subsampling: int) -> None:
+    built = build_encoder(Architecture(encoder, "tiny", subsampling), 80)
+    grouped = [id(p) for p in itertools.chain.from_iterable(group.parameters() for group in built.layer_groups())]
+    assert sorted(grouped) == sorted(id(p) for p in built.parameters())
+
+
+def test_conformer_hears_the_order_of_frames() -> None:
+    model = model_of("conformer", 4)
+    values = utterances((64,))[0]
+    forwards, _ = model.encoder(values, torch.tensor([64]))
+    backwards, _ = model.encoder(values.flip(1), torch.tensor([64]))
+    assert (forwards - backwards.flip(1)).abs().max() > 0.1
+
+
+def test_attention_depends_on_distance_and_not_on_position() -> None:
+    # Rotary positions (arXiv:2104.09864): q_m . k_n is a function of m - n.
+    query, key = torch.randn(2, 24, generator=torch.Generator().manual_seed(0))
+    rotation = rotary(50, 24, torch.device("cpu"))
+    queries, keys = (
+        rotated(query.expand(1, 1, 50, 24), rotation)[0, 0],
+        rotated(key.expand(1, 1, 50, 24), rotation)[0, 0],
+    )
+    scores = queries @ keys.T
+    for distance in (0, 1, 7, -7):
+        diagonal = scores.diagonal(distance)
+        assert torch.allclose(diagonal, diagonal[:1].expand_as(diagonal), atol=1e-4)
+    assert (scores[0, 0] - scores[0, 7]).abs() > 1e-3
+    assert torch.allclose(queries.norm(dim=-1), query.norm().expand(50), atol=1e-4)  # a rotation keeps lengths
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        (Architecture("rnn"), "encoder 'rnn' is unknown; expected one of conformer, cnn, dnn"),
+        (Architecture("cnn", "huge"), "size 'huge' is unknown for cnn; expected one of tiny, small, base"),
+        (Architecture("conformer", "tiny", 2), "conformer cannot subsample by 2; set model.subsampling to 4 or 8"),
+        (Architecture("dnn", "tiny", 4), "dnn cannot subsample by 4; set model.subsampling to 1"),
+    ],
+)
+def test_what_does_not_exist_is_refused(architecture: Architecture, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        build_encoder(architecture, 80)
+    assert str(caught.value) == message
+
+
+def test_an_unknown_task_is_refused() -> None:
+    with pytest.raises(InputError, match="task 'translate' is unknown; expected one of ctc, classify"):
+        model_of("dnn", 1, "translate")
