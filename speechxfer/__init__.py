@@ -4,7 +4,9 @@ The public names, in the order of the work. They are imported when first used, s
 reading or scoring text never waits for torch.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -65,3 +67,14 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])
+
+
+class _Package(ModuleType):
+    """Keeps `sx.transfer` and `sx.finetune` the functions: the import system binds a submodule to the same name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        public = name in _HOMES and isinstance(value, ModuleType)
+        super().__setattr__(name, getattr(value, name) if public else value)
+
+
+sys.modules[__name__].__class__ = _Package

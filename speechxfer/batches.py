@@ -8,6 +8,7 @@ or a loader with workers. Targets are concatenated, never padded, so no padding 
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,9 @@ from torch import Tensor
 
 from speechxfer.augment import at_speed
 from speechxfer.errors import InputError
-from speechxfer.features import FeatureSpec, Samples, filterbank, read_audio
+from speechxfer.features import FeatureSpec, Samples, audio_rate_hz, filterbank, read_audio
 from speechxfer.manifest import Utterance
-from speechxfer.progress import track
+from speechxfer.progress import say, track
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,16 @@ def utterance_features(utterance: Utterance, reading: Reading, speed: float = 1.
     )
     features: Samples = filterbank(at_speed(samples, speed, reading.spec.sample_rate_hz), reading.spec).numpy()
     return features
+
+
+def say_what_is_resampled(utterances: Sequence[Utterance], reading: Reading) -> None:
+    """One line per sampling rate that reading will convert, if it may convert at all."""
+    if not reading.resample:
+        return
+    rates = Counter(audio_rate_hz(path) for path in {utterance.audio_filepath for utterance in utterances})
+    for rate, files in sorted(rates.items()):
+        if rate != reading.spec.sample_rate_hz:
+            say(f"resampling {files} files from {rate} Hz to {reading.spec.sample_rate_hz} Hz, as asked")
 
 
 @dataclass(frozen=True)

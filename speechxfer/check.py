@@ -321,7 +321,7 @@ def check_manifests(  # noqa: PLR0913  the caller's whole situation, all of it o
         encoder_frames: encoder frames of so many feature frames; default: half of them, rounded up, per factor of two.
         normalizer: the model's.
         vocabulary_kind: what a symbol is, where the vocabulary is to come from train.
-        vocabulary: a fixed one; default: what train's texts hold.
+        vocabulary: a fixed one; default: what train's texts hold (without train: all texts).
         resample: another sampling rate is fine (it will be converted while reading).
         mono: several channels are fine (they will be averaged).
         speed: utterances are played so many times as fast (speed perturbation), which leaves fewer frames.
@@ -673,8 +673,9 @@ def _overlaps(heard: Sequence[tuple[_Entry, _Audio]]) -> Iterator[list[_Entry]]:
 
 # ---------------------------------------------------------------------------------------------------- findings: text
 def _train_vocabulary(entries: Sequence[_Entry], kind: Kind, normalizer: Normalizer) -> Vocabulary | None:
-    """Train's symbols; None where there is no text of train."""
-    texts = [entry.text for entry in entries if entry.role == "train" and entry.text]
+    """Train's symbols; without a text of train everything's, so that they can be counted; None without any text."""
+    told = [entry for entry in entries if entry.text]
+    texts = [entry.text for entry in told if entry.role == "train"] or [entry.text for entry in told]
     return Vocabulary.from_texts(texts, kind, normalizer=normalizer) if texts else None
 
 

@@ -1,5 +1,6 @@
 """The command line: one verb, one function, no logic. Results on stdout, progress and errors on stderr, exit 2 for bad input."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,8 @@ from typing import Annotated
 import typer
 
 from speechxfer.errors import InputError
+
+INTERRUPTED = 130  # typer's exit code after Ctrl-C
 
 app = typer.Typer(
     add_completion=False,
@@ -36,7 +39,9 @@ def _overrides(settings: list[str] | None, resample: bool, mono: bool) -> list[s
 @app.command()
 def check(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests: train first, then dev and test.")],
-    fix: Annotated[Path | None, typer.Option("--fix", metavar="OUT", help="Write clean manifests to this folder.")] = None,
+    fix: Annotated[
+        Path | None, typer.Option("--fix", metavar="OUT", help="Write clean manifests to this folder.")
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Check for what these settings would train.")] = None,
     model: Annotated[str, typer.Option("--model", help="Check for this model: its rate, frames and text rules.")] = "",
     settings: Set = None,
@@ -146,12 +151,20 @@ def info(model: Annotated[str, typer.Argument(help="A model's folder, a finished
 
 
 def main() -> None:
-    """Run the command line; a person's mistake ends with one line and exit code 2."""
+    """Run the command line; a person's mistake, or the disk's, ends with one line and exit code 2."""
+    if os.environ.get("RANK", "0") != "0":  # of several processes the first one prints
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
         app()
     except InputError as error:
         print(f"speechxfer: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("speechxfer: stopped; the same command goes on where the last evaluation was", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:
+        print(f"speechxfer: {error}; give a place that can be read or written", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print(
+                "speechxfer: stopped; `train` and `adapt`, run again, go on from their last evaluation", file=sys.stderr
+            )
+        raise

@@ -6,6 +6,7 @@ Source: Graves et al., 'Connectionist temporal classification' (ICML 2006), best
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,15 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from speechxfer.batches import Batch, FeatureStore, Reading, collate, plan_batches, utterance_features
+from speechxfer.batches import (
+    Batch,
+    FeatureStore,
+    Reading,
+    collate,
+    plan_batches,
+    say_what_is_resampled,
+    utterance_features,
+)
 from speechxfer.errors import InputError
 from speechxfer.manifest import Utterance
 from speechxfer.models import AcousticModel
@@ -24,6 +33,7 @@ from speechxfer.scoring import WerReport, score
 
 DECODE_FRAMES = 6_000  # padded feature frames in a batch: a minute of speech
 SPEECH_PIECE_S = 20.0
+SHORTEST_PIECE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,15 +80,24 @@ def transcribe(
         resample, mono: permissions as in `read_audio`.
         store: features that were computed before (then audio is not read).
 
+    Returns:
+        One hypothesis per utterance, by id and in the order of `utterances`.
+
     Raises:
-        InputError: unreadable audio, or an utterance too short for one frame; the message names it.
+        InputError: an id that occurs twice, unreadable audio, or an utterance too short for one frame; the message
+            names it.
     """
+    twice = [name for name, count in Counter(u.id for u in utterances).items() if count > 1]
+    if twice:
+        raise InputError(f"id {twice[0]!r} occurs twice among the utterances; ids must be unique: rename or drop one")
     reading = Reading(model.spec, resample, mono)
     device = model.head.weight.device
     training = model.training
     model.eval()
     mine: list[tuple[str, Hypothesis]] = []
     rank, processes = _rank_and_processes()
+    if store is None and rank == 0:
+        say_what_is_resampled(utterances, reading)
     for indices in track(_decode_plan(utterances, model)[rank::processes], "decoding"):
         chosen = [utterances[i] for i in indices]
         features = [store.get(i) if store else utterance_features(utterances[i], reading) for i in indices]
@@ -91,13 +110,19 @@ def transcribe(
         batch = collate([u.id for u in chosen], features, [[] for _ in chosen]).to(device)
         mine += zip(batch.ids, decode_batch(model, batch), strict=True)
     model.train(training)
-    return dict(gather_object(mine)) if processes > 1 else dict(mine)
+    found = dict(gather_object(mine) if processes > 1 else mine)
+    return {utterance.id: found[utterance.id] for utterance in utterances}
+
+
+def several_without_gpu() -> bool:
+    """Whether Accelerate has to be told ``cpu=True``: without it, processes on CPUs would each work for themselves."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
 
 
 def _rank_and_processes() -> tuple[int, int]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return 0, 1
-    state = PartialState()
+    state = PartialState(cpu=several_without_gpu())
     return state.process_index, state.num_processes
 
 
@@ -138,12 +163,16 @@ def score_hypotheses(
 
 
 def file_as_utterances(path: Path, *, duration_s: float, pauses_s: Sequence[tuple[float, float]]) -> list[Utterance]:
-    """Cut a recording into pieces of at most `SPEECH_PIECE_S` at its pauses (start, end in seconds)."""
+    """Cut a recording into pieces of at most `SPEECH_PIECE_S` at its pauses (start, end in seconds).
+
+    The pieces cover it whole; none is shorter than `SHORTEST_PIECE_S` unless the recording is.
+    """
     pieces, start = [], 0.0
     while duration_s - start > SPEECH_PIECE_S:
-        inside = [(a + b) / 2 for a, b in pauses_s if start + 1.0 < (a + b) / 2 <= start + SPEECH_PIECE_S]
-        end = inside[-1] if inside else start + SPEECH_PIECE_S
+        first, last = start + SHORTEST_PIECE_S, min(start + SPEECH_PIECE_S, duration_s - SHORTEST_PIECE_S)
+        inside = [(a + b) / 2 for a, b in pauses_s if first <= (a + b) / 2 <= last]
+        end = inside[-1] if inside else last
         pieces.append((start, end))
         start = end
     pieces.append((start, duration_s))
-    return [Utterance(f"{path.name}@{a:.2f}", path, b - a, offset=a) for a, b in pieces]
+    return [Utterance(f"{path}@{a:.2f}", path, b - a, offset=a) for a, b in pieces]

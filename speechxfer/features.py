@@ -25,6 +25,7 @@ from speechxfer.errors import InputError
 
 Samples = npt.NDArray[np.float32]
 
+UNREADABLE = (soundfile.LibsndfileError, OSError, TypeError)  # TypeError: headerless .raw
 # libsndfile seeks these to the nearest page or frame only; segments of them are cut from the whole decoded file.
 INEXACT_SEEK_FORMATS = {"OGG", "MP3"}
 LOSSY_SLACK_S = 0.1  # their headers may promise this much more than there is; `speechxfer check` allows the same
@@ -317,12 +318,10 @@ def read_audio(
     """
     path = Path(path)
     try:
-        info = _audio_info(path)
+        info = soundfile.info(str(path))
         samples = _read_segment(path, info, offset_s, duration_s)
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: headerless .raw
-        if not path.exists():
-            raise InputError(f"{path}: the audio file is missing; correct 'audio_filepath' in the manifest") from error
-        raise InputError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
     if samples.shape[1] > 1 and not mono:
         raise InputError(f"{path}: {samples.shape[1]} channels where one was expected; pass --mono to average them")
     if info.samplerate != sample_rate_hz and not resample:
@@ -342,8 +341,18 @@ def resampled(samples: Samples, from_hz: float, to_hz: float) -> Samples:
     return np.asarray(librosa.resample(samples, orig_sr=from_hz, target_sr=to_hz, res_type="soxr_hq"), dtype=np.float32)
 
 
-def _audio_info(path: Path) -> Any:
-    return soundfile.info(str(path))
+def audio_rate_hz(path: Path | str) -> int:
+    """Sampling rate that the file states; InputError as for `read_audio`."""
+    try:
+        return int(soundfile.info(str(path)).samplerate)
+    except UNREADABLE as error:
+        raise _unreadable(Path(path), error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    if not path.exists():
+        return InputError(f"{path}: the audio file is missing; correct 'audio_filepath' in the manifest")
+    return InputError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC")
 
 
 def _read_segment(path: Path, info: Any, offset_s: float, duration_s: float | None) -> Samples:

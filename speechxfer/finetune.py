@@ -7,6 +7,7 @@ run that was killed and started again ends with the same bits. What it is not: t
 Losses: CTC (Graves et al., 2006) or cross-entropy, in nats per symbol over the whole step, all processes together.
 """
 
+import hashlib
 import json
 import math
 import shutil
@@ -23,11 +24,19 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from speechxfer.augment import spec_augment
-from speechxfer.batches import Batch, FeatureStore, Reading, collate, plan_batches, store_features
+from speechxfer.batches import (
+    Batch,
+    FeatureStore,
+    Reading,
+    collate,
+    plan_batches,
+    say_what_is_resampled,
+    store_features,
+)
 from speechxfer.check import ctc_frames_needed
 from speechxfer.checkpoint import load_weights, read_weights
 from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
-from speechxfer.decode import Hypothesis, score_hypotheses, transcribe
+from speechxfer.decode import Hypothesis, score_hypotheses, several_without_gpu, transcribe
 from speechxfer.errors import InputError
 from speechxfer.manifest import Utterance
 from speechxfer.models import AcousticModel
@@ -127,7 +136,9 @@ def _prepare(
     out: Path,
 ) -> Job:
     """Check everything that can be checked before the first step, compute features, place the model."""
-    accelerator = Accelerator(mixed_precision=precision(config.precision))
+    accelerator = Accelerator(cpu=several_without_gpu())
+    if not train:
+        raise InputError("there is no training utterance; give at least one")
     targets = encode_targets(model, train, data)
     too_long = [u.id for u in train if u.duration > data.max_duration_s]
     if too_long:
@@ -137,22 +148,25 @@ def _prepare(
         )
     reading = Reading(model.spec, data.resample, data.mono)
     folder = Path(data.cache_dir) if data.cache_dir else out.parent / ".features"
+    if accelerator.is_main_process:
+        say_what_is_resampled([*train, *dev], reading)
     with accelerator.main_process_first():
         store = store_features(train, reading, folder, speeds=config.speed_factors, half=True)
         dev_store = store_features(dev, reading, folder)
     usable = usable_speeds(model, train, targets, store, config.speed_factors)
+    _check_dev(model, dev, dev_store)
     model.to(accelerator.device)
     return Job(model, train, targets, store, usable, dev, dev_store, config, transfer, out, accelerator)
 
 
-def precision(choice: str) -> str:
-    """'bf16' or 'no' for Accelerate; 'auto' takes bfloat16 where the hardware multiplies it natively."""
+def uses_bfloat16(choice: str, device: torch.device) -> bool:
+    """Whether the network computes in bfloat16; 'auto' says so where the hardware multiplies it natively."""
     if choice != "auto":
-        return "bf16" if choice == "bf16" else "no"
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "no"
-    capabilities = torch.cpu.get_capabilities()
-    return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "no"
+        return choice == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataConfig) -> list[list[int]]:
@@ -201,6 +215,20 @@ def usable_speeds(
             "check their transcripts, remove them (`speechxfer check --fix` does), or use a smaller subsampling"
         )
     return usable
+
+
+def _check_dev(model: AcousticModel, dev: Sequence[Utterance], store: FeatureStore) -> None:
+    """What would only come to light at the first evaluation."""
+    if not any(model.normalizer(utterance.text) for utterance in dev):
+        raise InputError(
+            f"none of the {len(dev)} dev utterances has a text, so no evaluation can be chosen; write them"
+        )
+    short = [utterance.id for utterance, frames in zip(dev, store.frames[0], strict=True) if frames == 0]
+    if short:
+        raise InputError(
+            f"{len(short)} dev utterances are shorter than one analysis window ({_some(short)}); remove them "
+            "(`speechxfer check --fix` does)"
+        )
 
 
 def _some(names: Sequence[str], most: int = 10) -> str:
@@ -301,17 +329,20 @@ def _step(job: Job, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -
     for group, highest in zip(optimizer.param_groups, (config.encoder_lr, config.head_lr), strict=True):
         group["lr"] = highest * factor
     batch = batch.to(accelerator.device)
-    with accelerator.autocast():
+    with torch.autocast(
+        accelerator.device.type, torch.bfloat16, enabled=uses_bfloat16(config.precision, accelerator.device)
+    ):
         log_probs, lengths = job.model(batch.features, batch.lengths)
     losses = utterance_losses(job.model, log_probs, lengths, batch, config.label_smoothing)
-    _check_finite(losses, batch, step, accelerator)
+    finite = losses.detach().isfinite().tolist()
+    _refuse("loss", [name for name, fine in zip(batch.ids, finite, strict=True) if not fine], step, accelerator)
     symbols = accelerator.reduce(batch.target_lengths.sum(), "sum")
     loss = losses.sum() / symbols
     loss.backward()
     _sum_gradients(job.model, accelerator)
-    nn.utils.clip_grad_norm_(
-        [p for p in job.model.parameters() if p.grad is not None], config.clip_norm, error_if_nonfinite=True
-    )
+    norm = nn.utils.clip_grad_norm_([p for p in job.model.parameters() if p.grad is not None], config.clip_norm)
+    if not norm.isfinite():
+        _refuse("gradient", list(batch.ids), step, accelerator)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return float(accelerator.reduce(loss.detach(), "sum"))
@@ -341,13 +372,13 @@ def utterance_losses(
     return (1 - smoothing) * losses + smoothing * spread if smoothing else losses
 
 
-def _check_finite(losses: Tensor, batch: Batch, step: int, accelerator: Accelerator) -> None:
-    bad = [name for name, fine in zip(batch.ids, losses.detach().isfinite().tolist(), strict=True) if not fine]
+def _refuse(what: str, bad: list[str], step: int, accelerator: Accelerator) -> None:
+    """Stop if any process names an utterance whose loss (or whose batch's gradient) is not finite."""
     if accelerator.num_processes > 1:
         bad = gather_object(bad)
     if bad:
         raise InputError(
-            f"the loss is not finite at step {step + 1} for {_some(bad)}; listen to these utterances, or lower "
+            f"the {what} is not finite at step {step + 1} for {_some(bad)}; listen to these utterances, or lower "
             "finetune.encoder_lr and finetune.head_lr"
         )
 
@@ -408,7 +439,7 @@ def _warn_of_blanks(job: Job, progress: Progress, hypotheses: dict[str, Hypothes
         return
     progress.warned_blank = True
     say(
-        f"warning: after {progress.step} steps the model answers nothing but blanks, for {_some(empty, 3)} and all others. "
+        f"warning: after {progress.step} steps the model answers nothing but blanks, for {_some(empty, 3)}. "
         "Usual causes: too few steps, learning rate too high or too low, transcripts that do not belong to the audio"
     )
 
@@ -465,7 +496,8 @@ def _save_state(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) 
         torch.save(optimizer.state_dict(), folder / "optimizer.pt")
         pointer = job.out / "state" / "current.json"
         partial = pointer.with_suffix(".partial")
-        partial.write_text(json.dumps({"folder": folder.name, "progress": asdict(progress)}))
+        state = {"folder": folder.name, "progress": asdict(progress), "settings": _settings(job)}
+        partial.write_text(json.dumps(state))
         partial.replace(pointer)
         for other in (job.out / "state").glob("step-*"):
             if other != folder:
@@ -475,6 +507,17 @@ def _save_state(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) 
             if path not in kept:
                 path.unlink()
     job.accelerator.wait_for_everyone()
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """What must be the same for a stopped run to go on: the loop's settings, the utterances and their symbols."""
+    utterances = [[u.id, u.offset, u.duration, u.text] for u in (*job.train, *job.dev)]
+    data = json.dumps([utterances, list(map(list, job.targets))])
+    return {
+        "finetune": job.config.model_dump(mode="json"),
+        "freeze": [job.transfer.freeze, job.transfer.freeze_steps],
+        "utterances": hashlib.sha256(data.encode()).hexdigest(),
+    }
 
 
 def _resume(job: Job, optimizer: torch.optim.Optimizer) -> Progress:
@@ -487,6 +530,11 @@ def _resume(job: Job, optimizer: torch.optim.Optimizer) -> Progress:
         job.accelerator.wait_for_everyone()
         return Progress()
     current = json.loads(pointer.read_text())
+    if current.get("settings", _settings(job)) != _settings(job):
+        raise InputError(
+            f"{job.out}: holds a run with other settings or utterances; choose another `out`, or delete that folder to "
+            "start anew"
+        )
     folder = pointer.parent / current["folder"]
     load_weights(job.model, folder / "weights.safetensors")
     optimizer.load_state_dict(
@@ -512,7 +560,6 @@ def _forget_metrics_after(path: Path, step: int) -> None:
 def _choose(job: Job, progress: Progress) -> AcousticModel:
     """The average of the best evaluations' weights if dev prefers it to the single best, else that one."""
     paths = [_weights_path(job, step) for _, _, step in progress.best]
-    job.model.cpu()
     best = read_weights(paths[0])
     averaged = average([read_weights(path) for path in paths])
     job.model.load_state_dict(averaged)
@@ -527,7 +574,7 @@ def _choose(job: Job, progress: Progress) -> AcousticModel:
         if better
         else f"kept: step {progress.best[0][2]} (better on dev than the average)"
     )
-    return job.model.eval()
+    return job.model.cpu().eval()
 
 
 def average(weights: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

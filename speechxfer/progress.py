@@ -1,5 +1,6 @@
 """Progress on stderr: a bar where a person watches, one line every half minute where a log file does."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,11 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Item = TypeVar("Item")
 LOG_EVERY_S = 30.0
 
-console = Console(stderr=True)
+console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")  # of several processes the first one speaks
 
 
 def say(text: str) -> None:
     """One line on stderr, above a running bar."""
+    if console.quiet:
+        return
     if console.is_terminal:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     else:

@@ -8,6 +8,7 @@ from), ``metrics.jsonl``, ``state``, ``best`` and, at the end, ``model``.
 import datetime
 import hashlib
 import json
+import os
 import shlex
 import sys
 from collections import Counter
@@ -16,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import soundfile
 import torch
 
 from speechxfer import __version__
@@ -35,9 +37,12 @@ from speechxfer.text import Normalizer, Vocabulary
 from speechxfer.transfer import HeadRow, head_summary, head_table, plan_head, read_symbol_map, transfer
 
 PAUSE_BELOW_PEAK_DB = 35
+ROW_DETAILS = ("train_hours", "seed", "steps", "command", "commit", "date", "hardware", "wall_s")
 
 
-def check_run(manifests: Sequence[Path], config: Config, *, fix_dir: Path | None = None, model: str = "") -> CheckReport:
+def check_run(
+    manifests: Sequence[Path], config: Config, *, fix_dir: Path | None = None, model: str = ""
+) -> CheckReport:
     """Check manifests for `model` (its rate, frames, text rules), or for what `config` would train; write clean ones.
 
     Raises:
@@ -104,8 +109,8 @@ def train_run(
     if _is_main_process():
         details = _details(config, train_utterances, dev_utterances, out)
         card = Card(out.name, source, language or train_utterances[0].lang, licence, details)
-        save_model(model, out / "model", card)
         _plot(out)
+        save_model(model, out / "model", card)
     say(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
     return out / "model"
 
@@ -135,7 +140,10 @@ def _is_finished(out: Path, asked: dict[str, Any]) -> bool:
     path = out / "run.json"
     if not path.exists():
         return False
-    earlier = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); choose another --out, or delete that folder") from error
     differing = [key for key in _flat(asked) if _flat(earlier).get(key) != _flat(asked)[key]]
     if differing:
         raise InputError(
@@ -194,7 +202,8 @@ def _write_once(out: Path, asked: dict[str, Any], rows: Sequence[HeadRow]) -> No
 
 
 def _is_main_process() -> bool:
-    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+    """By the environment, which is right also before the processes have met."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _parameters(model: torch.nn.Module) -> float:
@@ -250,6 +259,7 @@ def evaluate_run(
     also a row (`row`, `split`) in that results.json, and the RESULTS.md beside it.
     """
     utterances = read_manifest(manifest)
+    cards = _cards_of_runs(models) if results else []
     reports = []
     for number, name in enumerate(models, start=1):
         report = evaluate(load_model(name), utterances, resample=resample, mono=mono)
@@ -259,7 +269,7 @@ def evaluate_run(
         reports.append(report)
     summary = reports[0] if len(reports) == 1 else pool(reports)
     if _is_main_process() and results:
-        add_row(results, _result_row(models, reports, row, split or manifest.stem))
+        add_row(results, _result_row(cards, reports, row, split or manifest.stem))
         render_results(results, results.with_name("RESULTS.md"))
     say(f"wrote {out}" + (f" and a row of {results}" if results else ""))
     return summary
@@ -271,8 +281,20 @@ def _write_report(report: WerReport, folder: Path) -> None:
     (folder / "report.txt").write_text(report.text(), encoding="utf-8")
 
 
-def _result_row(models: Sequence[str], reports: Sequence[WerReport], row: str, split: str) -> ResultRow:
+def _cards_of_runs(models: Sequence[str]) -> list[dict[str, Any]]:
+    """The models' cards; InputError if one does not say how its model was trained, which a row of results must."""
     cards = [read_card(name) for name in models]
+    for name, card in zip(models, cards, strict=True):
+        missing = [key for key in ROW_DETAILS if key not in card["details"]]
+        if missing:
+            raise InputError(
+                f"{name}: its card does not state {missing[0]!r}, which a row of results needs; "
+                "name a model that `speechxfer train` or `adapt` made, or leave out --results"
+            )
+    return cards
+
+
+def _result_row(cards: Sequence[dict[str, Any]], reports: Sequence[WerReport], row: str, split: str) -> ResultRow:
     details = [card["details"] for card in cards]
     score = pool(reports) if len(reports) > 1 else reports[0]
     first = details[0]
@@ -325,10 +347,9 @@ def _pieces(path: Path, model: AcousticModel, *, resample: bool, mono: bool) -> 
     rate = model.spec.sample_rate_hz
     samples = read_audio(path, sample_rate_hz=rate, resample=resample, mono=mono)
     speech = librosa.effects.split(samples, top_db=PAUSE_BELOW_PEAK_DB)
-    pauses = [
-        (float(end) / rate, float(start) / rate) for (_, end), (start, _) in pairwise(speech)
-    ]
-    return file_as_utterances(path, duration_s=len(samples) / rate, pauses_s=pauses)
+    pauses = [(float(end) / rate, float(start) / rate) for (_, end), (start, _) in pairwise(speech)]
+    info = soundfile.info(str(path))  # of resampled samples the last one may lie beyond the end of the file
+    return file_as_utterances(path, duration_s=info.frames / info.samplerate, pauses_s=pauses)
 
 
 def describe(name: str) -> str:

@@ -73,12 +73,15 @@ def test_masks_keep_to_their_number_and_width_and_reach_it() -> None:
     assert longest_stretch == 10  # 5 % of 200 frames
 
 
-def test_every_band_and_frame_can_be_masked() -> None:
-    counts = sum(
-        (spec_augment(utterance(40), np.random.default_rng(seed), **MASKS) != utterance(40)).astype(int)
-        for seed in range(300)
-    )
-    assert counts.min() > 0
+def test_every_band_and_every_frame_can_be_masked() -> None:
+    bands, stretches = np.zeros(80, int), np.zeros(40, int)
+    for seed in range(300):
+        for kind, counts in (("time_masks", bands), ("frequency_masks", stretches)):
+            settings = MASKS | {"time_mask_ratio": 0.2, kind: 0}  # the other kind only
+            changed = spec_augment(utterance(40), np.random.default_rng(seed), **settings) != utterance(40)
+            counts += changed.any(axis=0 if counts is bands else 1)
+    assert bands.min() > 0
+    assert stretches.min() > 0
 
 
 def test_the_same_generator_draws_the_same_masks() -> None:

@@ -150,9 +150,10 @@ def test_mini_an4_passes(shared_data: Path, tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- broken recordings
 def test_missing_audio(corpus: Corpus) -> None:
     corpus.line("train", {"id": "bad", "audio_filepath": "audio/gone.wav", "duration": 1.0, "text": TEXT})
-    corpus.line("train", {"id": "odd", "audio_filepath": "audio/\u0000" + "x" * 5000, "duration": 1.0, "text": TEXT})
+    for name, path in (("odd", "audio/\u0000.wav"), ("long", "x" * 5000)):
+        corpus.line("train", {"id": name, "audio_filepath": path, "duration": 1.0, "text": TEXT})
     report = corpus.check()
-    assert found(report) == [error("missing audio"), error("missing audio", "odd")]
+    assert found(report) == [error("missing audio", name) for name in ("bad", "odd", "long")]
     assert str(corpus.folder / "audio" / "gone.wav") in message(report, "missing audio")
 
 
@@ -365,6 +366,13 @@ def test_ctc_needs_a_blank_between_equal_neighbours(corpus: Corpus) -> None:
 
 def test_in_held_out_data_ctc_only_warns(corpus: Corpus) -> None:
     corpus.add("test", "bad", text="ki" * 13)
+    assert found(corpus.check()) == [warning("ctc", split="test")]
+
+
+def test_ctc_is_checked_without_train_too(corpus: Corpus) -> None:
+    corpus.rows.clear()
+    corpus.add("test", "bad", text="ki" * 13)
+    corpus.add("test", "fine", text="other")
     assert found(corpus.check()) == [warning("ctc", split="test")]
 
 

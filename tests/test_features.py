@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import torch
 import torchaudio
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from speechxfer.errors import InputError
 from speechxfer.features import (
@@ -350,7 +351,7 @@ def test_frames_of_known_lengths() -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_a_batch_equals_its_utterances_one_by_one(name: str) -> None:
-    signals = [noise(8000, seed, level) for seed, level in ((1, 0.1), (2, 0.01), (3, 0.9))]
+    signals = [noise(8000, seed, level) for seed, level in ((1, 0.1), (2, 1e-5), (3, 0.9))]
     together = filterbank(torch.from_numpy(np.stack(signals)), SPECS[name])
     for i, signal in enumerate(signals):
         assert largest_difference(together[i], filterbank(signal, SPECS[name])) < 1e-4
@@ -358,9 +359,10 @@ def test_a_batch_equals_its_utterances_one_by_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_everything_stays_on_the_samples_device(name: str) -> None:
-    # Torch's 'meta' device computes shapes only, but refuses to mix with the CPU as a GPU would.
-    values = filterbank(torch.zeros(2, 8000, device="meta"), SPECS[name])
-    assert values.device.type == "meta"
+    filterbank(noise(800), SPECS[name])  # constant tensors are made here, outside the make-believe
+    with FakeTensorMode(allow_non_fake_inputs=True):  # a GPU without values, which refuses to mix with the CPU
+        values = filterbank(torch.empty(2, 8000, device="cuda"), SPECS[name])
+    assert values.device.type == "cuda"
     assert values.shape == (2, SPECS[name].frames(8000), SPECS[name].dim)
 
 

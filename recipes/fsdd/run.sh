@@ -14,9 +14,7 @@ folds() { (cd data && echo . loso_*); }
 
 if stage prepare; then python ../../data_scripts/prepare_fsdd.py "$corpus" data; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
-if stage scratch; then
-  for fold in $(folds); do run "$fold" scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3; done
-fi
+if stage scratch; then run . scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3; fi
 if stage frozen; then run . frozen adapt --source english --set transfer.freeze=encoder; fi
 if stage finetuned; then
   for fold in $(folds); do run "$fold" finetuned adapt --source english; done
@@ -25,12 +23,10 @@ if stage evaluate; then
   for name in scratch frozen finetuned; do
     speechxfer evaluate "exp/$name" --on data/test.jsonl --out "exp/$name/test" --resample --results results.json --row "$name"
   done
-  for name in scratch finetuned; do
-    for fold in data/loso_*; do
-      fold=$(basename "$fold")
-      speechxfer evaluate "exp/$fold/$name" --on "data/$fold/test.jsonl" --out "exp/$fold/$name/test" --resample \
-        --results results.json --row "$name" --split "$fold"
-    done
+  for fold in data/loso_*; do
+    fold=$(basename "$fold")
+    speechxfer evaluate "exp/$fold/finetuned" --on "data/$fold/test.jsonl" --out "exp/$fold/finetuned/test" --resample \
+      --results results.json --row finetuned --split "$fold"
   done
 fi
 if stage compare; then speechxfer compare exp/finetuned/test/report.json exp/scratch/test/report.json; fi

@@ -1,0 +1,257 @@
+"""Decoding: greedy search against published outputs and itertools, recordings cut at pauses, utterances kept in order."""
+
+import itertools
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from speechxfer import decode
+from speechxfer.batches import Batch, Reading, collate, store_features
+from speechxfer.decode import (
+    SHORTEST_PIECE_S,
+    SPEECH_PIECE_S,
+    collapse,
+    decode_batch,
+    evaluate,
+    file_as_utterances,
+    score_hypotheses,
+    transcribe,
+)
+from speechxfer.errors import InputError
+from speechxfer.features import PRESETS
+from speechxfer.manifest import Utterance
+from speechxfer.models import AcousticModel, Architecture
+from speechxfer.text import Normalizer, Vocabulary
+from tests.tone_corpus import write_tone_corpus
+
+# Greedy search -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([], []),
+        ([0, 0], []),
+        ([0, 3, 3, 0, 3, 5], [3, 3, 5]),
+        ([1, 1, 1], [1]),
+        ([1, 0, 1], [1, 1]),
+        ([1, 2, 1], [1, 2, 1]),
+        ([2, 0, 0, 2, 2, 0], [2, 2]),
+    ],
+)
+def test_collapse_by_hand(ids: list[int], expected: list[int]) -> None:
+    assert collapse(ids) == expected
+
+
+@given(st.lists(st.integers(0, 3)))
+def test_collapse_is_grouping_without_blanks(ids: list[int]) -> None:
+    assert collapse(ids) == [symbol for symbol, _ in itertools.groupby(ids) if symbol != 0]
+
+
+def decoded(log_probs: Tensor, lengths: list[int], symbols: str, task: str = "ctc") -> list[decode.Hypothesis]:
+    """What a model that answers `log_probs` is heard to say; symbol 1 and on are `symbols`."""
+    kind = "characters" if task == "ctc" else "words"
+
+    class Stub:
+        vocabulary = Vocabulary(("<blank>", *symbols), kind)
+
+        def __call__(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+            return features, frames
+
+    stub = Stub()
+    stub.task = task
+    batch = Batch(tuple(map(str, lengths)), log_probs, torch.tensor(lengths), torch.empty(0), torch.empty(0))
+    return decode_batch(stub, batch)
+
+
+def test_greedy_equals_keras(shared_data: Path) -> None:
+    """Published by Keras (after TensorFlow); its blank is the last symbol, ours the first."""
+    case = json.loads((shared_data / "refvectors" / "ctc" / "ctc_known_values.json").read_text())["greedy"][0]
+    values = torch.tensor(case["values"])  # [batch, frames, symbols], in spite of what 'layout' says
+    order = [case["blank"], *(i for i in range(values.shape[-1]) if i != case["blank"])]
+    lengths = case.get("input_lengths", [values.shape[1]] * len(values))
+    found = decoded(values[..., order].log(), lengths, "0123"[: values.shape[-1] - 1])
+    assert [[int(symbol) for symbol in hypothesis.text] for hypothesis in found] == case["expected"]
+
+
+def test_greedy_reads_real_log_probabilities(shared_data: Path) -> None:
+    """A LibriSpeech utterance through somebody else's model; the text is printed in pyctcdecode's tests."""
+    folder = shared_data / "refvectors" / "ctc"
+    case = json.loads((folder / "ctc_known_values.json").read_text())["real_logits"]
+    log_probs = torch.tensor(json.loads((folder / case["file"]).read_text()), dtype=torch.float32)
+    order = [case["blank"], *(i for i in range(len(case["labels"])) if i != case["blank"])]
+    symbols = "".join(case["labels"][i] for i in order[1:])
+    [hypothesis] = decoded(log_probs[None][..., order], [len(log_probs)], symbols)
+    assert hypothesis.text == case["expected_greedy"]
+
+
+def test_counts_and_confidence_by_hand() -> None:
+    """Frames a, a, blank, then one beyond the end; confidence is the geometric mean of 0.5, 0.9, 0.8."""
+    log_probs = torch.tensor([[0.4, 0.5, 0.1], [0.05, 0.9, 0.05], [0.8, 0.1, 0.1], [0.0, 0.0, 1.0]]).log()
+    [hypothesis] = decoded(log_probs[None], [3], "ab")
+    assert (hypothesis.text, hypothesis.frames, hypothesis.blank_frames) == ("a", 3, 1)
+    assert hypothesis.confidence == pytest.approx((0.5 * 0.9 * 0.8) ** (1 / 3))
+
+
+def test_a_word_is_the_likeliest_row() -> None:
+    log_probs = torch.tensor([[[-math.inf, -2.0, -0.1]], [[-math.inf, -0.2, -3.0]]])
+    assert [h.text for h in decoded(log_probs, [1, 1], ["no", "yes"], "classify")] == ["yes", "no"]
+
+
+# Utterances ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def utterances(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
+    return write_tone_corpus(tmp_path_factory.mktemp("tones") / "test.jsonl", 24, letters="abcd", seed=5, words=(1, 4))
+
+
+@pytest.fixture(scope="module")
+def model(utterances: list[Utterance]) -> AcousticModel:
+    torch.manual_seed(2)
+    vocabulary = Vocabulary.from_texts(utterance.text for utterance in utterances)
+    return AcousticModel(Architecture("cnn", "tiny", 4, 0.5), vocabulary, PRESETS["kaldi-mvn"], Normalizer())
+
+
+def test_every_utterance_is_answered_in_order(
+    model: AcousticModel, utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.eval()
+    together = transcribe(model, utterances)
+    assert list(together) == [utterance.id for utterance in utterances]
+    assert len({hypothesis.text for hypothesis in together.values()}) > 10, "an untrained model babbles, each time anew"
+    monkeypatch.setattr(decode, "DECODE_FRAMES", 1)  # each alone
+    alone = transcribe(model, utterances)
+    assert {name: h.text for name, h in alone.items()} == {name: h.text for name, h in together.items()}
+
+
+def test_batches_depend_on_the_utterances_alone(
+    model: AcousticModel, utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one process decodes is dealt out to two, batch by batch, none twice and none left out."""
+    monkeypatch.setattr(decode, "DECODE_FRAMES", 500)
+    dealt: dict[int, list[tuple[str, ...]]] = {}
+    for processes in (1, 2):
+        for rank in range(processes):
+            seen: list[tuple[str, ...]] = []
+
+            def watched(_: AcousticModel, batch: Batch, seen: list[tuple[str, ...]] = seen) -> list[decode.Hypothesis]:
+                seen.append(batch.ids)
+                return [decode.Hypothesis("", 1, 1, 1.0)] * len(batch.ids)
+
+            monkeypatch.setattr(decode, "_rank_and_processes", lambda rank=rank, n=processes: (rank, n))
+            monkeypatch.setattr(decode, "decode_batch", watched)
+            monkeypatch.setattr(decode, "gather_object", lambda found: [*found, *((u.id, None) for u in utterances)])
+            transcribe(model, utterances)
+            dealt.setdefault(processes, []).extend(seen)
+    assert sorted(dealt[1]) == sorted(dealt[2]) and len(dealt[1]) > 3
+    assert sorted(itertools.chain(*dealt[1])) == [utterance.id for utterance in utterances]
+
+
+def test_a_model_in_training_is_evaluated_without_dropout_and_goes_on_training(
+    model: AcousticModel, utterances: list[Utterance]
+) -> None:
+    model.eval()
+    expected = transcribe(model, utterances)
+    model.train()
+    buffers = [value.clone() for value in model.buffers()]
+    assert transcribe(model, utterances) == expected
+    assert model.training and all(torch.equal(a, b) for a, b in zip(buffers, model.buffers(), strict=True))
+
+
+def test_stored_features_read_the_same(model: AcousticModel, utterances: list[Utterance], tmp_path: Path) -> None:
+    store = store_features(utterances, Reading(model.spec), tmp_path)
+    assert transcribe(model, utterances, store=store) == transcribe(model, utterances)
+
+
+def test_what_cannot_be_decoded_is_named(model: AcousticModel, utterances: list[Utterance]) -> None:
+    with pytest.raises(InputError, match=f"{utterances[3].id}: 0.02 s is shorter than one analysis window"):
+        transcribe(model, [*utterances[:3], replace(utterances[3], duration=0.02)])
+    with pytest.raises(InputError, match=f"{utterances[3].id}' occurs twice"):
+        transcribe(model, [*utterances, utterances[3]])
+    gone = replace(utterances[0], audio_filepath=Path("gone.wav"))
+    with pytest.raises(InputError, match=r"gone\.wav"):
+        transcribe(model, [gone])
+
+
+def test_evaluation_scores_the_manifests_own_texts(
+    model: AcousticModel, utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """References are the corpus's texts, normalised; not what the vocabulary makes of them."""
+    said = {"x": "ab cd", "y": "a"}
+    monkeypatch.setattr(
+        decode, "transcribe", lambda *_, **__: {n: decode.Hypothesis(t, 1, 0, 1.0) for n, t in said.items()}
+    )
+    spoken = [replace(utterances[0], id="x", text="AB, cd!"), replace(utterances[1], id="y", text="a ŋ")]
+    report = evaluate(model, spoken)
+    assert (report.words, report.deletions, report.substitutions, report.insertions) == (4, 1, 0, 0)
+    assert report.unknown_symbols == (("ŋ", 1),)
+    assert {row.reference for row in report.utterances} == {"AB, cd!", "a ŋ"}
+
+
+def test_models_that_spell_decomposed_are_scored_composed(utterances: list[Utterance]) -> None:
+    """One wrong accent is one wrong character of two, whether the model writes it as one symbol or as two."""
+    model = SimpleNamespace(normalizer=Normalizer(form="NFD"), vocabulary=None)
+    report = score_hypotheses(
+        model, [replace(utterances[0], id="x", text="éa")], {"x": decode.Hypothesis("èa", 1, 0, 1.0)}
+    )
+    assert report.cer == 0.5
+
+
+# Recordings ----------------------------------------------------------------------------------------------------------
+
+
+def cut(duration_s: float, *pauses_s: tuple[float, float]) -> list[tuple[float, float]]:
+    return [(u.offset, u.duration) for u in file_as_utterances(Path("a.wav"), duration_s=duration_s, pauses_s=pauses_s)]
+
+
+def test_short_recordings_stay_whole() -> None:
+    assert cut(3.0) == [(0.0, 3.0)]
+    assert cut(20.0, (5.0, 6.0)) == [(0.0, 20.0)]
+
+
+def test_recordings_are_cut_in_the_middle_of_the_last_pause_that_fits() -> None:
+    assert cut(30.0, (4.0, 5.0), (11.0, 12.0), (19.5, 21.0)) == [(0.0, 11.5), (11.5, 18.5)]
+    assert cut(45.0, (17.0, 19.0), (30.0, 31.0)) == [(0.0, 18.0), (18.0, 12.5), (30.5, 14.5)]
+
+
+def test_without_pauses_pieces_are_as_long_as_allowed_and_none_is_a_splinter() -> None:
+    assert cut(50.0) == [(0.0, 20.0), (20.0, 20.0), (40.0, 10.0)]
+    assert cut(20.01) == [(0.0, pytest.approx(19.01)), (pytest.approx(19.01), pytest.approx(1.0))]
+    assert cut(20.5, (20.2, 20.4)) == [(0.0, 19.5), (19.5, 1.0)], "a pause near the end leaves no splinter either"
+
+
+@given(st.floats(0.0, 200.0), st.lists(st.floats(0.0, 200.0), max_size=40))
+def test_pieces_cover_a_recording_without_gaps(duration_s: float, edges: list[float]) -> None:
+    edges = sorted(edge for edge in edges if edge <= duration_s)
+    pauses = list(zip(edges[::2], edges[1::2], strict=False))
+    pieces = cut(duration_s, *pauses)
+    assert pieces[0][0] == 0.0
+    for (start, length), (following, _) in itertools.pairwise(pieces):
+        assert start + length == pytest.approx(following, abs=1e-9)
+    assert sum(pieces[-1]) == pytest.approx(duration_s, abs=1e-9)
+    assert all(length <= SPEECH_PIECE_S + 1e-9 for _, length in pieces)
+    assert duration_s < SHORTEST_PIECE_S or all(length >= SHORTEST_PIECE_S - 1e-9 for _, length in pieces)
+
+
+def test_pieces_are_named_by_file_and_second() -> None:
+    pieces = file_as_utterances(Path("in/a.wav"), duration_s=30.0, pauses_s=[(11.0, 12.0)])
+    assert [piece.id for piece in pieces] == ["in/a.wav@0.00", "in/a.wav@11.50"]
+
+
+def test_padding_is_not_decoded(model: AcousticModel, utterances: list[Utterance]) -> None:
+    model.eval()
+    longest = max(utterances, key=lambda u: u.duration)
+    shortest = min(utterances, key=lambda u: u.duration)
+    store = [decode.utterance_features(u, Reading(model.spec)) for u in (shortest, longest)]
+    [alone] = decode_batch(model, collate(["a"], store[:1], [[]]))
+    beside, _ = decode_batch(model, collate(["a", "b"], store, [[], []]))
+    assert (beside.text, beside.frames, beside.blank_frames) == (alone.text, alone.frames, alone.blank_frames)

@@ -1,0 +1,555 @@
+"""The training loop: losses against brute force and published values, what is refused, what stays frozen, what is learned."""
+
+import itertools
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from speechxfer.batches import Batch, FeatureStore
+from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
+from speechxfer.decode import evaluate
+from speechxfer.errors import InputError
+from speechxfer.features import PRESETS
+from speechxfer.finetune import average, finetune, rate_factor, selection_key, utterance_losses
+from speechxfer.manifest import Utterance
+from speechxfer.models import AcousticModel, Architecture
+from speechxfer.text import Normalizer, Vocabulary
+from speechxfer.transfer import transfer
+from tests.tone_corpus import write_tone_corpus
+
+loop = sys.modules["speechxfer.finetune"]
+Corpus = tuple[list[Utterance], list[Utterance]]
+CTC, CLASSIFY = (SimpleNamespace(task=task) for task in ("ctc", "classify"))
+QUICK = FinetuneConfig(
+    steps=4,
+    batch_s=8.0,
+    evaluate_every_steps=2,
+    precision="fp32",
+    speed_factors=(1.0,),
+    frequency_masks=0,
+    time_masks=0,
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("tones")
+    train = write_tone_corpus(folder / "train.jsonl", 12, letters="abc", seed=1, words=(1, 3))
+    return train, write_tone_corpus(folder / "dev.jsonl", 4, letters="abc", seed=2, words=(1, 3))
+
+
+def make_model(
+    train: Sequence[Utterance],
+    encoder: str = "cnn",
+    *,
+    task: str = "ctc",
+    dropout: float = 0.0,
+    features: str = "kaldi-mvn",
+) -> AcousticModel:
+    torch.manual_seed(0)
+    kind = "words" if task == "classify" else "characters"
+    vocabulary = Vocabulary.from_texts((utterance.text for utterance in train), kind)
+    architecture = Architecture(encoder, "tiny", 1 if encoder == "dnn" else 4, dropout)
+    return AcousticModel(architecture, vocabulary, PRESETS[features], Normalizer(), task)
+
+
+def settings(**changes: object) -> FinetuneConfig:
+    return FinetuneConfig(**(QUICK.model_dump() | changes))
+
+
+def rows(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+# Losses --------------------------------------------------------------------------------------------------------------
+
+
+def batch_of(targets: Sequence[Sequence[int]]) -> Batch:
+    joined = torch.tensor([symbol for target in targets for symbol in target])
+    lengths = torch.tensor([len(target) for target in targets])
+    return Batch(tuple(map(str, range(len(targets)))), torch.empty(0), torch.empty(0), joined, lengths)
+
+
+def ctc(log_probs: Tensor, lengths: Sequence[int], targets: Sequence[Sequence[int]], smoothing: float = 0.0) -> Tensor:
+    return utterance_losses(CTC, log_probs, torch.tensor(lengths), batch_of(targets), smoothing)
+
+
+def all_paths_loss(log_probs: np.ndarray, target: Sequence[int]) -> float:
+    """-ln of the sum over every path of symbols that reads as `target`; log_probs `[frames, symbols]`."""
+    total = 0.0
+    for path in itertools.product(range(log_probs.shape[1]), repeat=len(log_probs)):
+        read = [symbol for symbol, _ in itertools.groupby(path) if symbol]
+        if read == list(target):
+            total += math.exp(sum(log_probs[frame, symbol] for frame, symbol in enumerate(path)))
+    return -math.log(total) if total else math.inf
+
+
+@pytest.mark.parametrize("target", [[1], [2, 1], [1, 1], [2, 2, 1], [1, 2, 1]])
+def test_ctc_loss_is_the_sum_over_all_paths(target: list[int]) -> None:
+    log_probs = torch.randn(1, 5, 3, generator=torch.Generator().manual_seed(len(target))).log_softmax(-1)
+    assert ctc(log_probs, [5], [target]).item() == pytest.approx(all_paths_loss(log_probs[0].numpy(), target), rel=1e-5)
+
+
+def test_an_impossible_text_has_an_infinite_loss_not_a_hidden_zero() -> None:
+    assert ctc(torch.zeros(1, 2, 3).log_softmax(-1), [2], [[1, 1]]).item() == math.inf
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_padding_changes_no_loss(smoothing: float) -> None:
+    log_probs = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    lengths, targets = [6, 3, 4], [[1, 2, 3], [2], [3, 3]]
+    log_probs[1, 3:] = log_probs[2, 4:] = -1e4
+    alone = [ctc(log_probs[i : i + 1, :n], [n], [targets[i]], smoothing).item() for i, n in enumerate(lengths)]
+    assert ctc(log_probs, lengths, targets, smoothing).tolist() == pytest.approx(alone, rel=1e-6)
+
+
+def test_ctc_loss_equals_other_libraries(shared_data: Path) -> None:
+    """Values printed in the tests of TensorFlow (by Keras), warp-ctc and Keras 3; see the file's own sources."""
+    cases = json.loads((shared_data / "refvectors" / "ctc" / "ctc_known_values.json").read_text())["loss"]
+    assert len(cases) == 4
+    for case in cases:
+        values = torch.tensor(case["values"], dtype=torch.float64)
+        values = values if case["layout"] == "batch,time,class" else values.transpose(0, 1)
+        log_probs = values.log() if case["input"].startswith("probabilities") else values.log_softmax(-1)
+        order = [case["blank"], *(i for i in range(values.shape[-1]) if i != case["blank"])]  # our blank comes first
+        targets = [[order.index(symbol) for symbol in target] for target in case["targets"]]
+        losses = ctc(log_probs[..., order], case["input_lengths"], targets)
+        if "expected_nll" in case:
+            assert losses.tolist() == pytest.approx(case["expected_nll"], abs=case["tol"]), case["name"]
+        else:
+            assert losses.sum().item() == pytest.approx(case["expected_sum"], abs=case["tol"]), case["name"]
+
+
+def test_label_smoothing_by_hand() -> None:
+    """Two symbols, two frames, each (1/4, 3/4): [1] is read on 3 of 4 paths, p = 15/16; uniform: -mean ln p a frame."""
+    log_probs = torch.tensor([[[0.25, 0.75], [0.25, 0.75]]]).log()
+    spread = -2 * (math.log(0.25) + math.log(0.75)) / 2
+    expected = 0.9 * -math.log(15 / 16) + 0.1 * spread
+    assert ctc(log_probs, [2], [[1]], 0.1).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_word_loss_is_cross_entropy_over_the_words(smoothing: float) -> None:
+    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([1, 2, 3, 1, 2])
+    masked = torch.cat([torch.full((5, 1), -math.inf), logits[:, 1:]], dim=1)
+    losses = utterance_losses(
+        CLASSIFY, masked.log_softmax(-1)[:, None], torch.ones(5), batch_of(targets[:, None].tolist()), smoothing
+    )
+    expected = torch.nn.functional.cross_entropy(
+        logits[:, 1:], targets - 1, reduction="none", label_smoothing=smoothing
+    )
+    torch.testing.assert_close(losses, expected)
+
+
+# Small rules, by hand ------------------------------------------------------------------------------------------------
+
+
+def test_rate_rises_linearly_and_falls_by_half_a_cosine() -> None:
+    rates = [rate_factor(step, 110, 10, 0.1) for step in range(110)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[4] == pytest.approx(0.5)
+    assert rates[9] == rates[10] == 1.0
+    assert rates[60] == pytest.approx(0.1 + 0.9 * 0.5)  # half of the way down
+    assert rates[35] == pytest.approx(0.1 + 0.9 * (1 + math.sqrt(0.5)) / 2)  # a quarter of it
+    assert 0.1 < rates[109] < 0.101
+    assert rate_factor(0, 100, -1, 0.0) == 0.1, "-1 means a tenth of the steps"
+    assert rate_factor(0, 5, 0, 0.0) == 1.0
+
+
+def test_selection_goes_by_wer_and_by_cer_where_nearly_all_words_are_wrong() -> None:
+    assert selection_key(0.30, 0.20, "wer") < selection_key(0.31, 0.10, "wer")
+    assert selection_key(0.30, 0.10, "wer") < selection_key(0.30, 0.20, "wer")
+    assert selection_key(1.05, 0.40, "wer") < selection_key(1.00, 1.00, "wer"), "silence is no achievement"
+    assert selection_key(0.89, 0.50, "wer") < selection_key(0.95, 0.20, "wer")
+    assert selection_key(0.50, 0.10, "cer") < selection_key(0.40, 0.11, "cer")
+
+
+def test_average_of_weights_by_hand() -> None:
+    first = {"w": torch.tensor([1.0, 2.0]), "count": torch.tensor(7)}
+    second = {"w": torch.tensor([3.0, 6.0]), "count": torch.tensor(9)}
+    mean = average([first, second])
+    assert mean["w"].tolist() == [2.0, 4.0]
+    assert mean["count"].item() == 7 and mean["count"].dtype == torch.int64
+
+
+# What is refused before the first step -------------------------------------------------------------------------------
+
+
+def refusal(tmp_path: Path, train: list[Utterance], dev: list[Utterance], model: AcousticModel, **data: object) -> str:
+    with pytest.raises(InputError) as caught:
+        finetune(model, train, dev, QUICK, out=tmp_path / "run", data=DataConfig(**data))
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    return str(caught.value)
+
+
+def changed(train: list[Utterance], numbers: Sequence[int], **changes: object) -> list[Utterance]:
+    return [replace(u, **changes) if i in numbers else u for i, u in enumerate(train)]
+
+
+def test_texts_longer_than_their_frames_are_listed(corpus: Corpus, tmp_path: Path) -> None:
+    train, dev = corpus
+    message = refusal(tmp_path, changed(train, [2, 5], text="abc " * 200), dev, make_model(train))
+    assert train[2].id in message and train[5].id in message and train[3].id not in message
+    assert "2 training utterances" in message and "frames for 799" in message
+
+
+def test_repeats_need_a_frame_between_them(corpus: Corpus, tmp_path: Path) -> None:
+    """As many encoder frames as symbols: enough without neighbours that are equal, one too few with them."""
+    train, dev = corpus
+    frames = -(-PRESETS["kaldi-mvn"].frames(round(train[0].duration * 16_000)) // 4)
+    fits = ("abc" * frames)[:frames]
+    short = settings(steps=1, evaluate_every_steps=1)
+    finetune(make_model(train), changed(train, [0], text=fits), dev, short, out=tmp_path / "fits")
+    message = refusal(tmp_path, changed(train, [0], text="a" + fits[:-1]), dev, make_model(train))
+    assert f"{train[0].id} ({frames} frames for {frames + 1})" in message
+
+
+def test_an_utterance_may_fit_at_slow_speeds_only(corpus: Corpus, tmp_path: Path) -> None:
+    train, dev = corpus
+    model = make_model(train)
+    frames = -(-PRESETS["kaldi-mvn"].frames(round(train[0].duration * 16_000)) // 4)
+    tight = changed(train, [0], text=("abc" * frames)[: frames + 1])
+    assert train[0].id in refusal(tmp_path, tight, dev, model)
+    config = settings(steps=1, evaluate_every_steps=1, speed_factors=(0.9, 1.0, 1.1))
+    finetune(model, tight, dev, config, out=tmp_path / "slow")
+    assert torch.isfinite(model.head.weight).all()
+
+
+@pytest.mark.parametrize("text", ["", "  ", "?!"])
+def test_empty_texts_are_listed(corpus: Corpus, tmp_path: Path, text: str) -> None:
+    train, dev = corpus
+    message = refusal(tmp_path, changed(train, [1, 7], text=text), dev, make_model(train))
+    assert train[1].id in message and train[7].id in message and "2 training utterances have no text" in message
+
+
+def test_unknown_symbols_are_refused_or_counted(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, dev = corpus
+    strange = changed(train, [4], text="ab ŋa")
+    message = refusal(tmp_path, strange, dev, make_model(train))
+    assert train[4].id in message and "ŋ" in message
+    data = DataConfig(unknown_symbols="skip")
+    finetune(make_model(train), strange, dev, settings(steps=1, evaluate_every_steps=1), out=tmp_path / "s", data=data)
+    assert "'ŋ': 1" in capsys.readouterr().err
+
+
+def test_long_utterances_are_listed(corpus: Corpus, tmp_path: Path) -> None:
+    train, dev = corpus
+    limit = sorted(u.duration for u in train)[-2]
+    longest = max(train, key=lambda u: u.duration)
+    message = refusal(tmp_path, train, dev, make_model(train), max_duration_s=limit)
+    assert longest.id in message and "1 training utterances are longer" in message
+
+
+def test_classify_wants_one_word(corpus: Corpus, tmp_path: Path) -> None:
+    train, dev = ([replace(u, text="ab") for u in part] for part in corpus)
+    model = make_model(train, "dnn", task="classify")
+    message = refusal(tmp_path, changed(train, [3], text="ab ab"), dev, model)
+    assert train[3].id in message and "one word" in message
+
+
+def test_nothing_to_learn_from_or_to_judge_by(corpus: Corpus, tmp_path: Path) -> None:
+    train, dev = corpus
+    assert "no training utterance" in refusal(tmp_path, [], dev, make_model(train))
+    assert "dev" in refusal(tmp_path, train, [], make_model(train))
+    assert "dev" in refusal(tmp_path, train, [replace(u, text="") for u in dev], make_model(train))
+    assert dev[1].id in refusal(tmp_path, train, changed(dev, [1], duration=0.01), make_model(train))
+
+
+# What stops a run ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_names_its_utterance(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    train, dev = corpus
+    get = FeatureStore.get
+
+    def poisoned(store: FeatureStore, index: int, speed_index: int = 0) -> np.ndarray:
+        features = get(store, index, speed_index)
+        if index == 6 and len(store.frames[0]) == len(train):
+            features[3, 3] = value
+        return features
+
+    monkeypatch.setattr(FeatureStore, "get", poisoned)
+    with pytest.raises(InputError, match="loss is not finite") as caught:
+        finetune(make_model(train, "dnn"), train, dev, QUICK, out=tmp_path)
+    others = [u.id for u in train if u.id != train[6].id and u.id in str(caught.value)]
+    assert train[6].id in str(caught.value) and not others
+
+
+def test_a_gradient_that_is_not_finite_is_an_error_before_it_reaches_the_weights(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    train, dev = corpus
+    model = make_model(train, "dnn")
+    before = model.head.weight.detach().clone()
+    model.head.weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(InputError, match="gradient is not finite at step 1") as caught:
+        finetune(model, train, dev, QUICK, out=tmp_path)
+    assert any(u.id in str(caught.value) for u in train)
+    assert torch.equal(model.head.weight.cpu(), before)
+
+
+def test_answering_only_blanks_is_told_once(corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train, dev = corpus
+    model = make_model(train, "dnn")
+    with torch.no_grad():
+        model.head.bias[0] = 100.0
+    config = settings(steps=6, evaluate_every_steps=1, encoder_lr=0.0, head_lr=1e-9)
+    finetune(model, train, dev, config, out=tmp_path)
+    told = [line for line in capsys.readouterr().err.splitlines() if "nothing but blanks" in line]
+    assert len(told) == 1 and "after 2 steps" in told[0] and dev[0].id in told[0], "from a third of the steps on"
+
+
+# Frozen --------------------------------------------------------------------------------------------------------------
+
+
+def state(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def moved(before: dict[str, Tensor], module: torch.nn.Module) -> set[str]:
+    return {name for name, value in module.state_dict().items() if not torch.equal(value.cpu(), before[name].cpu())}
+
+
+@pytest.mark.parametrize("encoder", ["conformer", "cnn"])
+def test_a_frozen_encoder_is_bit_identical_after_training(corpus: Corpus, tmp_path: Path, encoder: str) -> None:
+    train, dev = corpus
+    model = make_model(train, encoder, dropout=0.1)
+    if encoder == "cnn":
+        assert "strided.0.norm.running_var" in state(model.encoder), "its buffers are what this test is about"
+    encoder_before, head_before = state(model.encoder), state(model.head)
+    finetune(model, train, dev, QUICK, out=tmp_path, transfer=TransferConfig(freeze="encoder"))
+    assert moved(encoder_before, model.encoder) == set()
+    assert moved(head_before, model.head) == {"weight", "bias"}
+
+
+def test_only_the_lowest_layers_stay_frozen(corpus: Corpus, tmp_path: Path) -> None:
+    train, dev = corpus
+    model = make_model(train, "cnn")
+    before = state(model.encoder)
+    finetune(model, train, dev, QUICK, out=tmp_path, transfer=TransferConfig(freeze=2))
+    assert {name.rsplit(".", 2)[0] for name in moved(before, model.encoder)} == {"layers.1", "layers.2", "layers.3"}
+
+
+def test_a_frozen_encoder_moves_after_freeze_steps(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, dev = corpus
+    model = make_model(train, "cnn")
+    start = state(model.encoder)
+    moves: list[bool] = []
+    step = loop._step
+
+    def watched(*arguments: object) -> float:
+        loss: float = step(*arguments)
+        moves.append(bool(moved(start, model.encoder)))
+        return loss
+
+    monkeypatch.setattr(loop, "_step", watched)
+    config = settings(steps=6, evaluate_every_steps=2)
+    finetune(model, train, dev, config, out=tmp_path, transfer=TransferConfig(freeze="encoder", freeze_steps=3))
+    assert moves == [False, False, False, True, True, True]
+
+
+# Which utterances, how often, in which process -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("processes", "batch_s"), [(1, 4.0), (2, 4.0), (2, 0.5), (3, 100.0)])
+def test_every_utterance_is_used_once_per_epoch(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, batch_s: float
+) -> None:
+    train, dev = corpus
+    train = train[:11]  # divides by no number of processes
+    config = settings(steps=30, evaluate_every_steps=30, batch_s=batch_s)
+    job = loop._prepare(make_model(train), train, dev, config, DataConfig(), TransferConfig(), tmp_path)
+    used: list[list[tuple[int, str]]] = []
+    for rank in range(processes):
+        fake = SimpleNamespace(num_processes=processes, process_index=rank)
+        progress = loop.Progress()
+        used.append([])
+        for batch in loop._batches(replace(job, accelerator=fake), progress):
+            used[-1] += [(progress.epoch, name) for name in batch.ids]
+            progress.step, progress.position = progress.step + 1, progress.position + 1
+        assert progress.step == 30, "every process does all steps, none waits for another"
+    counts = Counter(itertools.chain(*used))
+    whole = range(max(epoch for epoch, _ in counts))  # the last one ended with the last step
+    assert len(whole) >= 1
+    assert {entry: count for entry, count in counts.items() if entry[0] in whole} == {
+        (epoch, u.id): 1 for epoch in whole for u in train
+    }
+
+
+def test_a_stopped_epoch_goes_on_with_the_same_batches(corpus: Corpus, tmp_path: Path) -> None:
+    train, dev = corpus
+    config = FinetuneConfig(steps=20, batch_s=3.0)  # with speeds and masks, so that these are drawn again alike too
+    job = loop._prepare(make_model(train), train, dev, config, DataConfig(), TransferConfig(), tmp_path)
+
+    def batches(start: int) -> list[Batch]:
+        progress, found = loop.Progress(), []
+        for batch in loop._batches(job, progress):
+            progress.step, progress.position = progress.step + 1, progress.position + 1
+            found.append(batch)
+            if progress.step == start:
+                break
+        return [*found, *batches_from(progress)]
+
+    def batches_from(progress: object) -> list[Batch]:
+        found = []
+        for batch in loop._batches(job, progress):
+            progress.step, progress.position = progress.step + 1, progress.position + 1
+            found.append(batch)
+        return found
+
+    through, stopped = batches(0), batches(7)
+    assert [batch.ids for batch in through] == [batch.ids for batch in stopped]
+    assert all(torch.equal(a.features, b.features) for a, b in zip(through, stopped, strict=True))
+    assert len({batch.ids for batch in through}) > 6, "epochs differ"
+
+
+# Choosing and stopping -----------------------------------------------------------------------------------------------
+
+
+def test_patience_stops_early_and_a_stopped_run_stays_stopped(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, dev = corpus
+    config = settings(steps=40, evaluate_every_steps=2, patience=3, encoder_lr=0.0, head_lr=1e-12)
+    first = finetune(make_model(train, "dnn"), train, dev, config, out=tmp_path)
+    steps = [row["step"] for row in rows(tmp_path) if "dev_wer" in row]
+    assert steps == [2, 4, 6, 8], "the first is the best, then three that are not better"
+    assert "stopping at step 8" in capsys.readouterr().err
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".json"}
+    again = finetune(make_model(train, "dnn"), train, dev, config, out=tmp_path)
+    assert [row["step"] for row in rows(tmp_path) if "dev_wer" in row] == steps
+    assert {path: path.read_bytes() for path in files} == files
+    assert moved(state(first), again) == set()
+
+
+def test_the_best_evaluation_is_kept_where_the_average_is_worse(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores as a script says: step 4 is best, 6 second, and their average is worse than both."""
+    train, dev = corpus
+    script = iter([0.9, 0.2, 0.3, 0.4, 0.8])
+    saved: dict[int, dict[str, Tensor]] = {}
+    model = make_model(train, "dnn")
+
+    def scored(*_: object) -> SimpleNamespace:
+        saved[len(saved)] = state(model)
+        wer = next(script)
+        return SimpleNamespace(wer=wer, cer=wer)
+
+    monkeypatch.setattr(loop, "score_hypotheses", scored)
+    finetune(model, train, dev, settings(steps=8, average_best=2), out=tmp_path)
+    assert moved(saved[1], model) == set()
+    assert moved(average([saved[1], saved[2]]), model) != set()
+    assert sorted(path.name for path in (tmp_path / "best").iterdir()) == [
+        "step-0000004.safetensors",
+        "step-0000006.safetensors",
+    ]
+
+
+def test_the_average_is_kept_where_dev_does_not_mind(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, dev = corpus
+    script = iter([0.9, 0.2, 0.3, 0.4, 0.2])
+    saved: dict[int, dict[str, Tensor]] = {}
+    model = make_model(train, "dnn")
+
+    def scored(*_: object) -> SimpleNamespace:
+        saved[len(saved)] = state(model)
+        wer = next(script)
+        return SimpleNamespace(wer=wer, cer=wer)
+
+    monkeypatch.setattr(loop, "score_hypotheses", scored)
+    finetune(model, train, dev, settings(steps=8, average_best=2), out=tmp_path)
+    assert moved(average([saved[1], saved[2]]), model) == set()
+
+
+def test_another_configuration_does_not_take_up_a_run(corpus: Corpus, tmp_path: Path) -> None:
+    """From Python nothing but the folder says what was run there: silently giving back the old model would be wrong."""
+    train, dev = corpus
+    finetune(make_model(train, "dnn"), train, dev, QUICK, out=tmp_path)
+    for other in (
+        {"config": settings(encoder_lr=1e-5)},
+        {"config": QUICK, "transfer": TransferConfig(freeze="encoder")},
+        {"config": QUICK, "train": changed(train, [0], text="ccc")},
+    ):
+        arguments = {"train": train, "dev": dev, **other}
+        with pytest.raises(InputError, match="other settings or utterances"):
+            finetune(make_model(train, "dnn"), **arguments, out=tmp_path)
+    assert not finetune(make_model(train, "dnn"), train, dev, QUICK, out=tmp_path).training
+
+
+def test_one_process_may_train_in_both_number_formats(corpus: Corpus, tmp_path: Path) -> None:
+    train, dev = corpus
+    for precision in ("fp32", "bf16", "auto"):
+        config = settings(steps=1, evaluate_every_steps=1, precision=precision)
+        model = finetune(make_model(train, "dnn"), train, dev, config, out=tmp_path / precision)
+        assert model.head.weight.dtype == torch.float32
+
+
+# It learns -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("source")
+    train = write_tone_corpus(folder / "train.jsonl", 40, letters="abcdef", seed=1)
+    return train, write_tone_corpus(folder / "dev.jsonl", 16, letters="abcdef", seed=2)
+
+
+@pytest.fixture(scope="module")
+def reader(tones: Corpus, tmp_path_factory: pytest.TempPathFactory) -> AcousticModel:
+    """A model that has learned to read tones, from random weights."""
+    config = settings(steps=60, evaluate_every_steps=20, encoder_lr=3e-3, head_lr=3e-3)
+    return finetune(make_model(tones[0]), *tones, config, out=tmp_path_factory.mktemp("reader"))
+
+
+def test_it_learns_from_random_weights(reader: AcousticModel, tones: Corpus) -> None:
+    untrained = evaluate(make_model(tones[0]), tones[1])
+    assert untrained.wer > 0.9
+    assert evaluate(reader, tones[1]).wer < 0.1
+
+
+def test_transfer_to_another_alphabet_beats_scratch_at_the_same_budget(reader: AcousticModel, tmp_path: Path) -> None:
+    """Permuted letters and two new ones: other pitches for all of them, and the same kind of sound."""
+    train = write_tone_corpus(tmp_path / "train.jsonl", 40, letters="fdbhgeca", seed=3)
+    dev = write_tone_corpus(tmp_path / "dev.jsonl", 16, letters="fdbhgeca", seed=4)
+    config = settings(steps=30, evaluate_every_steps=15, encoder_lr=5e-4, head_lr=3e-3)
+    adapted = transfer(reader, Vocabulary.from_texts(u.text for u in train))
+    cer = {
+        name: evaluate(finetune(model, train, dev, config, out=tmp_path / name), dev).cer
+        for name, model in (("scratch", make_model(train)), ("transfer", adapted))
+    }
+    assert cer["transfer"] < 0.7 * cer["scratch"], cer
+
+
+def test_words_are_learned_too(tmp_path: Path) -> None:
+    """Commands: one word per utterance, by the articles' feed-forward network; of four words chance gets three wrong."""
+    train, dev = (
+        write_tone_corpus(
+            tmp_path / f"{split}.jsonl", count, letters="abcd", seed=count, words=(1, 1), letters_in_word=1
+        )
+        for split, count in (("train", 32), ("dev", 12))
+    )
+    model = make_model(train, "dnn", task="classify", features="kaldi")
+    config = settings(steps=60, evaluate_every_steps=30, encoder_lr=3e-3, head_lr=3e-3)
+    report = evaluate(finetune(model, train, dev, config, out=tmp_path / "run"), dev)
+    assert report.words == 12 and report.wer < 0.1

@@ -1,0 +1,185 @@
+"""Manifests: what is written comes back, the bytes depend on the utterances alone, and faults are named by file:line."""
+
+import json
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from speechxfer.errors import InputError
+from speechxfer.manifest import Utterance, read_manifest, write_manifest
+
+LINE = '{"id": "a", "audio_filepath": "a.wav", "duration": 1.0}'
+
+
+def utterance(name: str, folder: Path, **fields: object) -> Utterance:
+    return Utterance(id=name, audio_filepath=folder / "audio" / f"{name}.wav", duration=1.0, **fields)
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+def test_nemo_lines_are_read(tmp_path: Path) -> None:
+    """The field names of NeMo's manifests, here with another field that is not ours."""
+    path = tmp_path / "m.jsonl"
+    path.write_text(
+        '{"audio_filepath": "w/x.wav", "offset": 2, "duration": 1.5, "text": "á b", "id": "x", "pnc": "no"}\n'
+        '{"id": "y", "audio_filepath": "/far/y.wav", "duration": 3, "speaker": "s", "lang": "yo"}\n',
+        encoding="utf-8",
+    )
+    assert read_manifest(path) == [
+        Utterance("x", tmp_path / "w" / "x.wav", 1.5, "á b", 2.0, "", ""),
+        Utterance("y", Path("/far/y.wav"), 3.0, "", 0.0, "s", "yo"),
+    ]
+
+
+def test_paths_are_relative_to_the_manifest_not_to_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "data" / "m.jsonl").write_text(LINE.replace("a.wav", "../audio/a.wav"))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in (tmp_path / "data" / "m.jsonl", "../data/m.jsonl"):
+        assert read_manifest(path)[0].audio_filepath == tmp_path / "audio" / "a.wav"
+
+
+def test_blank_lines_and_windows_line_ends_are_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(f"\r\n{LINE}\r\n\r\n".encode() + b"  \n")
+    assert [u.id for u in read_manifest(path)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", "not JSON"),
+        ("\ufeff" + LINE, "not JSON"),
+        (LINE + LINE, "not JSON"),
+        ("[]", "found list"),
+        ('"a"', "found str"),
+        ("null", "found NoneType"),
+        ('{"audio_filepath": "a.wav", "duration": 1}', "'id' is missing"),
+        ('{"id": "a", "duration": 1}', "'audio_filepath' is missing"),
+        ('{"id": "a", "audio_filepath": "a.wav"}', "'duration' is missing"),
+        ('{"id": 1, "audio_filepath": "a.wav", "duration": 1}', "'id' must be a string, found 1"),
+        ('{"id": "", "audio_filepath": "a.wav", "duration": 1}', "'id' is empty"),
+        ('{"id": "a", "audio_filepath": null, "duration": 1}', "'audio_filepath' must be a string"),
+        (LINE[:-1] + ', "text": 5}', "'text' must be a string, found 5"),
+        (LINE[:-1] + ', "speaker": 5}', "'speaker' must be a string"),
+        (LINE[:-1] + ', "lang": ["yo"]}', "'lang' must be a string"),
+        (LINE[:-1] + ', "offset": -0.5}', "'offset' must be a number of seconds, zero or more, found -0.5"),
+        (LINE.replace("1.0", '"1.0"'), "'duration' must be a number"),
+        (LINE.replace("1.0", "true"), "'duration' must be a number"),
+        (LINE.replace("1.0", "null"), "'duration' must be a number"),
+        (LINE.replace("1.0", "NaN"), "'duration' must be a number"),
+        (LINE.replace("1.0", "1e999"), "'duration' must be a number"),
+        (LINE.replace("1.0", "-Infinity"), "'duration' must be a number"),
+        (LINE, "'a' was already used on line 1"),
+    ],
+)
+def test_a_broken_line_is_named_by_file_and_line(tmp_path: Path, line: str, words: str) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_text(f"{LINE}\n\n{line}\n", encoding="utf-8")
+    with pytest.raises(InputError) as raised:
+        read_manifest(path)
+    assert str(raised.value).startswith(f"{path}:3: ")
+    assert words in str(raised.value)
+
+
+def test_a_file_that_is_no_manifest_is_named(tmp_path: Path) -> None:
+    empty, latin1 = tmp_path / "empty.jsonl", tmp_path / "latin1.jsonl"
+    empty.write_text("\n \n")
+    latin1.write_bytes('{"id": "é"}'.encode("latin-1"))
+    for path, words in (
+        (tmp_path / "gone.jsonl", "cannot be read"),
+        (tmp_path, "cannot be read"),
+        (empty, "no utterance"),
+        (latin1, "not UTF-8 at byte 8"),
+    ):
+        with pytest.raises(InputError) as raised:
+            read_manifest(path)
+        assert str(raised.value).startswith(f"{path}: ")
+        assert words in str(raised.value)
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+def test_the_bytes_of_a_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "m.jsonl"
+    first = Utterance("ọ1", tmp_path / "audio" / "ọ.wav", 0.1 + 0.2, 'says "ẹ́"\n', 1 / 3, "s1", "yo")
+    write_manifest(path, [first, utterance("b", path.parent)])
+    assert path.read_bytes().decode("utf-8") == (
+        '{"id": "ọ1", "audio_filepath": "../../audio/ọ.wav", "offset": 0.3333333333333333, '
+        '"duration": 0.30000000000000004, "text": "says \\"ẹ́\\"\\n", "speaker": "s1", "lang": "yo"}\n'
+        '{"id": "b", "audio_filepath": "audio/b.wav", "offset": 0.0, "duration": 1.0, "text": "", "speaker": "", "lang": ""}\n'
+    )
+
+
+def test_bytes_depend_on_the_utterances_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not on the caller's folder, on a relative path of the manifest or the audio, or on what stood there before."""
+    (tmp_path / "here").mkdir()
+    write_manifest(tmp_path / "m.jsonl", (utterance(name, tmp_path) for name in "ab"))
+    expected = (tmp_path / "m.jsonl").read_bytes()
+    monkeypatch.chdir(tmp_path / "here")
+    write_manifest("../n.jsonl", [utterance("long" * 99, tmp_path)])
+    write_manifest("../n.jsonl", [utterance(name, Path("..")) for name in "ab"])
+    assert (tmp_path / "n.jsonl").read_bytes() == expected
+
+
+def test_a_corpus_may_be_moved_with_its_manifest(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    write_manifest(old / "m.jsonl", [utterance("a", old)])
+    (old / "audio").mkdir()
+    (old / "audio" / "a.wav").write_bytes(b"sound")
+    os.rename(old, tmp_path / "new")
+    (moved,) = read_manifest(tmp_path / "new" / "m.jsonl")
+    assert moved.audio_filepath.read_bytes() == b"sound"
+
+
+def test_the_manifest_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    write_manifest(path, [utterance("a", tmp_path)])
+    before = path.read_bytes()
+
+    def interrupted() -> Iterator[Utterance]:
+        yield utterance("b", tmp_path)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_manifest(path, interrupted())
+    assert path.read_bytes() == before
+
+
+# ---------------------------------------------------------------------------------------------------------- both ways
+STRINGS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(STRINGS.filter(bool), STRINGS, STRINGS, STRINGS, st.floats(0, 1e9), st.floats(0, 1e9)),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda fields: fields[0],
+    )
+)
+def test_what_is_written_is_read_back(tmp_path: Path, rows: list[tuple[str, str, str, str, float, float]]) -> None:
+    """Any text, line separators of Unicode included, and every float to the last bit."""
+    utterances = [
+        Utterance(name, tmp_path / "audio" / f"{i}.wav", duration, text, offset, speaker, lang)
+        for i, (name, text, speaker, lang, duration, offset) in enumerate(rows)
+    ]
+    write_manifest(tmp_path / "m.jsonl", utterances)
+    assert read_manifest(tmp_path / "m.jsonl") == utterances
+    lines = (tmp_path / "m.jsonl").read_bytes().split(b"\n")
+    assert [json.loads(line)["id"] for line in lines[:-1]] == [u.id for u in utterances]
+    assert lines[-1] == b""
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**10), st.integers(1, 10**9), st.sampled_from([8000, 11025, 16000, 22050, 44100, 48000]))
+def test_seconds_give_back_the_exact_samples(tmp_path: Path, start: int, frames: int, rate_hz: int) -> None:
+    written = Utterance("a", tmp_path / "a.wav", float(Fraction(frames, rate_hz)), "", float(Fraction(start, rate_hz)))
+    write_manifest(tmp_path / "m.jsonl", [written])
+    (read,) = read_manifest(tmp_path / "m.jsonl")
+    assert (round(read.offset * rate_hz), round(read.duration * rate_hz)) == (start, frames)

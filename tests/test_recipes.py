@@ -1,0 +1,140 @@
+"""Recipes: every script parses, every setting is one, and a whole recipe runs on a miniature corpus in its own layout."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+import speechxfer as sx
+from speechxfer.config import load_config
+from speechxfer.models import Architecture
+from speechxfer.report import read_rows, update_readme
+from tests.tone_corpus import write_tone_corpus
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPES = sorted(path.parent for path in ROOT.glob("recipes/*/run.sh"))
+QUICK = (
+    "--set finetune.steps=2 --set finetune.evaluate_every_steps=1 --set model.size=tiny --set finetune.batch_s=20 "
+    "--set finetune.speed_factors=[1.0]"
+)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what recipes need, so that a test never touches their real results."""
+    for folder in ("recipes", "data_scripts"):
+        ignore = shutil.ignore_patterns("exp", "data", "results.json", "RESULTS.md", "__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
+    return tmp_path
+
+
+def run(copy: Path, recipe: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", str(copy / "recipes" / recipe / "run.sh"), *map(str, arguments)]
+    variables = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+
+
+def tiny_source(folder: Path, letters: str) -> Path:
+    vocabulary = sx.Vocabulary.from_texts([letters])
+    spec = sx.FeatureSpec("kaldi-mvn", scale=32768.0, normalize="mean_std", normalize_epsilon=1e-2)
+    model = sx.AcousticModel(Architecture("conformer", "tiny"), vocabulary, spec, sx.Normalizer())
+    from speechxfer.checkpoint import Card
+
+    sx.save_model(model, folder, Card("tiny"))
+    return folder
+
+
+def test_there_are_recipes() -> None:
+    assert {path.name for path in RECIPES} >= {"demo", "english", "fsdd", "mboshi", "own", "yoruba"}
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
+def test_recipe_is_complete(recipe: Path) -> None:
+    assert subprocess.run(["bash", "-n", recipe / "run.sh"], check=False).returncode == 0
+    load_config(recipe / "recipe.toml")
+    assert (recipe / "README.md").read_text(encoding="utf-8").startswith("# ")
+    script = (recipe / "run.sh").read_text(encoding="utf-8")
+    settings = [f"{name}=1" for name in re.findall(r"--set \"?([a-z_.]+)=", script)]
+    load_config(None, [s for s in settings if not s.startswith("transfer.freeze")])
+
+
+def test_unknown_stage_is_refused(copy: Path) -> None:
+    result = run(copy, "yoruba", copy, "--from", "trian")
+    assert result.returncode == 2
+    assert "no stage trian" in result.stderr
+    assert "prepare check scratch" in result.stderr
+
+
+def yoruba_layout(folder: Path) -> Path:
+    """A corpus of tones in the layout of the Yoruba corpus and its sisters."""
+    lines = []
+    for split, count in (("train", 8), ("val", 3), ("test", 4)):
+        manifest = folder / "tones" / f"{split}.jsonl"
+        utterances = write_tone_corpus(manifest, count, letters="abcẹọ", seed=len(split))
+        (folder / "data" / "records" / split).mkdir(parents=True)
+        for utterance in utterances:
+            samples, rate = soundfile.read(utterance.audio_filepath)
+            soundfile.write(folder / "data" / "records" / split / f"{split}{utterance.id}.wav", samples, rate)
+            lines.append(f"{split}{utterance.id}:{utterance.text}\n")
+    (folder / "data" / "raw_text_file.txt").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+def test_a_whole_recipe_runs_twice_and_the_second_time_changes_nothing(copy: Path, tmp_path: Path) -> None:
+    corpus = yoruba_layout(tmp_path / "corpus")
+    tiny_source(copy / "recipes" / "yoruba" / "english", "abcdeo ")  # found before a shipped model of that name
+    first = run(copy, "yoruba", corpus, LANGUAGE_CODE="tone", SETTINGS=QUICK)
+    assert first.returncode == 0, first.stderr
+    recipe = copy / "recipes" / "yoruba"
+    rows = read_rows(recipe / "results.json")
+    assert [row.name for row in rows] == ["scratch", "frozen", "finetuned"]
+    assert [row.source for row in rows] == ["", "english", "english"]
+    assert {row.steps for row in rows} == {2}
+    assert {row.split for row in rows} == {"test"}
+    assert all(row.wer_low <= row.wer <= row.wer_high for row in rows)
+    assert "ẹ\tbase\te" in (recipe / "exp" / "finetuned" / "head.tsv").read_text(encoding="utf-8")
+    kept = {path: path.read_bytes() for path in recipe.rglob("*") if path.is_file() and "tensorboard" not in path.parts}
+    second = run(copy, "yoruba", corpus, LANGUAGE_CODE="tone", SETTINGS=QUICK)
+    assert second.returncode == 0, second.stderr
+    assert second.stderr.count("already finished") == 3
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_own_recordings_in_one_command(copy: Path, tmp_path: Path) -> None:
+    utterances = write_tone_corpus(tmp_path / "mine" / "all.jsonl", 40, letters="abcde", seed=5)
+    table = tmp_path / "mine" / "recordings.tsv"
+    rows = [f"{utterance.audio_filepath}\t{utterance.text}\n" for utterance in utterances]
+    table.write_text("path\ttext\n" + "".join(rows), encoding="utf-8")
+    tiny_source(copy / "recipes" / "own" / "english", "abcde ")
+    result = run(copy, "own", table, tmp_path / "out", SETTINGS=QUICK)
+    assert result.returncode == 0, result.stderr
+    assert "WER" in result.stdout
+    assert json.loads((tmp_path / "out" / "test" / "report.json").read_text(encoding="utf-8"))
+
+
+def test_readme_table_is_what_the_recipes_measured(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    update_readme(readme, tmp_path / "recipes")
+    assert readme.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8"), "run `make results`"
+
+
+def test_the_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, (split, count) in enumerate((("train", 8), ("dev", 3), ("test", 4))):
+        write_tone_corpus(tmp_path / "data" / f"{split}.jsonl", count, letters="abc", seed=number)
+    tiny_source(tmp_path / "english", "abcde ")
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block
+    code = block.group(1)
+    assert "steps=1000" in code
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code.replace("steps=1000", "steps=2"), "README.md", "exec"), {})
+    assert (tmp_path / "exp" / "mine" / "metrics.jsonl").exists()
