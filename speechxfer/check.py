@@ -441,14 +441,10 @@ def _read_line(data: bytes, where: str, folder: Path) -> Utterance | str:
         utterance = _parse_line(data.decode("utf-8"), where, folder)
         strings = (utterance.id, str(utterance.audio_filepath), utterance.text, utterance.speaker, utterance.lang)
         "".join(strings).encode("utf-8")
-    except UnicodeDecodeError as error:
-        return f"{where}: byte {error.start + 1} is not UTF-8; expected UTF-8; save the manifest as UTF-8"
-    except UnicodeEncodeError:
-        return f"{where}: half a character (a lone surrogate such as \\ud800); expected Unicode text; correct it"
     except InputError as error:
         return str(error)
-    except (ValueError, OverflowError, RecursionError) as error:  # numbers and nesting beyond any sense
-        return f"{where}: not a manifest line ({error}); expected a JSON object; correct it"
+    except (ValueError, OverflowError, RecursionError) as error:  # bytes, numbers or nesting beyond any sense
+        return f"{where}: not a manifest line ({error}); expected a JSON object in UTF-8; correct it"
     if utterance.offset + utterance.duration > LONGEST_FILE_S:
         return f"{where}: offset and duration exceed 30 years; expected seconds; correct them"
     return utterance

@@ -157,7 +157,7 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        print(f"speechxfer: {error}", file=sys.stderr)
+        print(f"speechxfer: {' '.join(str(error).split())}", file=sys.stderr)  # torch's own messages have many lines
         sys.exit(2)
     except OSError as error:
         print(f"speechxfer: {error}; give a place that can be read or written", file=sys.stderr)

@@ -138,8 +138,9 @@ def _asked(config: Config, train: Sequence[Path], dev: Sequence[Path], source: s
 def _is_finished(out: Path, asked: dict[str, Any]) -> bool:
     """Whether `out` holds this very run, finished; InputError if it holds another one."""
     path = out / "run.json"
-    if not path.exists():
-        return False
+    begun = (out / "state" / "current.json").exists() or (out / "model" / "model.json").exists()
+    if not (path.exists() and begun):
+        return False  # a start that failed or was stopped before anything was learned holds nothing to lose
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -14,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechxfer import batches
-from speechxfer.batches import FeatureStore, Reading, collate, plan_batches, store_features, utterance_features
+from speechxfer.batches import (
+    FeatureStore,
+    Reading,
+    collate,
+    plan_batches,
+    say_what_is_resampled,
+    store_features,
+    utterance_features,
+)
 from speechxfer.errors import InputError
 from speechxfer.features import PRESETS, filterbank
 from speechxfer.manifest import Utterance
@@ -191,6 +199,21 @@ def test_speeds_change_the_lengths_and_are_stored_side_by_side(corpus: list[Utte
             assert abs(store.frames[number][index] - (1 + (samples - 400) // 160)) <= 1
             assert np.array_equal(store.get(index, number), utterance_features(utterance, READING, speed))
     assert store.frames[0][3] > store.frames[1][3] > store.frames[2][3]
+
+
+def test_what_will_be_resampled_is_said_once_per_rate(
+    corpus: list[Utterance], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for rate, name in ((8000, "c"), (44_100, "d"), (8000, "e")):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(rate), rate)
+        corpus += [Utterance(f"{name}{half}", tmp_path / f"{name}.wav", 0.5, offset=half / 2) for half in (0, 1)]
+    say_what_is_resampled(corpus, READING)
+    assert capsys.readouterr().err == ""  # nothing will be, unasked
+    say_what_is_resampled(corpus, Reading(READING.spec, resample=True))
+    assert capsys.readouterr().err.splitlines() == [
+        "resampling 2 files from 8000 Hz to 16000 Hz, as asked",
+        "resampling 1 files from 44100 Hz to 16000 Hz, as asked",
+    ]
 
 
 def frames_in(store: FeatureStore) -> int:

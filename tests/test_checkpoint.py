@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from speechxfer import checkpoint
-from speechxfer.checkpoint import Card, find_model, load_model, read_card, read_weights, save_model
+from speechxfer.checkpoint import Card, copy_model, find_model, load_model, read_card, read_weights, save_model
 from speechxfer.errors import InputError
 from speechxfer.features import PRESETS
 from speechxfer.models import AcousticModel, Architecture
@@ -153,6 +153,29 @@ def test_a_failure_while_saving_keeps_the_older_model(saved: Path, monkeypatch: 
     assert read_card(saved)["name"] == "mboshi"
     assert torch.equal(output(load_model(saved)), output(made()))
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+def test_at_no_moment_is_there_no_model_on_disk(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename, places = Path.rename, []
+
+    def watched(path: Path, target: Path) -> Path:
+        moved = rename(path, target)
+        places.append([load_model(place).architecture.encoder for place in saved.parent.iterdir()])
+        return moved
+
+    monkeypatch.setattr(Path, "rename", watched)
+    save_model(made("cnn"), saved, Card("newer"))
+    assert [sorted(encoders) for encoders in places] == [["cnn", "dnn"], ["cnn", "dnn"]]
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+def test_a_copy_keeps_its_card(saved: Path, tmp_path: Path) -> None:
+    copy_model(saved, tmp_path / "shipped", new_name="small", half=True)
+    assert read_card(tmp_path / "shipped") == read_card(saved) | {"name": "small"}
+    assert (output(load_model(tmp_path / "shipped")) - output(load_model(saved))).abs().max() < 1e-2
+    copy_model(saved, tmp_path / "again")
+    for path in saved.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
 
 # --- Refusing -----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from speechxfer.features import (
     PRESETS,
     FeatureSpec,
     _mel_matrix,
+    audio_rate_hz,
     feature_fingerprint,
     feature_preset,
     filterbank,
@@ -468,6 +469,7 @@ def test_another_rate_is_refused_or_resampled(tmp_path: Path) -> None:
     samples = read_audio(path, resample=True)
     assert samples.shape == (16_000,)
     assert np.abs(samples - tone(440, 16_000))[500:-500].max() < 1e-3  # the same tone, sampled more densely
+    assert audio_rate_hz(path) == 8000
     half = read_audio(path, offset_s=0.25, duration_s=0.5, resample=True)  # seconds, whatever the rate
     assert half.shape == (8000,)
     assert np.abs(half - tone(440, 16_000)[4000:12_000])[500:-500].max() < 1e-3
@@ -490,6 +492,10 @@ def test_what_is_no_audio_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:
         read_audio(path)
     assert str(caught.value).startswith(f"{path}: ")
+    if name != "cut.flac":  # whose header is whole
+        with pytest.raises(InputError) as again:
+            audio_rate_hz(path)
+        assert str(again.value) == str(caught.value)
     assert ("missing" if name == "gone.wav" else "not readable as audio") in str(caught.value)
 
 

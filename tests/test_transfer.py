@@ -301,7 +301,7 @@ def test_the_new_model_is_in_the_sources_mode() -> None:
 def train_steps(model: AcousticModel, optimizer: torch.optim.Optimizer, steps: int = 3) -> None:
     for step in range(steps):
         log_probs, _ = model(features(step), LENGTHS)
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=False)  # a zero gradient would still decay weights and keep momentum
         (-log_probs[..., 1].mean()).backward()
         optimizer.step()
 

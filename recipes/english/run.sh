@@ -19,14 +19,14 @@ fi
 if stage single; then # one clear voice first: CTC finds its alignments there within minutes, among 113 speakers it does not
   speechxfer train recipe.toml --out exp/single --language en --licence CC0 \
     --train data/kathleen/train.jsonl --dev data/kathleen/dev.jsonl \
-    --set finetune.steps=1200 --set finetune.batch_s=40.0 --set finetune.augment_warmup_steps=600 $SETTINGS
+    --set finetune.steps=800 --set finetune.batch_s=40.0 --set finetune.augment_warmup_steps=400 $SETTINGS
 fi
 if stage train; then
   speechxfer adapt recipe.toml --source exp/single --out exp/english --language en \
     --licence "trained on speechocean762 (free for commercial and non-commercial use) and kathleen (CC0)" \
     --train data/speechocean762/train.jsonl --train data/kathleen/train.jsonl \
     --dev data/speechocean762/dev.jsonl --dev data/kathleen/dev.jsonl \
-    --set finetune.steps=2000 --set finetune.batch_s=60.0 $SETTINGS
+    --set finetune.steps=1600 --set finetune.batch_s=60.0 $SETTINGS
 fi
 if stage evaluate; then
   for corpus in speechocean762 kathleen; do

@@ -14,7 +14,7 @@ folds() { (cd data && echo . loso_*); }
 
 if stage prepare; then python ../../data_scripts/prepare_fsdd.py "$corpus" data; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
-if stage scratch; then run . scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3; fi
+if stage scratch; then run . scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0; fi
 if stage frozen; then run . frozen adapt --source english --set transfer.freeze=encoder; fi
 if stage finetuned; then
   for fold in $(folds); do run "$fold" finetuned adapt --source english; done

@@ -8,7 +8,7 @@ source ../stages.sh
 stages "${@:2}"
 
 sizes="${SIZES:-train_10min train_1h train}"
-declare -A steps=([train_10min]=1000 [train_1h]=2000 [train]=2000)
+declare -A steps=([train_10min]=600 [train_1h]=1200 [train]=1500)
 run() { # run SIZE NAME VERB [OPTION...]: the same budget of steps for every NAME
   speechxfer "$3" recipe.toml --out "exp/$1/$2" --train "data/$1.jsonl" --dev data/valid.jsonl --language mdw \
     --set "finetune.steps=${steps[$1]}" "${@:4}" $SETTINGS
@@ -17,7 +17,7 @@ run() { # run SIZE NAME VERB [OPTION...]: the same budget of steps for every NAM
 if stage prepare; then python ../../data_scripts/prepare_mboshi.py "$corpus" data; fi
 if stage check; then speechxfer check data/{train,valid,dev}.jsonl --config recipe.toml; fi
 if stage scratch; then
-  for size in $sizes; do run "$size" scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3; done
+  for size in $sizes; do run "$size" scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0; done
 fi
 if stage frozen; then
   for size in $sizes; do run "$size" frozen adapt --source english --set transfer.freeze=encoder; done

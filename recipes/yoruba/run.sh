@@ -13,7 +13,7 @@ run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME
 
 if stage prepare; then python ../../data_scripts/prepare_yoruba.py "$corpus" data --lang "${LANGUAGE_CODE:-yo}"; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
-if stage scratch; then run scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3; fi
+if stage scratch; then run scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0; fi
 if stage frozen; then run frozen adapt --source english --set transfer.freeze=encoder; fi
 if stage finetuned; then run finetuned adapt --source english; fi
 if stage evaluate; then

@@ -7,7 +7,7 @@ only, and the padding is zero before each convolution, therefore an utterance's 
 import torch
 from torch import Tensor, nn
 
-from speechxfer.models.conformer import padding_mask
+from speechxfer.models.conformer import MaskedBatchNorm, padding_mask
 
 SIZES = {
     "tiny": {"dim": 96, "layers": 4, "kernel": 9},
@@ -61,7 +61,7 @@ class ConvolutionLayer(nn.Module):
     def __init__(self, input_dim: int, output_dim: int, kernel: int, *, stride: int, dropout: float) -> None:
         super().__init__()
         self.convolution = nn.Conv1d(input_dim, output_dim, kernel, stride=stride, padding=kernel // 2, bias=False)
-        self.norm = nn.BatchNorm1d(output_dim)
+        self.norm = MaskedBatchNorm(output_dim)
         self.dropout = nn.Dropout(dropout)
         self.stride = stride
 
@@ -69,7 +69,5 @@ class ConvolutionLayer(nn.Module):
         x = x * padding_mask(lengths, x.shape[1])[..., None]
         x = self.convolution(x.transpose(1, 2)).transpose(1, 2)
         lengths = (lengths + self.stride - 1) // self.stride
-        valid = padding_mask(lengths, x.shape[1])
-        normed = torch.zeros_like(x, dtype=torch.float32)
-        normed[valid] = self.norm(x[valid].float())
+        normed = self.norm(x, padding_mask(lengths, x.shape[1]))
         return self.dropout(torch.relu(normed)), lengths

@@ -1,0 +1,408 @@
+"""The command line: what each verb does, and one line with exit code 2 for every mistake a person can make."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechxfer import cli
+from speechxfer.manifest import write_manifest
+from speechxfer.report import read_rows
+from speechxfer.scoring import read_report
+from tests.tone_corpus import tones, write_tone_corpus
+
+VERBS = ("check", "train", "adapt", "transcribe", "evaluate", "compare", "info")
+QUICK = ("model.encoder=dnn", "model.subsampling=1", "model.size=tiny", "finetune.batch_s=8", "finetune.steps=2")
+QUICK += ("finetune.evaluate_every_steps=1", "finetune.speed_factors=[1.0]", "finetune.precision=fp32")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Speechxfer = Callable[..., Outcome]
+
+
+@pytest.fixture
+def speechxfer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Speechxfer:
+    """The program with these arguments, in this process (a new one takes seconds to import torch)."""
+
+    def run(*arguments: str | Path) -> Outcome:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["speechxfer", *map(str, arguments)])
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        else:
+            code = 0
+        return Outcome(int(code or 0), *capsys.readouterr())
+
+    return run
+
+
+def train_arguments(folder: Path, out: Path, *settings: str) -> list[str]:
+    manifests = ["--train", str(folder / "train.jsonl"), "--dev", str(folder / "dev.jsonl")]
+    return [*manifests, "--out", str(out), *(word for setting in settings for word in ("--set", setting))]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with train.jsonl, dev.jsonl and a finished run 'run'."""
+    folder = tmp_path_factory.mktemp("tones")
+    write_tone_corpus(folder / "train.jsonl", 8, letters="abc", seed=1, words=(1, 3))
+    write_tone_corpus(folder / "dev.jsonl", 4, letters="abc", seed=2, words=(1, 3))
+    arguments = ["train", *train_arguments(folder, folder / "run", *QUICK), "--language", "tones", "--licence", "CC0"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["speechxfer", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+    assert end.value.code in (0, None)
+    return folder
+
+
+def contents(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def assert_refused(outcome: Outcome, *mentions: str, only_line: bool = True) -> None:
+    lines = outcome.err.splitlines()
+    assert outcome.code == 2, outcome
+    assert outcome.out == ""
+    assert lines[-1].startswith("speechxfer: "), outcome.err
+    assert "Traceback" not in outcome.err
+    assert len(lines) == 1 or not only_line, outcome.err
+    for mention in mentions:
+        assert mention in lines[-1]
+
+
+# What a person can get wrong -----------------------------------------------------------------------------------------
+
+
+def test_missing_manifest(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    arguments = ["--train", corpus / "gone.jsonl", "--dev", corpus / "dev.jsonl", "--out", tmp_path / "run"]
+    assert_refused(speechxfer("train", *arguments), "gone.jsonl", ".jsonl file")
+    assert_refused(speechxfer("evaluate", corpus / "run", "--on", "gone.jsonl", "--out", tmp_path), "gone.jsonl")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("toml", "settings", "mentions"),
+    [
+        ("[finetune]\nstep = 5\n", [], ["finetune.step", "did you mean finetune.steps?"]),
+        ("[finetune\n", [], ["not TOML", "line 1"]),
+        ("[finetune]\nsteps = 'many'\n", [], ["finetune.steps", "whole number"]),
+        ("", ["finetune.stepps=5"], ["--set finetune.stepps=5", "finetune.steps"]),
+        ("", ["steps=5"], ["--set steps=5", "section.key=value"]),
+        ("", ["model.features=mfcc"], ["mfcc", "kaldi-mvn"]),
+    ],
+)
+def test_bad_settings(
+    speechxfer: Speechxfer, corpus: Path, tmp_path: Path, toml: str, settings: list[str], mentions: list[str]
+) -> None:
+    (tmp_path / "recipe.toml").write_text(toml)
+    outcome = speechxfer("train", tmp_path / "recipe.toml", *train_arguments(corpus, tmp_path / "run", *settings))
+    assert_refused(outcome, *mentions)
+
+
+def test_unknown_model(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    arguments = train_arguments(corpus, tmp_path / "run", *QUICK)
+    assert_refused(speechxfer("adapt", *arguments, "--source", "klingon"), "klingon", "model.json")
+    assert_refused(speechxfer("info", "klingon"), "klingon")
+    assert_refused(speechxfer("transcribe", "klingon", corpus / "dev.jsonl"), "klingon")
+
+
+def test_damaged_model(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    """Weights of another size: torch's long complaint about them becomes one line too."""
+    model = shutil.copytree(corpus / "run" / "model", tmp_path / "model")
+    card = json.loads((model / "model.json").read_text())
+    card["architecture"]["size"] = "small"
+    (model / "model.json").write_text(json.dumps(card))
+    assert_refused(speechxfer("info", model), "weights.safetensors", "does not fit")
+    (model / "model.json").write_text("{")
+    assert_refused(speechxfer("info", model), "model.json", "damaged")
+
+
+def test_missing_audio(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    utterances = write_tone_corpus(tmp_path / "train.jsonl", 4, letters="abc")
+    utterances[2].audio_filepath.unlink()
+    write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="abc")
+    outcome = speechxfer("train", *train_arguments(tmp_path, tmp_path / "run", *QUICK))
+    assert_refused(outcome, utterances[2].id, "missing", "audio_filepath", only_line=False)
+    outcome = speechxfer("evaluate", corpus / "run", "--on", tmp_path / "train.jsonl", "--out", tmp_path / "scores")
+    assert_refused(outcome, "train002.wav", "missing")
+    assert_refused(speechxfer("transcribe", corpus / "run", tmp_path / "gone.wav"), "gone.wav", "missing")
+
+
+def test_what_is_no_audio(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_text("not audio")
+    assert_refused(speechxfer("transcribe", corpus / "run", tmp_path / "a.wav"), "a.wav", "not readable as audio")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    assert_refused(speechxfer("transcribe", corpus / "run", tmp_path / "empty.wav"), "empty.wav")
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16_000)
+    assert_refused(speechxfer("transcribe", corpus / "run", tmp_path / "none.wav"), "none.wav", "0 s is shorter")
+
+
+@pytest.mark.parametrize(("rate_hz", "channels", "flag"), [(8_000, 1, "--resample"), (16_000, 2, "--mono")])
+def test_other_rates_and_channels_are_refused_until_allowed(
+    speechxfer: Speechxfer, corpus: Path, tmp_path: Path, rate_hz: int, channels: int, flag: str
+) -> None:
+    train, dev = (write_tone_corpus(tmp_path / f"{part}.jsonl", 3, letters="abc") for part in ("train", "dev"))
+    for utterance in (*train, *dev):
+        samples, _ = soundfile.read(utterance.audio_filepath, always_2d=True)
+        soundfile.write(utterance.audio_filepath, np.repeat(samples[:: 16_000 // rate_hz], channels, axis=1), rate_hz)
+    run = ["train", *train_arguments(tmp_path, tmp_path / "run", *QUICK)]
+    wav = train[0].audio_filepath
+    assert_refused(speechxfer(*run), wav.name, flag, only_line=False)
+    assert_refused(speechxfer("transcribe", corpus / "run", wav), wav.name, flag)
+    manifest = tmp_path / "dev.jsonl"
+    assert_refused(speechxfer("evaluate", corpus / "run", "--on", manifest, "--out", tmp_path / "e"), flag)
+    assert speechxfer(*run, flag).code == 0, "the refused start holds nothing that could be lost"
+    assert speechxfer("transcribe", corpus / "run", wav, flag).code == 0
+    assert speechxfer("evaluate", corpus / "run", "--on", manifest, "--out", tmp_path / "e", flag).code == 0
+
+
+def test_an_id_in_two_manifests(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    arguments = train_arguments(corpus, tmp_path / "run", *QUICK)
+    assert_refused(speechxfer("train", *arguments, "--train", corpus / "train.jsonl"), "train000", "unique")
+    assert_refused(speechxfer("transcribe", corpus / "run", *[corpus / "dev.jsonl"] * 2), "dev000", "twice")
+
+
+def test_places_that_cannot_be_written(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    taken = tmp_path / "file"
+    assert_refused(speechxfer("evaluate", corpus / "run", "--on", corpus / "dev.jsonl", "--out", taken), "file")
+    assert_refused(speechxfer("train", *train_arguments(corpus, taken, *QUICK)), "file", only_line=False)
+    assert taken.read_text() == "mine"
+
+
+def test_compare_wants_reports_of_the_same_utterances(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    for part in ("train", "dev"):
+        assert (
+            speechxfer("evaluate", corpus / "run", "--on", corpus / f"{part}.jsonl", "--out", tmp_path / part).code == 0
+        )
+    train, dev = (tmp_path / part / "report.json" for part in ("train", "dev"))
+    assert_refused(speechxfer("compare", train, dev), "different utterances", "dev000")
+    assert_refused(speechxfer("compare", train, tmp_path / "gone.json"), "gone.json")
+    assert_refused(speechxfer("compare", train, corpus / "dev.jsonl"), "dev.jsonl")
+    same = speechxfer("compare", dev, dev)
+    assert same.code == 0 and "no difference" in same.out
+
+
+def test_misspelt_verbs_and_options(speechxfer: Speechxfer) -> None:
+    for arguments in (["adpat"], ["info"], ["info", "a", "--loud"], ["train", "--out", "x"]):
+        outcome = speechxfer(*arguments)
+        assert outcome.code == 2 and "Usage: " in outcome.err and "Traceback" not in outcome.err
+
+
+# Runs ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_recognised(speechxfer: Speechxfer, corpus: Path) -> None:
+    before = contents(corpus)
+    outcome = speechxfer("train", *train_arguments(corpus, corpus / "run", *QUICK))
+    assert outcome.code == 0 and "already finished" in outcome.err
+    assert contents(corpus) == before
+
+
+def test_other_settings_or_data_do_not_overwrite_a_run(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    before = contents(corpus)
+    other = [*QUICK, "finetune.encoder_lr=1e-5"]
+    outcome = speechxfer("train", *train_arguments(corpus, corpus / "run", *other))
+    assert_refused(outcome, "encoder_lr", "choose another --out")
+    more = write_tone_corpus(tmp_path / "more.jsonl", 2, letters="abc")
+    write_manifest(tmp_path / "more.jsonl", [replace(u, id=f"more-{u.id}") for u in more])
+    arguments = train_arguments(corpus, corpus / "run", *QUICK)
+    assert_refused(speechxfer("train", *arguments, "--train", tmp_path / "more.jsonl"), "train differ")
+    assert_refused(speechxfer("adapt", *arguments, "--source", corpus / "run"), "source differ")
+    assert contents(corpus) == before
+
+
+def test_a_run_that_was_stopped_before_its_first_evaluation_leaves_the_folder_free(
+    speechxfer: Speechxfer, corpus: Path, tmp_path: Path
+) -> None:
+    utterances = write_tone_corpus(tmp_path / "train.jsonl", 4, letters="abc")
+    write_manifest(
+        tmp_path / "train.jsonl", [replace(u, text="a" * 400) if i == 1 else u for i, u in enumerate(utterances)]
+    )
+    shutil.copytree(corpus / "dev", tmp_path / "dev")
+    shutil.copy(corpus / "dev.jsonl", tmp_path)
+    arguments = train_arguments(tmp_path, tmp_path / "run", *QUICK)
+    assert_refused(speechxfer("train", *arguments), utterances[1].id, "for 799", only_line=False)
+    write_manifest(tmp_path / "train.jsonl", utterances)
+    assert speechxfer("train", *arguments).code == 0
+
+
+def test_train_writes_what_it_says(speechxfer: Speechxfer, corpus: Path) -> None:
+    assert {p.name for p in (corpus / "run" / "model").iterdir()} == {
+        "model.json",
+        "vocabulary.json",
+        "weights.safetensors",
+    }
+    steps = [json.loads(line)["step"] for line in (corpus / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2]
+    card = json.loads((corpus / "run" / "model" / "model.json").read_text())
+    assert (card["language"], card["licence"], card["parent"]) == ("tones", "CC0", "")
+    assert card["details"]["command"].startswith("speechxfer train --train ")
+    assert card["details"]["train_utterances"] == 8 and card["details"]["steps"] == 2
+
+
+def test_adapt_shows_where_the_head_comes_from(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    write_tone_corpus(tmp_path / "train.jsonl", 6, letters="abcŋ", seed=3)
+    write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="abcŋ", seed=4)
+    arguments = train_arguments(tmp_path, tmp_path / "run", *QUICK)
+    outcome = speechxfer("adapt", *arguments, "--source", corpus / "run")
+    assert outcome.code == 0 and "1 blank, 4 exact, 1 new); new: ŋ" in outcome.err
+    rows = [line.split("\t") for line in (tmp_path / "run" / "head.tsv").read_text().splitlines()]
+    assert rows == [
+        ["<blank>", "blank", "<blank>"],
+        *[[letter, "exact", letter] for letter in " abc"],
+        ["ŋ", "new", ""],
+    ]
+    assert json.loads((tmp_path / "run" / "model" / "model.json").read_text())["parent"] == str(corpus / "run")
+
+
+# Verbs ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(speechxfer: Speechxfer, verb: str) -> None:
+    outcome = speechxfer(verb, "--help")
+    assert outcome.code == 0 and f"speechxfer {verb}" in outcome.out and outcome.err == ""
+    for option in {"train": ["--train", "--dev", "--set"], "evaluate": ["--on", "--results"]}.get(verb, []):
+        assert option in outcome.out
+
+
+def test_without_arguments_the_verbs_are_shown(speechxfer: Speechxfer) -> None:
+    outcome = speechxfer("--help")
+    assert all(verb in outcome.out for verb in VERBS)
+
+
+def test_transcribe_a_file_and_a_manifest(speechxfer: Speechxfer, corpus: Path) -> None:
+    wav = corpus / "dev" / "dev001.wav"
+    outcome = speechxfer("transcribe", corpus / "run", corpus / "dev.jsonl", wav)
+    lines = [line.split("\t") for line in outcome.out.splitlines()]
+    assert outcome.code == 0
+    assert [name for name, _ in lines] == ["dev000", "dev001", "dev002", "dev003", f"{wav}@0.00"]
+    assert lines[4][1] == lines[1][1], "the same recording, the same text"
+
+
+def test_transcribe_a_long_recording(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    """Three phrases of eight seconds with a second of silence after each: the last silence within twenty is the cut."""
+    generator = np.random.default_rng(0)
+    phrase = tones("abcba" * 9, "abc", 0, generator)
+    silence = generator.normal(0, 1e-4, 16_000)
+    samples = np.concatenate([phrase, silence, phrase, silence, phrase])
+    for rate_hz, name in ((16_000, "a.wav"), (44_100, "b.wav")):
+        length = round(len(samples) * rate_hz / 16_000)
+        soundfile.write(
+            tmp_path / name, np.interp(np.linspace(0, len(samples) - 1, length), range(len(samples)), samples), rate_hz
+        )
+    assert 7 < len(phrase) / 16_000 < 9
+    second_pause_s = (2 * len(phrase) + 1.5 * len(silence)) / 16_000
+    assert second_pause_s < 20 < len(samples) / 16_000
+    for name, flags in (("a.wav", []), ("b.wav", ["--resample"])):
+        outcome = speechxfer("transcribe", corpus / "run", tmp_path / name, *flags)
+        starts = [float(line.split("\t")[0].rsplit("@", 1)[1]) for line in outcome.out.splitlines()]
+        assert starts == [0.0, pytest.approx(second_pause_s, abs=0.1)]
+
+
+@pytest.mark.parametrize("samples", [96_001, 96_002, 96_003])
+def test_transcribe_resamples_files_of_any_length(
+    speechxfer: Speechxfer, corpus: Path, tmp_path: Path, samples: int
+) -> None:
+    """Three samples become one, or a rest of one or two becomes one: what is asked for must not pass the file's end."""
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, samples), 48_000)
+    outcome = speechxfer("transcribe", corpus / "run", tmp_path / "a.wav", "--resample")
+    assert outcome.code == 0 and outcome.out.startswith(f"{tmp_path / 'a.wav'}@0.00\t")
+
+
+def test_info(speechxfer: Speechxfer, corpus: Path) -> None:
+    outcome = speechxfer("info", corpus / "run")
+    assert outcome.code == 0
+    for fact in ("language: tones", "licence: CC0", "encoder: dnn tiny", "kaldi-mvn", "<blank>   a b c", "16000 Hz"):
+        assert fact in outcome.out
+    assert "every 10 ms" in outcome.out and "steps: 2" in outcome.out
+
+
+def test_evaluate_writes_reports_and_a_row(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    command = ["evaluate", corpus / "run", "--on", corpus / "dev.jsonl", "--out", tmp_path / "scores"]
+    outcome = speechxfer(*command, "--results", tmp_path / "results.json", "--row", "scratch")
+    report = read_report(tmp_path / "scores" / "report.json")
+    assert outcome.code == 0 and outcome.out == f"{report}\n" and outcome.out.startswith("WER ")
+    assert (tmp_path / "scores" / "report.txt").read_text().startswith("WER ")
+    [row] = read_rows(tmp_path / "results.json")
+    assert (row.name, row.split, row.seeds, row.steps, row.decoder) == ("scratch", "dev", [1], 2, "greedy")
+    assert row.wer == pytest.approx(100 * report.wer, abs=0.005) and row.words == report.words
+    assert (row.wer_low, row.wer_high) == pytest.approx([100 * x for x in report.wer_interval], abs=0.005)
+    assert (row.sub, row.del_, row.ins) == (report.substitutions, report.deletions, report.insertions)
+    assert row.command.startswith("speechxfer train ")
+    page = (tmp_path / "RESULTS.md").read_bytes()
+    assert b"| scratch |" in page
+    assert speechxfer(*command, "--results", tmp_path / "results.json", "--row", "scratch").code == 0
+    assert (tmp_path / "RESULTS.md").read_bytes() == page and len(read_rows(tmp_path / "results.json")) == 1
+    speechxfer(*command, "--results", tmp_path / "results.json", "--row", "scratch", "--split", "dev (clean)")
+    assert [row.split for row in read_rows(tmp_path / "results.json")] == ["dev", "dev (clean)"]
+
+
+def test_evaluate_says_at_once_that_a_card_lacks_what_a_row_needs(
+    speechxfer: Speechxfer, corpus: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(corpus / "run" / "model", tmp_path / "model")
+    card = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps(card | {"details": {}}))
+    command = ["evaluate", model, "--on", corpus / "dev.jsonl", "--out", tmp_path / "scores"]
+    outcome = speechxfer(*command, "--results", tmp_path / "results.json")
+    assert_refused(outcome, "train_hours", "--results")
+    assert not (tmp_path / "scores").exists()
+    assert speechxfer(*command).code == 0
+
+
+def test_only_the_first_of_several_processes_prints(
+    speechxfer: Speechxfer, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back afterwards
+    assert speechxfer("info", corpus / "run") == Outcome(0, "", "")
+
+
+# The real program ----------------------------------------------------------------------------------------------------
+
+
+def started(arguments: Sequence[str], **options: object) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "speechxfer", *arguments]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_the_real_program_refuses_in_one_line() -> None:
+    process = started(["info", "klingon"])
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2 and len(err.splitlines()) == 1 and err.startswith("speechxfer: klingon: no model")
+
+
+def test_ctrl_c_says_how_to_go_on(corpus: Path, tmp_path: Path) -> None:
+    settings = [setting for setting in QUICK if not setting.startswith("finetune.steps")]
+    process = started(["train", *train_arguments(corpus, tmp_path / "run", *settings, "finetune.steps=100000")])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "state" / "current.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert err.splitlines()[-1].startswith("speechxfer: stopped;")

@@ -1,0 +1,290 @@
+"""Whole runs: killed and taken up again to the same bits, two processes that train and score like one, several seeds."""
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import speechxfer.runs
+from speechxfer.checkpoint import Card, save_model
+from speechxfer.config import load_config
+from speechxfer.features import PRESETS
+from speechxfer.models import AcousticModel, Architecture
+from speechxfer.report import read_rows
+from speechxfer.runs import evaluate_run, train_run
+from speechxfer.scoring import PooledScore
+from speechxfer.text import Normalizer, Vocabulary
+from tests.tone_corpus import write_tone_corpus
+
+runs = sys.modules["speechxfer.runs"]
+TIMEOUT_S = 600  # of a subprocess; a machine that is busy with other work needs patience
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with train.jsonl, dev.jsonl and an untrained tiny Conformer, 'source'."""
+    folder = tmp_path_factory.mktemp("tones")
+    write_tone_corpus(folder / "train.jsonl", 11, letters="abcd", seed=1, words=(1, 3))
+    write_tone_corpus(folder / "dev.jsonl", 4, letters="abcd", seed=2, words=(1, 3))
+    torch.manual_seed(0)
+    vocabulary = Vocabulary.from_texts(["ab cx"])
+    architecture = Architecture("conformer", "tiny", 4, 0.1)
+    save_model(
+        AcousticModel(architecture, vocabulary, PRESETS["kaldi-mvn"], Normalizer()), folder / "source", Card("s")
+    )
+    return folder
+
+
+def adapt_arguments(corpus: Path, out: Path, *settings: str) -> list[str]:
+    words = ["adapt", "--source", str(corpus / "source"), "--train", str(corpus / "train.jsonl")]
+    words += ["--dev", str(corpus / "dev.jsonl"), "--out", str(out)]
+    return [*words, *itertools.chain(*(("--set", setting) for setting in settings))]
+
+
+def start(*words: str) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, err
+    return out, err
+
+
+def contents(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+# Killed and taken up again -------------------------------------------------------------------------------------------
+
+# Everything whose state a resumed run must restore: dropout, masks, speeds, warm-up, a head start of the head, averages.
+RESUMED = (
+    "finetune.steps=24",
+    "finetune.evaluate_every_steps=4",
+    "finetune.batch_s=5",
+    "finetune.average_best=3",
+    "transfer.freeze=encoder",
+    "transfer.freeze_steps=7",
+)
+# Runs the program once per moment, in a child that is killed there: before (or after) the count-th call of a function.
+KILLER = """
+import json, os, signal, sys
+import speechxfer.runs, torch.utils.tensorboard, librosa
+from speechxfer import cli
+
+def killing(function, count, after):
+    calls = []
+    def wrapped(*arguments, **options):
+        calls.append(None)
+        if len(calls) == count and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*arguments, **options)
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return wrapped
+
+moments, sys.argv = json.loads(sys.argv[1]), ["speechxfer", *sys.argv[2:]]
+for path, count, after in moments:
+    child = os.fork()
+    if child == 0:
+        module, _, name = path.rpartition(".")
+        setattr(sys.modules[module], name, killing(getattr(sys.modules[module], name), count, after))
+        cli.main()
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    with open(sys.argv[sys.argv.index("--out") + 1] + "/state/current.json") as file:
+        print(path, os.waitstatus_to_exitcode(status), json.load(file)["progress"]["step"], flush=True)
+"""
+MOMENTS = [  # function, which call of it in that process, after it instead of before; then the step of the state on disk
+    ("speechxfer.finetune._step", 3, False, 8),  # two steps beyond an evaluation
+    ("speechxfer.finetune.transcribe", 1, False, 8),  # during an evaluation
+    ("speechxfer.finetune._save_state", 1, False, 8),  # after an evaluation, its scores logged, its state not yet saved
+    ("torch.save", 1, False, 8),  # a new state half written
+    ("speechxfer.finetune._save_state", 1, True, 12),  # right after a state was saved
+    ("shutil.rmtree", 2, False, 16),  # the new state valid, the old one not yet deleted
+    ("speechxfer.finetune._choose", 1, False, 24),  # all steps done
+    ("speechxfer.runs.save_model", 1, False, 24),  # everything but the model written
+]
+
+
+def killed_at_step(process: "subprocess.Popen[str]", metrics: Path, step: int) -> None:
+    """SIGKILL as soon as metrics.jsonl tells of that step."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if metrics.exists() and f'"step": {step}, "dev_wer"' in metrics.read_text():
+            break
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this test's killer forks")
+def test_a_killed_run_ends_with_the_same_bits(corpus: Path, tmp_path: Path) -> None:
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    finish(start("-m", "speechxfer", *adapt_arguments(corpus, undisturbed, *RESUMED)))
+    arguments = adapt_arguments(corpus, disturbed, *RESUMED)
+    killed_at_step(start("-m", "speechxfer", *arguments), disturbed / "metrics.jsonl", 8)
+    if json.loads((disturbed / "state" / "current.json").read_text())["progress"]["step"] == 4:
+        MOMENTS.insert(0, ("speechxfer.finetune._save_state", 1, True, 8))  # killed before step 8 was saved
+    out, _ = finish(start("-c", KILLER, json.dumps([moment[:3] for moment in MOMENTS]), *arguments))
+    assert out.splitlines() == [f"{path} {-signal.SIGKILL} {step}" for path, _, _, step in MOMENTS]
+    _, err = finish(start("-m", "speechxfer", *arguments))
+    assert "resuming at step 24 of 24" in err
+    for name in ("metrics.jsonl", "head.tsv", "model/weights.safetensors", "model/vocabulary.json"):
+        assert (disturbed / name).read_bytes() == (undisturbed / name).read_bytes(), name
+    assert len((disturbed / "metrics.jsonl").read_text().splitlines()) == 6 + 2, "six evaluations, two lines of losses"
+    for folder in ("best", "model", "state", "state/step-0000024"):
+        assert sorted(p.name for p in (disturbed / folder).iterdir()) == sorted(
+            p.name for p in (undisturbed / folder).iterdir()
+        ), "nothing half-written is left behind"
+    before = contents(tmp_path)
+    train_run(load_config(None, RESUMED), *manifests(corpus), disturbed, source=str(corpus / "source"))
+    assert contents(tmp_path) == before, "the same command once more changes nothing"
+
+
+def manifests(corpus: Path) -> tuple[list[Path], list[Path]]:
+    return [corpus / "train.jsonl"], [corpus / "dev.jsonl"]
+
+
+# Several processes ---------------------------------------------------------------------------------------------------
+
+
+def torchrun(*words: str) -> "subprocess.Popen[str]":
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(port)]
+    return start("-m", "torch.distributed.run", *where, "-m", "speechxfer", *words)
+
+
+# All utterances in every step, and nothing drawn at random: then how they are divided must not matter.
+WHOLE = (
+    "finetune.steps=10",
+    "finetune.evaluate_every_steps=5",
+    "finetune.batch_s=1000",
+    "finetune.optimizer=sgd",
+    "finetune.encoder_lr=0.002",
+    "finetune.head_lr=0.002",
+    "finetune.precision=fp32",
+    "finetune.speed_factors=[1.0]",
+    "finetune.frequency_masks=0",
+    "finetune.time_masks=0",
+    "model.dropout=0",
+)
+
+
+@pytest.mark.distributed
+def test_two_processes_train_like_one(corpus: Path, tmp_path: Path) -> None:
+    """The gradient of two batches over two processes is the gradient of both joined, whatever their sizes."""
+    _, err = finish(torchrun(*adapt_arguments(corpus, tmp_path / "two", *WHOLE)))
+    train_run(load_config(None, WHOLE), *manifests(corpus), tmp_path / "one", source=str(corpus / "source"))
+    one, two = (load_file(tmp_path / name / "model" / "weights.safetensors") for name in ("one", "two"))
+    source = load_file(corpus / "source" / "weights.safetensors")
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-5
+    assert max(float((one[name] - source[name]).abs().max()) for name in one if name.startswith("encoder")) > 1e-3
+    rows = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    assert [row["step"] for row in rows[1]] == [5, 10, 10]
+    assert rows[1][1]["loss"] == pytest.approx(rows[0][1]["loss"], rel=1e-5)
+    assert err.count("wrote ") == 1, "only the first process speaks"
+
+
+@pytest.mark.distributed
+def test_two_processes_score_like_one(corpus: Path, tmp_path: Path) -> None:
+    """Enough utterances for several batches, so that both processes decode some."""
+    test = tmp_path / "test.jsonl"
+    write_tone_corpus(test, 60, letters="abcd", seed=3)
+    model = tmp_path / "model"
+    torch.manual_seed(1)
+    spelling = Vocabulary.from_texts(["abcd "])
+    save_model(
+        AcousticModel(Architecture("cnn", "tiny", 4, 0.1), spelling, PRESETS["kaldi-mvn"], Normalizer()),
+        model,
+        Card("m"),
+    )
+    out, _ = finish(torchrun("evaluate", str(model), "--on", str(test), "--out", str(tmp_path / "two")))
+    report = evaluate_run([str(model)], test, tmp_path / "one")
+    assert report.substitutions > 10, "there is something to get wrong differently"
+    for name in ("report.json", "report.txt"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    assert out == f"{report}\n", "printed once"
+
+
+@pytest.mark.distributed
+def test_bad_input_ends_all_processes(tmp_path: Path) -> None:
+    process = torchrun("evaluate", str(tmp_path / "gone"), "--on", "gone.jsonl", "--out", str(tmp_path / "out"))
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode != 0 and "speechxfer: gone.jsonl: the manifest cannot be read" in err
+
+
+# Seeds and corpora ---------------------------------------------------------------------------------------------------
+
+DNN = ("model.encoder=dnn", "model.subsampling=1", "model.size=tiny", "finetune.speed_factors=[1.0]")
+DNN += ("finetune.steps=2", "finetune.evaluate_every_steps=1", "finetune.precision=fp32")
+
+
+def test_several_seeds_make_one_row(corpus: Path, tmp_path: Path) -> None:
+    models = []
+    for seed in (1, 2, 3):
+        config = load_config(None, [*DNN, f"finetune.seed={seed}"])
+        models.append(str(train_run(config, *manifests(corpus), tmp_path / str(seed))))
+    weights = {Path(model, "weights.safetensors").read_bytes() for model in models}
+    assert len(weights) == 3
+    again = train_run(load_config(None, DNN), *manifests(corpus), tmp_path / "again")
+    assert (again / "weights.safetensors").read_bytes() == Path(models[0], "weights.safetensors").read_bytes()
+    results = tmp_path / "results.json"
+    score = evaluate_run(models, corpus / "dev.jsonl", tmp_path / "scores", results=results, row="scratch")
+    assert isinstance(score, PooledScore) and len(score.wers) == 3
+    assert sorted(p.relative_to(tmp_path / "scores").as_posix() for p in (tmp_path / "scores").rglob("*.json")) == [
+        "1/report.json",
+        "2/report.json",
+        "3/report.json",
+    ]
+    [row] = read_rows(results)
+    assert row.seeds == [1, 2, 3] and row.sub is None
+    assert row.wer == pytest.approx(100 * sum(score.wers) / 3, abs=0.005)
+
+
+def test_several_manifests_are_trained_on_together(corpus: Path, tmp_path: Path) -> None:
+    more = write_tone_corpus(tmp_path / "more.jsonl", 3, letters="abcdx", seed=9)
+    model = train_run(
+        load_config(None, DNN),
+        [corpus / "train.jsonl", tmp_path / "more.jsonl"],
+        [corpus / "dev.jsonl"],
+        tmp_path / "run",
+    )
+    details = json.loads((model / "model.json").read_text())["details"]
+    assert details["train_utterances"] == 11 + len(more)
+    assert "x" in json.loads((model / "vocabulary.json").read_text())["symbols"]
+
+
+def test_the_vocabulary_comes_from_training_text_alone(corpus: Path, tmp_path: Path) -> None:
+    write_tone_corpus(tmp_path / "dev.jsonl", 3, letters="abcdy", seed=9)
+    model = train_run(load_config(None, DNN), [corpus / "train.jsonl"], [tmp_path / "dev.jsonl"], tmp_path / "run")
+    assert json.loads((model / "vocabulary.json").read_text())["symbols"] == ["<blank>", " ", "a", "b", "c", "d"]
+
+
+def test_a_damaged_note_of_what_was_asked_is_told(corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train_run(load_config(None, DNN), *manifests(corpus), run)
+    (run / "run.json").write_text("{")
+    with pytest.raises(speechxfer.runs.InputError, match=r"run\.json: damaged"):
+        train_run(load_config(None, DNN), *manifests(corpus), run)
+    shutil.rmtree(run)
