@@ -35,7 +35,7 @@ import numpy.typing as npt
 import soundfile
 
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, _parse_line, write_manifest
+from speechxfer.manifest import Utterance, parse_line, write_manifest
 from speechxfer.progress import track
 from speechxfer.text import Kind, Normalizer, Vocabulary, describe_symbol
 
@@ -438,7 +438,7 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def _read_line(data: bytes, where: str, folder: Path) -> Utterance | str:
     """The utterance, or why there is none."""
     try:
-        utterance = _parse_line(data.decode("utf-8"), where, folder)
+        utterance = parse_line(data.decode("utf-8"), where, folder)
         strings = (utterance.id, str(utterance.audio_filepath), utterance.text, utterance.speaker, utterance.lang)
         "".join(strings).encode("utf-8")
     except InputError as error:

@@ -53,7 +53,6 @@ def check(
     from speechxfer.runs import check_run
 
     report = check_run(manifests, load_config(config, _overrides(settings, resample, mono)), fix_dir=fix, model=model)
-    print(report)
     raise typer.Exit(2 if report.errors and not fix else 0)
 
 

@@ -15,6 +15,7 @@ from speechxfer.errors import InputError
 
 REQUIRED = ("id", "audio_filepath", "duration")
 TEXT_FIELDS = ("text", "speaker", "lang")
+LONGEST_S = 1e9  # thirty years: what is longer is no duration
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        utterance = _parse_line(line, f"{path}:{number}", path.parent)
+        utterance = parse_line(line, f"{path}:{number}", path.parent)
         if utterance.id in seen:
             raise InputError(
                 f"{path}:{number}: id {utterance.id!r} was already used on line {seen[utterance.id]}; ids must be unique: "
@@ -64,13 +65,12 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     return utterances
 
 
-def _parse_line(line: str, where: str, folder: Path) -> Utterance:
+def parse_line(line: str, where: str, folder: Path) -> Utterance:
+    """One line of a manifest that lies in `folder`; `where` (file:line) opens the message of the InputError."""
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{where}: not JSON ({error.msg} at column {error.colno}); expected one object a line"
-        ) from error
+    except (ValueError, RecursionError) as error:  # JSONDecodeError, or a number or nesting beyond all sense
+        raise InputError(f"{where}: not JSON ({error}); expected one object a line") from error
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected a JSON object with {', '.join(REQUIRED)}, found {type(row).__name__}")
     missing = [key for key in REQUIRED if key not in row]
@@ -94,7 +94,7 @@ def _parse_line(line: str, where: str, folder: Path) -> Utterance:
 
 def _seconds(row: dict[str, Any], key: str, where: str) -> float:
     value = row.get(key, 0.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= LONGEST_S:
         raise InputError(f"{where}: {key!r} must be a number of seconds, zero or more, found {value!r}")
     return float(value)
 
@@ -107,17 +107,27 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent.absolute()
+    lines = "".join(_line(utterance, folder) for utterance in utterances)
+    try:
+        data = lines.encode("utf-8")
+    except UnicodeEncodeError as error:
+        around = lines[max(0, error.start - 40) : error.start]
+        raise InputError(
+            f"{path}: half a surrogate pair after {around!r} has no place in UTF-8; mend that text"
+        ) from error
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        for utterance in utterances:
-            row = {
-                "id": utterance.id,
-                "audio_filepath": Path(os.path.relpath(utterance.audio_filepath.absolute(), folder)).as_posix(),
-                "offset": utterance.offset,
-                "duration": utterance.duration,
-                "text": utterance.text,
-                "speaker": utterance.speaker,
-                "lang": utterance.lang,
-            }
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    partial.write_bytes(data)
     partial.replace(path)
+
+
+def _line(utterance: Utterance, folder: Path) -> str:
+    row = {
+        "id": utterance.id,
+        "audio_filepath": Path(os.path.relpath(utterance.audio_filepath.absolute(), folder)).as_posix(),
+        "offset": utterance.offset,
+        "duration": utterance.duration,
+        "text": utterance.text,
+        "speaker": utterance.speaker,
+        "lang": utterance.lang,
+    }
+    return json.dumps(row, ensure_ascii=False) + "\n"

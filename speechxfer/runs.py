@@ -43,7 +43,9 @@ ROW_DETAILS = ("train_hours", "seed", "steps", "command", "commit", "date", "har
 def check_run(
     manifests: Sequence[Path], config: Config, *, fix_dir: Path | None = None, model: str = ""
 ) -> CheckReport:
-    """Check manifests for `model` (its rate, frames, text rules), or for what `config` would train; write clean ones.
+    """Check manifests for `model` (its rate, frames, text rules), or for what `config` would train; print what is found.
+
+    With `fix_dir`, clean manifests are written there, and what they leave out is printed too.
 
     Raises:
         InputError: a manifest cannot be opened, or `fix_dir` would overwrite one.
@@ -64,6 +66,7 @@ def check_run(
         resample=config.data.resample,
         mono=config.data.mono,
     )
+    print(report)
     if fix_dir:
         fix(report, fix_dir)
     return report

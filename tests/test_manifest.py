@@ -183,3 +183,19 @@ def test_seconds_give_back_the_exact_samples(tmp_path: Path, start: int, frames:
     write_manifest(tmp_path / "m.jsonl", [written])
     (read,) = read_manifest(tmp_path / "m.jsonl")
     assert (round(read.offset * rate_hz), round(read.duration * rate_hz)) == (start, frames)
+
+
+def test_numbers_and_nesting_beyond_sense_are_named(tmp_path: Path) -> None:
+    for number, field in enumerate(
+        (f'"duration": 1{"0" * 400}', f'"duration": 1{"0" * 5000}', '"text": ' + "[" * 100_000)
+    ):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text('{"id": "a", "audio_filepath": "a.wav", ' + field + "}\n", encoding="utf-8")
+        with pytest.raises(InputError, match=rf"{number}\.jsonl:1: "):
+            read_manifest(path)
+
+
+def test_half_a_surrogate_pair_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="surrogate"):
+        write_manifest(tmp_path / "m.jsonl", [Utterance("a", tmp_path / "a.wav", 1.0, "x\ud800")])
+    assert not list(tmp_path.iterdir())
