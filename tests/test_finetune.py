@@ -421,6 +421,18 @@ def test_a_stopped_epoch_goes_on_with_the_same_batches(corpus: Corpus, tmp_path:
     assert len({batch.ids for batch in through}) > 6, "epochs differ"
 
 
+def test_batch_statistics_become_the_same_in_all_processes(corpus: Corpus) -> None:
+    """Each process gathers them on its own share; counts of batches are the same anyway and stay whole numbers."""
+    model = make_model(corpus[0], "cnn")
+    norm = model.encoder.strided[0].norm
+    before, count = norm.running_mean.clone(), norm.num_batches_tracked.clone()
+    calls: list[str] = []
+    mean_with_other = SimpleNamespace(num_processes=2, reduce=lambda own, how: calls.append(how) or own + 0.5)
+    loop._average_buffers(model, mean_with_other)
+    assert torch.equal(norm.running_mean, before + 0.5) and torch.equal(norm.num_batches_tracked, count)
+    assert set(calls) == {"mean"}
+
+
 # Choosing and stopping -----------------------------------------------------------------------------------------------
 
 

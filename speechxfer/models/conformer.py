@@ -188,7 +188,7 @@ def rotated(x: Tensor, rotation: Tensor) -> Tensor:
 
 
 class ConvolutionModule(nn.Module):
-    """Gated pointwise, depthwise over time, layer norm, pointwise; the padding is zero for the depthwise convolution."""
+    """Gated pointwise, depthwise over time, batch norm, pointwise; the padding is zero for the depthwise convolution."""
 
     def __init__(self, dim: int, kernel: int, dropout: float) -> None:
         super().__init__()
