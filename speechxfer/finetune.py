@@ -415,10 +415,13 @@ def _evaluate(job: Job, progress: Progress) -> None:
 
 
 def _average_buffers(model: nn.Module, accelerator: Accelerator) -> None:
-    """Batch statistics gathered by each process on its own share become the same everywhere."""
-    for buffer in model.buffers() if accelerator.num_processes > 1 else ():
-        if buffer.is_floating_point():
-            buffer.copy_(accelerator.reduce(buffer, "mean"))
+    """Batch statistics gathered by each process on its own share become the same everywhere; frozen ones stay."""
+    if accelerator.num_processes == 1:
+        return
+    for module in model.modules():
+        for buffer in module.buffers(recurse=False) if module.training else ():
+            if buffer.is_floating_point():
+                buffer.copy_(accelerator.reduce(buffer, "mean"))
 
 
 def selection_key(wer: float, cer: float, select_by: str) -> tuple[float, float]:

@@ -63,18 +63,21 @@ def _plan_row(index: int, symbol: str, source: Sequence[str], symbol_map: Mappin
     folded = {known.casefold(): known for known in reversed(symbols)}
     if symbol.casefold() in folded:
         return HeadRow(symbol, "case", folded[symbol.casefold()])
-    base = base_letters(symbol)
-    if base and base in symbols:
-        return HeadRow(symbol, "base", base)
-    if base and base.casefold() in folded:
-        return HeadRow(symbol, "base", folded[base.casefold()])
+    for base in base_letters(symbol):
+        if base in symbols:
+            return HeadRow(symbol, "base", base)
+        if base.casefold() in folded:
+            return HeadRow(symbol, "base", folded[base.casefold()])
     return HeadRow(symbol, "new")
 
 
-def base_letters(symbol: str) -> str:
-    """The symbol without its combining marks, composed again: 'ẹ́' gives 'e'; empty for a lone mark."""
-    kept = "".join(c for c in unicodedata.normalize("NFD", symbol) if unicodedata.category(c) != "Mn")
-    return unicodedata.normalize("NFC", kept)
+def base_letters(symbol: str) -> list[str]:
+    """The symbol with ever fewer combining marks, the outermost going first: 'ế' gives ['ê', 'e']; a lone mark nothing."""
+    letters, bases = list(unicodedata.normalize("NFD", symbol)), []
+    while marks := [place for place, character in enumerate(letters) if unicodedata.category(character) == "Mn"]:
+        del letters[marks[-1]]
+        bases.append(unicodedata.normalize("NFC", "".join(letters)))
+    return [base for base in bases if base]
 
 
 def head_table(rows: Sequence[HeadRow]) -> str:

@@ -307,3 +307,10 @@ def test_what_does_not_exist_is_refused(architecture: Architecture, message: str
 def test_an_unknown_task_is_refused() -> None:
     with pytest.raises(InputError, match="task 'translate' is unknown; expected one of ctc, classify"):
         model_of("dnn", 1, "translate")
+
+
+def test_a_batch_of_a_single_encoded_frame_trains() -> None:
+    model = AcousticModel(Architecture("cnn", "tiny"), VOCABULARY, PRESETS["kaldi-mvn"], Normalizer()).train()
+    log_probs, _ = model(torch.randn(1, 3, 80), torch.tensor([3]))
+    log_probs.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)

@@ -141,10 +141,16 @@ def test_letters_without_a_decomposition_are_new() -> None:
 
 
 @pytest.mark.parametrize(
-    ("symbol", "base"), [("ẹ́", "e"), ("ǭ", "o"), ("ế", "e"), ("\u0301", ""), ("ŋ", "ŋ"), ("가", "가"), ("ké", "ke")]
+    ("symbol", "bases"),
+    [("ẹ́", ["ẹ", "e"]), ("ǭ", ["ǫ", "o"]), ("ế", ["ê", "e"]), ("\u0301", []), ("ŋ", []), ("가", []), ("ké", ["ke"])],
 )
-def test_base_letters(symbol: str, base: str) -> None:
-    assert base_letters(symbol) == base
+def test_base_letters(symbol: str, bases: list[str]) -> None:
+    assert base_letters(symbol) == bases
+
+
+def test_the_nearest_base_letter_goes_first() -> None:
+    source = Vocabulary((BLANK, "e", "ê"))
+    assert plan_head(source, Vocabulary((BLANK, "ế")))[1] == HeadRow("ế", "base", "ê")
 
 
 @pytest.mark.parametrize(

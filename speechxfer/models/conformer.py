@@ -110,13 +110,21 @@ class ChannelDropout(nn.Module):
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch norm on `[batch, frames, dim]` over the valid frames only; zero elsewhere. Computes in float32."""
+    """Batch norm on `[batch, frames, dim]` over the valid frames only; zero elsewhere. Computes in float32.
+
+    A batch of a single frame has no variance: it is normed by the running statistics, and leaves them as they are.
+    """
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         if valid is None:
             raise TypeError("MaskedBatchNorm needs the mask of valid frames, [batch, frames]")
         normed = torch.zeros_like(x, dtype=torch.float32)
-        normed[valid] = super().forward(x[valid].float())
+        frames = x[valid].float()
+        if len(frames) > 1:
+            normed[valid] = super().forward(frames)
+        else:
+            fixed = (self.running_mean, self.running_var, self.weight, self.bias)
+            normed[valid] = nn.functional.batch_norm(frames, *fixed, training=False, eps=self.eps)
         return normed
 
 
