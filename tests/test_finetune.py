@@ -431,6 +431,9 @@ def test_batch_statistics_become_the_same_in_all_processes(corpus: Corpus) -> No
     loop._average_buffers(model, mean_with_other)
     assert torch.equal(norm.running_mean, before + 0.5) and torch.equal(norm.num_batches_tracked, count)
     assert set(calls) == {"mean"}
+    model.encoder.eval()  # as where it is frozen
+    loop._average_buffers(model, mean_with_other)
+    assert torch.equal(norm.running_mean, before + 0.5)
 
 
 # Choosing and stopping -----------------------------------------------------------------------------------------------
