@@ -61,8 +61,8 @@ def test_recipe_is_complete(recipe: Path) -> None:
     load_config(recipe / "recipe.toml")
     assert (recipe / "README.md").read_text(encoding="utf-8").startswith("# ")
     script = (recipe / "run.sh").read_text(encoding="utf-8")
-    settings = [f"{name}=1" for name in re.findall(r"--set \"?([a-z_.]+)=", script)]
-    load_config(None, [s for s in settings if not s.startswith("transfer.freeze")])
+    settings = re.findall(r"--set ([a-z_.]+=[^ ;\"]+)", script)
+    load_config(recipe / "recipe.toml", settings)
 
 
 def test_unknown_stage_is_refused(copy: Path) -> None:

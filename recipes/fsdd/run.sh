@@ -10,7 +10,7 @@ stages "${@:2}"
 run() { # run FOLD NAME VERB [OPTION...]: the same budget of steps for every NAME
   speechxfer "$3" recipe.toml --out "exp/$1/$2" --train "data/$1/train.jsonl" --dev "data/$1/dev.jsonl" --language en "${@:4}" $SETTINGS
 }
-folds() { (cd data && echo . loso_*); }
+folds() { echo "${FOLDS:-. $(cd data && echo loso_*)}"; } # the official split is the fold `.`; FOLDS=. limits a call to it
 
 if stage prepare; then python ../../data_scripts/prepare_fsdd.py "$corpus" data; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
@@ -23,10 +23,9 @@ if stage evaluate; then
   for name in scratch frozen finetuned; do
     speechxfer evaluate "exp/$name" --on data/test.jsonl --out "exp/$name/test" --resample --results results.json --row "$name"
   done
-  for fold in data/loso_*; do
-    fold=$(basename "$fold")
-    speechxfer evaluate "exp/$fold/finetuned" --on "data/$fold/test.jsonl" --out "exp/$fold/finetuned/test" --resample \
-      --results results.json --row finetuned --split "$fold"
+  for fold in $(folds); do
+    [[ $fold == . ]] || speechxfer evaluate "exp/$fold/finetuned" --on "data/$fold/test.jsonl" --out "exp/$fold/finetuned/test" \
+      --resample --results results.json --row finetuned --split "$fold"
   done
 fi
 if stage compare; then speechxfer compare exp/finetuned/test/report.json exp/scratch/test/report.json; fi
