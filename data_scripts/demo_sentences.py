@@ -2,7 +2,7 @@
 
 What it is: `sentence`, which makes one random sentence, lower case and without punctuation. What it is not: a language
 model or a course book; the sentences are simple and grammatical, and often silly. Word lists and grammars are written
-for this file. Numbers: the package num2words (https://pypi.org/project/num2words/), except Swahili, which it lacks.
+for this file. Numbers: the package num2words (https://github.com/savoirfairelinux/num2words), except Swahili, which it lacks.
 
 The rules behind the two grammars. Swahili: verbs agree with the class of their subject (a-/wa-), adjectives and the
 numerals 1-5 and 8 with the class of their noun, and follow it; clock hours count from six (saa moja is seven). Welsh:
