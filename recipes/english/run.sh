@@ -16,7 +16,7 @@ if stage check; then
   speechxfer check data/speechocean762/{train,dev,test}.jsonl --config recipe.toml
   speechxfer check data/kathleen/{train,dev,test}.jsonl --config recipe.toml
 fi
-if stage single; then # one clear voice first: CTC finds its alignments there within minutes, among 113 speakers it does not
+if stage single; then # one clear voice first: there CTC finds its alignments within minutes
   speechxfer train recipe.toml --out exp/single --language en --licence CC0 \
     --train data/kathleen/train.jsonl --dev data/kathleen/dev.jsonl \
     --set finetune.steps=800 --set finetune.batch_s=40.0 --set finetune.augment_warmup_steps=400 $SETTINGS
