@@ -58,7 +58,7 @@ setup(
         "librosa>=0.11",
         "numpy>=1.26",
         "pydantic>=2.7",
-        "rich>=13",
+        "rich>=14.1",
         "safetensors>=0.5",
         "soundfile>=0.13",
         "typer>=0.15",

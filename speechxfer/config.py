@@ -40,7 +40,7 @@ class DataConfig(Section):
     cache_dir: str = Field(
         default="",
         description="folder where computed features are kept, relative to where the command runs; "
-        "empty: `.features` beside the manifest",
+        "empty: `.features` beside the run's folder",
     )
     max_duration_s: float = Field(default=30.0, gt=0, description="longest utterance that is trained on, in seconds")
     unknown_symbols: Literal["error", "skip"] = Field(
