@@ -1,6 +1,7 @@
 """The command line: what each verb does, and one line with exit code 2 for every mistake a person can make."""
 
 import functools
+import io
 import json
 import os
 import shutil
@@ -15,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from rich.console import Console
 
-from speechxfer import cli
+from speechxfer import cli, progress
 from speechxfer.manifest import write_manifest
 from speechxfer.report import read_rows
 from speechxfer.scoring import read_report
@@ -375,12 +377,25 @@ def test_evaluate_says_at_once_that_a_card_lacks_what_a_row_needs(
     assert speechxfer(*command).code == 0
 
 
-def test_only_the_first_of_several_processes_prints(
-    speechxfer: Speechxfer, corpus: Path, monkeypatch: pytest.MonkeyPatch
+def test_only_the_first_of_several_processes_prints_and_writes(
+    speechxfer: Speechxfer, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back afterwards
     assert speechxfer("info", corpus / "run") == Outcome(0, "", "")
+    outcome = speechxfer("evaluate", corpus / "run", "--on", corpus / "dev.jsonl", "--out", tmp_path / "scores")
+    assert (outcome.code, outcome.out) == (0, "") and not (tmp_path / "scores").exists()
+
+
+def test_a_bar_within_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the evaluations show theirs while that of the training stands: rich before 14.1 stops there."""
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=screen, force_terminal=True, width=100))
+    with progress.bar() as training:
+        training.add_task("training", total=2)
+        assert list(progress.track([1, 2], "decoding")) == [1, 2]
+        progress.say("step 1: [not markup]")
+    assert "decoding" in screen.getvalue() and "step 1: [not markup]" in screen.getvalue()
 
 
 # The real program ----------------------------------------------------------------------------------------------------
