@@ -59,10 +59,7 @@ def save_model(model: AcousticModel, folder: Path | str, card: Card, *, half: bo
 
 
 def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) -> None:
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    if half:
-        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-    safetensors.torch.save_file(weights, str(partial / "weights.safetensors"))
+    write_weights(model, partial / "weights.safetensors", half=half)
     model.vocabulary.save(partial / "vocabulary.json")
     description = {
         "format": FORMAT,
@@ -154,6 +151,14 @@ def _check_fingerprint(folder: Path, spec: FeatureSpec, stored: list[float]) -> 
             f"{folder}: the features {spec.name!r} version {spec.version} come out differently here than where the model was "
             "trained; its weights would hear noise. Use the version of speechxfer that made it, or report this"
         )
+
+
+def write_weights(module: torch.nn.Module, path: Path, *, half: bool = False) -> None:
+    """Parameters and buffers as a safetensors file; `half`: floating-point ones in float16."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    if half:
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    safetensors.torch.save_file(weights, str(path))
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

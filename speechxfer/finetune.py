@@ -12,6 +12,7 @@ import json
 import math
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from speechxfer.batches import (
     store_features,
 )
 from speechxfer.check import ctc_frames_needed
-from speechxfer.checkpoint import load_weights, read_weights
+from speechxfer.checkpoint import load_weights, read_weights, write_weights
 from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
 from speechxfer.decode import Hypothesis, score_hypotheses, several_without_gpu, transcribe
 from speechxfer.errors import InputError
@@ -182,10 +183,7 @@ def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataC
             "remove them (`speechxfer check --fix` does)"
         )
     if data.unknown_symbols == "skip":
-        unknown = sum(
-            (model.vocabulary.unknown(model.normalizer(u.text)) for u in train),
-            start=type(model.vocabulary.unknown(""))(),
-        )
+        unknown = sum((model.vocabulary.unknown(model.normalizer(u.text)) for u in train), start=Counter[str]())
         if unknown:
             say(f"left out of the training texts, as asked: {dict(unknown.most_common(20))}")
     several = [u.id for u, target in zip(train, targets, strict=True) if len(target) != 1]
@@ -479,13 +477,9 @@ def _weights_path(job: Job, step: int) -> Path:
 
 
 def _save_weights(model: nn.Module, path: Path) -> None:
-    import safetensors.torch
-
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    safetensors.torch.save_file(
-        {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, str(partial)
-    )
+    write_weights(model, partial)
     partial.replace(path)
 
 
