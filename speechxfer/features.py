@@ -122,6 +122,11 @@ PRESETS = {
     "kaldi": FeatureSpec("kaldi"),
     # The same on 16-bit amplitudes, each band brought to mean 0 and deviation 1 per utterance: what our own encoders hear.
     "kaldi-mvn": FeatureSpec("kaldi-mvn", scale=32768.0, normalize="mean_std", normalize_epsilon=1e-2),
+    # The same, values more than 78 dB (18 nepers of power) below the loudest raised to that: a band that a recording lacks,
+    # because it was sampled at 8 kHz or coded, is flat and therefore zero, not rounding noise blown up to deviation 1.
+    "kaldi-mvn-78db": FeatureSpec(
+        "kaldi-mvn-78db", scale=32768.0, dynamic_range=18.0, normalize="mean_std", normalize_epsilon=1e-2
+    ),
 }
 
 

@@ -4,7 +4,7 @@ set -euo pipefail
 usage="usage: run.sh SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]"
 speechocean762=$(realpath "${1:?$usage}") kathleen=$(realpath "${2:?$usage}")
 cd "$(dirname "$0")"
-names="prepare check single train evaluate ship"
+names="prepare check train evaluate ship"
 source ../stages.sh
 stages "${@:3}"
 
@@ -16,17 +16,11 @@ if stage check; then
   speechxfer check data/speechocean762/{train,dev,test}.jsonl --config recipe.toml
   speechxfer check data/kathleen/{train,dev,test}.jsonl --config recipe.toml
 fi
-if stage single; then # one clear voice first: there CTC finds its alignments within minutes
-  speechxfer train recipe.toml --out exp/single --language en --licence CC0 \
-    --train data/kathleen/train.jsonl --dev data/kathleen/dev.jsonl \
-    --set finetune.steps=800 --set finetune.batch_s=40.0 --set finetune.augment_warmup_steps=400 $SETTINGS
-fi
 if stage train; then
-  speechxfer adapt recipe.toml --source exp/single --out exp/english --language en \
+  speechxfer train recipe.toml --out exp/english --language en \
     --licence "trained on speechocean762 (free for commercial and non-commercial use) and kathleen (CC0)" \
     --train data/speechocean762/train.jsonl --train data/kathleen/train.jsonl \
-    --dev data/speechocean762/dev.jsonl --dev data/kathleen/dev.jsonl \
-    --set finetune.steps=1600 --set finetune.batch_s=60.0 $SETTINGS
+    --dev data/speechocean762/dev.jsonl --dev data/kathleen/dev.jsonl $SETTINGS
 fi
 if stage evaluate; then
   for corpus in speechocean762 kathleen; do
