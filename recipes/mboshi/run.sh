@@ -8,7 +8,7 @@ source ../stages.sh
 stages "${@:2}"
 
 sizes="${SIZES:-train_10min train_1h train}"
-declare -A steps=([train_10min]=600 [train_1h]=1200 [train]=1500)
+declare -A steps=([train_10min]=800 [train_1h]=1500 [train]=2000)
 run() { # run SIZE NAME VERB [OPTION...]: the same budget of steps for every NAME
   speechxfer "$3" recipe.toml --out "exp/$1/$2" --train "data/$1.jsonl" --dev data/valid.jsonl --language mdw \
     --set "finetune.steps=${steps[$1]}" "${@:4}" $SETTINGS
