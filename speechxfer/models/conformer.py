@@ -141,9 +141,6 @@ class ConformerLayer(nn.Module):
         self.convolution = ConvolutionModule(dim, kernel, dropout)
         self.feed_forward2 = feed_forward(dim, dropout)
         self.norm = nn.LayerNorm(dim)
-        for last in (self.feed_forward1[3], self.attention.output, self.convolution.pointwise2, self.feed_forward2[3]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor, valid: Tensor, rotation: Tensor) -> Tensor:
         x = x + 0.5 * self.feed_forward1(x)
@@ -157,8 +154,15 @@ class ConformerLayer(nn.Module):
 def feed_forward(dim: int, dropout: float) -> nn.Sequential:
     """Norm, four times as wide, back again."""
     return nn.Sequential(
-        nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.SiLU(), nn.Linear(4 * dim, dim), ChannelDropout(dropout)
+        nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.SiLU(), zeroed(nn.Linear(4 * dim, dim)), ChannelDropout(dropout)
     )
+
+
+def zeroed(linear: nn.Linear) -> nn.Linear:
+    """The same layer, starting at zero: the last projection of a module."""
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 def rotary(frames: int, head_dim: int, device: torch.device) -> Tensor:
@@ -177,7 +181,7 @@ class SelfAttention(nn.Module):
         self.heads = heads
         self.norm = nn.LayerNorm(dim)
         self.inputs = nn.Linear(dim, 3 * dim)
-        self.output = nn.Linear(dim, dim)
+        self.output = zeroed(nn.Linear(dim, dim))
         self.dropout = ChannelDropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor, rotation: Tensor) -> Tensor:
@@ -210,7 +214,7 @@ class ConvolutionModule(nn.Module):
         self.pointwise1 = nn.Linear(dim, 2 * dim)
         self.depthwise = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim)
         self.depthwise_norm = MaskedBatchNorm(dim)
-        self.pointwise2 = nn.Linear(dim, dim)
+        self.pointwise2 = zeroed(nn.Linear(dim, dim))
         self.dropout = ChannelDropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
