@@ -21,7 +21,7 @@ DEFAULTS = {
         "punctuation": "strip",
         "bpe_size": 500,
     },
-    "model": {"encoder": "conformer", "size": "small", "subsampling": 4, "features": "kaldi-mvn", "dropout": 0.1},
+    "model": {"encoder": "conformer", "size": "small", "subsampling": 4, "features": "kaldi-mvn-78db", "dropout": 0.1},
     "transfer": {"head": "symbols", "symbol_map": "", "freeze": "none", "freeze_steps": -1},
     "finetune": {
         "seed": 1,

@@ -13,6 +13,7 @@ from speechxfer.models.conformer import (
     SIZES,
     SUBSAMPLING_CHANNELS,
     ChannelDropout,
+    ConformerLayer,
     MaskedBatchNorm,
     padding_mask,
     rotary,
@@ -34,6 +35,9 @@ def model_of(
     architecture = Architecture(encoder, "tiny", subsampling, dropout)
     model = AcousticModel(architecture, vocabulary, PRESETS["kaldi-mvn"], Normalizer(), task)
     with torch.no_grad():
+        for weights in model.parameters():
+            if not weights.any():  # a fresh conformer layer passes its input on, which would make most tests here easy
+                weights.normal_(0.0, 0.1)
         model(torch.randn(4, 160, 80), torch.tensor([160, 90, 120, 33]))
     return model.eval()
 
@@ -263,6 +267,15 @@ def test_layer_groups_hold_every_parameter_once(encoder: str, subsampling: int) 
     built = build_encoder(Architecture(encoder, "tiny", subsampling), 80)
     grouped = [id(p) for p in itertools.chain.from_iterable(group.parameters() for group in built.layer_groups())]
     assert sorted(grouped) == sorted(id(p) for p in built.parameters())
+
+
+def test_a_fresh_conformer_layer_passes_its_input_on() -> None:
+    # De and Smith (arXiv:2002.10444): residual branches that start at zero.
+    torch.manual_seed(3)
+    layer = ConformerLayer(16, 4, 15, 0.0)
+    values, valid = torch.randn(2, 9, 16) * 3 + 1, padding_mask(torch.tensor([9, 5]), 9)
+    passed_on = nn.functional.layer_norm(values, (16,))
+    torch.testing.assert_close(layer(values, valid, rotary(9, 4, torch.device("cpu"))), passed_on)
 
 
 def test_conformer_hears_the_order_of_frames() -> None:

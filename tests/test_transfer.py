@@ -43,6 +43,9 @@ def source_model(encoder: str = "conformer", vocabulary: Vocabulary = ENGLISH, t
     architecture = Architecture(encoder, "tiny", 1 if encoder == "dnn" else 4, dropout=0.1)
     model = AcousticModel(architecture, vocabulary, PRESETS["kaldi-mvn"], Normalizer(), task)
     with torch.no_grad():
+        for weights in model.parameters():
+            if not weights.any():  # what a fresh conformer layer leaves out
+                weights.normal_(0.0, 0.1)
         model(features(), LENGTHS)  # batch statistics, where there are any, leave their defaults
     return model.eval()
 
