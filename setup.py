@@ -18,7 +18,8 @@ BPE = ["sentencepiece>=0.2"]
 PLOT = ["matplotlib>=3.8"]
 TENSORBOARD = ["tensorboard>=2.16"]
 DEMO = ["espeakng-loader>=0.2.4", "num2words>=0.5.13", "soxr>=0.5"]
-TEST = ["pytest>=8", "hypothesis>=6.100", *BPE, *PLOT, *TENSORBOARD, *DEMO]
+PHONES = ["panphon>=0.22"]
+TEST = ["pytest>=8", "hypothesis>=6.100", *BPE, *PLOT, *TENSORBOARD, *DEMO, *PHONES]
 DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
 
 setup(
@@ -68,6 +69,7 @@ setup(
         "plot": PLOT,
         "tensorboard": TENSORBOARD,
         "demo": DEMO,
+        "phones": PHONES,
         "test": TEST,
         "dev": DEV,
     },

@@ -8,12 +8,15 @@ or a loader with workers. Targets are concatenated, never padded, so no padding 
 import hashlib
 import json
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,6 +25,11 @@ from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec, Samples, audio_rate_hz, filterbank, read_audio
 from speechxfer.manifest import Utterance
 from speechxfer.progress import say, track
+
+SAMPLE_SCALE = 32767.0
+LONGEST_ROW_BYTES = 4096  # of one frame
+LOADED_AHEAD = 8  # batches
+LOADING_THREADS = max(1, (os.cpu_count() or 1) - 1)
 
 
 @dataclass(frozen=True)
@@ -53,9 +61,9 @@ class Reading:
     mono: bool = False
 
 
-def utterance_features(utterance: Utterance, reading: Reading, speed: float = 1.0) -> Samples:
-    """float32 `[frames, mels]` of one utterance, played `speed` times as fast."""
-    samples = read_audio(
+def utterance_samples(utterance: Utterance, reading: Reading) -> Samples:
+    """float32 `[samples]` of one utterance at the features' rate."""
+    return read_audio(
         utterance.audio_filepath,
         sample_rate_hz=reading.spec.sample_rate_hz,
         offset_s=utterance.offset,
@@ -63,7 +71,12 @@ def utterance_features(utterance: Utterance, reading: Reading, speed: float = 1.
         resample=reading.resample,
         mono=reading.mono,
     )
-    features: Samples = filterbank(at_speed(samples, speed, reading.spec.sample_rate_hz), reading.spec).numpy()
+
+
+def utterance_features(utterance: Utterance, reading: Reading, speed: float = 1.0) -> Samples:
+    """float32 `[frames, mels]` of one utterance, played `speed` times as fast."""
+    samples = at_speed(utterance_samples(utterance, reading), speed, reading.spec.sample_rate_hz)
+    features: Samples = filterbank(samples, reading.spec).numpy()
     return features
 
 
@@ -106,25 +119,61 @@ def store_features(
         speeds: each utterance is stored at each of them.
         half: float16 instead of float32 on disk (training; the loss of precision is below the augmentation by far).
     """
-    key = _store_key(utterances, reading, speeds, half)
+    what = json.dumps([reading.spec.to_dict(), reading.resample, reading.mono, list(speeds), half])
+    dtype = np.float16 if half else np.float32
+
+    def rows(utterance: Utterance, speed: float) -> npt.NDArray[Any]:
+        return utterance_features(utterance, reading, speed).astype(dtype)
+
+    return _stored(utterances, rows, speeds, folder, what, (reading.spec.dim,), dtype)
+
+
+@dataclass(frozen=True)
+class SampleStore:
+    """The samples of a manifest, read and resampled once, in one file that is mapped into memory."""
+
+    store: FeatureStore
+
+    def get(self, index: int) -> Samples:
+        """float32 `[samples]` of utterance `index`, in [-1, 1]."""
+        samples: Samples = self.store.get(index) / SAMPLE_SCALE
+        return samples
+
+
+def store_samples(utterances: Sequence[Utterance], reading: Reading, folder: Path) -> SampleStore:
+    """Like `store_features`, of samples: 16 bit, at the rate of the features."""
+    what = json.dumps(["samples", reading.spec.sample_rate_hz, reading.resample, reading.mono])
+
+    def rows(utterance: Utterance, speed: float) -> npt.NDArray[Any]:
+        samples = utterance_samples(utterance, reading)
+        return np.round(samples.clip(-1, 1) * SAMPLE_SCALE).astype(np.int16)
+
+    return SampleStore(_stored(utterances, rows, (1.0,), folder, what, (), np.int16))
+
+
+def _stored(
+    utterances: Sequence[Utterance],
+    rows: Callable[[Utterance, float], npt.NDArray[Any]],
+    speeds: Sequence[float],
+    folder: Path,
+    what: str,
+    shape: tuple[int, ...],
+    dtype: type,
+) -> FeatureStore:
+    """`rows(utterance, speed)` of all, computed or found again under a name that `what` and the audio files decide."""
+    key = _store_key(utterances, what)
     index_path, values_path = folder / f"{key}.json", folder / f"{key}.bin"
     if not (index_path.exists() and values_path.exists()):
-        _compute_store(utterances, reading, speeds, half, index_path, values_path)
-    index = json.loads(index_path.read_text())
-    dtype = np.float16 if half else np.float32
-    total = sum(map(sum, index["frames"]))
-    shape = (max(1, total), reading.spec.dim)
-    values = np.memmap(values_path, dtype=dtype, mode="r", shape=shape)
-    frames = tuple(map(tuple, index["frames"]))
+        _compute_store(utterances, rows, speeds, index_path, values_path)
+    frames = tuple(map(tuple, json.loads(index_path.read_text())["frames"]))
     ends = np.cumsum([0, *(count for row in frames for count in row)])
     starts = tuple(tuple(int(end) for end in ends[i * len(row) : (i + 1) * len(row)]) for i, row in enumerate(frames))
+    values = np.memmap(values_path, dtype=dtype, mode="r", shape=(max(1, int(ends[-1])), *shape))
     return FeatureStore(values, starts, frames)
 
 
-def _store_key(utterances: Sequence[Utterance], reading: Reading, speeds: Sequence[float], half: bool) -> str:
-    digest = hashlib.sha256(
-        json.dumps([reading.spec.to_dict(), reading.resample, reading.mono, list(speeds), half]).encode()
-    )
+def _store_key(utterances: Sequence[Utterance], what: str) -> str:
+    digest = hashlib.sha256(what.encode())
     for utterance in utterances:
         try:
             status = utterance.audio_filepath.stat()
@@ -145,9 +194,8 @@ def _store_key(utterances: Sequence[Utterance], reading: Reading, speeds: Sequen
 
 def _compute_store(
     utterances: Sequence[Utterance],
-    reading: Reading,
+    rows: Callable[[Utterance, float], npt.NDArray[Any]],
     speeds: Sequence[float],
-    half: bool,
     index_path: Path,
     values_path: Path,
 ) -> None:
@@ -163,12 +211,12 @@ def _compute_store(
         with partial.open("wb") as file:
             for speed in speeds:
                 counts = []
-                for utterance in track(utterances, f"features at speed {speed:g}"):
-                    features = utterance_features(utterance, reading, speed)
-                    counts.append(len(features))
-                    file.write(features.astype(np.float16 if half else np.float32).tobytes())
+                for utterance in track(utterances, f"reading at speed {speed:g}"):
+                    values = rows(utterance, speed)
+                    counts.append(len(values))
+                    file.write(values.tobytes())
                 per_speed.append(counts)
-            file.write(b"\0" * (reading.spec.dim * 4))  # an empty file cannot be mapped
+            file.write(b"\0" * LONGEST_ROW_BYTES)  # an empty file cannot be mapped
         partial.replace(values_path)
     finally:
         partial.unlink(missing_ok=True)
@@ -218,6 +266,22 @@ def _cut(order: Sequence[int], frames: Sequence[int], budget_frames: int) -> lis
             longest = frames[index]
         batches[-1].append(index)
     return batches
+
+
+def in_background(load: Callable[..., Batch], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Batch]:
+    """`load(*arguments[i])` for each i, in order, a few of them being loaded by threads while the caller works."""
+    with ThreadPoolExecutor(LOADING_THREADS) as pool:
+        ahead: deque[Future[Batch]] = deque()
+        try:
+            for each in arguments:
+                ahead.append(pool.submit(load, *each))
+                if len(ahead) > LOADED_AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
 
 
 def collate(ids: Sequence[str], features: Sequence[Samples], targets: Sequence[Sequence[int]]) -> Batch:

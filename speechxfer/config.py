@@ -64,6 +64,11 @@ class TextConfig(Section):
     lowercase: bool = Field(default=True, description="fold letters to lower case")
     punctuation: Literal["strip", "keep"] = Field(default="strip", description="drop or keep punctuation between words")
     bpe_size: int = Field(default=500, ge=8, description="number of symbols of a bpe vocabulary")
+    letters: str = Field(
+        default="",
+        description="path of a JSON file (language: letter: phone) that a vocabulary of phones keeps, so that a new "
+        "language's letters can start from phones; relative to where the command runs; empty: none",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -153,6 +158,13 @@ class FinetuneConfig(Section):
     speed_factors: Annotated[tuple[SpeedFactor, ...], BeforeValidator(_tuple_from_list)] = Field(
         default=(0.9, 1.0, 1.1),
         description="speeds from which each utterance's is drawn; [1.0]: unchanged",
+    )
+    distortion: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the utterances that are heard, newly drawn each time, through other rooms, microphones, "
+        "lines and noise",
     )
     frequency_masks: int = Field(default=2, ge=0, description="SpecAugment: masks in frequency per utterance")
     frequency_mask_mels: int = Field(

@@ -24,21 +24,25 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from speechxfer.augment import spec_augment
+from speechxfer.augment import at_speed, distort, spec_augment
 from speechxfer.batches import (
     Batch,
     FeatureStore,
     Reading,
+    SampleStore,
     collate,
+    in_background,
     plan_batches,
     say_what_is_resampled,
     store_features,
+    store_samples,
 )
 from speechxfer.check import ctc_frames_needed
 from speechxfer.checkpoint import load_weights, read_weights, write_weights
 from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
 from speechxfer.decode import Hypothesis, score_hypotheses, several_without_gpu, transcribe
 from speechxfer.errors import InputError
+from speechxfer.features import Samples, filterbank
 from speechxfer.manifest import Utterance
 from speechxfer.models import AcousticModel
 from speechxfer.progress import bar, say
@@ -76,6 +80,8 @@ class Job:
     train: Sequence[Utterance]
     targets: Sequence[Sequence[int]]
     store: FeatureStore
+    samples: SampleStore | None
+    """Only where recordings are to be distorted."""
     usable_speeds: Sequence[Sequence[int]]
     """Per utterance, the numbers of the speeds at which CTC can align it."""
     dev: Sequence[Utterance]
@@ -153,11 +159,12 @@ def _prepare(
         say_what_is_resampled([*train, *dev], reading)
     with accelerator.main_process_first():
         store = store_features(train, reading, folder, speeds=config.speed_factors, half=True)
+        samples = store_samples(train, reading, folder) if config.distortion else None
         dev_store = store_features(dev, reading, folder)
     usable = usable_speeds(model, train, targets, store, config.speed_factors)
     _check_dev(model, dev, dev_store)
     model.to(accelerator.device)
-    return Job(model, train, targets, store, usable, dev, dev_store, config, transfer, out, accelerator)
+    return Job(model, train, targets, store, samples, usable, dev, dev_store, config, transfer, out, accelerator)
 
 
 def uses_bfloat16(choice: str, device: torch.device) -> bool:
@@ -294,27 +301,40 @@ def _batches(job: Job, progress: Progress) -> Iterator[Batch]:
         speeds = [usable[int(generator.integers(len(usable)))] for usable in job.usable_speeds]
         frames = [job.store.frames[speed][i] for i, speed in enumerate(speeds)]
         plan = plan_batches(frames, budget, generator, processes=accelerator.num_processes)
-        for step in plan[progress.position :]:
-            yield _load(job, step[accelerator.process_index], speeds, progress)
-            if progress.step >= config.steps:
-                return
-        progress.epoch += 1
-        progress.position = 0
+        left = [step[accelerator.process_index] for step in plan[progress.position :]][: config.steps - progress.step]
+        augmented = [progress.step + i >= config.augment_warmup_steps for i in range(len(left))]
+        yield from in_background(
+            lambda indices, augment, epoch=progress.epoch, speeds=speeds: _load(job, indices, speeds, epoch, augment),
+            list(zip(left, augmented, strict=True)),
+        )
+        if progress.step < config.steps:
+            progress.epoch += 1
+            progress.position = 0
 
 
-def _load(job: Job, indices: Sequence[int], speeds: Sequence[int], progress: Progress) -> Batch:
-    features = [job.store.get(i, speeds[i]) for i in indices]
-    if progress.step >= job.config.augment_warmup_steps:
-        for row, i in enumerate(indices):
-            features[row] = spec_augment(
-                features[row],
-                np.random.default_rng([job.config.seed, progress.epoch, i]),
-                frequency_masks=job.config.frequency_masks,
-                frequency_mask_mels=job.config.frequency_mask_mels,
-                time_masks=job.config.time_masks,
-                time_mask_ratio=job.config.time_mask_ratio,
-            )
+def _load(job: Job, indices: Sequence[int], speeds: Sequence[int], epoch: int, augment: bool) -> Batch:
+    features = [_augmented(job, i, speeds[i], epoch) if augment else job.store.get(i, speeds[i]) for i in indices]
     return collate([job.train[i].id for i in indices], features, [job.targets[i] for i in indices])
+
+
+def _augmented(job: Job, index: int, speed: int, epoch: int) -> Samples:
+    """Features `[frames, mels]` as this epoch hears them; what is drawn depends on seed, epoch and utterance alone."""
+    config = job.config
+    generator = np.random.default_rng([config.seed, epoch, index])
+    if job.samples and generator.random() < config.distortion:
+        spec = job.model.spec
+        samples = at_speed(job.samples.get(index), config.speed_factors[speed], spec.sample_rate_hz)
+        features = filterbank(distort(samples, generator, spec.sample_rate_hz), spec).numpy()
+    else:
+        features = job.store.get(index, speed)
+    return spec_augment(
+        features,
+        generator,
+        frequency_masks=config.frequency_masks,
+        frequency_mask_mels=config.frequency_mask_mels,
+        time_masks=config.time_masks,
+        time_mask_ratio=config.time_mask_ratio,
+    )
 
 
 def _step(job: Job, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -> float:

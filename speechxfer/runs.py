@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from speechxfer.models import AcousticModel, Architecture
 from speechxfer.progress import say
 from speechxfer.report import ResultRow, add_row, commit, hardware, plot_curves, render_results
 from speechxfer.scoring import PooledScore, WerReport, pool
-from speechxfer.text import Normalizer, Vocabulary
+from speechxfer.text import Normalizer, Vocabulary, checked_letters
 from speechxfer.transfer import HeadRow, head_summary, head_table, plan_head, read_symbol_map, transfer
 
 PAUSE_BELOW_PEAK_DB = 35
@@ -100,7 +101,8 @@ def train_run(
     if _is_finished(out, asked):
         say(f"{out / 'model'}: this run is already finished; nothing to do")
         return out / "model"
-    model, rows = _starting_model(config, train_utterances, source)
+    language = language or train_utterances[0].lang
+    model, rows = _starting_model(config, train_utterances, source, language)
     _write_once(out, asked, rows)
     say(
         f"{len(train_utterances)} training and {len(dev_utterances)} dev utterances, {_parameters(model):.2f} M parameters"
@@ -111,7 +113,7 @@ def train_run(
     )
     if _is_main_process():
         details = _details(config, train_utterances, dev_utterances, out)
-        card = Card(out.name, source, language or train_utterances[0].lang, licence, details)
+        card = Card(out.name, source, language, licence, details)
         _plot(out)
         save_model(model, out / "model", card)
     say(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
@@ -165,13 +167,15 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _starting_model(
-    config: Config, train: Sequence[Utterance], source: str
+    config: Config, train: Sequence[Utterance], source: str, language: str
 ) -> tuple[AcousticModel, tuple[HeadRow, ...]]:
     text = config.text
     normalizer = _normalizer(config)
     vocabulary = Vocabulary.from_texts(
         (u.text for u in train), text.vocabulary, normalizer=normalizer, bpe_size=text.bpe_size
     )
+    if text.letters:
+        vocabulary = replace(vocabulary, letters=read_letters(Path(text.letters)))
     if not source:
         torch.manual_seed(config.finetune.seed)
         architecture = Architecture(
@@ -180,18 +184,29 @@ def _starting_model(
         return AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, text.task), ()
     pretrained = load_model(source)
     symbol_map = read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else None
-    rows = plan_head(pretrained.vocabulary, vocabulary, symbol_map) if config.transfer.head == "symbols" else ()
+    rows = (
+        plan_head(pretrained.vocabulary, vocabulary, symbol_map, language) if config.transfer.head == "symbols" else ()
+    )
     model = transfer(
         pretrained,
         vocabulary,
         head=config.transfer.head,
         symbol_map=symbol_map,
+        language=language,
         normalizer=normalizer,
         task=text.task,
         dropout=config.model.dropout,
         seed=config.finetune.seed,
     )
     return model, rows
+
+
+def read_letters(path: Path) -> dict[str, dict[str, str]]:
+    """The JSON file that `text.letters` names: language to letter to phone; InputError if it is missing or damaged."""
+    try:
+        return checked_letters(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, InputError) as error:
+        raise InputError(f"{path}: no letter tables ({error}); write them anew, or leave text.letters empty") from error
 
 
 def _write_once(out: Path, asked: dict[str, Any], rows: Sequence[HeadRow]) -> None:

@@ -23,11 +23,12 @@ characters); sentencepiece: Kudo and Richardson, EMNLP 2018; BPE: Sennrich, Hadd
 import base64
 import binascii
 import io
+import itertools
 import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache, cached_property
 from pathlib import Path
@@ -165,6 +166,7 @@ class Vocabulary:
         symbols: ``symbols[0]`` is "<blank>", also for words and phones (a classifier simply never labels with 0).
         kind: what a symbol is.
         bpe_model: the sentencepiece model (protocol buffer) for kind "bpe", else empty.
+        letters: for kind "phones", by language which phone a letter most often stands for; may be empty.
 
     Raises:
         InputError: no blank first, a symbol twice or empty, or a BPE vocabulary without its model.
@@ -173,6 +175,7 @@ class Vocabulary:
     symbols: tuple[str, ...]
     kind: Kind = "characters"
     bpe_model: bytes = field(default=b"", compare=False, repr=False)
+    letters: Mapping[str, Mapping[str, str]] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -281,6 +284,8 @@ class Vocabulary:
         data: dict[str, Any] = {"format": VOCABULARY_FORMAT, "kind": self.kind, "symbols": list(self.symbols)}
         if self.bpe_model:
             data["bpe_model"] = base64.b64encode(self.bpe_model).decode("ascii")
+        if self.letters:
+            data["letters"] = {language: dict(table) for language, table in self.letters.items()}
         partial = path.with_name(path.name + ".partial")
         partial.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n")
         partial.replace(path)
@@ -305,7 +310,7 @@ class Vocabulary:
             raise InputError(f"{path}: 'symbols' must be a list of strings; write the file anew with Vocabulary.save")
         try:
             model = base64.b64decode(data.get("bpe_model", ""), validate=True)
-            return cls(tuple(symbols), data.get("kind", ""), model)
+            return cls(tuple(symbols), data.get("kind", ""), model, checked_letters(data.get("letters", {})))
         except (binascii.Error, TypeError) as error:
             raise InputError(f"{path}: 'bpe_model' is not base64; write the file anew with Vocabulary.save") from error
         except InputError as error:
@@ -332,6 +337,15 @@ class Vocabulary:
             "the training text; correct the transcript, normalise it with the model's normalizer, add such text to the "
             "training set, or go on without these symbols (unknown='skip')"
         )
+
+
+def checked_letters(data: object) -> dict[str, dict[str, str]]:
+    """Letter tables as JSON holds them (language to letter to phone); InputError for anything else."""
+    if isinstance(data, dict) and all(isinstance(table, dict) for table in data.values()):
+        pairs = [pair for table in data.values() for pair in table.items()]
+        if all(isinstance(text, str) for text in itertools.chain(data, *pairs)):
+            return data
+    raise InputError("'letters' must map languages to letters to phones, all of them strings; write the file anew")
 
 
 def describe_symbol(symbol: str) -> str:

@@ -10,17 +10,19 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel, Architecture
+from speechxfer.phones import IPA_VOWELS, Letters, phone_of_letter, pooled_letters
 from speechxfer.text import Normalizer, Vocabulary
 
-How = Literal["blank", "exact", "map", "case", "base", "new"]
+How = Literal["blank", "map", "phone", "exact", "case", "base", "new"]
 Freeze = Literal["none", "encoder"] | int
+TONE_MARKS = frozenset("\u0300\u0301\u0302\u0304\u030b\u030c\u030f\u1dc4\u1dc5\u1dc6\u1dc7\u1dc8\u1dc9")
 NEW_ROW_SPREAD = 0.1  # deviation of a new row's weights, as a share of the source rows' own
 
 
@@ -34,12 +36,14 @@ class HeadRow:
 
 
 def plan_head(
-    source: Vocabulary, target: Vocabulary, symbol_map: Mapping[str, str] | None = None
+    source: Vocabulary, target: Vocabulary, symbol_map: Mapping[str, str] | None = None, language: str = ""
 ) -> tuple[HeadRow, ...]:
     """Which source row each target symbol starts from.
 
     In this order: the blank's own row; what the user's map says; the same symbol; the same after case folding; the base
-    letter (accents and tone marks removed, then also case folded); otherwise new.
+    letter (accents and tone marks removed, then also case folded); otherwise new. From a source of phones, letters go by
+    sound instead: the phone that the letter most often stands for (in `language`, where the source knows it, else in most
+    languages, else as a letter of the IPA, see `phone_of_letter`), then that of its base letter.
 
     Raises:
         InputError: the map names a symbol that its vocabulary does not have, or the blank.
@@ -49,15 +53,48 @@ def plan_head(
         strange = [symbol for symbol in symbols if symbol not in vocabulary.symbols[1:]]
         if strange:
             raise InputError(f"symbol map: {strange[0]!r} is not in the {name} vocabulary; correct or remove its line")
-    return tuple(_plan_row(index, symbol, source.symbols, symbol_map) for index, symbol in enumerate(target.symbols))
+    by_sound = source.kind == "phones" and target.kind == "characters"
+    tables = letter_tables(source.letters, language) if by_sound else ()
+    rows = [HeadRow(target.symbols[0], "blank", source.symbols[0])]
+    for symbol in target.symbols[1:]:
+        if symbol in symbol_map:
+            rows.append(HeadRow(symbol, "map", symbol_map[symbol]))
+        else:
+            rows.append(_row_by_sound(symbol, source, tables) if by_sound else _row_by_symbol(symbol, source))
+    return tuple(rows)
 
 
-def _plan_row(index: int, symbol: str, source: Sequence[str], symbol_map: Mapping[str, str]) -> HeadRow:
-    if index == 0:
-        return HeadRow(symbol, "blank", source[0])
-    if symbol in symbol_map:
-        return HeadRow(symbol, "map", symbol_map[symbol])
-    symbols = source[1:]
+def letter_tables(letters: Mapping[str, Letters], language: str) -> tuple[Letters, ...]:
+    """The table of `language`, if there is one (codes are compared up to the first hyphen), then what most tables say."""
+    own = [table for code, table in letters.items() if language and code.split("-")[0] == language.split("-")[0]]
+    return (*own[:1], pooled_letters(letters.values()))
+
+
+def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[Letters]) -> HeadRow:
+    inventory = source.symbols[1:]
+    *own, pooled = tables
+    forms = [form.casefold() for form in (letter, *base_letters(letter))]
+    for table in own:  # in its own language a marked letter means what it means there
+        if table.get(forms[0]) in inventory:
+            return HeadRow(letter, "phone", table[forms[0]])
+    toneless = without_tone(forms[0])
+    if phone_of_letter(toneless, tables, inventory) in IPA_VOWELS:  # elsewhere a vowel's accent is most often its tone
+        forms = [toneless, *base_letters(toneless)]
+    for form in forms:
+        phone = phone_of_letter(form, [*own, pooled], inventory)
+        if phone:
+            return HeadRow(letter, "phone", phone)
+    return HeadRow(letter, "new")
+
+
+def without_tone(letter: str) -> str:
+    """The letter without grave, acute, circumflex, macron, caron and their doubles; other marks stay."""
+    kept = "".join(c for c in unicodedata.normalize("NFD", letter) if c not in TONE_MARKS)
+    return unicodedata.normalize("NFC", kept)
+
+
+def _row_by_symbol(symbol: str, source: Vocabulary) -> HeadRow:
+    symbols = source.symbols[1:]
     if symbol in symbols:
         return HeadRow(symbol, "exact", symbol)
     folded = {known.casefold(): known for known in reversed(symbols)}
@@ -87,7 +124,7 @@ def head_table(rows: Sequence[HeadRow]) -> str:
 
 def head_summary(rows: Sequence[HeadRow]) -> str:
     """One line: how many rows of each origin, and which are new."""
-    counts = {how: sum(row.how == how for row in rows) for how in ("blank", "exact", "map", "case", "base", "new")}
+    counts = {how: sum(row.how == how for row in rows) for how in get_args(How)}
     new = " ".join(row.symbol for row in rows if row.how == "new")
     listed = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
     return f"head: {len(rows)} rows ({listed})" + (f"; new: {new[:200]}" if new else "")
@@ -120,6 +157,7 @@ def transfer(
     *,
     head: Literal["symbols", "random"] = "symbols",
     symbol_map: Mapping[str, str] | None = None,
+    language: str = "",
     normalizer: Normalizer | None = None,
     task: Literal["ctc", "classify"] | None = None,
     dropout: float | None = None,
@@ -134,6 +172,7 @@ def transfer(
         vocabulary: the target's symbols; the blank is symbol 0 in both.
         head: 'symbols' fills rows as `plan_head` says, new ones small around the mean row; 'random' draws all of them.
         symbol_map: target symbol to source symbol, the user's own.
+        language: code of the target's language, by which a source of phones reads letters.
         normalizer, task, dropout: of the new model; None: as the source's.
         seed: of the new rows.
 
@@ -149,7 +188,8 @@ def transfer(
         )
         model.encoder.load_state_dict(source.encoder.state_dict())
         if head == "symbols":
-            _fill_head(model.head, source.head, source.vocabulary, plan_head(source.vocabulary, vocabulary, symbol_map))
+            rows = plan_head(source.vocabulary, vocabulary, symbol_map, language)
+            _fill_head(model.head, source.head, source.vocabulary, rows)
     return model.to(source.head.weight.device).train(source.training)
 
 

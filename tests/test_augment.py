@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from speechxfer.augment import at_speed, spec_augment
+from speechxfer import augment
+from speechxfer.augment import at_speed, distort, spec_augment
 
 RATE = 16_000
 MASKS: dict[str, Any] = {"frequency_masks": 2, "frequency_mask_mels": 27, "time_masks": 5, "time_mask_ratio": 0.05}
@@ -101,3 +102,97 @@ def test_short_utterances_are_no_special_case(frames: int, ratio: float) -> None
 def test_no_masks_change_nothing() -> None:
     settings = {"frequency_masks": 0, "frequency_mask_mels": 27, "time_masks": 0, "time_mask_ratio": 0.05}
     assert np.array_equal(spec_augment(utterance(), np.random.default_rng(0), **settings), utterance())
+
+
+# --- Recording conditions -----------------------------------------------------------------------------------------------
+
+
+def speech_like(seconds: float = 1.5) -> np.ndarray:
+    noise = np.random.default_rng(5).standard_normal(int(seconds * RATE))
+    loudness = 0.1 + np.abs(np.sin(2 * np.pi * 3 * np.arange(len(noise)) / RATE))
+    return (0.05 * noise * loudness).astype(np.float32)
+
+
+def test_distortion_keeps_length_and_type_and_is_drawn_from_the_generator() -> None:
+    samples = speech_like()
+    before = samples.copy()
+    results = [distort(samples, np.random.default_rng(seed), RATE) for seed in range(40)]
+    assert np.array_equal(samples, before)
+    for result in results:
+        assert result.dtype == np.float32
+        assert result.shape == samples.shape
+        assert np.isfinite(result).all()
+    assert np.array_equal(results[7], distort(samples, np.random.default_rng(7), RATE))
+    assert len({result.tobytes() for result in results}) > 35
+
+
+def test_silence_and_nothing_stay_as_they_are() -> None:
+    for samples in (np.zeros(800, np.float32), np.zeros(0, np.float32)):
+        assert np.array_equal(distort(samples, np.random.default_rng(0), RATE), samples)
+
+
+def only(monkeypatch: pytest.MonkeyPatch, share: str, **ranges: tuple[float, float]) -> None:
+    for name in ("ROOM", "EQUALISED", "BAND", "NOISE", "CLIPPED", "CODEC"):
+        monkeypatch.setattr(augment, f"{name}_SHARE", 1.0 if name == share else 0.0)
+    for name, values in ranges.items():
+        monkeypatch.setattr(augment, name, values)
+
+
+def test_nothing_chosen_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "none")
+    samples = speech_like()
+    assert np.abs(distort(samples, np.random.default_rng(1), RATE) - samples).max() < 1e-6
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 12.0, 30.0])
+@pytest.mark.parametrize("colour", [0.0, 2.0])
+def test_noise_has_the_level_that_was_drawn(monkeypatch: pytest.MonkeyPatch, snr_db: float, colour: float) -> None:
+    only(monkeypatch, "NOISE", SNR_DB=(snr_db, snr_db), COLOUR=(colour, colour))
+    samples = speech_like()
+    noise = distort(samples, np.random.default_rng(1), RATE) - samples
+    assert 10 * np.log10(np.mean(samples**2) / np.mean(noise**2)) == pytest.approx(snr_db, abs=0.2)
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    octave_fall_db = 10 * np.log10(power[2000:4000].mean() / power[4000:8000].mean())
+    assert octave_fall_db == pytest.approx(3.01 * colour, abs=1.0)  # 6 dB an octave is brown noise
+
+
+def test_a_narrow_line_passes_its_band_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "BAND", LOW_CUT_HZ=(300.0, 300.0), HIGH_CUT_HZ=(3400.0, 3400.0))
+    seconds = np.arange(2 * RATE) / RATE
+    for hz, low_db, high_db in ((60, -200, -50), (1000, -0.5, 0.5), (2500, -0.5, 0.5), (5500, -200, -45)):
+        tone = (0.3 * np.sin(2 * np.pi * hz * seconds)).astype(np.float32)
+        heard = distort(tone, np.random.default_rng(0), RATE)[RATE // 2 : -RATE // 2]
+        level_db = 20 * np.log10(np.sqrt(np.mean(heard**2)) / (0.3 / np.sqrt(2)))
+        assert low_db < level_db < high_db, hz
+
+
+def test_a_room_decays_by_60_db_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "ROOM", REVERBERATION_S=(0.5, 0.5), DIRECT_DB=(0.0, 0.0))
+    click = np.zeros(RATE, np.float32)
+    click[1000] = 1.0
+    heard = distort(click, np.random.default_rng(2), RATE)
+    assert heard[1000] == pytest.approx(1.0, abs=1e-3)
+    assert np.abs(heard[:1000]).max() < 1e-6  # nothing before the sound
+    tail = heard[1001 : 1000 + RATE // 2]
+    assert np.sum(tail**2) == pytest.approx(1.0, rel=1e-2)  # as much as the direct sound: 0 dB
+    early, late = (np.mean(tail[start : start + 800] ** 2) for start in (0, 6400))
+    assert 10 * np.log10(early / late) == pytest.approx(60 * 0.4 / 0.5, abs=2.0)
+    assert np.abs(heard[1000 + RATE // 2 :]).max() < 1e-4
+
+
+def test_clipping_cuts_at_a_share_of_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "CLIPPED", CLIP_RATIO=(0.5, 0.5))
+    samples = speech_like()
+    heard = distort(samples, np.random.default_rng(0), RATE)
+    limit = 0.5 * np.abs(samples).max()
+    assert np.allclose(heard, samples.clip(-limit, limit), atol=1e-6)
+
+
+def test_opus_keeps_the_sound_and_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "CODEC")
+    tone = np.zeros(2 * RATE, np.float32)
+    tone[RATE // 2 : RATE] = 0.02 * np.sin(2 * np.pi * 440 * np.arange(RATE // 2) / RATE)
+    heard = distort(tone, np.random.default_rng(0), RATE)
+    assert not np.array_equal(heard, tone)
+    inside = slice(RATE // 2 + 1600, RATE - 1600)
+    assert np.corrcoef(heard[inside], tone[inside])[0, 1] > 0.98

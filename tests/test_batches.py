@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,12 +16,16 @@ from hypothesis import strategies as st
 
 from speechxfer import batches
 from speechxfer.batches import (
+    LOADED_AHEAD,
+    Batch,
     FeatureStore,
     Reading,
     collate,
+    in_background,
     plan_batches,
     say_what_is_resampled,
     store_features,
+    store_samples,
     utterance_features,
 )
 from speechxfer.errors import InputError
@@ -276,3 +281,65 @@ def test_a_place_that_cannot_hold_features_is_named(corpus: list[Utterance], tmp
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot keep features there .*data\.cache_dir"):
         store_features(corpus, READING, tmp_path / "file" / "cache")
+
+
+# --- Samples and loading ahead ------------------------------------------------------------------------------------------
+
+
+def test_stored_samples_are_the_utterances_own_and_not_read_twice(
+    corpus: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_samples(corpus, READING, tmp_path / "cache")
+    monkeypatch.setattr(batches, "read_audio", refuse)
+    store = store_samples(corpus, READING, tmp_path / "cache")
+    for index, (name, start, stop) in enumerate(
+        [("a", 0, 11_200), ("a", 11_200, 32_000), ("b", 4_000, 12_000), ("b", 0, 32_000)]
+    ):
+        expected, _ = soundfile.read(tmp_path / f"{name}.wav", start=start, stop=stop, dtype="float32")
+        assert store.get(index).shape == expected.shape
+        assert np.abs(store.get(index) - expected).max() <= 2.0**-15
+
+
+def test_stored_samples_have_the_features_rate(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "slow.wav", np.zeros(4000), 8000)
+    utterance = Utterance("slow", tmp_path / "slow.wav", 0.5)
+    store = store_samples([utterance], Reading(READING.spec, resample=True), tmp_path / "cache")
+    assert len(store.get(0)) == 8000
+
+
+def batch_of(number: int) -> Batch:
+    return collate([str(number)], [np.zeros((1, 80), np.float32)], [[1]])
+
+
+def test_batches_come_in_order_however_long_each_takes() -> None:
+    def load(number: int) -> Batch:
+        time.sleep(0.002 * (number % 3))
+        return batch_of(number)
+
+    assert [batch.ids for batch in in_background(load, [(i,) for i in range(30)])] == [(str(i),) for i in range(30)]
+    assert list(in_background(load, [])) == []
+
+
+def test_no_more_is_loaded_ahead_than_said() -> None:
+    asked: list[int] = []
+
+    def load(number: int) -> Batch:
+        asked.append(number)
+        return batch_of(number)
+
+    loading = in_background(load, [(i,) for i in range(100)])
+    next(loading)
+    loading.close()
+    assert max(asked) <= LOADED_AHEAD
+
+
+def test_a_failure_while_loading_reaches_the_caller() -> None:
+    def load(number: int) -> Batch:
+        if number == 2:
+            raise InputError("the third is broken")
+        return batch_of(number)
+
+    loading = in_background(load, [(i,) for i in range(5)])
+    assert [next(loading).ids, next(loading).ids] == [("0",), ("1",)]
+    with pytest.raises(InputError, match="the third is broken"):
+        next(loading)

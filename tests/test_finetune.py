@@ -568,3 +568,19 @@ def test_words_are_learned_too(tmp_path: Path) -> None:
     config = settings(steps=60, evaluate_every_steps=30, encoder_lr=3e-3, head_lr=3e-3)
     report = evaluate(finetune(model, train, dev, config, out=tmp_path / "run"), dev)
     assert report.words == 12 and report.wer < 0.1
+
+
+# --- Recordings distorted on the fly -------------------------------------------------------------------------------------
+
+
+def test_distorted_recordings_are_drawn_anew_each_epoch_and_the_same_in_each_run(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    train, dev = corpus
+    distorted = QUICK.model_copy(update={"distortion": 1.0})
+    weights = [
+        state(finetune(make_model(train), train, dev, config, out=tmp_path / str(number)))
+        for number, config in enumerate((QUICK, distorted, distorted))
+    ]
+    assert not torch.equal(weights[0]["head.weight"], weights[1]["head.weight"])
+    assert all(torch.equal(weights[1][name], weights[2][name]) for name in weights[1])

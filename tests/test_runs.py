@@ -9,19 +9,21 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from speechxfer.checkpoint import Card, save_model
+from speechxfer.checkpoint import Card, load_model, save_model
 from speechxfer.config import load_config
 from speechxfer.errors import InputError
 from speechxfer.features import PRESETS
+from speechxfer.manifest import write_manifest
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.report import read_rows
-from speechxfer.runs import evaluate_run, train_run
+from speechxfer.runs import evaluate_run, read_letters, train_run
 from speechxfer.scoring import PooledScore
 from speechxfer.text import Normalizer, Vocabulary
 from tests.tone_corpus import write_tone_corpus
@@ -74,12 +76,13 @@ def contents(folder: Path) -> dict[Path, tuple[int, bytes]]:
 
 # Killed and taken up again -------------------------------------------------------------------------------------------
 
-# Everything whose state a resumed run must restore: dropout, masks, speeds, warm-up, a head start of the head, averages.
+# Everything whose state a resumed run must restore: dropout, distortions, masks, speeds, warm-up, a head start, averages.
 RESUMED = (
     "finetune.steps=24",
     "finetune.evaluate_every_steps=4",
     "finetune.batch_s=5",
     "finetune.average_best=3",
+    "finetune.distortion=0.5",
     "model.dropout=0.1",
     "transfer.freeze=encoder",
     "transfer.freeze_steps=7",
@@ -296,3 +299,42 @@ def test_a_damaged_note_of_what_was_asked_is_told(corpus: Path, tmp_path: Path) 
     with pytest.raises(InputError, match=r"run\.json: damaged"):
         train_run(load_config(None, DNN), *manifests(corpus), run)
     shutil.rmtree(run)
+
+
+# Letters from phones -------------------------------------------------------------------------------------------------
+
+
+def test_letters_start_from_the_phones_of_their_language(tmp_path: Path) -> None:
+    spoken = write_tone_corpus(tmp_path / "letters.jsonl", 4, letters="jy", seed=1, words=(2, 4))
+    phones = [replace(u, text=" ".join("ɟ" if c == "j" else "j" for c in u.text.replace(" ", ""))) for u in spoken]
+    write_manifest(tmp_path / "phones.jsonl", phones)
+    tables = {"sw": {"j": "ɟ", "y": "j"}, "de": {"j": "j"}, "nl": {"j": "j"}}
+    (tmp_path / "letters.json").write_text(json.dumps(tables), encoding="utf-8")
+    settings = [
+        "model.encoder=dnn",
+        "model.size=tiny",
+        "model.subsampling=1",
+        "finetune.steps=2",
+        "text.vocabulary=phones",
+    ]
+    config = load_config(None, [*settings, "text.lowercase=false", f"text.letters={tmp_path / 'letters.json'}"])
+    manifest = [tmp_path / "phones.jsonl"]
+    train_run(config, manifest, manifest, tmp_path / "source", language="mul")
+    source = load_model(tmp_path / "source")
+    assert source.vocabulary.symbols == ("<blank>", "j", "ɟ")
+    assert source.vocabulary.letters == tables
+    manifest = [tmp_path / "letters.jsonl"]
+    for language, read_j in (("sw", "ɟ"), ("xx", "j")):
+        config = load_config(None, ["finetune.steps=2"])
+        train_run(config, manifest, manifest, tmp_path / language, source=str(tmp_path / "source"), language=language)
+        table = (tmp_path / language / "head.tsv").read_text(encoding="utf-8").splitlines()
+        assert table[-2:] == [f"j\tphone\t{read_j}", "y\tphone\tj"]
+
+
+@pytest.mark.parametrize("content", [None, "[]", '{"sw": {"y": 1}}', '{"sw": '])
+def test_letter_tables_that_are_none_are_refused(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "letters.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=r"letters.json: no letter tables"):
+        read_letters(path)
