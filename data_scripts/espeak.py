@@ -144,17 +144,18 @@ def speak(text: str, voice: str, rate_wpm: int = 175, pitch: int = 50) -> tuple[
     return samples, engine.sample_rate_hz
 
 
-def phonemes(text: str, voice: str, *, separator: str = "") -> str:
+def phonemes(text: str, voice: str, *, separator: str = "", keep_switches: bool = False) -> str:
     """Write `text` in the International Phonetic Alphabet, stress marks included, words parted by single spaces.
 
     Args:
         text: what to transcribe.
         voice: as for `speak`.
         separator: one character to put between the phonemes of a word, ``""`` for none.
+        keep_switches: leave espeak-ng's marks, such as ``(en)``, where it reads words as another language.
 
     Returns:
         IPA, ``""`` where there is nothing to pronounce. Words that espeak-ng reads as another language are in that
-        language's phonemes; its marks for the change are taken out.
+        language's phonemes; its marks for the change are taken out unless `keep_switches` is set.
 
     Raises:
         InputError: as for `speak`, or a separator that is not one character.
@@ -170,7 +171,8 @@ def phonemes(text: str, voice: str, *, separator: str = "") -> str:
         while position.value is not None:
             clause = engine.library.espeak_TextToPhonemes(ctypes.byref(position), _CHARS_UTF8, mode)
             clauses.append((clause or b"").decode("utf-8"))
-    return " ".join(_LANGUAGE_SWITCH.sub(" ", " ".join(clauses)).split())
+    ipa = " ".join(clauses)
+    return " ".join((ipa if keep_switches else _LANGUAGE_SWITCH.sub(" ", ipa)).split())
 
 
 def voices() -> Mapping[str, str]:

@@ -19,6 +19,7 @@ from data_scripts import (
     prepare_mboshi,
     prepare_speechocean762,
     prepare_table,
+    prepare_udhr,
     prepare_yoruba,
 )
 from data_scripts.corpus import proportional_order, take_seconds
@@ -585,3 +586,53 @@ def test_real_corpora(shared_data, tmp_path, folder, script, counts, hours):
         assert disjoint([{u.text.casefold() for u in rows} for rows in split.values()])
     if folder == "speechocean762":
         assert [len({u.speaker for u in split[name]}) for name in ("train", "dev", "test")] == [113, 12, 125]
+
+
+# --------------------------------------------------------------------------------------------------------------- UDHR
+UDHR = """<?xml version="1.0" encoding="UTF-8"?>
+<udhr iso639-3='swh' xml:lang='sw' key='swh' n='Swahili' dir='ltr' xmlns="http://efele.net/udhr">
+  <title>TAARIFA</title>
+  <preamble><para>Kwa kuwa ni lazima, watu wote. Wawe   huru!</para></preamble>
+  <article><para>Ndiyo.</para></article>
+</udhr>
+"""
+
+
+def test_udhr_in_its_original_layout(tmp_path, monkeypatch, capsys):
+    text(tmp_path / "udhr" / "data" / "udhr" / "udhr_swh.xml", UDHR)
+    monkeypatch.setattr(prepare_udhr, "VOICES", {"swh": "sw", "lin": "sw"})
+    with pytest.raises(InputError, match=r"udhr_swh.xml: 2 paragraphs; expected at least 25"):
+        prepare_udhr.prepare(tmp_path / "udhr", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    path = prepare_udhr.prepare(tmp_path / "udhr", tmp_path / "out", partial=True)
+    assert "left out: udhr_lin" in capsys.readouterr().out
+    assert path.read_text(encoding="utf-8") == (
+        "id\tlang\tvoice\ttext\nswh-000\tsw\tsw\tKwa kuwa ni lazima, watu wote.\nswh-001\tsw\tsw\tWawe huru!\n"
+    )  # 'Ndiyo.' is shorter than 8 letters
+    text(tmp_path / "udhr" / "data" / "udhr" / "udhr_swh.xml", UDHR[:200])
+    with pytest.raises(InputError, match="cannot be read"):
+        prepare_udhr.prepare(tmp_path / "udhr", tmp_path / "out", partial=True)
+    with pytest.raises(InputError, match="no text to be had"):
+        prepare_udhr.prepare(tmp_path / "nothing", tmp_path / "out", partial=True)
+
+
+def test_clauses_are_short_and_lose_no_word():
+    words = [f"neno{number}" for number in range(100)]
+    paragraph = " ".join(words[:30]) + ", " + " ".join(words[30:90]) + "; " + " ".join(words[90:])
+    clauses = list(prepare_udhr.clauses_of(paragraph))
+    assert " ".join(clauses).replace(",", "").replace(";", "").split() == words
+    assert max(map(len, clauses)) <= 110
+    chinese = list(
+        prepare_udhr.clauses_of(
+            "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心，并应以兄弟关系的精神相对待。"
+        )
+    )
+    assert chinese == ["人人生而自由， 在尊严和权利上一律平等。", "他们赋有理性和良心， 并应以兄弟关系的精神相对待。"]
+
+
+def test_udhr_real(shared_data, tmp_path):
+    path = prepare_udhr.prepare(shared_data / "udhr", tmp_path)
+    lines = path.read_text(encoding="utf-8").splitlines()[1:]
+    assert len({line.split("\t")[0].rpartition("-")[0] for line in lines}) == len(prepare_udhr.VOICES) >= 60
+    assert any("watu wote wamezaliwa huru" in line.lower() for line in lines if line.startswith("swh"))
+    assert path.read_bytes() == prepare_udhr.prepare(shared_data / "udhr", tmp_path / "again").read_bytes()

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The source model in the box, of phones in some 85 languages. Usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]
+set -euo pipefail
+usage="usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]"
+udhr=$(realpath "${1:?$usage}") speechocean762=$(realpath "${2:?$usage}") kathleen=$(realpath "${3:?$usage}")
+cd "$(dirname "$0")"
+names="prepare check train evaluate ship"
+source ../stages.sh
+stages "${@:4}"
+
+scripts=../../data_scripts
+if stage prepare; then
+  python $scripts/prepare_udhr.py "$udhr" data/udhr
+  python $scripts/synthesize_multilingual.py data/udhr/sentences.tsv data/spoken
+  python $scripts/prepare_speechocean762.py "$speechocean762" data/letters/speechocean762
+  python $scripts/prepare_kathleen.py "$kathleen" data/letters/kathleen
+  for split in {speechocean762,kathleen}/{train,dev,test}; do
+    python $scripts/phonemize.py data/letters/$split.jsonl data/phones/$split.jsonl --voice en-us
+  done
+fi
+if stage check; then
+  speechxfer check data/spoken/{train,dev,unseen}.jsonl --config recipe.toml
+  speechxfer check data/phones/speechocean762/{train,dev,test}.jsonl --config recipe.toml
+  speechxfer check data/phones/kathleen/{train,dev,test}.jsonl --config recipe.toml
+fi
+if stage train; then # PROCESSES=2 trains on two processes: one GPU, or one CPU core, each
+  launch=(speechxfer)
+  if [ "${PROCESSES:-1}" -gt 1 ]; then launch=(torchrun --nproc-per-node "$PROCESSES" -m speechxfer); fi
+  "${launch[@]}" train recipe.toml --out exp/multilingual-small --language mul \
+    --licence "synthetic speech of UN texts (espeak-ng), speechocean762 (free for commercial and non-commercial use), kathleen (CC0)" \
+    --train data/spoken/train.jsonl --train data/phones/speechocean762/train.jsonl --train data/phones/kathleen/train.jsonl \
+    --dev data/spoken/dev.jsonl --dev data/phones/speechocean762/dev.jsonl --dev data/phones/kathleen/dev.jsonl $SETTINGS
+fi
+if stage evaluate; then
+  for set in phones/speechocean762/test phones/kathleen/test spoken/unseen; do
+    speechxfer evaluate exp/multilingual-small --on data/$set.jsonl --out exp/multilingual-small/$set --resample --mono \
+      --results results.json --row source --split "$set"
+  done
+fi
+if stage ship; then
+  python -c 'import speechxfer as sx; sx.copy_model("exp/multilingual-small", "../../speechxfer/shipped/multilingual-small", half=True)'
+fi
