@@ -1,4 +1,4 @@
-"""Sentences in some 75 languages to be spoken: the Universal Declaration of Human Rights, clause by clause.
+"""Sentences in 89 languages to be spoken: the Universal Declaration of Human Rights, clause by clause.
 
 Story: the United Nations' text of 1948 in its translations, marked up by the project 'UDHR in XML'.
 Address: https://github.com/eric-muller/udhr (earlier efele.net/udhr), folder ``data/udhr``.

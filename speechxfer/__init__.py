@@ -24,6 +24,7 @@ _HOMES = {
     "load_model": "checkpoint",
     "save_model": "checkpoint",
     "copy_model": "checkpoint",
+    "Card": "checkpoint",
     "transfer": "transfer",
     "load_matching": "transfer",
     "FinetuneConfig": "config",
@@ -37,6 +38,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 if TYPE_CHECKING:
+    from speechxfer.checkpoint import Card as Card
     from speechxfer.checkpoint import copy_model as copy_model
     from speechxfer.checkpoint import load_model as load_model
     from speechxfer.checkpoint import save_model as save_model

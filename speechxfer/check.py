@@ -57,7 +57,6 @@ SILENCE_PEAK = 10 ** (-60 / 20)
 MOSTLY_ZEROS = 0.5  # share of samples that are exactly zero
 CLIPPED_SHARE = 0.001  # of the samples, in runs at full scale
 CLIPPED_RUN_SAMPLES = 3
-LONGEST_S = 30.0
 ROUNDING_S = 0.05  # a duration that overshoots its file by this much was rounded: `fix` corrects it
 UNUSED_S = 0.1  # more than this left over at the end of a file that nobody else uses is worth a look
 LOSSY_SLACK_S = 0.1  # headers of lossy files may promise this much more than decodes
@@ -95,7 +94,7 @@ ADVICE = {  # every kind of finding, in the order of the report
     "duplicate audio": "keep one copy; none of train's may be in dev or test",
     "digital zeros": "look for drop-outs and padding",
     "clipping": "listen; recorded too loud, it cannot be mended but still trains",
-    "too long": "cut it at pauses: long utterances take much memory",
+    "too long": "cut it at pauses (offset and duration in the manifest), or raise data.max_duration_s",
     "speaking rate": "compare text and recording: one of them is probably longer than the other",
     "unseen symbol": "correct the transcripts, or add such text to train: what train lacks is never recognised",
     "shared sentence": "fine for commands and digits; else the score flatters: keep sentences apart",
@@ -262,6 +261,7 @@ class _Rules:
     resample: bool
     mono: bool
     speed: float
+    max_duration_s: float
 
     def frames(self, audio: _Audio) -> int:
         """Feature frames that training makes of it."""
@@ -309,6 +309,7 @@ def check_manifests(  # noqa: PLR0913  the caller's whole situation, all of it o
     resample: bool = False,
     mono: bool = False,
     speed: float = 1.0,
+    max_duration_s: float = 30.0,
 ) -> CheckReport:
     """Check manifests, alone and against each other; every recording is decoded once.
 
@@ -325,6 +326,7 @@ def check_manifests(  # noqa: PLR0913  the caller's whole situation, all of it o
         resample: another sampling rate is fine (it will be converted while reading).
         mono: several channels are fine (they will be averaged).
         speed: utterances are played so many times as fast (speed perturbation), which leaves fewer frames.
+        max_duration_s: the longest utterance that training takes; in dev and test a longer one is a warning only.
 
     Raises:
         InputError: a manifest cannot be opened, none is given, two have one name, or a setting is out of range. What
@@ -343,6 +345,7 @@ def check_manifests(  # noqa: PLR0913  the caller's whole situation, all of it o
         resample,
         mono,
         speed,
+        max_duration_s,
     )
     splits = _splits(paths)
     entries, findings = _read_leniently(splits, normalizer)
@@ -616,8 +619,9 @@ def _place_findings(entry: _Entry, audio: _Audio, *, alone: bool) -> Iterator[Fi
 def _length_findings(entry: _Entry, audio: _Audio, rules: _Rules) -> Iterator[Finding]:
     if rules.frames(audio) < 1:
         yield entry.finding("error", "too short", f"{audio.samples} samples; expected enough for one frame")
-    if audio.seconds > LONGEST_S:
-        yield entry.finding("warning", "too long", f"{audio.seconds:.1f} s; expected at most {LONGEST_S:g} s")
+    if audio.seconds > rules.max_duration_s:
+        what = f"{audio.seconds:.1f} s; expected at most {rules.max_duration_s:g} s"
+        yield entry.finding("error" if entry.role == "train" else "warning", "too long", what)
 
 
 def _signal_findings(entry: _Entry, audio: _Audio) -> Iterator[Finding]:

@@ -66,6 +66,7 @@ def check_run(
         vocabulary_kind=kind,
         resample=config.data.resample,
         mono=config.data.mono,
+        max_duration_s=config.data.max_duration_s,
     )
     print(report)
     if fix_dir:

@@ -287,10 +287,12 @@ def test_shorter_than_one_frame(corpus: Corpus) -> None:
     assert found(corpus.check()) == [error("too short")]
 
 
-def test_longer_than_thirty_seconds(corpus: Corpus) -> None:
+def test_longer_than_training_takes(corpus: Corpus) -> None:
     corpus.add("train", "bad", noise(30.5, seed=8))
     corpus.add("train", "fine", noise(30.0, seed=9))
-    assert found(corpus.check()) == [warning("too long")]
+    corpus.add("dev", "long", noise(30.5, seed=100), text=TEXT[::-1].strip())
+    assert sorted(found(corpus.check())) == sorted([error("too long"), ("warning", "too long", "dev", "long")])
+    assert found(corpus.check(max_duration_s=31.0)) == []
 
 
 # ---------------------------------------------------------------------------------------------------------- the signal

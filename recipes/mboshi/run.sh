@@ -8,10 +8,10 @@ source ../stages.sh
 stages "${@:2}"
 
 sizes="${SIZES:-train_10min train_1h train}"
-declare -A steps=([train_10min]=800 [train_1h]=1500 [train]=2000)
+steps() { case "$1" in train_10min) echo 800 ;; train_1h) echo 1500 ;; *) echo 2000 ;; esac; }
 run() { # run SIZE NAME VERB [OPTION...]: the same budget of steps for every NAME
   speechxfer "$3" recipe.toml --out "exp/$1/$2" --train "data/$1.jsonl" --dev data/valid.jsonl --language mdw \
-    --set "finetune.steps=${steps[$1]}" "${@:4}" $SETTINGS
+    --set "finetune.steps=$(steps "$1")" "${@:4}" $SETTINGS
 }
 
 if stage prepare; then python ../../data_scripts/prepare_mboshi.py "$corpus" data; fi

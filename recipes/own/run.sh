@@ -1,20 +1,31 @@
 #!/usr/bin/env bash
-# From a table of recordings and transcripts to an adapted model and its WER.
-# Usage: run.sh TABLE.tsv OUT_DIR [--from STAGE] [--to STAGE]
+# From a table of recordings and transcripts to an adapted model and its WER; then, if asked, against training from scratch.
+# Usage: run.sh TABLE.tsv OUT_DIR [--from STAGE] [--to STAGE]; by default up to evaluate.
 set -euo pipefail
 usage="usage: run.sh TABLE OUT_DIR [--from STAGE] [--to STAGE]"
-table=$(realpath "${1:?$usage}") out=$(realpath -m "${2:?$usage}")
+table=$(realpath "${1:?$usage}") out=${2:?$usage}
+mkdir -p "$out"
+out=$(realpath "$out")
 cd "$(dirname "$0")"
-names="prepare check adapt evaluate"
+names="prepare check adapt evaluate scratch compare"
 source ../stages.sh
 stages "${@:3}"
+case "$from" in scratch | compare) ;; *) to=${to:-evaluate} ;; esac
 
-if stage prepare; then python ../../data_scripts/prepare_table.py "$table" "$out/data"; fi
+run() { # run VERB OUT [OPTION...]
+  speechxfer "$1" recipe.toml --out "$2" --train "$out/clean/train.jsonl" --dev "$out/clean/dev.jsonl" "${@:3}" $SETTINGS
+}
+
+if stage prepare; then python ../../data_scripts/prepare_table.py "$table" "$out/data" ${PREPARE:-}; fi
 if stage check; then speechxfer check "$out"/data/{train,dev,test}.jsonl --config recipe.toml --fix "$out/clean"; fi
-if stage adapt; then
-  speechxfer adapt recipe.toml --source english --out "$out/run" --train "$out/clean/train.jsonl" --dev "$out/clean/dev.jsonl" $SETTINGS
-fi
+if stage adapt; then run adapt "$out/run" --source english; fi
 if stage evaluate; then
   speechxfer evaluate "$out/run" --on "$out/clean/test.jsonl" --out "$out/test" --resample --mono
-  echo "Errors, aligned: $out/test/report.txt. Next: speechxfer transcribe $out/run NEW_RECORDING.wav" >&2
+  echo "The worst errors, aligned: $out/test/report.txt" >&2
+  echo "Next: speechxfer transcribe $out/run NEW_RECORDING.wav --resample --mono" >&2
+fi
+if stage scratch; then run train "$out/scratch" --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0; fi
+if stage compare; then
+  speechxfer evaluate "$out/scratch" --on "$out/clean/test.jsonl" --out "$out/scratch/test" --resample --mono
+  speechxfer compare "$out/test/report.json" "$out/scratch/test/report.json"
 fi
