@@ -1,4 +1,4 @@
-"""A speech corpus in 89 languages, labelled with phones: espeak-ng speaks the sentences of ``prepare_udhr.py``.
+"""A speech corpus in 88 languages, labelled with phones: espeak-ng speaks the sentences of ``prepare_udhr.py``.
 
     python data_scripts/synthesize_multilingual.py data/udhr/sentences.tsv data/spoken
 

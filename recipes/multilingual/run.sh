@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A source model of phones in 84 languages. Usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]
+# A source model of phones in 83 languages. Usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]
 set -euo pipefail
 usage="usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]"
 udhr=$(realpath "${1:?$usage}") speechocean762=$(realpath "${2:?$usage}") kathleen=$(realpath "${3:?$usage}")
