@@ -7,9 +7,9 @@ Layout: ``udhr_<key>.xml``; root attributes ``xml:lang`` and ``n`` (the language
 namespace ``http://efele.net/udhr``. Read are the files of `VOICES`, in the folder given or in its ``data/udhr``.
 
 Written: ``sentences.tsv`` with the columns ``id``, ``lang``, ``voice`` (of espeak-ng) and ``text``. What it is not: a
-speech corpus; ``synthesize_multilingual.py`` makes one of it. Left out, and why: Vietnamese (espeak-ng 1.52 crashes on some sentences), Hebrew, Japanese, Thai (espeak-ng 1.52
-guesses most vowels, spells characters, or reads letters singly). Ten Bantu languages that espeak-ng does not know are
-read by its Swahili voice: their words and syllables with a related sound system.
+speech corpus; ``synthesize_multilingual.py`` makes one of it. Left out, and why: Vietnamese (espeak-ng 1.52 crashes on
+some sentences); Hebrew, Japanese and Thai (it guesses most vowels, spells characters, or reads letters singly). Ten Bantu
+languages that espeak-ng does not know are read by its Swahili voice: their words and syllables with a related sound system.
 
     python data_scripts/prepare_udhr.py udhr data/udhr
 """
