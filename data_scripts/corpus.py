@@ -320,6 +320,14 @@ def write_splits(out_dir: Path, splits: Mapping[str, Sequence[Utterance]]) -> di
     return paths
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a UTF-8 text file that appears whole or not at all; its folder is made if missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    partial.replace(path)
+
+
 def _hours(utterances: Sequence[Utterance]) -> str:
     seconds = total_s(utterances)
     return f"{seconds / 3600:.2f} h" if seconds >= 36 else f"{seconds:.1f} s"

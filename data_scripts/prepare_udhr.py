@@ -23,7 +23,7 @@ from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_udhr.py` run
 
-from data_scripts.corpus import command_line, one_space, say, skip
+from data_scripts.corpus import command_line, one_space, say, skip, write_whole
 from speechxfer.errors import InputError
 
 PARAGRAPH = "{http://efele.net/udhr}para"
@@ -77,11 +77,8 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> Path:
         raise InputError(
             f"{folder}: no text to be had; expected files such as udhr_swh.xml: give the repository's folder"
         )
-    out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / "sentences.tsv"
-    partial_path = path.with_name(path.name + ".partial")
-    partial_path.write_text("id\tlang\tvoice\ttext\n" + "".join(rows), encoding="utf-8", newline="\n")
-    partial_path.replace(path)
+    write_whole(path, "id\tlang\tvoice\ttext\n" + "".join(rows))
     say(f"{path}: {len(rows):,} clauses in {languages} languages")
     say(f"written to {out_dir}; next: python data_scripts/synthesize_multilingual.py {path} OUT_DIR")
     return path

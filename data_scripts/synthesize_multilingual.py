@@ -34,7 +34,7 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/...` run
 
 from data_scripts import espeak
-from data_scripts.corpus import digest, exit_on_bad_input, read_lines, say, write_splits
+from data_scripts.corpus import digest, exit_on_bad_input, read_lines, say, write_splits, write_whole
 from speechxfer.errors import InputError
 from speechxfer.manifest import Utterance
 from speechxfer.phones import learn_letters, segments
@@ -200,9 +200,7 @@ def write_letters(path: Path, sentences: Iterable[Sentence]) -> None:
         spelt = [word for word in counts if all(unicodedata.category(letter)[0] in "LM" for letter in word)]
         with_phones = ((word, phones_of(word, voice), counts[word]) for word in spelt)
         tables[lang] = learn_letters(with_phones)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(tables, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n")
-    partial.replace(path)
+    write_whole(path, json.dumps(tables, ensure_ascii=False, indent=1) + "\n")
     say(f"{path}: letters of {len(tables)} languages")
 
 

@@ -40,8 +40,7 @@ def segments(ipa: str) -> list[str]:
         InputError: a letter that is not of the IPA.
     """
     phones = [SAME.get(character, character) for character in unicodedata.normalize("NFD", ipa)]
-    phones = [phone for phone in phones if phone in IPA_LETTERS or unicodedata.category(phone)[0] == "L"]
-    phones = [phone for phone in phones if unicodedata.category(phone) != "Lm"]
+    phones = [phone for phone in phones if unicodedata.category(phone) in ("Ll", "Lu", "Lt", "Lo")]  # Lm: modifiers
     strange = [phone for phone in phones if phone not in IPA_LETTERS]
     if strange:
         raise InputError(f"{ipa!r}: {strange[0]!r} is not a letter of the IPA; correct the transcription")

@@ -71,17 +71,13 @@ def letter_tables(letters: Mapping[str, Letters], language: str) -> tuple[Letter
 
 
 def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[Letters]) -> HeadRow:
-    inventory = source.symbols[1:]
-    *own, pooled = tables
-    forms = [form.casefold() for form in (letter, *base_letters(letter))]
-    for table in own:  # in its own language a marked letter means what it means there
-        if table.get(forms[0]) in inventory:
-            return HeadRow(letter, "phone", table[forms[0]])
-    toneless = without_tone(forms[0])
-    if phone_of_letter(toneless, tables, inventory) in IPA_VOWELS:  # elsewhere a vowel's accent is most often its tone
-        forms = [toneless, *base_letters(toneless)]
-    for form in forms:
-        phone = phone_of_letter(form, [*own, pooled], inventory)
+    inventory, form = source.symbols[1:], letter.casefold()
+    toneless = without_tone(form)
+    own_language_knows = any(table.get(form) in inventory for table in tables[:-1])
+    if not own_language_knows and phone_of_letter(toneless, tables, inventory) in IPA_VOWELS:
+        form = toneless  # in other languages' tables a vowel's accent is no tone; here it most often is
+    for candidate in (form, *base_letters(form)):
+        phone = phone_of_letter(candidate, tables, inventory)
         if phone:
             return HeadRow(letter, "phone", phone)
     return HeadRow(letter, "new")
