@@ -19,6 +19,7 @@ import torch
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec, feature_fingerprint
 from speechxfer.models import AcousticModel, Architecture
+from speechxfer.report import read_rows
 from speechxfer.text import Normalizer, Vocabulary
 
 FORMAT = 1
@@ -178,8 +179,18 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
         raise InputError(f"{path}: does not fit its own architecture ({error}); copy the model again") from error
 
 
-def copy_model(name: Path | str, folder: Path | str, *, new_name: str = "", half: bool = False) -> None:
-    """Save a model again elsewhere with the card it has, under another name or in half precision for shipping."""
+def copy_model(
+    name: Path | str, folder: Path | str, *, new_name: str = "", half: bool = False, results: str = "", limits: str = ""
+) -> None:
+    """Save a model again elsewhere with the card it has, under another name or in half precision for shipping.
+
+    Args:
+        results: a results.json of this model; its rates go onto the card.
+        limits: what a user must not expect of it; goes onto the card too.
+    """
     description = read_card(name)
     card = Card(**{key: description[key] for key in ("name", "parent", "language", "licence", "details")})
-    save_model(load_model(name), folder, replace(card, name=new_name or card.name), half=half)
+    figures = [row.summary() for row in read_rows(Path(results))] if results else []
+    told = {key: value for key, value in (("figures", figures), ("limits", limits)) if value}
+    card = replace(card, name=new_name or card.name, details=card.details | told)
+    save_model(load_model(name), folder, card, half=half)

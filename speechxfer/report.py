@@ -57,6 +57,13 @@ class ResultRow:
     ins: Annotated[int | None, Field(alias="insertions")] = None
     words: int | None = None
 
+    def summary(self) -> str:
+        """One line for a model's card."""
+        return (
+            f"{self.split}: WER {self.wer:.1f} % [{self.wer_low:.1f}, {self.wer_high:.1f}], "
+            f"CER {self.cer:.1f} % [{self.cer_low:.1f}, {self.cer_high:.1f}] ({self.name}, {self.decoder})"
+        )
+
 
 Key = tuple[str, str, float, str, str]
 _ROWS = TypeAdapter(list[ResultRow])

@@ -234,6 +234,7 @@ def _details(config: Config, train: Sequence[Utterance], dev: Sequence[Utterance
     return {
         "train_utterances": len(train),
         "train_hours": round(sum(u.duration for u in train) / 3600, 3),
+        "train_languages": " ".join(sorted({u.lang or "not stated" for u in train})),
         "dev_hours": round(sum(u.duration for u in dev) / 3600, 3),
         "steps": config.finetune.steps,
         "seed": config.finetune.seed,
@@ -386,5 +387,7 @@ def describe(name: str) -> str:
         f"{1000 / model.spec.frames_per_s:g} ms at {model.spec.sample_rate_hz} Hz",
         f"symbols ({len(model.vocabulary.symbols)}, {model.vocabulary.kind}): {' '.join(model.vocabulary.symbols)[:400]}",
     ]
-    lines += [f"{key}: {value}" for key, value in card["details"].items() if key != "config"]
+    for key, value in card["details"].items():
+        if key != "config":
+            lines += [f"{key}: {one}" for one in (value if isinstance(value, list) else [value])]
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from speechxfer.checkpoint import Card, copy_model, find_model, load_model, read
 from speechxfer.errors import InputError
 from speechxfer.features import PRESETS
 from speechxfer.models import AcousticModel, Architecture
+from speechxfer.runs import describe
 from speechxfer.text import BLANK, Normalizer, Vocabulary
 
 VOCABULARY = Vocabulary((BLANK, " ", *"abcẹŋ", "\u0301"))
@@ -176,6 +177,17 @@ def test_a_copy_keeps_its_card(saved: Path, tmp_path: Path) -> None:
     copy_model(saved, tmp_path / "again")
     for path in saved.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_a_shipped_copy_tells_figures_and_limits(saved: Path, tmp_path: Path) -> None:
+    row = dict(name="source", source="", train_hours=1.0, split="far", decoder="greedy", seeds=[1], steps=3, wer=12.34)
+    row |= dict(wer_low=11.0, wer_high=13.0, cer=5.0, cer_low=4.0, cer_high=6.0, command="c", commit="d", date="e")
+    (tmp_path / "results.json").write_text(json.dumps([row | dict(hardware="f", wall_s=1.0)]))
+    copy_model(saved, tmp_path / "shipped", results=str(tmp_path / "results.json"), limits="no tones")
+    details = read_card(tmp_path / "shipped")["details"]
+    figure = "far: WER 12.3 % [11.0, 13.0], CER 5.0 % [4.0, 6.0] (source, greedy)"
+    assert details == read_card(saved)["details"] | {"figures": [figure], "limits": "no tones"}
+    assert f"figures: {figure}" in describe(str(tmp_path / "shipped"))
 
 
 # --- Refusing -----------------------------------------------------------------------------------------------------------
