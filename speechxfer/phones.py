@@ -39,7 +39,8 @@ def segments(ipa: str) -> list[str]:
     Raises:
         InputError: a letter that is not of the IPA.
     """
-    phones = [SAME.get(character, character) for character in unicodedata.normalize("NFD", ipa)]
+    marks_apart = unicodedata.normalize("NFD", ipa).replace("c\u0327", "ç")  # a letter of its own
+    phones = [SAME.get(character, character) for character in marks_apart]
     phones = [phone for phone in phones if unicodedata.category(phone) in ("Ll", "Lu", "Lt", "Lo")]  # Lm: modifiers
     strange = [phone for phone in phones if phone not in IPA_LETTERS]
     if strange:

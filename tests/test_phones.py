@@ -40,6 +40,7 @@ def starts(letters: str, language: str = "") -> dict[str, str]:
         ("ⁿdˈa", "n d a"),  # prenasalisation is a nasal
         ("ma˥˩2", "m a"),  # tone letters and digits go
         ("gɚ", "ɡ ə"),  # look-alikes
+        ("ɪ\u00e7 ɪc\u0327", "ɪ ç ɪ ç"),  # a letter with a mark of its own, composed or not
         ("", ""),
     ],
 )
