@@ -59,6 +59,7 @@ HIGH_CUT_HZ = (3000.0, 7000.0)
 SNR_DB = (0.0, 30.0)
 COLOUR = (0.0, 2.0)  # exponent of the noise's fall with frequency: 0 white, 1 pink, 2 brown
 CLIP_RATIO = (0.1, 0.7)  # of the peak
+OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)  # RFC 6716, section 2
 FFT_BLOCK = 4096  # transforms are a multiple of this long, which is fast
 
 
@@ -66,7 +67,8 @@ def distort(samples: Samples, generator: np.random.Generator, sample_rate_hz: in
     """`[samples]` as another room, microphone, line and background would have made them; as many samples as before.
 
     Each with its own probability: a room's reverberation (exponentially decaying noise), equalisation (a tilt and three
-    bumps), a limited band (such as the telephone's), coloured noise, clipping, and the Opus codec. Silence stays as it is.
+    bumps), a limited band (such as the telephone's), coloured noise, clipping, and, at rates that it knows, the Opus codec.
+    Silence stays as it is.
     """
     if not samples.any():
         return samples
@@ -76,7 +78,7 @@ def distort(samples: Samples, generator: np.random.Generator, sample_rate_hz: in
     if generator.random() < CLIPPED_SHARE:
         limit = np.abs(changed).max() * generator.uniform(*CLIP_RATIO)
         changed = changed.clip(-limit, limit)
-    if generator.random() < CODEC_SHARE:
+    if generator.random() < CODEC_SHARE and sample_rate_hz in OPUS_RATES_HZ:
         changed = _through_opus(changed, sample_rate_hz)
     return changed.astype(np.float32)
 

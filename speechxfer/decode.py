@@ -108,10 +108,17 @@ def transcribe(
                     "(`speechxfer check --fix` does)"
                 )
         batch = collate([u.id for u in chosen], features, [[] for _ in chosen]).to(device)
-        mine += zip(batch.ids, decode_batch(model, batch), strict=True)
+        with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
+            mine += zip(batch.ids, decode_batch(model, batch), strict=True)
     model.train(training)
     found = dict(gather_object(mine) if processes > 1 else mine)
     return {utterance.id: found[utterance.id] for utterance in utterances}
+
+
+def own_device() -> torch.device:
+    """Where this process computes: its GPU, if there is one."""
+    device: torch.device = PartialState(cpu=several_without_gpu()).device
+    return device
 
 
 def several_without_gpu() -> bool:
@@ -158,7 +165,8 @@ def score_hypotheses(
         {name: hypothesis.text for name, hypothesis in hypotheses.items()},
         speakers={utterance.id: utterance.speaker for utterance in utterances},
         normalizer=replace(model.normalizer, form="NFC"),
-        vocabulary=model.vocabulary if model.normalizer.form == "NFC" else None,
+        vocabulary=model.vocabulary,
+        spelling=model.normalizer,
     )
 
 

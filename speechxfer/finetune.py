@@ -13,15 +13,16 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import InitProcessGroupKwargs, gather_object
 from torch import Tensor, nn
 
 from speechxfer.augment import at_speed, distort, spec_augment
@@ -49,6 +50,7 @@ from speechxfer.progress import bar, say
 from speechxfer.transfer import frozen_modules, set_frozen
 
 LOG_EVERY_STEPS = 10
+FEATURES_TIMEOUT = timedelta(hours=12)  # the other processes wait while the first one computes features
 SATURATED_WER = 0.9  # above it nearly every word is wrong, WER says little, and CER decides which model is better
 
 
@@ -90,6 +92,8 @@ class Job:
     transfer: TransferConfig
     out: Path
     accelerator: Accelerator
+    identity: Mapping[str, Any]
+    """What must be the same for a stopped run to go on."""
 
 
 def training_seconds(out: Path) -> float:
@@ -143,7 +147,8 @@ def _prepare(
     out: Path,
 ) -> Job:
     """Check everything that can be checked before the first step, compute features, place the model."""
-    accelerator = Accelerator(cpu=several_without_gpu())
+    patient = InitProcessGroupKwargs(timeout=FEATURES_TIMEOUT)
+    accelerator = Accelerator(cpu=several_without_gpu(), kwargs_handlers=[patient])
     if not train:
         raise InputError("there is no training utterance; give at least one")
     targets = encode_targets(model, train, data)
@@ -164,7 +169,40 @@ def _prepare(
     usable = usable_speeds(model, train, targets, store, config.speed_factors)
     _check_dev(model, dev, dev_store)
     model.to(accelerator.device)
-    return Job(model, train, targets, store, samples, usable, dev, dev_store, config, transfer, out, accelerator)
+    _start_alike(model, accelerator)
+    identity = _identity(model, [*train, *dev], targets, accelerator) | {
+        "finetune": config.model_dump(mode="json"),
+        "data": [data.resample, data.mono],
+        "freeze": [transfer.freeze, transfer.freeze_steps],
+        "bf16": uses_bfloat16(config.precision, accelerator.device),
+    }
+    return Job(
+        model, train, targets, store, samples, usable, dev, dev_store, config, transfer, out, accelerator, identity
+    )
+
+
+def _start_alike(model: nn.Module, accelerator: Accelerator) -> None:
+    """Every process takes the first one's weights: a model built at random would differ in each."""
+    if accelerator.num_processes > 1:
+        for value in model.state_dict().values():
+            torch.distributed.broadcast(value, 0)
+
+
+def _identity(
+    model: AcousticModel, utterances: Sequence[Utterance], targets: Sequence[Sequence[int]], accelerator: Accelerator
+) -> dict[str, Any]:
+    """What a run starts from, as plain values and hashes."""
+    weights = hashlib.sha256()
+    for value in model.state_dict().values():
+        weights.update(value.detach().cpu().contiguous().numpy().tobytes())
+    rows = json.dumps([[[u.id, u.offset, u.duration, u.text] for u in utterances], list(map(list, targets))])
+    parts = (model.architecture, model.spec, model.normalizer)
+    return {
+        "model": [*(part.to_dict() for part in parts), model.task, list(model.vocabulary.symbols)],
+        "first weights": weights.hexdigest(),
+        "utterances": hashlib.sha256(rows.encode()).hexdigest(),
+        "processes": accelerator.num_processes,
+    }
 
 
 def uses_bfloat16(choice: str, device: torch.device) -> bool:
@@ -172,7 +210,7 @@ def uses_bfloat16(choice: str, device: torch.device) -> bool:
     if choice != "auto":
         return choice == "bf16"
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
@@ -250,11 +288,28 @@ def _optimizer(job: Job) -> torch.optim.Optimizer:
 
 def rate_factor(step: int, steps: int, warmup_steps: int, final_ratio: float) -> float:
     """Share of the highest learning rate at `step` (from 0): linear warm-up, then half a cosine down to `final_ratio`."""
-    warmup = steps // 10 if warmup_steps < 0 else warmup_steps
+    warmup = _warmup(steps, warmup_steps)
     if step < warmup:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
     return final_ratio + (1 - final_ratio) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def learning_rates(config: FinetuneConfig, transfer: TransferConfig, step: int) -> tuple[float, float]:
+    """Rates of encoder and head at `step` (from 0).
+
+    An encoder that was frozen first gets a warm-up of its own after that: the optimiser knows nothing of it yet.
+    """
+    factor = rate_factor(step, config.steps, config.warmup_steps, config.final_lr_ratio)
+    thawed = step - transfer.freeze_steps
+    ramp = 1.0
+    if transfer.freeze != "none" and transfer.freeze_steps > 0 and thawed >= 0:
+        ramp = min(1.0, (thawed + 1) / max(1, _warmup(config.steps, config.warmup_steps)))
+    return config.encoder_lr * factor * ramp, config.head_lr * factor
+
+
+def _warmup(steps: int, asked: int) -> int:
+    return steps // 10 if asked < 0 else asked
 
 
 def _loop(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
@@ -343,9 +398,8 @@ def _step(job: Job, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -
     torch.manual_seed(
         np.random.SeedSequence([config.seed, step, accelerator.process_index]).generate_state(1, np.uint64)[0].item()
     )
-    factor = rate_factor(step, config.steps, config.warmup_steps, config.final_lr_ratio)
-    for group, highest in zip(optimizer.param_groups, (config.encoder_lr, config.head_lr), strict=True):
-        group["lr"] = highest * factor
+    for group, rate in zip(optimizer.param_groups, learning_rates(config, job.transfer, step), strict=True):
+        group["lr"] = rate
     batch = batch.to(accelerator.device)
     with torch.autocast(
         accelerator.device.type, torch.bfloat16, enabled=uses_bfloat16(config.precision, accelerator.device)
@@ -426,8 +480,9 @@ def _evaluate(job: Job, progress: Progress) -> None:
     say(f"step {progress.step}/{job.config.steps}: {rates}")
     _warn_of_blanks(job, progress, hypotheses)
     key = (*selection_key(report.wer, report.cer, job.config.select_by), progress.step)
-    progress.since_best = 0 if not progress.best or key < progress.best[0] else progress.since_best + 1
-    progress.best = sorted([*progress.best, key])[: job.config.average_best]
+    progress.since_best = 0 if not progress.best or key[:2] < progress.best[0][:2] else progress.since_best + 1
+    later_first = sorted([*progress.best, key], key=lambda entry: (*entry[:2], -entry[2]))
+    progress.best = later_first[: job.config.average_best]
     if key in progress.best and job.accelerator.is_main_process:
         _save_weights(job.model, _weights_path(job, progress.step))
 
@@ -513,7 +568,7 @@ def _save_state(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) 
         torch.save(optimizer.state_dict(), folder / "optimizer.pt")
         pointer = job.out / "state" / "current.json"
         partial = pointer.with_suffix(".partial")
-        state = {"folder": folder.name, "progress": asdict(progress), "settings": _settings(job)}
+        state = {"folder": folder.name, "progress": asdict(progress), "identity": job.identity}
         partial.write_text(json.dumps(state))
         partial.replace(pointer)
         for other in (job.out / "state").glob("step-*"):
@@ -526,17 +581,6 @@ def _save_state(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) 
     job.accelerator.wait_for_everyone()
 
 
-def _settings(job: Job) -> dict[str, Any]:
-    """What must be the same for a stopped run to go on: the loop's settings, the utterances and their symbols."""
-    utterances = [[u.id, u.offset, u.duration, u.text] for u in (*job.train, *job.dev)]
-    data = json.dumps([utterances, list(map(list, job.targets))])
-    return {
-        "finetune": job.config.model_dump(mode="json"),
-        "freeze": [job.transfer.freeze, job.transfer.freeze_steps],
-        "utterances": hashlib.sha256(data.encode()).hexdigest(),
-    }
-
-
 def _resume(job: Job, optimizer: torch.optim.Optimizer) -> Progress:
     """The state of an earlier call, put into model and optimiser; or a fresh start."""
     job.out.mkdir(parents=True, exist_ok=True)
@@ -547,16 +591,16 @@ def _resume(job: Job, optimizer: torch.optim.Optimizer) -> Progress:
         job.accelerator.wait_for_everyone()
         return Progress()
     current = json.loads(pointer.read_text())
-    if current.get("settings", _settings(job)) != _settings(job):
+    earlier = current.get("identity", {})
+    differing = [key for key, value in json.loads(json.dumps(job.identity)).items() if earlier.get(key) != value]
+    if differing:
         raise InputError(
-            f"{job.out}: holds a run with other settings or utterances; choose another `out`, or delete that folder to "
-            "start anew"
+            f"{job.out}: holds a run that began otherwise ({', '.join(differing)} differ); choose another `out`, delete that "
+            "folder to start anew, or give what it began with (a model made at random: the same torch.manual_seed before)"
         )
     folder = pointer.parent / current["folder"]
     load_weights(job.model, folder / "weights.safetensors")
-    optimizer.load_state_dict(
-        torch.load(folder / "optimizer.pt", map_location=job.accelerator.device, weights_only=True)
-    )
+    optimizer.load_state_dict(torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True))
     saved = current["progress"]
     progress = replace(Progress(**saved), best=[(a, b, step) for a, b, step in saved["best"]])
     if job.accelerator.is_main_process:
@@ -595,8 +639,10 @@ def _choose(job: Job, progress: Progress) -> AcousticModel:
 
 
 def average(weights: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Mean of several state dicts; whole-number buffers are taken from the first."""
+    """Mean of several state dicts, exact where they are all equal; whole-number buffers are taken from the first."""
     return {
-        name: torch.stack([w[name] for w in weights]).mean(dim=0) if value.is_floating_point() else value
+        name: value + torch.stack([w[name] - value for w in weights]).mean(dim=0)
+        if value.is_floating_point()
+        else value
         for name, value in weights[0].items()
     }

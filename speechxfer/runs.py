@@ -25,7 +25,7 @@ from speechxfer import __version__
 from speechxfer.check import CheckReport, check_manifests, fix
 from speechxfer.checkpoint import Card, find_model, load_model, read_card, save_model
 from speechxfer.config import Config
-from speechxfer.decode import evaluate, file_as_utterances, transcribe
+from speechxfer.decode import evaluate, file_as_utterances, own_device, transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset, read_audio
 from speechxfer.finetune import finetune, training_seconds
@@ -283,7 +283,7 @@ def evaluate_run(
     cards = _cards_of_runs(models) if results else []
     reports = []
     for number, name in enumerate(models, start=1):
-        report = evaluate(load_model(name), utterances, resample=resample, mono=mono)
+        report = evaluate(load_model(name).to(own_device()), utterances, resample=resample, mono=mono)
         folder = out if len(models) == 1 else out / str(number)
         if _is_main_process():
             _write_report(report, folder)
@@ -351,7 +351,7 @@ def transcribe_run(
     name: str, inputs: Sequence[Path], *, resample: bool = False, mono: bool = False
 ) -> list[tuple[str, str]]:
     """(id, text) for each utterance of the manifests (.jsonl) and each piece of the audio files among `inputs`."""
-    model = load_model(name)
+    model = load_model(name).to(own_device())
     utterances: list[Utterance] = []
     for path in inputs:
         utterances += (

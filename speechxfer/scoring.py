@@ -395,6 +395,7 @@ def score(
     speakers: Mapping[str, str] | None = None,
     normalizer: Normalizer = Normalizer(),
     vocabulary: Vocabulary | None = None,
+    spelling: Normalizer | None = None,
     seed: int = 0,
 ) -> WerReport:
     """Score hypotheses against references, joined by utterance id.
@@ -404,7 +405,9 @@ def score(
         hypotheses: id to text; the same ids.
         speakers: id to speaker, "" where unknown; may hold other ids too.
         normalizer: applied to both sides; the model's own.
-        vocabulary: the model's; symbols of the references that it lacks are counted and shown, and stay references.
+        vocabulary: the model's; symbols of the references that it lacks are counted and shown, and stay references. With
+            one of phones, words are phones, and spaces do not count as characters.
+        spelling: the normaliser that makes the vocabulary's symbols, if another one than `normalizer`.
         seed: of the bootstrap.
 
     Raises:
@@ -418,9 +421,12 @@ def score(
             f"score: the references of all {len(ids)} utterances are empty after normalisation, so there is no error "
             "rate; expected words; check the 'text' of the manifest"
         )
-    words, characters = _align_words(pairs), _align_characters(pairs)
+    spelt = pairs
+    if vocabulary and vocabulary.kind == "phones":
+        spelt = [(reference.replace(" ", ""), hypothesis.replace(" ", "")) for reference, hypothesis in pairs]
+    words, characters = _align_words(pairs), _align_characters(spelt)
     base = _align_characters(
-        [(_without_marks(reference), _without_marks(hypothesis)) for reference, hypothesis in pairs]
+        [(_without_marks(reference), _without_marks(hypothesis)) for reference, hypothesis in spelt]
     )
     rows = tuple(
         ScoredUtterance(
@@ -447,7 +453,7 @@ def score(
         seed,
         _confusions(words),
         _confusions(characters),
-        None if vocabulary is None else _unknown_symbols(vocabulary, [reference for reference, _ in pairs]),
+        None if vocabulary is None else _unknown_symbols(vocabulary, map(spelling or normalizer, references.values())),
     )
 
 

@@ -71,7 +71,7 @@ def letter_tables(letters: Mapping[str, Letters], language: str) -> tuple[Letter
 
 
 def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[Letters]) -> HeadRow:
-    inventory, form = source.symbols[1:], letter.casefold()
+    inventory, form = source.symbols[1:], letter.lower()  # as in the tables; case folding would make ß two letters
     toneless = without_tone(form)
     own_language_knows = any(table.get(form) in inventory for table in tables[:-1])
     if not own_language_knows and phone_of_letter(toneless, tables, inventory) in IPA_VOWELS:

@@ -196,3 +196,11 @@ def test_opus_keeps_the_sound_and_its_place(monkeypatch: pytest.MonkeyPatch) -> 
     assert not np.array_equal(heard, tone)
     inside = slice(RATE // 2 + 1600, RATE - 1600)
     assert np.corrcoef(heard[inside], tone[inside])[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("rate_hz", [11_025, 16_000, 44_100])
+def test_every_sampling_rate_can_be_distorted(rate_hz: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opus knows five rates only (RFC 6716); at others the codec is left out instead of ending a training."""
+    monkeypatch.setattr(augment, "CODEC_SHARE", 1.0)
+    samples = np.sin(np.arange(rate_hz) / 20).astype(np.float32)
+    assert len(augment.distort(samples, np.random.default_rng(0), rate_hz)) == rate_hz

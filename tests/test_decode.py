@@ -199,11 +199,24 @@ def test_evaluation_scores_the_manifests_own_texts(
 
 def test_models_that_spell_decomposed_are_scored_composed(utterances: list[Utterance]) -> None:
     """One wrong accent is one wrong character of two, whether the model writes it as one symbol or as two."""
-    model = SimpleNamespace(normalizer=Normalizer(form="NFD"), vocabulary=None)
+    normalizer = Normalizer(form="NFD")
+    vocabulary = Vocabulary.from_texts(["è", "a"], normalizer=normalizer)
+    model = SimpleNamespace(normalizer=normalizer, vocabulary=vocabulary)
     report = score_hypotheses(
         model, [replace(utterances[0], id="x", text="éa")], {"x": decode.Hypothesis("èa", 1, 0, 1.0)}
     )
     assert report.cer == 0.5
+    assert report.unknown_symbols == (("\u0301", 1),)
+
+
+def test_phones_count_once_each_and_spaces_do_not(utterances: list[Utterance]) -> None:
+    """Of t ʃ a one is wrong and one is missing: two thirds, in phones and in characters."""
+    vocabulary = Vocabulary.from_texts(["t ʃ a ɪ"], "phones")
+    model = SimpleNamespace(normalizer=Normalizer(lowercase=False, punctuation="keep"), vocabulary=vocabulary)
+    report = score_hypotheses(
+        model, [replace(utterances[0], id="x", text="t ʃ a")], {"x": decode.Hypothesis("t ɪ", 1, 0, 1.0)}
+    )
+    assert report.wer == report.cer == pytest.approx(2 / 3)
 
 
 # Recordings ----------------------------------------------------------------------------------------------------------

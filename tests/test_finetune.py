@@ -333,7 +333,8 @@ def test_a_frozen_encoder_is_bit_identical_after_training(corpus: Corpus, tmp_pa
     if encoder == "cnn":
         assert "strided.0.norm.running_var" in state(model.encoder), "its buffers are what this test is about"
     encoder_before, head_before = state(model.encoder), state(model.head)
-    finetune(model, train, dev, QUICK, out=tmp_path, transfer=TransferConfig(freeze="encoder"))
+    config = settings(steps=6)  # three evaluations: their float32 mean, computed as such, is not exact
+    finetune(model, train, dev, config, out=tmp_path, transfer=TransferConfig(freeze="encoder"))
     assert moved(encoder_before, model.encoder) == set()
     assert moved(head_before, model.head) == {"weight", "bias"}
 
@@ -344,6 +345,29 @@ def test_only_the_lowest_layers_stay_frozen(corpus: Corpus, tmp_path: Path) -> N
     before = state(model.encoder)
     finetune(model, train, dev, QUICK, out=tmp_path, transfer=TransferConfig(freeze=2))
     assert {name.rsplit(".", 2)[0] for name in moved(before, model.encoder)} == {"layers.1", "layers.2", "layers.3"}
+
+
+def test_an_encoder_that_thaws_is_warmed_up_by_hand() -> None:
+    """100 steps, 10 of warm-up, constant rate after it; the encoder joins at step 20 and gets ten steps of its own."""
+    config = settings(steps=100, warmup_steps=10, final_lr_ratio=1.0, encoder_lr=1.0, head_lr=2.0)
+    rates = [
+        loop.learning_rates(config, TransferConfig(freeze="encoder", freeze_steps=20), s) for s in (0, 9, 20, 24, 29)
+    ]
+    assert [head for _, head in rates] == pytest.approx([0.2, 2.0, 2.0, 2.0, 2.0])
+    assert [encoder for encoder, _ in rates[2:]] == pytest.approx([0.1, 0.5, 1.0])
+    assert loop.learning_rates(config, TransferConfig(), 0) == pytest.approx((0.1, 0.2))
+
+
+def test_of_equal_evaluations_the_later_are_kept(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, dev = corpus
+    monkeypatch.setattr(loop, "score_hypotheses", lambda *_: SimpleNamespace(wer=0.5, cer=0.5))
+    finetune(make_model(train, "dnn"), train, dev, settings(steps=8, average_best=2), out=tmp_path)
+    assert {path.name for path in (tmp_path / "best").iterdir()} == {
+        "step-0000006.safetensors",
+        "step-0000008.safetensors",
+    }
 
 
 def test_a_frozen_encoder_moves_after_freeze_steps(
@@ -507,8 +531,14 @@ def test_another_configuration_does_not_take_up_a_run(corpus: Corpus, tmp_path: 
         {"config": QUICK, "train": changed(train, [0], text="ccc")},
     ):
         arguments = {"train": train, "dev": dev, **other}
-        with pytest.raises(InputError, match="other settings or utterances"):
+        with pytest.raises(InputError, match="holds a run that began otherwise"):
             finetune(make_model(train, "dnn"), **arguments, out=tmp_path)
+    others = [make_model(train, "dnn", dropout=0.3), make_model(train, "dnn", features="kaldi")]
+    others.append(make_model(train, "dnn"))
+    torch.nn.init.zeros_(others[-1].head.weight)
+    for model, what in zip(others, ("model", "model", "first weights"), strict=True):
+        with pytest.raises(InputError, match=what):
+            finetune(model, train, dev, QUICK, out=tmp_path)
     assert not finetune(make_model(train, "dnn"), train, dev, QUICK, out=tmp_path).training
 
 

@@ -11,7 +11,7 @@ from speechxfer.transfer import letter_tables, plan_head, without_tone
 LETTERS = {
     "sw": {"y": "j", "j": "ɟ", "a": "a", "e": "e"},
     "es": {"y": "ʝ", "j": "x", "a": "a", "e": "e", "ñ": "ɲ", "é": "e"},
-    "de-1996": {"y": "y", "j": "j", "z": "s", "ö": "ø", "a": "a"},
+    "de-1996": {"y": "y", "j": "j", "z": "s", "ö": "ø", "a": "a", "ß": "s"},
     "tr": {"y": "j", "j": "ʒ", "ş": "ʃ", "ı": "ɯ", "ö": "œ"},
     "vi": {"ẹ": "ɛ", "ọ": "ɔ", "đ": "ɗ", "è": "ɛ"},
 }
@@ -91,7 +91,7 @@ def test_each_language_has_one_vote() -> None:
 
 def test_a_known_language_reads_its_letters_its_own_way() -> None:
     assert starts("yjñé", "es") == {"y": "ʝ", "j": "x", "ñ": "ɲ", "é": "e"}
-    assert starts("yjö", "de") == {"y": "y", "j": "j", "ö": "ø"}  # de-1996 is German
+    assert starts("yjöß", "de") == {"y": "y", "j": "j", "ö": "ø", "ß": "s"}  # de-1996 is German
     assert starts("è", "vi") == {"è": "ɛ"}
 
 
