@@ -136,6 +136,12 @@ class FinetuneConfig(Section):
 
     seed: int = Field(default=1, ge=0, lt=2**32, description="seed of every random generator")
     steps: int = Field(default=2000, ge=1, description="number of updates")
+    passes: int = Field(
+        default=0,
+        ge=0,
+        description="how often all of the training speech is heard at least: where there is much of it, this raises the "
+        "number of steps; 0: steps as they are",
+    )
     batch_s: float = Field(default=120.0, gt=0, description="seconds of audio per step and process")
     encoder_lr: float = Field(default=5e-4, ge=0, description="highest learning rate of the encoder")
     head_lr: float = Field(default=2e-3, ge=0, description="highest learning rate of the head")

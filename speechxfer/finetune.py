@@ -96,10 +96,10 @@ class Job:
     """What must be the same for a stopped run to go on."""
 
 
-def training_seconds(out: Path) -> float:
-    """Wall time that the run in this folder has taken, over all calls."""
-    seconds: float = json.loads((out / "state" / "current.json").read_text())["progress"]["wall_s"]
-    return seconds
+def training_cost(out: Path) -> tuple[int, float]:
+    """Steps that the run in this folder has taken, and its wall time in seconds, over all calls."""
+    progress = json.loads((out / "state" / "current.json").read_text())["progress"]
+    return progress["step"], progress["wall_s"]
 
 
 def finetune(
@@ -168,6 +168,10 @@ def _prepare(
         dev_store = store_features(dev, reading, folder)
     usable = usable_speeds(model, train, targets, store, config.speed_factors)
     _check_dev(model, dev, dev_store)
+    if config.passes:
+        frames = [max(store.frames[speed][i] for speed in speeds) for i, speeds in enumerate(usable)]
+        steps = config.passes * len(_plan(frames, config, model, np.random.default_rng(config.seed), accelerator))
+        config = config.model_copy(update={"steps": max(config.steps, steps)})
     model.to(accelerator.device)
     _start_alike(model, accelerator)
     identity = _identity(model, [*train, *dev], targets, accelerator) | {
@@ -348,14 +352,13 @@ def _loop(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) -> Non
 def _batches(job: Job, progress: Progress) -> Iterator[Batch]:
     """This process's batches from where the run stands to its last step."""
     config, accelerator = job.config, job.accelerator
-    budget = max(1, round(config.batch_s * job.model.spec.frames_per_s))
     if config.patience and progress.since_best >= config.patience:
         return
     while progress.step < config.steps:
         generator = np.random.default_rng([config.seed, progress.epoch])
         speeds = [usable[int(generator.integers(len(usable)))] for usable in job.usable_speeds]
         frames = [job.store.frames[speed][i] for i, speed in enumerate(speeds)]
-        plan = plan_batches(frames, budget, generator, processes=accelerator.num_processes)
+        plan = _plan(frames, config, job.model, generator, accelerator)
         left = [step[accelerator.process_index] for step in plan[progress.position :]][: config.steps - progress.step]
         augmented = [progress.step + i >= config.augment_warmup_steps for i in range(len(left))]
         yield from in_background(
@@ -365,6 +368,18 @@ def _batches(job: Job, progress: Progress) -> Iterator[Batch]:
         if progress.step < config.steps:
             progress.epoch += 1
             progress.position = 0
+
+
+def _plan(
+    frames: Sequence[int],
+    config: FinetuneConfig,
+    model: AcousticModel,
+    generator: np.random.Generator,
+    accelerator: Accelerator,
+) -> list[list[list[int]]]:
+    """One pass over the data: per step the utterances of each process."""
+    budget = max(1, round(config.batch_s * model.spec.frames_per_s))
+    return plan_batches(frames, budget, generator, processes=accelerator.num_processes)
 
 
 def _load(job: Job, indices: Sequence[int], speeds: Sequence[int], epoch: int, augment: bool) -> Batch:

@@ -28,7 +28,7 @@ from speechxfer.config import Config
 from speechxfer.decode import evaluate, file_as_utterances, own_device, transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset, read_audio
-from speechxfer.finetune import finetune, training_seconds
+from speechxfer.finetune import finetune, training_cost
 from speechxfer.manifest import Utterance, read_manifest
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.progress import say
@@ -231,19 +231,20 @@ def _parameters(model: torch.nn.Module) -> float:
 
 
 def _details(config: Config, train: Sequence[Utterance], dev: Sequence[Utterance], out: Path) -> dict[str, Any]:
+    steps, wall_s = training_cost(out)
     return {
         "train_utterances": len(train),
         "train_hours": round(sum(u.duration for u in train) / 3600, 3),
         "train_languages": " ".join(sorted({u.lang or "not stated" for u in train})),
         "dev_hours": round(sum(u.duration for u in dev) / 3600, 3),
-        "steps": config.finetune.steps,
+        "steps": steps,
         "seed": config.finetune.seed,
         "config": config.model_dump(mode="json"),
         "command": command_line(),
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
         "hardware": hardware(),
-        "wall_s": round(training_seconds(out), 1),
+        "wall_s": round(wall_s, 1),
         "version": __version__,
     }
 

@@ -27,6 +27,7 @@ DEFAULTS = {
     "finetune": {
         "seed": 1,
         "steps": 2000,
+        "passes": 0,
         "batch_s": 120.0,
         "encoder_lr": 0.0005,
         "head_lr": 0.002,

@@ -390,6 +390,16 @@ def test_a_frozen_encoder_moves_after_freeze_steps(
     assert moves == [False, False, False, True, True, True]
 
 
+def test_passes_raise_the_steps_where_there_is_much_speech(corpus: Corpus, tmp_path: Path) -> None:
+    """Every utterance is a batch of its own, so that a pass over the 12 takes 12 steps."""
+    train, dev = corpus
+    alone = {"batch_s": 0.1, "evaluate_every_steps": -1}
+    for steps, passes, expected in ((10, 2, 24), (30, 2, 30), (7, 0, 7)):
+        config = settings(steps=steps, passes=passes, **alone)
+        finetune(make_model(train, "dnn"), train, dev, config, out=tmp_path / str(expected))
+        assert loop.training_cost(tmp_path / str(expected))[0] == expected
+
+
 # Which utterances, how often, in which process -----------------------------------------------------------------------
 
 
