@@ -99,12 +99,28 @@ def test_a_whole_recipe_runs_twice_and_the_second_time_changes_nothing(copy: Pat
     assert {row.steps for row in rows} == {2}
     assert {row.split for row in rows} == {"test"}
     assert all(row.wer_low <= row.wer <= row.wer_high for row in rows)
-    assert "ẹ\tbase\te" in (recipe / "exp" / "finetuned" / "head.tsv").read_text(encoding="utf-8")
+    assert "ẹ\tbase\te" in (recipe / "exp" / "finetuned-english-1" / "head.tsv").read_text(encoding="utf-8")
     kept = {path: path.read_bytes() for path in recipe.rglob("*") if path.is_file() and "tensorboard" not in path.parts}
     second = run(copy, "yoruba", corpus, LANGUAGE_CODE="tone", SETTINGS=QUICK)
     assert second.returncode == 0, second.stderr
     assert second.stderr.count("already finished") == 3
     assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path) -> None:
+    corpus = yoruba_layout(tmp_path / "corpus")
+    recipe = copy / "recipes" / "yoruba"
+    for name in ("english", "other"):
+        tiny_source(recipe / "models" / name, "abcdeo ")
+    several = {"SOURCES": "models/english models/other", "SEEDS": "1 2"}
+    result = run(copy, "yoruba", corpus, LANGUAGE_CODE="tone", SETTINGS=QUICK, **several)
+    assert result.returncode == 0, result.stderr
+    rows = read_rows(recipe / "results.json")
+    both = [("frozen", "english"), ("frozen", "other"), ("finetuned", "english"), ("finetuned", "other")]
+    assert [(row.name, row.source) for row in rows] == [("scratch", ""), *both]
+    assert {tuple(row.seeds) for row in rows} == {(1, 2)}
+    verdicts = re.findall(r"better than|no difference", result.stdout)
+    assert len(verdicts) == 2 * 2 * 2  # of WER and CER, for two sources, seed by seed
 
 
 def test_own_recordings_in_one_command(copy: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ run() { # run NAME VERB [OPTION...]
 }
 mkdir -p "exp/$language"
 echo "Training from scratch in the background (exp/$language/scratch.log) and from the English model here; about 3 minutes." >&2
-run scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0 2> "exp/$language/scratch.log" &
+run scratch train "${from_scratch[@]}" 2> "exp/$language/scratch.log" &
 scratch=$!
 trap 'kill $scratch 2>/dev/null || true' EXIT
 run transfer adapt --source english

@@ -7,25 +7,33 @@ names="prepare check scratch frozen finetuned evaluate compare"
 source ../stages.sh
 stages "${@:2}"
 
-run() { # run FOLD NAME VERB [OPTION...]: the same budget of steps for every NAME
-  speechxfer "$3" recipe.toml --out "exp/$1/$2" --train "data/$1/train.jsonl" --dev "data/$1/dev.jsonl" --language en "${@:4}" $SETTINGS
+run() { # run FOLD NAME VERB [OPTION...]: the same budget of steps for every NAME, once with each seed
+  for seed in "${seeds[@]}"; do
+    speechxfer "$3" recipe.toml --out "exp/$1/$2-$seed" --train "data/$1/train.jsonl" --dev "data/$1/dev.jsonl" --language en \
+      --set "finetune.seed=$seed" "${@:4}" $SETTINGS
+  done
 }
 folds() { echo "${FOLDS:-. $(cd data && echo loso_*)}"; } # the official split is the fold `.`; FOLDS=. limits a call to it
 
 if stage prepare; then python ../../data_scripts/prepare_fsdd.py "$corpus" data; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
-if stage scratch; then run . scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0; fi
-if stage frozen; then run . frozen adapt --source english --set transfer.freeze=encoder; fi
+if stage scratch; then run . scratch train "${from_scratch[@]}"; fi
+if stage frozen; then
+  for source in "${sources[@]}"; do run . "frozen-${source##*/}" adapt --source "$source" --set transfer.freeze=encoder; done
+fi
 if stage finetuned; then
-  for fold in $(folds); do run "$fold" finetuned adapt --source english; done
+  for fold in $(folds); do
+    for source in "${sources[@]}"; do run "$fold" "finetuned-${source##*/}" adapt --source "$source"; done
+  done
 fi
 if stage evaluate; then
-  for name in scratch frozen finetuned; do
-    speechxfer evaluate "exp/$name" --on data/test.jsonl --out "exp/$name/test" --resample --results results.json --row "$name"
-  done
   for fold in $(folds); do
-    [[ $fold == . ]] || speechxfer evaluate "exp/$fold/finetuned" --on "data/$fold/test.jsonl" --out "exp/$fold/finetuned/test" \
-      --resample --results results.json --row finetuned --split "$fold"
+    kinds=finetuned split=$fold
+    [[ $fold == . ]] && kinds="scratch frozen finetuned" split=test
+    for name in $(names_of $kinds); do
+      speechxfer evaluate "${seeds[@]/#/exp/$fold/$name-}" --on "data/$fold/test.jsonl" --out "exp/$fold/$name/test" --resample \
+        --results results.json --row "${name%%-*}" --split "$split"
+    done
   done
 fi
-if stage compare; then speechxfer compare exp/finetuned/test/report.json exp/scratch/test/report.json; fi
+if stage compare; then compare_with_scratch exp test; fi

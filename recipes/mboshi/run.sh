@@ -9,29 +9,32 @@ stages "${@:2}"
 
 sizes="${SIZES:-train_10min train_1h train}"
 steps() { case "$1" in train_10min) echo 800 ;; train_1h) echo 1500 ;; *) echo 2000 ;; esac; }
-run() { # run SIZE NAME VERB [OPTION...]: the same budget of steps for every NAME
-  speechxfer "$3" recipe.toml --out "exp/$1/$2" --train "data/$1.jsonl" --dev data/valid.jsonl --language mdw \
-    --set "finetune.steps=$(steps "$1")" "${@:4}" $SETTINGS
+run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, once with each size and seed
+  for size in $sizes; do
+    for seed in "${seeds[@]}"; do
+      speechxfer "$2" recipe.toml --out "exp/$size/$1-$seed" --train "data/$size.jsonl" --dev data/valid.jsonl --language mdw \
+        --set "finetune.steps=$(steps "$size")" --set "finetune.seed=$seed" "${@:3}" $SETTINGS
+    done
+  done
 }
 
 if stage prepare; then python ../../data_scripts/prepare_mboshi.py "$corpus" data; fi
 if stage check; then speechxfer check data/{train,valid,dev}.jsonl --config recipe.toml; fi
-if stage scratch; then
-  for size in $sizes; do run "$size" scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0; done
-fi
+if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then
-  for size in $sizes; do run "$size" frozen adapt --source english --set transfer.freeze=encoder; done
+  for source in "${sources[@]}"; do run "frozen-${source##*/}" adapt --source "$source" --set transfer.freeze=encoder; done
 fi
 if stage finetuned; then
-  for size in $sizes; do run "$size" finetuned adapt --source english; done
+  for source in "${sources[@]}"; do run "finetuned-${source##*/}" adapt --source "$source"; done
 fi
 if stage evaluate; then
   for size in $sizes; do
-    for name in scratch frozen finetuned; do
-      speechxfer evaluate "exp/$size/$name" --on data/dev.jsonl --out "exp/$size/$name/dev" --results results.json --row "$name"
+    for name in $(names_of scratch frozen finetuned); do
+      speechxfer evaluate "${seeds[@]/#/exp/$size/$name-}" --on data/dev.jsonl --out "exp/$size/$name/dev" \
+        --results results.json --row "${name%%-*}"
     done
   done
 fi
 if stage compare; then
-  for size in $sizes; do speechxfer compare "exp/$size/finetuned/dev/report.json" "exp/$size/scratch/dev/report.json"; done
+  for size in $sizes; do compare_with_scratch "exp/$size" dev; done
 fi

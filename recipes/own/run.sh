@@ -24,7 +24,7 @@ if stage evaluate; then
   echo "The worst errors, aligned: $out/test/report.txt" >&2
   echo "Next: speechxfer transcribe $out/run NEW_RECORDING.wav --resample --mono" >&2
 fi
-if stage scratch; then run train "$out/scratch" --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0; fi
+if stage scratch; then run train "$out/scratch" "${from_scratch[@]}"; fi
 if stage compare; then
   speechxfer evaluate "$out/scratch" --on "$out/clean/test.jsonl" --out "$out/scratch/test" --resample --mono
   speechxfer compare "$out/test/report.json" "$out/scratch/test/report.json"

@@ -7,18 +7,26 @@ names="prepare check scratch frozen finetuned evaluate compare"
 source ../stages.sh
 stages "${@:2}"
 
-run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME
-  speechxfer "$2" recipe.toml --out "exp/$1" --train data/train.jsonl --dev data/dev.jsonl --language "${LANGUAGE_CODE:-yo}" "${@:3}" $SETTINGS
+run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, once with each seed
+  for seed in "${seeds[@]}"; do
+    speechxfer "$2" recipe.toml --out "exp/$1-$seed" --train data/train.jsonl --dev data/dev.jsonl \
+      --language "${LANGUAGE_CODE:-yo}" --set "finetune.seed=$seed" "${@:3}" $SETTINGS
+  done
 }
 
 if stage prepare; then python ../../data_scripts/prepare_yoruba.py "$corpus" data --lang "${LANGUAGE_CODE:-yo}"; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
-if stage scratch; then run scratch train --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0; fi
-if stage frozen; then run frozen adapt --source english --set transfer.freeze=encoder; fi
-if stage finetuned; then run finetuned adapt --source english; fi
+if stage scratch; then run scratch train "${from_scratch[@]}"; fi
+if stage frozen; then
+  for source in "${sources[@]}"; do run "frozen-${source##*/}" adapt --source "$source" --set transfer.freeze=encoder; done
+fi
+if stage finetuned; then
+  for source in "${sources[@]}"; do run "finetuned-${source##*/}" adapt --source "$source"; done
+fi
 if stage evaluate; then
-  for name in scratch frozen finetuned; do
-    speechxfer evaluate "exp/$name" --on data/test.jsonl --out "exp/$name/test" --results results.json --row "$name"
+  for name in $(names_of scratch frozen finetuned); do
+    speechxfer evaluate "${seeds[@]/#/exp/$name-}" --on data/test.jsonl --out "exp/$name/test" --results results.json \
+      --row "${name%%-*}"
   done
 fi
-if stage compare; then speechxfer compare exp/finetuned/test/report.json exp/scratch/test/report.json; fi
+if stage compare; then compare_with_scratch exp test; fi
