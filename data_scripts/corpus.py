@@ -8,6 +8,9 @@ the order of files or the version of Python.
 
 import argparse
 import hashlib
+import io
+import os
+import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -26,6 +29,7 @@ SPLIT_NAMES = {
     "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "development": "dev",
     "test": "test", "testing": "test", "eval": "test",
 }  # fmt: skip
+SAMPLES_PER_BYTE = 4096  # no codec holds more; a header that promises it is damaged
 ROUNDING_S = 0.05  # a written duration may overshoot the end of its file by this much (it was rounded): it is cut there
 MAX_FRAMES = 2**40  # libsndfile gives a number near 2**63 for a file whose length it does not know
 
@@ -207,7 +211,7 @@ def _read_headers(segments: Sequence[Segment], *, partial: bool) -> dict[Path, _
 
 
 def _read_header(path: Path) -> _Header | str:
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, false for names that no file can have
         return f"its audio {path} does not exist"
     try:
         info = soundfile.info(str(path))
@@ -217,6 +221,8 @@ def _read_header(path: Path) -> _Header | str:
         return f"its audio {path} has no header, so its rate is not known"
     if info.frames > MAX_FRAMES:
         return f"its audio {path} does not say how long it is"
+    if info.frames > SAMPLES_PER_BYTE * path.stat().st_size:
+        return f"its audio {path} is damaged: its header promises {info.duration / 3600:,.0f} h of sound"
     return _Header(int(info.samplerate), int(info.frames))
 
 
@@ -316,7 +322,7 @@ def write_splits(out_dir: Path, splits: Mapping[str, Sequence[Utterance]]) -> di
         write_manifest(paths[name], utterances)
         say(f"{paths[name]}: {len(utterances):,} utterances, {_hours(utterances)}, {_speakers(utterances)}")
     usual = [paths[name] for name in ("train", "valid", "dev", "test") if name in paths]
-    say(f"written to {out_dir}; next: speechxfer check {' '.join(map(str, usual or paths.values()))}")
+    say(f"written to {out_dir}; next: {shlex.join(['speechxfer', 'check', *map(str, usual or paths.values())])}")
     return paths
 
 
@@ -362,9 +368,21 @@ def command_line(prepare: Callable[..., object], description: str | None, *, lan
 
 
 def exit_on_bad_input(work: Callable[[], object]) -> None:
-    """Run `work`; bad input becomes one message on stderr and exit status 2."""
+    """Run `work`; bad input, or a disk that refuses, becomes one message on stderr and exit status 2; Ctrl-C 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         work()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of stdout went away; nothing is left to say to it
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {error}; give a place that can be read or written", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("error: stopped; nothing half-written stays, run it again", file=sys.stderr)
+        sys.exit(130)

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python 
 
 from data_scripts.corpus import exit_on_bad_input, say, skip
 from data_scripts.synthesize_multilingual import phones_of
+from speechxfer.errors import InputError
 from speechxfer.manifest import Utterance, read_manifest, write_manifest
 
 
@@ -33,7 +34,8 @@ def phonemize(manifest: Path, out: Path, *, voice: str) -> None:
             spoken.append(replace(utterance, text=" ".join(phones)))
         else:
             skip(utterance.id, f"espeak-ng does not read all of {utterance.text!r} with the voice {voice}")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if not spoken:
+        raise InputError(f"{manifest}: espeak-ng reads none of it with the voice {voice}; give its language's voice")
     write_manifest(out, spoken)
     say(f"{out}: {len(spoken):,} utterances in phones")
 

@@ -39,6 +39,7 @@ from data_scripts.corpus import (
 )
 from data_scripts.prepare_table import repacked
 from speechxfer.manifest import Utterance
+from speechxfer.text import Normalizer
 
 RECORDINGS = 1620
 PROMPTS = 1132
@@ -116,7 +117,7 @@ def _groups(utterances: Sequence[Utterance]) -> dict[str, str]:
     group_of = {_prompt(utterance): _prompt(utterance) for utterance in utterances}
     prompt_of: dict[str, str] = {}
     for utterance in utterances:
-        other = group_of[prompt_of.setdefault(utterance.text.casefold(), _prompt(utterance))]
+        other = group_of[prompt_of.setdefault(Normalizer()(utterance.text), _prompt(utterance))]
         mine = group_of[_prompt(utterance)]
         if mine != other:
             first, last = sorted((mine, other))

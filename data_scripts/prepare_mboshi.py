@@ -45,6 +45,7 @@ from data_scripts.corpus import (
 )
 from data_scripts.prepare_table import group_by_split, repacked
 from speechxfer.manifest import Utterance
+from speechxfer.text import Normalizer
 
 LANG = "mdw"  # ISO 639-3
 COUNTS = {"train": 4616, "dev": 514}
@@ -92,8 +93,9 @@ def _original(corpus_dir: Path, *, partial: bool) -> list[Placed]:
 
 def _hold_out(train: Sequence[Utterance]) -> tuple[list[Utterance], list[Utterance]]:
     """Train without the held-out utterances, and those: `VALID_COUNT` (of a small copy a tenth), no sentence shared."""
-    repeats = Counter(utterance.text for utterance in train)
-    once = [utterance for utterance in train if repeats[utterance.text] == 1]
+    sentences = [Normalizer()(utterance.text) for utterance in train]
+    repeats = Counter(sentences)
+    once = [utterance for utterance, sentence in zip(train, sentences, strict=True) if repeats[sentence] == 1]
     count = min(VALID_COUNT, len(once) // 10)
     held_out = {utterance.id for utterance in proportional_order(once, "mboshi valid")[:count]}
     rest = [utterance for utterance in train if utterance.id not in held_out]

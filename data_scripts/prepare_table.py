@@ -49,7 +49,8 @@ from data_scripts.corpus import (
     write_splits,
 )
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
+from speechxfer.manifest import LONGEST_S, Utterance
+from speechxfer.text import Normalizer
 
 COLUMNS = {
     "path": ("path", "audio_filepath", "file", "filename", "file_name", "audio", "wav"),
@@ -242,7 +243,7 @@ def _seconds(row: Row, column: str) -> float | None:
         seconds = float(value)
     except ValueError:
         seconds = math.nan
-    if not 0.0 <= seconds < math.inf:
+    if not 0.0 <= seconds <= LONGEST_S:
         raise InputError(f"{row.where}: {column} is {value!r}; expected seconds, zero or more, with a decimal point")
     return seconds
 
@@ -283,7 +284,7 @@ def split_by_hash(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]
 
 
 def _sentence(utterance: Utterance) -> str:
-    return " ".join(utterance.text.casefold().split())
+    return Normalizer()(utterance.text) or " ".join(utterance.text.split())
 
 
 def _deal(sizes: Counter[str]) -> dict[str, str]:

@@ -4,9 +4,10 @@ Story: recorded in 2020 with the Lig-Aikuma app in a course on speech recognitio
 Lower case, tone marks and under-dots, hardly any punctuation; 16 kHz mono.
 Address: https://github.com/ogunlao/yoruba_speech_project
 Licence: MIT.
-Layout: ``data/records/{train,val,test,extra}/<id>.wav`` and ``data/raw_text_file.txt`` with lines ``<id>:<text>``. The
-corpora that others recorded in the same course have this layout too: prepare them with their own ``--lang``. A folder
-with ``transcripts.tsv`` (the same ids, repacked) is read as well.
+Layout: ``data/records/{train,val,test,extra}/<id>.wav`` and ``data/raw_text_file.txt`` (or, in the repository's root,
+``raw_text_file.txt``) with lines ``<id>:<text>``. The corpora that others recorded in the same course have this layout too:
+prepare them with their own ``--lang``; every folder of ``records`` is a split of that name. A folder with
+``transcripts.tsv`` (the same ids, repacked) is read as well.
 Published on these very splits (``project/speech_recognition_report.pdf``): test CER 62.6 % from scratch, 34.8 % from an
 English model, 32.7 % with a 5-gram.
 
@@ -44,7 +45,6 @@ from speechxfer.errors import InputError
 
 LANG = "yo"
 COUNTS = {"train": 280, "dev": 70, "test": 350}
-FOLDERS = ("train", "val", "test", "extra")
 SPEAKER = re.compile(r"[0-9]+-[0-9]+_(?P<speaker>.+)_[a-z]+_[0-9]+")
 
 
@@ -76,10 +76,17 @@ def prepare(corpus_dir: Path, out_dir: Path, *, lang: str = LANG, partial: bool 
 
 
 def _original(corpus_dir: Path, lang: str, *, partial: bool) -> list[Placed]:
-    list_path = corpus_dir / "data" / "raw_text_file.txt"
-    texts = _read_texts(list_path)
+    places = [corpus_dir / "data" / "raw_text_file.txt", corpus_dir / "raw_text_file.txt"]
+    texts = _read_texts(next((path for path in places if path.is_file()), places[0]))
     records = corpus_dir / "data" / "records"
-    audio = {name: wave_files(records / name) for name in FOLDERS if name == "train" or (records / name).is_dir()}
+    loose = wave_files(records)
+    if loose:
+        raise InputError(
+            f"{records}: {len(loose)} recordings lie outside of a split, such as {next(iter(loose.values())).name}; expected "
+            "them in train, val and test: move them"
+        )
+    folders = sorted(path.name for path in records.iterdir() if path.is_dir() and not path.name.startswith("."))
+    audio = {name: wave_files(records / name) for name in folders}
     ids = Counter(name for files in audio.values() for name in files)
     say(
         f"{corpus_dir}: {len(ids):,} recordings, {len(texts):,} texts; {len(ids.keys() - texts.keys()):,} recordings "

@@ -7,6 +7,7 @@ or a loader with workers. Targets are concatenated, never padded, so no padding 
 
 import hashlib
 import json
+import math
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -163,13 +164,24 @@ def _stored(
     """`rows(utterance, speed)` of all, computed or found again under a name that `what` and the audio files decide."""
     key = _store_key(utterances, what)
     index_path, values_path = folder / f"{key}.json", folder / f"{key}.bin"
-    if not (index_path.exists() and values_path.exists()):
+    frames = _stored_frames(index_path, values_path, math.prod(shape) * np.dtype(dtype).itemsize)
+    if frames is None:
         _compute_store(utterances, rows, speeds, index_path, values_path)
-    frames = tuple(map(tuple, json.loads(index_path.read_text())["frames"]))
+        frames = tuple(map(tuple, json.loads(index_path.read_text())["frames"]))
     ends = np.cumsum([0, *(count for row in frames for count in row)])
     starts = tuple(tuple(int(end) for end in ends[i * len(row) : (i + 1) * len(row)]) for i, row in enumerate(frames))
     values = np.memmap(values_path, dtype=dtype, mode="r", shape=(max(1, int(ends[-1])), *shape))
     return FeatureStore(values, starts, frames)
+
+
+def _stored_frames(index_path: Path, values_path: Path, frame_bytes: int) -> tuple[tuple[int, ...], ...] | None:
+    """Frames by speed and utterance of a store that was kept; None where it is missing or not whole."""
+    try:
+        frames = tuple(map(tuple, json.loads(index_path.read_text())["frames"]))
+        whole = values_path.stat().st_size == sum(map(sum, frames)) * frame_bytes + LONGEST_ROW_BYTES
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # it is computed again
+    return frames if whole else None
 
 
 def _store_key(utterances: Sequence[Utterance], what: str) -> str:

@@ -17,6 +17,7 @@ Sources: Graves et al., 'Connectionist temporal classification' (ICML 2006) for 
 Iglewicz and Hoaglin, 'How to detect and handle outliers' (1993).
 """
 
+import codecs
 import hashlib
 import json
 import math
@@ -90,6 +91,7 @@ ADVICE = {  # every kind of finding, in the order of the report
     "silence": "record it again or leave it out",
     "empty text": "write the transcript or leave it out",
     "unknown symbol": "correct the transcripts, or take the vocabulary from this training text",
+    "several words": "write the one word, or leave it out",
     "ctc": "correct transcript or duration, use a smaller subsampling, or classify if every text is one word",
     "duplicate audio": "keep one copy; none of train's may be in dev or test",
     "digital zeros": "look for drop-outs and padding",
@@ -262,6 +264,7 @@ class _Rules:
     mono: bool
     speed: float
     max_duration_s: float
+    classify: bool
 
     def frames(self, audio: _Audio) -> int:
         """Feature frames that training makes of it."""
@@ -310,6 +313,9 @@ def check_manifests(  # noqa: PLR0913  the caller's whole situation, all of it o
     mono: bool = False,
     speed: float = 1.0,
     max_duration_s: float = 30.0,
+    classify: bool = False,
+    bpe_size: int = 500,
+    flags: Sequence[str] = (),
 ) -> CheckReport:
     """Check manifests, alone and against each other; every recording is decoded once.
 
@@ -327,6 +333,9 @@ def check_manifests(  # noqa: PLR0913  the caller's whole situation, all of it o
         mono: several channels are fine (they will be averaged).
         speed: utterances are played so many times as fast (speed perturbation), which leaves fewer frames.
         max_duration_s: the longest utterance that training takes; in dev and test a longer one is a warning only.
+        classify: one word an utterance is to be told, which CTC has no part in.
+        bpe_size: symbols of a bpe vocabulary that is to come from train.
+        flags: further options of the command line, which the commands that are suggested repeat.
 
     Raises:
         InputError: a manifest cannot be opened, none is given, two have one name, or a setting is out of range. What
@@ -346,12 +355,13 @@ def check_manifests(  # noqa: PLR0913  the caller's whole situation, all of it o
         mono,
         speed,
         max_duration_s,
+        classify,
     )
     splits = _splits(paths)
     entries, findings = _read_leniently(splits, normalizer)
     entries, unheard = _listen(entries)
     kind = vocabulary.kind if vocabulary else vocabulary_kind
-    learnt = vocabulary or _train_vocabulary(entries, kind, normalizer)
+    learnt = vocabulary or _train_vocabulary(entries, kind, normalizer, bpe_size)
     findings += [*unheard, *_audio_findings(entries, rules), *_text_findings(entries, rules, learnt)]
     findings += [*_rate_outliers(entries), *_shared_sentences(entries), *_shared_speakers(splits, entries)]
     findings += _duplicate_audio(entries, {(f.split, f.line) for f in findings if _leaves(f)})
@@ -364,6 +374,8 @@ def check_manifests(  # noqa: PLR0913  the caller's whole situation, all of it o
         "resample": resample,
         "mono": mono,
         "speed": speed,
+        "classify": classify,
+        "flags": list(flags),
     }
     summaries = tuple(_summary(split, entries, kind) for split in splits)
     return CheckReport(
@@ -435,15 +447,14 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: it cannot be read ({error.strerror}); expected a manifest; give its path") from error
-    return ((number, line) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip())
+    lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
 
 
 def _read_line(data: bytes, where: str, folder: Path) -> Utterance | str:
     """The utterance, or why there is none."""
     try:
         utterance = parse_line(data.decode("utf-8"), where, folder)
-        strings = (utterance.id, str(utterance.audio_filepath), utterance.text, utterance.speaker, utterance.lang)
-        "".join(strings).encode("utf-8")
     except InputError as error:
         return str(error)
     except (ValueError, OverflowError, RecursionError) as error:  # bytes, numbers or nesting beyond any sense
@@ -492,14 +503,14 @@ def _hear_file(path: Path, entries: Sequence[_Entry]) -> list[_Audio | str]:
                 whole = file.read(dtype="float32", always_2d=True)
     except TypeError:  # soundfile's answer to a name that ends in .raw
         return ["it has no header, so its rate is not known"] * len(entries)
-    except (soundfile.SoundFileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, MemoryError) as error:
         return [_reason(error)] * len(entries)
     results: list[_Audio | str] = []
     for entry in entries:
         try:
             with soundfile.SoundFile(str(path)) as file:
                 results.append(_hear(file, entry.utterance, whole))
-        except (soundfile.SoundFileError, OSError) as error:  # a file may be broken in one place only
+        except (soundfile.SoundFileError, OSError, MemoryError) as error:  # it may be broken in one place only
             results.append(_reason(error))
     return results
 
@@ -672,11 +683,13 @@ def _overlaps(heard: Sequence[tuple[_Entry, _Audio]]) -> Iterator[list[_Entry]]:
 
 
 # ---------------------------------------------------------------------------------------------------- findings: text
-def _train_vocabulary(entries: Sequence[_Entry], kind: Kind, normalizer: Normalizer) -> Vocabulary | None:
+def _train_vocabulary(
+    entries: Sequence[_Entry], kind: Kind, normalizer: Normalizer, bpe_size: int
+) -> Vocabulary | None:
     """Train's symbols; without a text of train everything's, so that they can be counted; None without any text."""
     told = [entry for entry in entries if entry.text]
     texts = [entry.text for entry in told if entry.role == "train"] or [entry.text for entry in told]
-    return Vocabulary.from_texts(texts, kind, normalizer=normalizer) if texts else None
+    return Vocabulary.from_texts(texts, kind, normalizer=normalizer, bpe_size=bpe_size) if texts else None
 
 
 def _text_findings(entries: Sequence[_Entry], rules: _Rules, vocabulary: Vocabulary | None) -> Iterator[Finding]:
@@ -690,7 +703,7 @@ def _text_findings(entries: Sequence[_Entry], rules: _Rules, vocabulary: Vocabul
             yield entry.finding("error", "empty text", f"{what}; expected what is said")
         elif vocabulary:
             yield from _symbol_findings(entry, vocabulary)
-            yield from _ctc_findings(entry, rules, vocabulary)
+            yield from _word_findings(entry) if rules.classify else _ctc_findings(entry, rules, vocabulary)
 
 
 def _symbol_findings(entry: _Entry, vocabulary: Vocabulary) -> Iterator[Finding]:
@@ -700,6 +713,15 @@ def _symbol_findings(entry: _Entry, vocabulary: Vocabulary) -> Iterator[Finding]
         yield entry.finding("error", "unknown symbol", f"not in the vocabulary: {shown}; expected its symbols only")
     elif symbols:
         yield entry.finding("warning", "unseen symbol", f"not in train: {shown}; expected train's symbols only")
+
+
+def _word_findings(entry: _Entry) -> Iterator[Finding]:
+    words = len(entry.text.split(" "))
+    if words > 1:
+        severity: Severity = "error" if entry.role == "train" else "warning"
+        yield entry.finding(
+            severity, "several words", f"{words} words in {entry.text[:60]!r}; expected one to classify"
+        )
 
 
 def _ctc_findings(entry: _Entry, rules: _Rules, vocabulary: Vocabulary) -> Iterator[Finding]:
@@ -877,7 +899,7 @@ def _next_steps(report: CheckReport) -> list[str]:
 
 def _command(report: CheckReport, paths: Sequence[Path], *flags: str) -> str:
     given = [f"--{name}" for name in ("resample", "mono") if report.settings[name]]
-    return shlex.join(["speechxfer", "check", *map(str, paths), *given, *flags])
+    return shlex.join(["speechxfer", "check", *map(str, paths), *report.settings["flags"], *given, *flags])
 
 
 def _verdict(report: CheckReport) -> str:

@@ -25,6 +25,7 @@ from speechxfer.text import Normalizer, Vocabulary
 FORMAT = 1
 FILES = ("weights.safetensors", "vocabulary.json", "model.json")
 FINGERPRINT_TOLERANCE = 0.02
+CARD_FIELDS = ("name", "parent", "language", "licence", "details")
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -106,8 +107,11 @@ def read_card(name: Path | str) -> dict[str, Any]:
     try:
         description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = description["format"]
+        card = Card(**{key: description[key] for key in CARD_FIELDS})
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); copy the model again") from error
+    if not isinstance(card.details, dict):
+        raise InputError(f"{path}: damaged ('details' is no object); copy the model again")
     if version != FORMAT:
         raise InputError(f"{path}: format {version}, this version of speechxfer reads {FORMAT}; upgrade speechxfer")
     return description
@@ -159,7 +163,7 @@ def write_weights(module: torch.nn.Module, path: Path, *, half: bool = False) ->
     weights = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     if half:
         weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-    safetensors.torch.save_file(weights, str(path))
+    path.write_bytes(safetensors.torch.save(weights))  # save_file would let nobody else read it
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -189,7 +193,7 @@ def copy_model(
         limits: what a user must not expect of it; goes onto the card too.
     """
     description = read_card(name)
-    card = Card(**{key: description[key] for key in ("name", "parent", "language", "licence", "details")})
+    card = Card(**{key: description[key] for key in CARD_FIELDS})
     figures = [row.summary() for row in read_rows(Path(results))] if results else []
     told = {key: value for key, value in (("figures", figures), ("limits", limits)) if value}
     card = replace(card, name=new_name or card.name, details=card.details | told)

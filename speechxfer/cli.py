@@ -1,5 +1,6 @@
 """The command line: one verb, one function, no logic. Results on stdout, progress and errors on stderr, exit 2 for bad input."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def check(
         Path | None, typer.Option("--fix", metavar="OUT", help="Write clean manifests to this folder.")
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Check for what these settings would train.")] = None,
-    model: Annotated[str, typer.Option("--model", help="Check for this model: its rate, frames and text rules.")] = "",
+    model: Annotated[str, typer.Option("--model", help="Check for adapting this model: its rate and frames.")] = "",
     settings: Set = None,
     resample: Resample = False,
     mono: Mono = False,
@@ -52,7 +53,10 @@ def check(
     from speechxfer.config import load_config
     from speechxfer.runs import check_run
 
-    report = check_run(manifests, load_config(config, _overrides(settings, resample, mono)), fix_dir=fix, model=model)
+    given = [("--config", config), ("--model", model), *(("--set", setting) for setting in settings or [])]
+    flags = [str(part) for option in given if option[1] for part in option]
+    loaded = load_config(config, _overrides(settings, resample, mono))
+    report = check_run(manifests, loaded, fix_dir=fix, model=model, flags=flags)
     raise typer.Exit(2 if report.errors and not fix else 0)
 
 
@@ -151,6 +155,9 @@ def info(model: Annotated[str, typer.Argument(help="A model's folder, a finished
 
 def main() -> None:
     """Run the command line; a person's mistake, or the disk's, ends with one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     if os.environ.get("RANK", "0") != "0":  # of several processes the first one prints
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:

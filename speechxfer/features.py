@@ -25,7 +25,7 @@ from speechxfer.errors import InputError
 
 Samples = npt.NDArray[np.float32]
 
-UNREADABLE = (soundfile.LibsndfileError, OSError, TypeError)  # TypeError: headerless .raw
+UNREADABLE = (soundfile.LibsndfileError, OSError, TypeError, MemoryError)  # headerless .raw; a length that is a lie
 # libsndfile seeks these to the nearest page or frame only; segments of them are cut from the whole decoded file.
 INEXACT_SEEK_FORMATS = {"OGG", "MP3"}
 LOSSY_SLACK_S = 0.1  # their headers may promise this much more than there is; `speechxfer check` allows the same
@@ -319,7 +319,7 @@ def read_audio(
 
     Raises:
         InputError: missing, unreadable, damaged so that samples are lost, other rate, several channels, or the stretch
-            reaches past the file's ends.
+            reaches past the file's ends, or samples that are not finite.
     """
     path = Path(path)
     try:
@@ -334,6 +334,10 @@ def read_audio(
             f"{path}: {info.samplerate} Hz where the features need {sample_rate_hz} Hz; pass --resample to convert while reading"
         )
     mixed = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    if not np.isfinite(mixed).all():
+        raise InputError(
+            f"{path}: some samples are no numbers or infinite; convert it again from its source, or leave it out"
+        )
     return resampled(mixed, info.samplerate, sample_rate_hz)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -605,8 +606,11 @@ def _resume(job: Job, optimizer: torch.optim.Optimizer) -> Progress:
             (job.out / "metrics.jsonl").unlink(missing_ok=True)
         job.accelerator.wait_for_everyone()
         return Progress()
-    current = json.loads(pointer.read_text())
-    earlier = current.get("identity", {})
+    try:
+        current = json.loads(pointer.read_text())
+        earlier = dict(current["identity"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{pointer}: damaged ({error}); delete {job.out} to start anew") from error
     differing = [key for key, value in json.loads(json.dumps(job.identity)).items() if earlier.get(key) != value]
     if differing:
         raise InputError(
@@ -615,7 +619,10 @@ def _resume(job: Job, optimizer: torch.optim.Optimizer) -> Progress:
         )
     folder = pointer.parent / current["folder"]
     load_weights(job.model, folder / "weights.safetensors")
-    optimizer.load_state_dict(torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True))
+    try:
+        optimizer.load_state_dict(torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True))
+    except (RuntimeError, EOFError, UnpicklingError, OSError) as error:
+        raise InputError(f"{folder / 'optimizer.pt'}: damaged ({error}); delete {job.out} to start anew") from error
     saved = current["progress"]
     progress = replace(Progress(**saved), best=[(a, b, step) for a, b, step in saved["best"]])
     if job.accelerator.is_main_process:

@@ -40,7 +40,7 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise InputError(
             f"{path}: the manifest cannot be read ({error.strerror}); give the path of a .jsonl file"
@@ -79,11 +79,17 @@ def parse_line(line: str, where: str, folder: Path) -> Utterance:
     for key in ("id", "audio_filepath", *TEXT_FIELDS):
         if not isinstance(row.get(key, ""), str):
             raise InputError(f"{where}: {key!r} must be a string, found {row[key]!r}; put it in quotes")
+        try:
+            row.get(key, "").encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(f"{where}: {key!r} holds half a surrogate pair; write it in UTF-8") from error
     if not row["id"]:
         raise InputError(f"{where}: 'id' is empty; give every utterance a name of its own")
+    if not row["audio_filepath"] or "\0" in row["audio_filepath"]:
+        raise InputError(f"{where}: 'audio_filepath' is {row['audio_filepath']!r}; expected the path of a recording")
     return Utterance(
         id=row["id"],
-        audio_filepath=Path(os.path.normpath(folder.absolute() / row["audio_filepath"])),
+        audio_filepath=Path(os.path.normpath(folder.resolve() / row["audio_filepath"])),
         duration=_seconds(row, "duration", where),
         text=row.get("text", ""),
         offset=_seconds(row, "offset", where),
@@ -106,7 +112,7 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.parent.absolute()
+    folder = path.parent.resolve()
     lines = "".join(_line(utterance, folder) for utterance in utterances)
     try:
         data = lines.encode("utf-8")

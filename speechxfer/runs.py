@@ -32,7 +32,7 @@ from speechxfer.finetune import finetune, training_cost
 from speechxfer.manifest import Utterance, read_manifest
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.progress import say
-from speechxfer.report import ResultRow, add_row, commit, hardware, plot_curves, render_results
+from speechxfer.report import ResultRow, add_row, commit, hardware, plot_curves, read_rows, render_results
 from speechxfer.scoring import PooledScore, WerReport, pool
 from speechxfer.text import Normalizer, Vocabulary, checked_letters
 from speechxfer.transfer import HeadRow, head_summary, head_table, plan_head, read_symbol_map, transfer
@@ -42,31 +42,37 @@ ROW_DETAILS = ("train_hours", "seed", "steps", "command", "commit", "date", "har
 
 
 def check_run(
-    manifests: Sequence[Path], config: Config, *, fix_dir: Path | None = None, model: str = ""
+    manifests: Sequence[Path],
+    config: Config,
+    *,
+    fix_dir: Path | None = None,
+    model: str = "",
+    flags: Sequence[str] = (),
 ) -> CheckReport:
-    """Check manifests for `model` (its rate, frames, text rules), or for what `config` would train; print what is found.
+    """Check manifests for what `config` would train, from random weights or from `model`; print what is found.
 
-    With `fix_dir`, clean manifests are written there, and what they leave out is printed too.
+    With `fix_dir`, clean manifests are written there, and what they leave out is printed too. `flags` are the options of
+    the command line that the commands suggested by the report have to repeat.
 
     Raises:
         InputError: a manifest cannot be opened, or `fix_dir` would overwrite one.
     """
-    if model:
-        loaded = load_model(model)
-        spec, normalizer, kind = loaded.spec, loaded.normalizer, loaded.vocabulary.kind
-    else:
-        spec, normalizer, kind = feature_preset(config.model.features), _normalizer(config), config.text.vocabulary
+    loaded = load_model(model) if model else None
+    spec = loaded.spec if loaded else feature_preset(config.model.features)
     report = check_manifests(
         manifests,
         sample_rate_hz=spec.sample_rate_hz,
         subsampling=config.model.subsampling,
         frames_of_samples=spec.frames,
-        encoder_frames=(lambda frames: int(loaded.output_lengths(torch.tensor(frames)))) if model else None,
-        normalizer=normalizer,
-        vocabulary_kind=kind,
+        encoder_frames=(lambda frames: int(loaded.output_lengths(torch.tensor(frames)))) if loaded else None,
+        normalizer=_normalizer(config),
+        vocabulary_kind=config.text.vocabulary,
+        bpe_size=config.text.bpe_size,
+        classify=config.text.task == "classify",
         resample=config.data.resample,
         mono=config.data.mono,
         max_duration_s=config.data.max_duration_s,
+        flags=flags,
     )
     print(report)
     if fix_dir:
@@ -145,13 +151,18 @@ def _is_finished(out: Path, asked: dict[str, Any]) -> bool:
     """Whether `out` holds this very run, finished; InputError if it holds another one."""
     path = out / "run.json"
     begun = (out / "state" / "current.json").exists() or (out / "model" / "model.json").exists()
-    if not (path.exists() and begun):
+    if begun and not path.exists():
+        raise InputError(
+            f"{out}: holds a model or a run, but no run.json that says what it learned from; choose another --out, so that it "
+            "is not lost"
+        )
+    if not begun:
         return False  # a start that failed or was stopped before anything was learned holds nothing to lose
     try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        earlier = _flat(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, AttributeError) as error:
         raise InputError(f"{path}: damaged ({error}); choose another --out, or delete that folder") from error
-    differing = [key for key in _flat(asked) if _flat(earlier).get(key) != _flat(asked)[key]]
+    differing = [key for key, value in _flat(asked).items() if earlier.get(key) != value]
     if differing:
         raise InputError(
             f"{out}: holds a run with other settings or data ({', '.join(differing[:5])} differ); choose another --out, "
@@ -205,7 +216,7 @@ def _starting_model(
 def read_letters(path: Path) -> dict[str, dict[str, str]]:
     """The JSON file that `text.letters` names: language to letter to phone; InputError if it is missing or damaged."""
     try:
-        return checked_letters(json.loads(path.read_text(encoding="utf-8")))
+        return checked_letters(json.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError, InputError) as error:
         raise InputError(f"{path}: no letter tables ({error}); write them anew, or leave text.letters empty") from error
 
@@ -282,6 +293,10 @@ def evaluate_run(
     """
     utterances = read_manifest(manifest)
     cards = _cards_of_runs(models) if results else []
+    if results and results.exists():
+        read_rows(results)  # what would fail after decoding fails before it
+    if _is_main_process():
+        out.mkdir(parents=True, exist_ok=True)
     reports = []
     for number, name in enumerate(models, start=1):
         report = evaluate(load_model(name).to(own_device()), utterances, resample=resample, mono=mono)

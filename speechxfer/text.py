@@ -117,14 +117,15 @@ class Normalizer:
         """The normaliser that `to_dict` described.
 
         Raises:
-            InputError: an unknown key, or a version or value this release does not know.
+            InputError: an unknown or a missing key, or a version or value this release does not know.
         """
         known = [entry.name for entry in fields(cls)]
-        strange = sorted(set(data) - set(known))
+        strange = sorted(set(data) ^ set(known))
         if strange:
+            what = "unknown" if strange[0] in data else "missing"
             raise InputError(
-                f"normalizer: unknown key {strange[0]!r}; expected {', '.join(known)}; "
-                "delete the key, or use the release of speechxfer that wrote it"
+                f"normalizer: {what} key {strange[0]!r}; expected {', '.join(known)}; "
+                "mend it, or use the release of speechxfer that wrote it"
             )
         return cls(**data)
 

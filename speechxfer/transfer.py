@@ -133,7 +133,7 @@ def read_symbol_map(path: Path | str) -> dict[str, str]:
         InputError: unreadable, or a line that is not two fields; the message names file and line.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the symbol map cannot be read ({error}); expected a UTF-8 text file") from error
     pairs: dict[str, str] = {}

@@ -140,6 +140,12 @@ def test_damaged_model(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> 
     assert_refused(speechxfer("info", model), "weights.safetensors", "does not fit")
     (model / "model.json").write_text("{")
     assert_refused(speechxfer("info", model), "model.json", "damaged")
+    whole = json.loads((corpus / "run" / "model" / "model.json").read_text())
+    for key in ("name", "parent", "language", "licence", "details"):
+        (model / "model.json").write_text(json.dumps({k: value for k, value in whole.items() if k != key}))
+        assert_refused(speechxfer("info", model), "model.json", "damaged", key)
+    (model / "model.json").write_text(json.dumps(whole | {"normalizer": {}}))
+    assert_refused(speechxfer("info", model), "model.json", "missing key")
 
 
 def test_missing_audio(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
@@ -215,6 +221,60 @@ def test_misspelt_verbs_and_options(speechxfer: Speechxfer) -> None:
 
 
 # Runs ----------------------------------------------------------------------------------------------------------------
+
+
+def test_recordings_with_numbers_that_are_none(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    utterances = write_tone_corpus(tmp_path / "train.jsonl", 4, letters="abc")
+    samples, rate_hz = soundfile.read(utterances[1].audio_filepath)
+    samples[10:20] = np.nan
+    soundfile.write(utterances[1].audio_filepath, samples, rate_hz, subtype="FLOAT")
+    bad = str(utterances[1].audio_filepath)
+    for command in (
+        ("transcribe", corpus / "run", bad),
+        ("evaluate", corpus / "run", "--on", tmp_path / "train.jsonl", "--out", tmp_path / "scores"),
+        ("train", "--train", tmp_path / "train.jsonl", "--dev", corpus / "dev.jsonl", "--out", tmp_path / "run"),
+    ):
+        assert_refused(speechxfer(*command), bad, "no numbers or infinite", only_line=False)
+
+
+def test_a_model_of_unknown_origin_is_not_overwritten(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(corpus / "run" / "model", tmp_path / "keep" / "model")
+    before = contents(tmp_path / "keep")
+    outcome = speechxfer("train", *train_arguments(corpus, tmp_path / "keep", *QUICK))
+    assert_refused(outcome, "keep", "no run.json", "choose another --out")
+    assert contents(tmp_path / "keep") == before
+
+
+@pytest.mark.parametrize("name", ["run.json", "state/current.json", "optimizer.pt"])
+def test_a_damaged_run_is_named(speechxfer: Speechxfer, corpus: Path, tmp_path: Path, name: str) -> None:
+    """The run is one that was stopped after its last evaluation: without its model."""
+    run = shutil.copytree(corpus / "run", tmp_path / "run")
+    shutil.rmtree(run / "model")
+    [path] = run.rglob("optimizer.pt") if name == "optimizer.pt" else [run / name]
+    path.write_bytes(b"[]" if name == "run.json" else path.read_bytes()[:20])
+    assert_refused(speechxfer("train", *train_arguments(corpus, run, *QUICK)), path.name, "damaged", only_line=False)
+
+
+def test_kept_features_that_are_not_whole_are_computed_again(
+    speechxfer: Speechxfer, corpus: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    arguments = [f"data.cache_dir={cache}", *QUICK]
+    assert speechxfer("train", *train_arguments(corpus, tmp_path / "one", *arguments)).code == 0
+    whole = {path.name: path.read_bytes() for path in cache.iterdir()}
+    for path in cache.glob("*.bin"):
+        path.write_bytes(path.read_bytes()[:-1000])
+    assert speechxfer("train", *train_arguments(corpus, tmp_path / "two", *arguments)).code == 0
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == whole
+
+
+def test_the_suggested_command_checks_the_same(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    write_tone_corpus(tmp_path / "my train.jsonl", 3, letters="abc", words=(2, 2))
+    settings = ["--set", "text.task=classify", "--set", "text.vocabulary=words"]
+    outcome = speechxfer("check", tmp_path / "my train.jsonl", *settings)
+    assert outcome.code == 2
+    assert "several words: 3" in outcome.out
+    assert f"speechxfer check '{tmp_path}/my train.jsonl' {' '.join(settings)} --fix OUT" in outcome.out
 
 
 def test_a_finished_run_is_recognised(speechxfer: Speechxfer, corpus: Path) -> None:

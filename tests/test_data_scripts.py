@@ -6,6 +6,7 @@ Expected values: written by hand for the miniatures; for the real corpora the si
 import json
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from data_scripts import (
 from data_scripts.corpus import proportional_order, take_seconds
 from speechxfer.errors import InputError
 from speechxfer.manifest import Utterance, read_manifest
+from speechxfer.text import Normalizer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -513,6 +515,17 @@ def test_yoruba_sister_corpus_has_no_known_counts(tmp_path):
     assert (first.lang, first.speaker) == ("wo", "wol_874")
 
 
+def test_yoruba_sister_corpus_with_folders_of_other_names(tmp_path):
+    folder = yoruba(tmp_path / "fon", "fon")
+    (folder / "data" / "records" / "val").rename(folder / "data" / "records" / "validation")
+    (folder / "data" / "raw_text_file.txt").rename(folder / "raw_text_file.txt")
+    paths = prepare_yoruba.prepare(folder, tmp_path / "out", lang="fon")
+    assert len(ids(paths["dev"])) == 2
+    wave(folder / "data" / "records" / "loose.wav")
+    with pytest.raises(InputError, match=r"1 recordings lie outside of a split, such as loose\.wav"):
+        prepare_yoruba.prepare(folder, tmp_path / "out", lang="fon")
+
+
 def test_yoruba_bad_lines(tmp_path):
     folder = yoruba(tmp_path / "yoruba")
     good = (folder / "data" / "raw_text_file.txt").read_text(encoding="utf-8")
@@ -636,3 +649,39 @@ def test_udhr_real(shared_data, tmp_path):
     assert len({line.split("\t")[0].rpartition("-")[0] for line in lines}) == len(prepare_udhr.VOICES) >= 60
     assert any("watu wote wamezaliwa huru" in line.lower() for line in lines if line.startswith("swh"))
     assert path.read_bytes() == prepare_udhr.prepare(shared_data / "udhr", tmp_path / "again").read_bytes()
+
+
+def test_one_sentence_in_three_spellings_is_one_sentence(tmp_path):
+    """Composed, decomposed and with a full stop: what the model is to write is the same, so it stays in one split."""
+    sentences = [f"{first} {second} é" for first in "abcde" for second in "fghi"]
+    spellings = [unicodedata.normalize("NFC", s) for s in sentences]
+    spellings += [unicodedata.normalize("NFD", s) for s in sentences] + [f"{s.upper()}." for s in sentences]
+    rows = "".join(f"{'abcdef'[i % 6]}.wav\tu{i}\t{spelling}\n" for i, spelling in enumerate(spellings))
+    paths = prepare_table.prepare(table(tmp_path, "path\tid\ttext\n" + rows), tmp_path / "out")
+    heard = {split: {Normalizer()(u.text) for u in read_manifest(path)} for split, path in paths.items()}
+    assert len(set().union(*heard.values())) == sum(map(len, heard.values())) == 20
+
+
+def test_a_header_that_promises_more_than_any_codec_holds(tmp_path):
+    """STREAMINFO's 36-bit number of samples (RFC 9639, section 8.2) raised to 2**34 in a file of 800."""
+    path = table(tmp_path, "path\ttext\n" + "".join(f"{s}.wav\t{s}\n" for s in "abcde") + "f.flac\tf\n")
+    samples, rate_hz = soundfile.read(tmp_path / "f.wav")
+    soundfile.write(tmp_path / "f.flac", samples, rate_hz)
+    data = bytearray((tmp_path / "f.flac").read_bytes())
+    data[21] = data[21] & 0xF0 | 0x04
+    (tmp_path / "f.flac").write_bytes(data)
+    assert soundfile.info(tmp_path / "f.flac").frames > 2**34
+    with pytest.raises(InputError, match=r"f\.flac is damaged: its header promises 298 h"):
+        prepare_table.prepare(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("out", ["taken", "taken/deeper"])
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, out):
+    path = table(tmp_path, "path\ttext\n" + "".join(f"{s}.wav\t{s}\n" for s in "abcdef"))
+    (tmp_path / "taken").write_text("")
+    command = [sys.executable, ROOT / "data_scripts" / "prepare_table.py", path, tmp_path / out]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "taken" in done.stderr

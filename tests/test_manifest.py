@@ -76,6 +76,9 @@ def test_blank_lines_and_windows_line_ends_are_no_fault(tmp_path: Path) -> None:
         (LINE.replace("1.0", "1e999"), "'duration' must be a number"),
         (LINE.replace("1.0", "-Infinity"), "'duration' must be a number"),
         (LINE, "'a' was already used on line 1"),
+        ('{"id": "b", "audio_filepath": "", "duration": 1}', "'audio_filepath' is ''"),
+        ('{"id": "b", "audio_filepath": "a\\u0000.wav", "duration": 1}', "expected the path of a recording"),
+        ('{"id": "b\\ud800", "audio_filepath": "a.wav", "duration": 1}', "'id' holds half a surrogate pair"),
     ],
 )
 def test_a_broken_line_is_named_by_file_and_line(tmp_path: Path, line: str, words: str) -> None:
@@ -85,6 +88,22 @@ def test_a_broken_line_is_named_by_file_and_line(tmp_path: Path, line: str, word
         read_manifest(path)
     assert str(raised.value).startswith(f"{path}:3: ")
     assert words in str(raised.value)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "marked.jsonl").write_text(f"{LINE}\n", encoding="utf-8-sig")
+    assert [utterance.id for utterance in read_manifest(tmp_path / "marked.jsonl")] == ["a"]
+
+
+def test_paths_hold_through_a_folder_that_is_a_link(tmp_path: Path) -> None:
+    """From link/ -> real/deep, `../audio` is real/audio, as the system sees it, when reading and when writing."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    (tmp_path / "real" / "deep" / "in.jsonl").write_text(LINE.replace("a.wav", "../audio/a.wav"))
+    [utterance] = read_manifest(tmp_path / "link" / "in.jsonl")
+    assert utterance.audio_filepath == (tmp_path / "real" / "audio" / "a.wav").resolve()
+    write_manifest(tmp_path / "link" / "out.jsonl", [utterance])
+    assert read_manifest(tmp_path / "real" / "deep" / "out.jsonl") == [utterance]
 
 
 def test_a_file_that_is_no_manifest_is_named(tmp_path: Path) -> None:
