@@ -159,7 +159,8 @@ def _is_finished(out: Path, asked: dict[str, Any]) -> bool:
     if not begun:
         return False  # a start that failed or was stopped before anything was learned holds nothing to lose
     try:
-        earlier = _flat(json.loads(path.read_text(encoding="utf-8")))
+        since_added = _flat({"config": Config().model_dump(mode="json")})  # an older run had these at their defaults
+        earlier = since_added | _flat(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path}: damaged ({error}); choose another --out, or delete that folder") from error
     differing = [key for key, value in _flat(asked).items() if earlier.get(key) != value]
