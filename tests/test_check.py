@@ -150,10 +150,9 @@ def test_mini_an4_passes(shared_data: Path, tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- broken recordings
 def test_missing_audio(corpus: Corpus) -> None:
     corpus.line("train", {"id": "bad", "audio_filepath": "audio/gone.wav", "duration": 1.0, "text": TEXT})
-    for name, path in (("odd", "audio/\u0000.wav"), ("long", "x" * 5000)):
-        corpus.line("train", {"id": name, "audio_filepath": path, "duration": 1.0, "text": TEXT})
+    corpus.line("train", {"id": "long", "audio_filepath": "x" * 5000, "duration": 1.0, "text": TEXT})
     report = corpus.check()
-    assert found(report) == [error("missing audio", name) for name in ("bad", "odd", "long")]
+    assert found(report) == [error("missing audio", name) for name in ("bad", "long")]
     assert str(corpus.folder / "audio" / "gone.wav") in message(report, "missing audio")
 
 

@@ -148,7 +148,7 @@ def test_a_failure_while_saving_keeps_the_older_model(saved: Path, monkeypatch: 
     def disk_is_full(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(safetensors.torch, "save_file", disk_is_full)
+    monkeypatch.setattr(Path, "write_bytes", disk_is_full)
     with pytest.raises(OSError, match="no space left"):
         save_model(made("cnn"), saved, Card("newer"))
     assert read_card(saved)["name"] == "mboshi"
@@ -168,6 +168,10 @@ def test_at_no_moment_is_there_no_model_on_disk(saved: Path, monkeypatch: pytest
     save_model(made("cnn"), saved, Card("newer"))
     assert [sorted(encoders) for encoders in places] == [["cnn", "dnn"], ["cnn", "dnn"]]
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+def test_others_may_read_all_of_a_model_or_nothing(saved: Path) -> None:
+    assert len({path.stat().st_mode for path in saved.iterdir()}) == 1
 
 
 def test_a_copy_keeps_its_card(saved: Path, tmp_path: Path) -> None:
