@@ -23,9 +23,10 @@ if stage check; then
   speechxfer check data/phones/speechocean762/{train,dev,test}.jsonl --config recipe.toml
   speechxfer check data/phones/kathleen/{train,dev,test}.jsonl --config recipe.toml
 fi
-if stage train; then # PROCESSES=2 trains on two processes: one GPU, or one CPU core, each
-  launch=(speechxfer)
-  if [ "${PROCESSES:-1}" -gt 1 ]; then launch=(torchrun --nproc-per-node "$PROCESSES" -m speechxfer); fi
+# PROCESSES processes train and decode, each on a GPU or a CPU core of its own. The settings are made for two: 40 s each.
+launch=(torchrun --nproc-per-node "${PROCESSES:-2}" -m speechxfer)
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+if stage train; then
   "${launch[@]}" train recipe.toml --out exp/multilingual-small --language mul \
     --licence "synthetic speech of UN texts (espeak-ng), speechocean762 (free for commercial and non-commercial use), kathleen (CC0)" \
     --train data/spoken/train.jsonl --train data/phones/speechocean762/train.jsonl --train data/phones/kathleen/train.jsonl \
@@ -33,7 +34,7 @@ if stage train; then # PROCESSES=2 trains on two processes: one GPU, or one CPU 
 fi
 if stage evaluate; then
   for set in phones/speechocean762/test phones/kathleen/test spoken/unseen; do
-    speechxfer evaluate exp/multilingual-small --on data/$set.jsonl --out exp/multilingual-small/$set --resample --mono \
+    "${launch[@]}" evaluate exp/multilingual-small --on data/$set.jsonl --out exp/multilingual-small/$set --resample --mono \
       --results results.json --row source --split "$set"
   done
 fi
