@@ -8,7 +8,6 @@ the order of files or the version of Python.
 
 import argparse
 import hashlib
-import io
 import os
 import shlex
 import sys
@@ -21,7 +20,7 @@ import soundfile
 from rich.console import Console
 from rich.progress import track
 
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, print_anything
 from speechxfer.manifest import Utterance, write_manifest
 
 SPLIT_NAMES = {
@@ -326,14 +325,6 @@ def write_splits(out_dir: Path, splits: Mapping[str, Sequence[Utterance]]) -> di
     return paths
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a UTF-8 text file that appears whole or not at all; its folder is made if missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)
-
-
 def _hours(utterances: Sequence[Utterance]) -> str:
     seconds = total_s(utterances)
     return f"{seconds / 3600:.2f} h" if seconds >= 36 else f"{seconds:.1f} s"
@@ -369,9 +360,7 @@ def command_line(prepare: Callable[..., object], description: str | None, *, lan
 
 def exit_on_bad_input(work: Callable[[], object]) -> None:
     """Run `work`; bad input, or a disk that refuses, becomes one message on stderr and exit status 2; Ctrl-C 130."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
+    print_anything()
     try:
         work()
     except InputError as error:

@@ -166,8 +166,7 @@ def _stored(
     index_path, values_path = folder / f"{key}.json", folder / f"{key}.bin"
     frames = _stored_frames(index_path, values_path, math.prod(shape) * np.dtype(dtype).itemsize)
     if frames is None:
-        _compute_store(utterances, rows, speeds, index_path, values_path)
-        frames = tuple(map(tuple, json.loads(index_path.read_text())["frames"]))
+        frames = _compute_store(utterances, rows, speeds, index_path, values_path)
     ends = np.cumsum([0, *(count for row in frames for count in row)])
     starts = tuple(tuple(int(end) for end in ends[i * len(row) : (i + 1) * len(row)]) for i, row in enumerate(frames))
     values = np.memmap(values_path, dtype=dtype, mode="r", shape=(max(1, int(ends[-1])), *shape))
@@ -210,7 +209,8 @@ def _compute_store(
     speeds: Sequence[float],
     index_path: Path,
     values_path: Path,
-) -> None:
+) -> tuple[tuple[int, ...], ...]:
+    """Write the store; its frames by speed and utterance."""
     try:
         index_path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -235,6 +235,7 @@ def _compute_store(
     index_partial = index_path.with_suffix(f".{os.getpid()}.partial")
     index_partial.write_text(json.dumps({"frames": per_speed}))
     index_partial.replace(index_path)
+    return tuple(map(tuple, per_speed))
 
 
 def plan_batches(

@@ -36,7 +36,7 @@ import numpy.typing as npt
 import soundfile
 
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, parse_line, write_manifest
+from speechxfer.manifest import Utterance, parse_line, write_manifest, write_whole
 from speechxfer.progress import track
 from speechxfer.text import Kind, Normalizer, Vocabulary, describe_symbol
 
@@ -980,13 +980,12 @@ def _clean_paths(report: CheckReport, out_dir: Path, kept: Mapping[str, Sequence
 
 
 def _write_left_out(path: Path, left_out: Mapping[Key, Sequence[Finding]]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        for (split, number), findings in left_out.items():
-            reasons = [{"kind": finding.kind, "message": finding.message} for finding in findings]
-            row = {"id": findings[0].id, "split": split, "line": number, "reasons": reasons}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    partial.replace(path)
+    lines = []
+    for (split, number), findings in left_out.items():
+        reasons = [{"kind": finding.kind, "message": finding.message} for finding in findings]
+        row = {"id": findings[0].id, "split": split, "line": number, "reasons": reasons}
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    write_whole(path, "".join(lines))
 
 
 def _left_out_row(findings: Sequence[Finding]) -> str:

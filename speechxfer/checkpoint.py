@@ -8,7 +8,7 @@ fingerprint and refuses what does not match. What it is not: the state of a trai
 import json
 import os
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from speechxfer.text import Normalizer, Vocabulary
 FORMAT = 1
 FILES = ("weights.safetensors", "vocabulary.json", "model.json")
 FINGERPRINT_TOLERANCE = 0.02
-CARD_FIELDS = ("name", "parent", "language", "licence", "details")
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -70,11 +69,7 @@ def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) ->
         "features": model.spec.to_dict(),
         "feature_fingerprint": feature_fingerprint(model.spec),
         "normalizer": model.normalizer.to_dict(),
-        "name": card.name,
-        "parent": card.parent,
-        "language": card.language,
-        "licence": card.licence,
-        "details": card.details,
+        **asdict(card),
     }
     (partial / "model.json").write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -107,7 +102,7 @@ def read_card(name: Path | str) -> dict[str, Any]:
     try:
         description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = description["format"]
-        card = Card(**{key: description[key] for key in CARD_FIELDS})
+        card = _card_in(description)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); copy the model again") from error
     if not isinstance(card.details, dict):
@@ -115,6 +110,11 @@ def read_card(name: Path | str) -> dict[str, Any]:
     if version != FORMAT:
         raise InputError(f"{path}: format {version}, this version of speechxfer reads {FORMAT}; upgrade speechxfer")
     return description
+
+
+def _card_in(description: dict[str, Any]) -> Card:
+    """The card among a description's fields; KeyError where one is missing."""
+    return Card(**{field.name: description[field.name] for field in fields(Card)})
 
 
 def load_model(name: Path | str) -> AcousticModel:
@@ -192,8 +192,7 @@ def copy_model(
         results: a results.json of this model; its rates go onto the card.
         limits: what a user must not expect of it; goes onto the card too.
     """
-    description = read_card(name)
-    card = Card(**{key: description[key] for key in CARD_FIELDS})
+    card = _card_in(read_card(name))
     figures = [row.summary() for row in read_rows(Path(results))] if results else []
     told = {key: value for key, value in (("figures", figures), ("limits", limits)) if value}
     card = replace(card, name=new_name or card.name, details=card.details | told)

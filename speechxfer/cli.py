@@ -1,6 +1,5 @@
 """The command line: one verb, one function, no logic. Results on stdout, progress and errors on stderr, exit 2 for bad input."""
 
-import io
 import os
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, print_anything
 
 INTERRUPTED = 130  # typer's exit code after Ctrl-C
 
@@ -155,9 +154,7 @@ def info(model: Annotated[str, typer.Argument(help="A model's folder, a finished
 
 def main() -> None:
     """Run the command line; a person's mistake, or the disk's, ends with one line and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
+    print_anything()
     if os.environ.get("RANK", "0") != "0":  # of several processes the first one prints
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:

@@ -45,7 +45,7 @@ from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
 from speechxfer.decode import Hypothesis, score_hypotheses, several_without_gpu, transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import Samples, filterbank
-from speechxfer.manifest import Utterance
+from speechxfer.manifest import Utterance, write_whole
 from speechxfer.models import AcousticModel
 from speechxfer.progress import bar, say
 from speechxfer.transfer import frozen_modules, set_frozen
@@ -583,10 +583,8 @@ def _save_state(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) 
         _save_weights(job.model, folder / "weights.safetensors")
         torch.save(optimizer.state_dict(), folder / "optimizer.pt")
         pointer = job.out / "state" / "current.json"
-        partial = pointer.with_suffix(".partial")
         state = {"folder": folder.name, "progress": asdict(progress), "identity": job.identity}
-        partial.write_text(json.dumps(state))
-        partial.replace(pointer)
+        write_whole(pointer, json.dumps(state))
         for other in (job.out / "state").glob("step-*"):
             if other != folder:
                 shutil.rmtree(other)
@@ -635,9 +633,7 @@ def _resume(job: Job, optimizer: torch.optim.Optimizer) -> Progress:
 def _forget_metrics_after(path: Path, step: int) -> None:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, "".join(line + "\n" for line in kept))
 
 
 def _choose(job: Job, progress: Progress) -> AcousticModel:

@@ -1,7 +1,8 @@
 """Manifests: one utterance a JSON line, under the field names NVIDIA NeMo made common, plus ``id``, ``speaker``, ``lang``.
 
-What it is: the type `Utterance`, reading and writing. What it is not: a corpus reader (``data_scripts/``) or a judge of
-the audio (``check.py``). Source of the field names: NeMo's ASR manifest (``audio_filepath``, ``offset``, ``duration``, ``text``).
+What it is: the type `Utterance`, reading and writing, and `write_whole`, by which the package writes text files. What it is
+not: a corpus reader (``data_scripts/``) or a judge of the audio (``check.py``). Source of the field names: NeMo's ASR
+manifest (``audio_filepath``, ``offset``, ``duration``, ``text``).
 """
 
 import json
@@ -108,19 +109,24 @@ def _seconds(row: dict[str, Any], key: str, where: str) -> float:
 def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     """Write a manifest; audio paths become relative to its folder. The same utterances give the same bytes.
 
-    The file appears whole or not at all: it is written beside its place and renamed.
+    The file appears whole or not at all.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent.resolve()
     lines = "".join(_line(utterance, folder) for utterance in utterances)
     try:
-        data = lines.encode("utf-8")
+        write_whole(path, lines)
     except UnicodeEncodeError as error:
         around = lines[max(0, error.start - 40) : error.start]
         raise InputError(
             f"{path}: half a surrogate pair after {around!r} has no place in UTF-8; mend that text"
         ) from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a UTF-8 text file that appears whole or not at all; its folder is made if missing."""
+    data = text.encode("utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(data)
     partial.replace(path)

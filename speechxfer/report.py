@@ -19,6 +19,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from speechxfer.errors import InputError
+from speechxfer.manifest import write_whole
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 NOTES = "notes.md"
@@ -88,7 +89,7 @@ def add_row(results_json: Path, row: ResultRow) -> None:
     tree = _ROWS.dump_python(rows, by_alias=True, exclude_none=True, warnings="none")
     text = json.dumps(tree, ensure_ascii=False, indent=2) + "\n"
     _parse_rows(text, f"{results_json}, to be written")
-    _write(results_json, text)
+    write_whole(results_json, text)
 
 
 def read_rows(results_json: Path) -> list[ResultRow]:
@@ -118,7 +119,7 @@ def render_results(results_json: Path, results_md: Path) -> None:
     notes = results_md.parent / NOTES
     if notes.exists():
         parts.append(_read(notes).strip())
-    _write(results_md, "\n\n".join(parts) + "\n")
+    write_whole(results_md, "\n\n".join(parts) + "\n")
 
 
 def update_readme(readme: Path, recipes_dir: Path) -> None:
@@ -140,7 +141,7 @@ def update_readme(readme: Path, recipes_dir: Path) -> None:
         page = Path(os.path.relpath(folder.absolute() / "RESULTS.md", readme.absolute().parent)).as_posix()
         lines += [(f"[{folder.name}]({page})", *_cells(row)) for row in read_rows(results_json)]
     table = _table(("recipe", *_COLUMNS), lines) if lines else "No recipe has been run yet."
-    _write(readme, f"{before}{BEGIN}\n{table}\n{END}{after}")
+    write_whole(readme, f"{before}{BEGIN}\n{table}\n{END}{after}")
 
 
 def render_all(root: Path = Path()) -> None:
@@ -384,10 +385,3 @@ def _read(path: Path) -> str:
         raise InputError(f"{path}: unreadable ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)

@@ -29,7 +29,7 @@ from speechxfer.decode import evaluate, file_as_utterances, own_device, transcri
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset, read_audio
 from speechxfer.finetune import finetune, training_cost
-from speechxfer.manifest import Utterance, read_manifest
+from speechxfer.manifest import Utterance, read_manifest, write_whole
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.progress import say
 from speechxfer.report import ResultRow, add_row, commit, hardware, plot_curves, read_rows, render_results
@@ -225,12 +225,9 @@ def read_letters(path: Path) -> dict[str, dict[str, str]]:
 def _write_once(out: Path, asked: dict[str, Any], rows: Sequence[HeadRow]) -> None:
     if not _is_main_process():
         return
-    out.mkdir(parents=True, exist_ok=True)
     if rows:
-        (out / "head.tsv").write_text(head_table(rows), encoding="utf-8")
-    partial = out / "run.json.partial"
-    partial.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
-    partial.replace(out / "run.json")
+        write_whole(out / "head.tsv", head_table(rows))
+    write_whole(out / "run.json", json.dumps(asked, indent=1) + "\n")
 
 
 def _is_main_process() -> bool:

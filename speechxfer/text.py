@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from speechxfer.errors import InputError
+from speechxfer.manifest import write_whole
 
 Form = Literal["NFC", "NFD"]
 Punctuation = Literal["strip", "keep"]
@@ -281,15 +282,12 @@ class Vocabulary:
 
     def save(self, path: Path | str) -> None:
         """Write one JSON file, a symbol a line; it appears whole or not at all."""
-        path = Path(path)
         data: dict[str, Any] = {"format": VOCABULARY_FORMAT, "kind": self.kind, "symbols": list(self.symbols)}
         if self.bpe_model:
             data["bpe_model"] = base64.b64encode(self.bpe_model).decode("ascii")
         if self.letters:
             data["letters"] = {language: dict(table) for language, table in self.letters.items()}
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n")
-        partial.replace(path)
+        write_whole(Path(path), json.dumps(data, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path | str) -> "Vocabulary":
