@@ -47,6 +47,11 @@ class DataConfig(Section):
         default="error",
         description="what to do with a symbol the vocabulary lacks: stop, or count it, show it and go on",
     )
+    repeats: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[],
+        description="how often a pass hears each training manifest, in the order of --train, so that a small one is not "
+        "drowned by a large one; empty: each once",
+    )
 
 
 class TextConfig(Section):

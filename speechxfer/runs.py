@@ -104,6 +104,7 @@ def train_run(
         InputError: bad manifests, settings or source; or `out` holds a run with other settings or data.
     """
     train_utterances, dev_utterances = read_together(train), read_together(dev)
+    heard = _heard(train, config.data.repeats)
     asked = _asked(config, train, dev, source)
     if _is_finished(out, asked):
         say(f"{out / 'model'}: this run is already finished; nothing to do")
@@ -115,9 +116,7 @@ def train_run(
         f"{len(train_utterances)} training and {len(dev_utterances)} dev utterances, {_parameters(model):.2f} M parameters"
     )
     say(head_summary(rows) if rows else f"head: {len(model.vocabulary.symbols)} rows, all new")
-    finetune(
-        model, train_utterances, dev_utterances, config.finetune, out=out, data=config.data, transfer=config.transfer
-    )
+    finetune(model, heard, dev_utterances, config.finetune, out=out, data=config.data, transfer=config.transfer)
     if _is_main_process():
         details = _details(config, train_utterances, dev_utterances, out)
         card = Card(out.name, source, language, licence, details)
@@ -136,6 +135,16 @@ def read_together(paths: Sequence[Path]) -> list[Utterance]:
             f"id {twice[0]!r} occurs in two of {', '.join(map(str, paths))}; ids must be unique: rename one"
         )
     return utterances
+
+
+def _heard(paths: Sequence[Path], repeats: Sequence[int]) -> list[Utterance]:
+    """What one pass over the training data hears: every manifest, as often as `data.repeats` says."""
+    if repeats and len(repeats) != len(paths):
+        raise InputError(
+            f"data.repeats has {len(repeats)} numbers for {len(paths)} training manifests; give one for each, in their order"
+        )
+    times = repeats or [1] * len(paths)
+    return [u for path, often in zip(paths, times, strict=True) for u in read_manifest(path) * often]
 
 
 def _asked(config: Config, train: Sequence[Path], dev: Sequence[Path], source: str) -> dict[str, Any]:

@@ -12,7 +12,14 @@ from speechxfer.config import SECTIONS, Config, FinetuneConfig, load_config, par
 from speechxfer.errors import InputError
 
 DEFAULTS = {
-    "data": {"resample": False, "mono": False, "cache_dir": "", "max_duration_s": 30.0, "unknown_symbols": "error"},
+    "data": {
+        "resample": False,
+        "mono": False,
+        "cache_dir": "",
+        "max_duration_s": 30.0,
+        "unknown_symbols": "error",
+        "repeats": [],
+    },
     "text": {
         "task": "ctc",
         "vocabulary": "characters",
@@ -116,7 +123,7 @@ def test_unknown_key_names_file_key_and_the_near_one(tmp_path: Path) -> None:
     [
         ("fintune.steps=3", "unknown setting 'fintune'; did you mean finetune?"),
         ("transfer.steps=3", "unknown setting 'transfer.steps'; it belongs to another section: write finetune.steps"),
-        ("data.zzz=3", "[data] knows resample, mono, cache_dir, max_duration_s, unknown_symbols"),
+        ("data.zzz=3", "[data] knows resample, mono, cache_dir, max_duration_s, unknown_symbols, repeats"),
         ("finetune.steps.more=3", "unknown setting 'finetune.steps.more'"),
         ("finetune.steps", "expected section.key=value"),
         ("steps=3", "expected section.key=value"),

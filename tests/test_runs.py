@@ -9,8 +9,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +23,8 @@ from speechxfer.checkpoint import Card, load_model, save_model
 from speechxfer.config import load_config
 from speechxfer.errors import InputError
 from speechxfer.features import PRESETS
-from speechxfer.manifest import write_manifest
+from speechxfer.finetune import finetune
+from speechxfer.manifest import Utterance, write_manifest
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.report import read_rows
 from speechxfer.runs import evaluate_run, read_letters, train_run
@@ -284,6 +288,33 @@ def test_several_manifests_are_trained_on_together(corpus: Path, tmp_path: Path)
     details = json.loads((model / "model.json").read_text())["details"]
     assert details["train_utterances"] == 11 + len(more)
     assert "x" in json.loads((model / "vocabulary.json").read_text())["symbols"]
+
+
+def test_a_small_manifest_is_heard_more_often_when_asked(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    def listening(model: AcousticModel, train: Sequence[Utterance], *rest: Any, **options: Any) -> AcousticModel:
+        heard.extend(utterance.id for utterance in train)
+        return finetune(model, train, *rest, **options)
+
+    monkeypatch.setattr("speechxfer.runs.finetune", listening)
+    more = write_tone_corpus(tmp_path / "more.jsonl", 3, letters="abcd", seed=9)
+    train = [corpus / "train.jsonl", tmp_path / "more.jsonl"]
+    model = train_run(load_config(None, [*DNN, "data.repeats=[1, 3]"]), train, [corpus / "dev.jsonl"], tmp_path / "run")
+    assert Counter(Counter(heard).values()) == {1: 11, 3: 3}
+    assert {u.id for u in more} == {name for name, often in Counter(heard).items() if often == 3}
+    details = json.loads((model / "model.json").read_text())["details"]
+    assert details["train_utterances"] == 14, "hours and utterances of the card count recordings, not repetitions"
+
+
+@pytest.mark.parametrize("repeats", ["[1]", "[1, 2, 3]"])
+def test_repeats_are_one_number_per_manifest(corpus: Path, tmp_path: Path, repeats: str) -> None:
+    write_tone_corpus(tmp_path / "more.jsonl", 3, letters="abcd", seed=9)
+    train = [corpus / "train.jsonl", tmp_path / "more.jsonl"]
+    with pytest.raises(InputError, match=r"data\.repeats has \d numbers? for 2 training manifests"):
+        train_run(load_config(None, [*DNN, f"data.repeats={repeats}"]), train, [corpus / "dev.jsonl"], tmp_path / "run")
 
 
 def test_the_vocabulary_comes_from_training_text_alone(corpus: Path, tmp_path: Path) -> None:
