@@ -161,16 +161,22 @@ def _stored(
     shape: tuple[int, ...],
     dtype: type,
 ) -> FeatureStore:
-    """`rows(utterance, speed)` of all, computed or found again under a name that `what` and the audio files decide."""
-    key = _store_key(utterances, what)
+    """`rows(utterance, speed)` of all, computed or found again under a name that `what` and the audio files decide.
+
+    An utterance that occurs several times is stored once.
+    """
+    place = {utterance: number for number, utterance in enumerate(dict.fromkeys(utterances))}
+    stored = list(place)
+    key = _store_key(stored, what)
     index_path, values_path = folder / f"{key}.json", folder / f"{key}.bin"
     frames = _stored_frames(index_path, values_path, math.prod(shape) * np.dtype(dtype).itemsize)
     if frames is None:
-        frames = _compute_store(utterances, rows, speeds, index_path, values_path)
+        frames = _compute_store(stored, rows, speeds, index_path, values_path)
     ends = np.cumsum([0, *(count for row in frames for count in row)])
-    starts = tuple(tuple(int(end) for end in ends[i * len(row) : (i + 1) * len(row)]) for i, row in enumerate(frames))
     values = np.memmap(values_path, dtype=dtype, mode="r", shape=(max(1, int(ends[-1])), *shape))
-    return FeatureStore(values, starts, frames)
+    places = [place[utterance] for utterance in utterances]
+    starts = tuple(tuple(int(ends[speed * len(stored) + i]) for i in places) for speed in range(len(frames)))
+    return FeatureStore(values, starts, tuple(tuple(row[i] for i in places) for row in frames))
 
 
 def _stored_frames(index_path: Path, values_path: Path, frame_bytes: int) -> tuple[tuple[int, ...], ...] | None:

@@ -195,6 +195,18 @@ def test_half_precision_is_off_by_less_than_its_rounding(corpus: list[Utterance]
     assert os.path.getsize(half.values.filename) < 0.52 * os.path.getsize(full.values.filename)
 
 
+def test_an_utterance_that_occurs_twice_is_stored_once(corpus: list[Utterance], tmp_path: Path) -> None:
+    speeds = (1.0, 1.1)
+    once = store_features(corpus, READING, tmp_path / "once", speeds=speeds)
+    twice = store_features([*corpus[1:], *corpus], READING, tmp_path / "twice", speeds=speeds)
+    for number, utterance in enumerate([*corpus[1:], *corpus]):
+        for speed in range(2):
+            expected = once.get(corpus.index(utterance), speed)
+            assert len(expected) == twice.frames[speed][number]
+            np.testing.assert_array_equal(twice.get(number, speed), expected)
+    assert twice.values.size == once.values.size
+
+
 def test_speeds_change_the_lengths_and_are_stored_side_by_side(corpus: list[Utterance], tmp_path: Path) -> None:
     speeds = (0.9, 1.0, 1.1)
     store = store_features(corpus, READING, tmp_path / "cache", speeds=speeds)
