@@ -19,7 +19,8 @@ PLOT = ["matplotlib>=3.8"]
 TENSORBOARD = ["tensorboard>=2.16"]
 DEMO = ["espeakng-loader>=0.2.4", "num2words>=0.5.13", "soxr>=0.5"]
 PHONES = ["panphon>=0.22"]
-TEST = ["pytest>=8", "hypothesis>=6.100", *BPE, *PLOT, *TENSORBOARD, *DEMO, *PHONES]
+LORA = ["peft>=0.17"]
+TEST = ["pytest>=8", "hypothesis>=6.100", *BPE, *PLOT, *TENSORBOARD, *DEMO, *PHONES, *LORA]
 DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
 
 setup(
@@ -70,6 +71,7 @@ setup(
         "tensorboard": TENSORBOARD,
         "demo": DEMO,
         "phones": PHONES,
+        "lora": LORA,
         "test": TEST,
         "dev": DEV,
     },

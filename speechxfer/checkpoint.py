@@ -1,13 +1,17 @@
 """A model on disk: a folder that describes itself.
 
 ``weights.safetensors`` (data, no code), ``vocabulary.json``, and ``model.json`` with architecture, task, feature spec and
-its fingerprint, normaliser and provenance (parents, data, licence, command). Loading is strict, recomputes the
-fingerprint and refuses what does not match. What it is not: the state of a training run (see ``finetune.py``).
+its fingerprint, normaliser and provenance (parent, data, licence, command); ``parents.json`` and ``parents.safetensors``
+with the heads of the models it was made from. Loading is strict, recomputes the fingerprint and refuses what does not
+match. A language pack is such a folder with ``pack.safetensors`` in place of the weights: only what a low-rank transfer
+learned, to be put onto its base. What it is not: the state of a training run (see ``finetune.py``).
 """
 
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +22,21 @@ import torch
 
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec, feature_fingerprint
-from speechxfer.models import AcousticModel, Architecture
+from speechxfer.lora import has_lora, merge_lora, with_lora
+from speechxfer.models import AcousticModel, Architecture, Parent
 from speechxfer.report import read_rows
 from speechxfer.text import Normalizer, Vocabulary
 
 FORMAT = 1
-FILES = ("weights.safetensors", "vocabulary.json", "model.json")
+FILES = (
+    "weights.safetensors",
+    "pack.safetensors",
+    "vocabulary.json",
+    "model.json",
+    "parents.json",
+    "parents.safetensors",
+)
+HEAD_PARTS = ("weight", "bias")
 FINGERPRINT_TOLERANCE = 0.02
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -42,9 +55,30 @@ class Card:
 def save_model(model: AcousticModel, folder: Path | str, card: Card, *, half: bool = False) -> None:
     """Write the folder whole or not at all; an older one there is replaced. `half`: weights in float16.
 
+    A low-rank update is merged into the weights that are written.
+
     Raises:
         InputError: the folder's place holds something that is not a model.
     """
+    _write_folder(folder, lambda partial: _write_files(merge_lora(model), partial, card, half))
+
+
+def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Path | str) -> None:
+    """Write a language pack: what a low-rank transfer learned, without the weights of its base, which stay where they are.
+
+    Args:
+        model: made by `transfer` and `with_lora` from the base, before `merge_lora`.
+        base: name of the model that it was made from, as for `load_model`; it is noted with a hash of its weights.
+
+    Raises:
+        InputError: the model has no low-rank update, or the folder's place holds something that is not a model.
+    """
+    if not has_lora(model):
+        raise InputError("a language pack holds a low-rank update, and the model has none; set transfer.lora_rank")
+    _write_folder(folder, lambda partial: _write_pack(model, partial, card, str(base)))
+
+
+def _write_folder(folder: Path | str, write: Callable[[Path], None]) -> None:
     folder = Path(folder)
     strange = sorted(path.name for path in folder.iterdir() if path.name not in FILES) if folder.is_dir() else []
     if strange or folder.is_file():
@@ -53,14 +87,53 @@ def save_model(model: AcousticModel, folder: Path | str, card: Card, *, half: bo
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        _write_files(model, partial, card, half)
+        write(partial)
         _put_in_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) -> None:
-    write_weights(model, partial / "weights.safetensors", half=half)
+    write_weights(model.state_dict(), partial / "weights.safetensors", half=half)
+    _write_description(model, partial, card)
+    if not model.parents:
+        return
+    heads = {f"{i}.{part}": getattr(parent, part) for i, parent in enumerate(model.parents) for part in HEAD_PARTS}
+    write_weights(heads, partial / "parents.safetensors", half=half)
+    told = [
+        {
+            "name": parent.name,
+            "task": parent.task,
+            "extra_layers": parent.extra_layers,
+            "normalizer": parent.normalizer.to_dict(),
+            "vocabulary": parent.vocabulary.to_dict(),
+        }
+        for parent in model.parents
+    ]
+    (partial / "parents.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_pack(model: AcousticModel, partial: Path, card: Card, base: str) -> None:
+    write_weights(_learned(model), partial / "pack.safetensors")
+    encoder: Any = model.encoder
+    settings = encoder.peft_config["default"]
+    parts = {
+        "base": {"name": base, "weights": weights_hash(base)},
+        "lora": {"rank": settings.r, "alpha": settings.lora_alpha},
+    }
+    _write_description(model, partial, card, parts)
+
+
+def _learned(model: AcousticModel) -> dict[str, torch.Tensor]:
+    """Of a model with a low-rank update all but the encoder's own weights: the update, adapters, extra layers, head."""
+    return {
+        name: value
+        for name, value in model.state_dict().items()
+        if not name.startswith("encoder.") or ".lora_" in name or ".adapters." in name
+    }
+
+
+def _write_description(model: AcousticModel, partial: Path, card: Card, more: Mapping[str, Any] | None = None) -> None:
     model.vocabulary.save(partial / "vocabulary.json")
     description = {
         "format": FORMAT,
@@ -69,6 +142,7 @@ def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) ->
         "features": model.spec.to_dict(),
         "feature_fingerprint": feature_fingerprint(model.spec),
         "normalizer": model.normalizer.to_dict(),
+        **(more or {}),
         **asdict(card),
     }
     (partial / "model.json").write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -141,9 +215,71 @@ def load_model(name: Path | str) -> AcousticModel:
             f"{folder / 'model.json'}: field missing or unknown ({error}); copy the model again"
         ) from error
     _check_fingerprint(folder, spec, fingerprint)
-    model = AcousticModel(architecture, Vocabulary.load(folder / "vocabulary.json"), spec, normalizer, task)
-    load_weights(model, folder / "weights.safetensors")
+    vocabulary = Vocabulary.load(folder / "vocabulary.json")
+    if "base" in description:
+        model = _on_its_base(folder, description, AcousticModel(architecture, vocabulary, spec, normalizer, task))
+    else:
+        model = AcousticModel(architecture, vocabulary, spec, normalizer, task, parents=_read_parents(folder))
+        load_weights(model, folder / "weights.safetensors")
+    model.name = description["name"]
     return model.eval()
+
+
+def _read_parents(folder: Path) -> tuple[Parent, ...]:
+    path = folder / "parents.json"
+    if not path.exists():
+        return ()
+    heads = read_weights(folder / "parents.safetensors")
+    try:
+        return tuple(
+            Parent(
+                told["name"],
+                Vocabulary.from_dict(told["vocabulary"], path),
+                Normalizer.from_dict(told["normalizer"]),
+                told["task"],
+                int(told["extra_layers"]),
+                *(heads[f"{number}.{part}"] for part in HEAD_PARTS),
+            )
+            for number, told in enumerate(json.loads(path.read_text(encoding="utf-8")))
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error}); copy the model again") from error
+
+
+def _on_its_base(folder: Path, description: Mapping[str, Any], model: AcousticModel) -> AcousticModel:
+    """A language pack's model: its base's encoder with the pack's update merged into it."""
+    try:
+        base, lora = dict(description["base"]), dict(description["lora"])
+        name, expected = base["name"], base["weights"]
+        rank, alpha = int(lora["rank"]), float(lora["alpha"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / 'model.json'}: damaged ({error}); copy the pack again") from error
+    if weights_hash(name) != expected:
+        raise InputError(
+            f"{folder}: this language pack was made for other weights than those of {name}; give it the very model it was made "
+            "from, or adapt anew"
+        )
+    source = load_model(name)
+    model.encoder.load_state_dict(source.encoder.state_dict(), strict=False)  # the pack brings new adapters, if any
+    model.parents = (source.as_kept(), *source.parents)
+    model = with_lora(model, rank, alpha)
+    weights = read_weights(folder / "pack.safetensors")
+    try:
+        if _learned(model).keys() != weights.keys():
+            raise RuntimeError(f"{len(_learned(model).keys() ^ weights.keys())} names differ")
+        model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise InputError(f"{folder / 'pack.safetensors'}: does not fit ({error}); copy the pack again") from error
+    return merge_lora(model)
+
+
+def weights_hash(name: Path | str) -> str:
+    """SHA-256 of a model's weights, or of a pack's, as they lie on disk."""
+    folder = find_model(name)
+    paths = [folder / file for file in ("weights.safetensors", "pack.safetensors") if (folder / file).is_file()]
+    if not paths:
+        raise InputError(f"{folder}: its weights are missing; copy the model again")
+    return hashlib.sha256(paths[0].read_bytes()).hexdigest()
 
 
 def _check_fingerprint(folder: Path, spec: FeatureSpec, stored: list[float]) -> None:
@@ -158,9 +294,9 @@ def _check_fingerprint(folder: Path, spec: FeatureSpec, stored: list[float]) -> 
         )
 
 
-def write_weights(module: torch.nn.Module, path: Path, *, half: bool = False) -> None:
-    """Parameters and buffers as a safetensors file; `half`: floating-point ones in float16."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+def write_weights(tensors: Mapping[str, torch.Tensor], path: Path, *, half: bool = False) -> None:
+    """Tensors by name as a safetensors file; `half`: floating-point ones in float16."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     if half:
         weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     path.write_bytes(safetensors.torch.save(weights))  # save_file would let nobody else read it

@@ -124,13 +124,28 @@ def evaluate(
     results: Annotated[Path | None, typer.Option("--results", help="results.json that gets a row.")] = None,
     row: Annotated[str, typer.Option("--row", help="Name of that row: scratch, frozen, finetuned ...")] = "",
     split: Annotated[str, typer.Option("--split", help="Its split; the manifest's name if not given.")] = "",
+    as_parent: Annotated[
+        bool,
+        typer.Option("--as-parent", help="Score the source's own task with the adapted encoder: what was forgotten?"),
+    ] = False,
     resample: Resample = False,
     mono: Mono = False,
 ) -> None:
     """Word and character error rate with 95 % intervals."""
     from speechxfer.runs import evaluate_run
 
-    print(evaluate_run(models, on, out, resample=resample, mono=mono, results=results, row=row, split=split))
+    score = evaluate_run(
+        models,
+        on,
+        out,
+        resample=resample,
+        mono=mono,
+        results=results,
+        row=row,
+        split=split,
+        as_parent=as_parent,
+    )
+    print(score)
 
 
 @app.command()

@@ -122,6 +122,53 @@ class TransferConfig(Section):
         default="none", description="what is not updated: nothing, the whole encoder, or the lowest N encoder layers"
     )
     freeze_steps: int = Field(default=-1, ge=-1, description="for how many steps it stays frozen; -1: always")
+    unfreeze_every_steps: int = Field(
+        default=0,
+        ge=0,
+        description="gradual unfreezing: first the head alone learns, then one more encoder layer, from the top down, every "
+        "so many steps; 0: no",
+    )
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="learning rate of each encoder layer over that of the one above it"
+    )
+    batch_norm: Literal["train", "frozen"] = Field(
+        default="train",
+        description="batch norms of the encoder: follow the target's statistics, or keep the source's",
+    )
+    lora_rank: int = Field(
+        default=0,
+        ge=0,
+        description="learn a low-rank update of this rank in place of the encoder's weights (extra `lora`); 0: no",
+    )
+    lora_alpha: float = Field(default=16.0, gt=0, description="the low-rank update is multiplied by alpha / rank")
+    adapter_dim: int = Field(
+        default=0, ge=0, description="width of a bottleneck adapter added after each encoder layer; 0: none"
+    )
+    extra_layers: int = Field(default=0, ge=0, description="Conformer layers added between encoder and head")
+    l2_sp: float = Field(
+        default=0.0, ge=0, description="lambda of L2-SP: how strongly encoder weights are drawn to the source's"
+    )
+    ewc: float = Field(
+        default=0.0,
+        ge=0,
+        description="lambda of elastic weight consolidation: as l2_sp, each weight as strongly as the source's data need it "
+        "(1 on average); needs source_manifests",
+    )
+    distillation: float = Field(
+        default=0.0, ge=0, description="lambda of the distance to what the source makes of the same speech; 0: none"
+    )
+    distilled: Literal["logits", "features"] = Field(
+        default="logits", description="what is compared there: the source head's distributions, or the encoded frames"
+    )
+    replay: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of each step's speech that is the source's own, under the source's head; needs source_manifests",
+    )
+    source_manifests: list[str] = Field(
+        default=[], description="paths of manifests of the source's own training data, for ewc and replay"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -129,6 +176,23 @@ class TransferConfig(Section):
             raise ValueError(
                 'transfer.head = "random" would ignore transfer.symbol_map; '
                 'set transfer.head = "symbols" or transfer.symbol_map = ""'
+            )
+        if self.unfreeze_every_steps and self.freeze != "none":
+            raise ValueError(
+                f"transfer.unfreeze_every_steps = {self.unfreeze_every_steps} starts from a frozen encoder by itself, and "
+                f"transfer.freeze = {self.freeze!r} says otherwise; set only one of them"
+            )
+        own_weights_move = [name for name in ("l2_sp", "ewc", "unfreeze_every_steps") if getattr(self, name)]
+        if self.lora_rank and own_weights_move:
+            raise ValueError(
+                f"transfer.lora_rank = {self.lora_rank} lets the encoder's own weights rest, so "
+                f"transfer.{own_weights_move[0]} would do nothing; set only one of them"
+            )
+        asking = [name for name in ("ewc", "replay") if getattr(self, name)]
+        if asking and not self.source_manifests:
+            raise ValueError(
+                f"transfer.{asking[0]} needs speech that the source was trained on; name its manifests in "
+                "transfer.source_manifests"
             )
         return self
 
@@ -187,6 +251,12 @@ class FinetuneConfig(Section):
     )
     augment_warmup_steps: int = Field(default=0, ge=0, description="steps before augmentation begins")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all symbols")
+    intermediate_ctc: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the loss that comes from the middle encoder layer, through the same head",
+    )
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="rule of the update")
     select_by: Literal["wer", "cer"] = Field(
         default="wer", description="dev score by which the best evaluations are chosen"

@@ -4,7 +4,7 @@ Accelerate gives the device, the processes and bfloat16. Everything drawn at ran
 learning rate from the step; so the saved state is weights, optimiser, position and best scores, and on one CPU thread a
 run that was killed and started again ends with the same bits. What it is not: the choice of what to train (``runs.py``).
 
-Losses: CTC (Graves et al., 2006) or cross-entropy, in nats per symbol over the whole step, all processes together.
+Losses are in nats per symbol over the whole step, all processes together (see ``objective.py``).
 """
 
 import hashlib
@@ -47,8 +47,19 @@ from speechxfer.errors import InputError
 from speechxfer.features import Samples, filterbank
 from speechxfer.manifest import Utterance, write_whole
 from speechxfer.models import AcousticModel
+from speechxfer.objective import (
+    Replayed,
+    Retention,
+    distance,
+    draw_replay,
+    hold_on,
+    listening,
+    middle_layer,
+    pull_back,
+    utterance_losses,
+)
 from speechxfer.progress import bar, say
-from speechxfer.transfer import frozen_modules, set_frozen
+from speechxfer.transfer import frozen_modules, set_frozen, thaw_step
 
 LOG_EVERY_STEPS = 10
 FEATURES_TIMEOUT = timedelta(hours=12)  # the other processes wait while the first one computes features
@@ -91,6 +102,7 @@ class Job:
     dev_store: FeatureStore
     config: FinetuneConfig
     transfer: TransferConfig
+    retention: Retention | None
     out: Path
     accelerator: Accelerator
     identity: Mapping[str, Any]
@@ -112,6 +124,8 @@ def finetune(
     out: Path | str,
     data: DataConfig | None = None,
     transfer: TransferConfig | None = None,
+    source: AcousticModel | None = None,
+    replayed: Sequence[Utterance] = (),
 ) -> AcousticModel:
     """Train `model` on `train`, choosing by `dev`; go on where an earlier call with the same `out` was stopped.
 
@@ -121,7 +135,10 @@ def finetune(
         config: the loop's settings.
         out: folder of the run: metrics.jsonl, state (for resuming), best (weights of the best evaluations).
         data: how recordings are read.
-        transfer: only `freeze` and `freeze_steps` matter here.
+        transfer: what rests when, layer by layer rates, and what holds on to the source.
+        source: the model that `model` was made from; needed where `transfer` holds on to it (`l2_sp`, `ewc`,
+            `distillation`, `replay`), stays untouched.
+        replayed: speech that the source was trained on; needed for `ewc` and `replay`.
 
     Returns:
         The model with averaged best weights (or the single best, if dev prefers it), in evaluation mode, on the CPU.
@@ -132,6 +149,7 @@ def finetune(
     """
     config, data, transfer = config or FinetuneConfig(), data or DataConfig(), transfer or TransferConfig()
     job = _prepare(model, train, dev, config, data, transfer, Path(out))
+    job = replace(job, retention=_retention(job, data, source, replayed))
     optimizer = _optimizer(job)
     progress = _resume(job, optimizer)
     _loop(job, optimizer, progress)
@@ -178,12 +196,49 @@ def _prepare(
     identity = _identity(model, [*train, *dev], targets, accelerator) | {
         "finetune": config.model_dump(mode="json"),
         "data": [data.resample, data.mono],
-        "freeze": [transfer.freeze, transfer.freeze_steps],
+        "transfer": transfer.model_dump(mode="json"),
         "bf16": uses_bfloat16(config.precision, accelerator.device),
     }
     return Job(
-        model, train, targets, store, samples, usable, dev, dev_store, config, transfer, out, accelerator, identity
+        model,
+        train,
+        targets,
+        store,
+        samples,
+        usable,
+        dev,
+        dev_store,
+        config,
+        transfer,
+        None,
+        out,
+        accelerator,
+        identity,
     )
+
+
+def _retention(
+    job: Job, data: DataConfig, source: AcousticModel | None, replayed: Sequence[Utterance]
+) -> Retention | None:
+    """What the run holds on to of its source; InputError where the settings need a source or speech that is not given."""
+    settings = job.transfer
+    asking = [name for name in ("l2_sp", "ewc", "distillation", "replay") if getattr(settings, name)]
+    if not asking:
+        return None
+    if source is None:
+        raise InputError(
+            f"transfer.{asking[0]} holds on to a source model, and there is none; adapt one, or set it to 0"
+        )
+    if not (settings.ewc or settings.replay):
+        return hold_on(job.model, source, settings, None)
+    if not replayed:
+        raise InputError(f"transfer.{asking[0]} needs speech that the source was trained on; give some")
+    targets = encode_targets(source, replayed, data)
+    folder = Path(data.cache_dir) if data.cache_dir else job.out.parent / ".features"
+    with job.accelerator.main_process_first():
+        store = store_features(replayed, Reading(source.spec, data.resample, data.mono), folder, half=True)
+    usable_speeds(source, replayed, targets, store, (1.0,))
+    return hold_on(job.model, source, settings, Replayed([u.id for u in replayed], store, targets))
 
 
 def _start_alike(model: nn.Module, accelerator: Accelerator) -> None:
@@ -284,8 +339,10 @@ def _some(names: Sequence[str], most: int = 10) -> str:
 
 
 def _optimizer(job: Job) -> torch.optim.Optimizer:
-    """Two groups, encoder and head; the learning rates are set at every step."""
-    groups = [{"params": list(job.model.encoder.parameters())}, {"params": list(job.model.head.parameters())}]
+    """One group per layer group of the encoder, upwards, then what is new; the learning rates are set at every step."""
+    layers = [list(group.parameters()) for group in job.model.encoder.layer_groups()]
+    placed = {parameter for group in layers for parameter in group}
+    groups = [{"params": group} for group in (*layers, [p for p in job.model.parameters() if p not in placed])]
     if job.config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=0.9, weight_decay=job.config.weight_decay)
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), weight_decay=job.config.weight_decay)
@@ -300,17 +357,18 @@ def rate_factor(step: int, steps: int, warmup_steps: int, final_ratio: float) ->
     return final_ratio + (1 - final_ratio) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def learning_rates(config: FinetuneConfig, transfer: TransferConfig, step: int) -> tuple[float, float]:
-    """Rates of encoder and head at `step` (from 0).
+def learning_rates(config: FinetuneConfig, transfer: TransferConfig, step: int, groups: int) -> list[float]:
+    """Rates at `step` (from 0) of the encoder's layer groups, from the input upwards, then of what is new.
 
-    An encoder that was frozen first gets a warm-up of its own after that: the optimiser knows nothing of it yet.
+    A group that was frozen first gets a warm-up of its own after that: the optimiser knows nothing of it yet.
     """
     factor = rate_factor(step, config.steps, config.warmup_steps, config.final_lr_ratio)
-    thawed = step - transfer.freeze_steps
-    ramp = 1.0
-    if transfer.freeze != "none" and transfer.freeze_steps > 0 and thawed >= 0:
-        ramp = min(1.0, (thawed + 1) / max(1, _warmup(config.steps, config.warmup_steps)))
-    return config.encoder_lr * factor * ramp, config.head_lr * factor
+    rates = []
+    for group in range(groups):
+        thawed = thaw_step(transfer, group, groups)
+        ramp = min(1.0, (step - thawed + 1) / max(1, _warmup(config.steps, config.warmup_steps))) if thawed else 1.0
+        rates.append(config.encoder_lr * factor * max(0.0, ramp) * transfer.layer_decay ** (groups - 1 - group))
+    return [*rates, config.head_lr * factor]
 
 
 def _warmup(steps: int, asked: int) -> int:
@@ -320,15 +378,15 @@ def _warmup(steps: int, asked: int) -> int:
 def _loop(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     config, accelerator = job.config, job.accelerator
     every = max(1, config.steps // 20) if config.evaluate_every_steps < 0 else config.evaluate_every_steps
-    frozen_now: bool | None = None
+    frozen_now: list[nn.Module] | None = None
     started = time.monotonic()
     with bar() as display:
         shown = display.add_task("training", total=config.steps, completed=progress.step)
         for batch in _batches(job, progress):
-            freeze = job.transfer.freeze_steps < 0 or progress.step < job.transfer.freeze_steps
-            if freeze is not frozen_now:
-                frozen_now = freeze
-                set_frozen(job.model, frozen_modules(job.model, job.transfer.freeze) if freeze else [])
+            frozen = frozen_modules(job.model, job.transfer, progress.step)
+            if frozen != frozen_now:
+                frozen_now = frozen
+                set_frozen(job.model, frozen, batch_norm=job.transfer.batch_norm)
             progress.loss_sum += _step(job, optimizer, batch, progress.step)
             progress.loss_steps += 1
             progress.step += 1
@@ -414,50 +472,50 @@ def _step(job: Job, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -
     torch.manual_seed(
         np.random.SeedSequence([config.seed, step, accelerator.process_index]).generate_state(1, np.uint64)[0].item()
     )
-    for group, rate in zip(optimizer.param_groups, learning_rates(config, job.transfer, step), strict=True):
+    layers = len(optimizer.param_groups) - 1
+    for group, rate in zip(optimizer.param_groups, learning_rates(config, job.transfer, step, layers), strict=True):
         group["lr"] = rate
-    batch = batch.to(accelerator.device)
+    generator = np.random.default_rng([config.seed, step, accelerator.process_index])
+    replay = draw_replay(job.retention, int(batch.lengths.sum()), generator) if job.retention else None
+    batches = [each.to(accelerator.device) for each in (batch, replay) if each]
     with torch.autocast(
         accelerator.device.type, torch.bfloat16, enabled=uses_bfloat16(config.precision, accelerator.device)
     ):
-        log_probs, lengths = job.model(batch.features, batch.lengths)
-    losses = utterance_losses(job.model, log_probs, lengths, batch, config.label_smoothing)
+        losses, away = _losses(job, batches[0])
+        if job.retention and replay:
+            encoded, lengths = job.model.encoder(batches[1].features, batches[1].lengths)
+            source = job.retention.source
+            losses = torch.cat([losses, utterance_losses(source, *source.log_probs(encoded, lengths), batches[1])])
     finite = losses.detach().isfinite().tolist()
-    _refuse("loss", [name for name, fine in zip(batch.ids, finite, strict=True) if not fine], step, accelerator)
-    symbols = accelerator.reduce(batch.target_lengths.sum(), "sum")
-    loss = losses.sum() / symbols
-    loss.backward()
+    ids = [name for each in batches for name in each.ids]
+    _refuse("loss", [name for name, fine in zip(ids, finite, strict=True) if not fine], step, accelerator)
+    symbols = accelerator.reduce(torch.stack([each.target_lengths.sum() for each in batches]).sum(), "sum")
+    loss = losses.sum() / symbols + away / accelerator.num_processes
+    torch.autograd.backward(loss)
     _sum_gradients(job.model, accelerator)
     norm = nn.utils.clip_grad_norm_([p for p in job.model.parameters() if p.grad is not None], config.clip_norm)
     if not norm.isfinite():
         _refuse("gradient", list(batch.ids), step, accelerator)
     optimizer.step()
+    if job.retention:
+        pull_back(job.retention, optimizer)
     optimizer.zero_grad(set_to_none=True)
     return float(accelerator.reduce(loss.detach(), "sum"))
 
 
-def utterance_losses(
-    model: AcousticModel, log_probs: Tensor, lengths: Tensor, batch: Batch, smoothing: float = 0.0
-) -> Tensor:
-    """Loss of each utterance in nats, `[batch]`: CTC over `[batch, frames, symbols]`, or cross-entropy of its word.
-
-    With `smoothing`, that share of the loss is the distance of each frame's distribution from the uniform one.
-    """
-    if model.task == "classify":
-        losses = -log_probs[:, 0].gather(1, batch.targets[:, None])[:, 0]
-        spread = -log_probs[:, 0, 1:].mean(dim=-1)
-    else:
-        losses = nn.functional.ctc_loss(
-            log_probs.transpose(0, 1),
-            batch.targets,
-            lengths,
-            batch.target_lengths,
-            reduction="none",
-            zero_infinity=False,
-        )
-        valid = torch.arange(log_probs.shape[1], device=lengths.device)[None] < lengths[:, None]
-        spread = -(log_probs.mean(dim=-1) * valid).sum(dim=1)
-    return (1 - smoothing) * losses + smoothing * spread if smoothing else losses
+def _losses(job: Job, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Each utterance's loss in nats, `[batch]`, and the weighted distance from the source (0 where none is kept)."""
+    config, model = job.config, job.model
+    share, smoothing = config.intermediate_ctc, config.label_smoothing
+    with listening(middle_layer(model) if share else None) as heard:
+        encoded, lengths = model.encoder(batch.features, batch.lengths)
+    losses = utterance_losses(model, *model.log_probs(encoded, lengths), batch, smoothing)
+    if share:
+        middle = utterance_losses(model, *model.log_probs(heard[0], lengths), batch, smoothing)
+        losses = (1 - share) * losses + share * middle
+    if not (job.retention and job.transfer.distillation):
+        return losses, losses.new_zeros(())
+    return losses, job.transfer.distillation * distance(job.retention, batch, encoded, lengths)
 
 
 def _refuse(what: str, bad: list[str], step: int, accelerator: Accelerator) -> None:
@@ -482,7 +540,8 @@ def _sum_gradients(model: nn.Module, accelerator: Accelerator) -> None:
 
 
 def _rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    return {name: group["lr"] for name, group in zip(("encoder_lr", "head_lr"), optimizer.param_groups, strict=True)}
+    *layers, new = optimizer.param_groups
+    return {"encoder_lr": layers[-1]["lr"], "head_lr": new["lr"]}
 
 
 def _evaluate(job: Job, progress: Progress) -> None:
@@ -570,7 +629,7 @@ def _weights_path(job: Job, step: int) -> Path:
 def _save_weights(model: nn.Module, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    write_weights(model, partial)
+    write_weights(model.state_dict(), partial)
     partial.replace(path)
 
 

@@ -26,6 +26,23 @@ NOTES = "notes.md"
 
 
 @dataclass(frozen=True)
+class Forgetting:
+    """The source's own task before and after the encoder was adapted, under the source's head; mean rates in percent."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    split: str
+    wer_before: float
+    wer_after: float
+    cer_before: float
+    cer_after: float
+
+    def __str__(self) -> str:
+        wer, cer = f"{self.wer_before:.1f} → {self.wer_after:.1f}", f"{self.cer_before:.1f} → {self.cer_after:.1f}"
+        return f"{wer} (CER {cer}; {self.split})"
+
+
+@dataclass(frozen=True)
 class ResultRow:
     """One measured row: what was trained on what, how well it did, and how to do it again.
 
@@ -57,6 +74,7 @@ class ResultRow:
     del_: Annotated[int | None, Field(alias="deletions")] = None
     ins: Annotated[int | None, Field(alias="insertions")] = None
     words: int | None = None
+    forgetting: "Forgetting | None" = None
 
     def summary(self) -> str:
         """One line for a model's card."""
@@ -92,6 +110,23 @@ def add_row(results_json: Path, row: ResultRow) -> None:
     write_whole(results_json, text)
 
 
+def add_forgetting(results_json: Path, name: str, source: str, train_hours: float, forgetting: Forgetting) -> None:
+    """Note what became of the source's task in every row of this model: of this name, source and training hours.
+
+    Raises:
+        InputError: there is no such row.
+    """
+    rows = read_rows(results_json) if results_json.exists() else []
+    mine = [row for row in rows if (row.name, row.source, row.train_hours) == (name, source, round(train_hours, 3))]
+    if not mine:
+        raise InputError(
+            f"{results_json}: has no row {name!r} from {source!r} with {train_hours:g} training hours; evaluate the model on "
+            "its own task first, with the same --row"
+        )
+    for row in mine:
+        add_row(results_json, dataclasses.replace(row, forgetting=forgetting))
+
+
 def read_rows(results_json: Path) -> list[ResultRow]:
     """Read the rows of a results file, in its order.
 
@@ -112,7 +147,7 @@ def render_results(results_json: Path, results_md: Path) -> None:
         f"# Results: {results_json.absolute().parent.name}",
         f"Rendered from `{results_json.name}`; do not edit, remarks go into `{NOTES}` beside it. "
         "Rates are in percent, with the 95 % interval in brackets.",
-        _table(_COLUMNS, [_cells(row) for row in rows]),
+        _page_table(rows),
         "## How each row was made",
         *(_provenance(number, row) for number, row in enumerate(rows, start=1)),
     ]
@@ -294,6 +329,14 @@ def _cells(row: ResultRow) -> tuple[str, ...]:
         f"{row.cer:.2f} [{row.cer_low:.2f}, {row.cer_high:.2f}]",
         _counts(row),
     )
+
+
+def _page_table(rows: Sequence[ResultRow]) -> str:
+    """As in the README, and where any row says so, what became of the source's task."""
+    if not any(row.forgetting for row in rows):
+        return _table(_COLUMNS, [_cells(row) for row in rows])
+    lines = [(*_cells(row), str(row.forgetting or "–")) for row in rows]
+    return _table((*_COLUMNS, "source WER % before → after"), lines)
 
 
 def _counts(row: ResultRow) -> str:

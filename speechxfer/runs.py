@@ -23,19 +23,38 @@ import torch
 
 from speechxfer import __version__
 from speechxfer.check import CheckReport, check_manifests, fix
-from speechxfer.checkpoint import Card, find_model, load_model, read_card, save_model
+from speechxfer.checkpoint import Card, find_model, load_model, read_card, save_model, save_pack, weights_hash
 from speechxfer.config import Config
 from speechxfer.decode import evaluate, file_as_utterances, own_device, transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset, read_audio
 from speechxfer.finetune import finetune, training_cost
+from speechxfer.lora import with_lora
 from speechxfer.manifest import Utterance, read_manifest, write_whole
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.progress import say
-from speechxfer.report import ResultRow, add_row, commit, hardware, plot_curves, read_rows, render_results
+from speechxfer.report import (
+    Forgetting,
+    ResultRow,
+    add_forgetting,
+    add_row,
+    commit,
+    hardware,
+    plot_curves,
+    read_rows,
+    render_results,
+)
 from speechxfer.scoring import PooledScore, WerReport, pool
 from speechxfer.text import Normalizer, Vocabulary, checked_letters
-from speechxfer.transfer import HeadRow, head_summary, head_table, plan_head, read_symbol_map, transfer
+from speechxfer.transfer import (
+    HeadRow,
+    head_summary,
+    head_table,
+    plan_head,
+    read_symbol_map,
+    transfer,
+    with_new_layers,
+)
 
 PAUSE_BELOW_PEAK_DB = 35
 ROW_DETAILS = ("train_hours", "seed", "steps", "command", "commit", "date", "hardware", "wall_s")
@@ -110,17 +129,30 @@ def train_run(
         say(f"{out / 'model'}: this run is already finished; nothing to do")
         return out / "model"
     language = language or train_utterances[0].lang
-    model, rows = _starting_model(config, train_utterances, source, language)
+    pretrained = load_model(source) if source else None
+    model, rows = _starting_model(config, train_utterances, pretrained, language)
     _write_once(out, asked, rows)
     say(
         f"{len(train_utterances)} training and {len(dev_utterances)} dev utterances, {_parameters(model):.2f} M parameters"
     )
     say(head_summary(rows) if rows else f"head: {len(model.vocabulary.symbols)} rows, all new")
-    finetune(model, heard, dev_utterances, config.finetune, out=out, data=config.data, transfer=config.transfer)
+    finetune(
+        model,
+        heard,
+        dev_utterances,
+        config.finetune,
+        out=out,
+        data=config.data,
+        transfer=config.transfer,
+        source=pretrained,
+        replayed=read_together([Path(path) for path in config.transfer.source_manifests]),
+    )
     if _is_main_process():
         details = _details(config, train_utterances, dev_utterances, out)
         card = Card(out.name, source, language, licence, details)
         _plot(out)
+        if config.transfer.lora_rank:
+            save_pack(model, out / "pack", card, base=source)
         save_model(model, out / "model", card)
     say(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
     return out / "model"
@@ -152,7 +184,10 @@ def _asked(config: Config, train: Sequence[Path], dev: Sequence[Path], source: s
         "config": config.model_dump(mode="json"),
         "train": [hashlib.sha256(path.read_bytes()).hexdigest() for path in train],
         "dev": [hashlib.sha256(path.read_bytes()).hexdigest() for path in dev],
-        "source": source and hashlib.sha256((find_model(source) / "weights.safetensors").read_bytes()).hexdigest(),
+        "source": source and weights_hash(source),
+        "source_data": [
+            hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in config.transfer.source_manifests
+        ],
     }
 
 
@@ -168,7 +203,9 @@ def _is_finished(out: Path, asked: dict[str, Any]) -> bool:
     if not begun:
         return False  # a start that failed or was stopped before anything was learned holds nothing to lose
     try:
-        since_added = _flat({"config": Config().model_dump(mode="json")})  # an older run had these at their defaults
+        since_added = _flat(
+            {"config": Config().model_dump(mode="json"), "source_data": []}
+        )  # an older run had these at their defaults
         earlier = since_added | _flat(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path}: damaged ({error}); choose another --out, or delete that folder") from error
@@ -189,7 +226,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _starting_model(
-    config: Config, train: Sequence[Utterance], source: str, language: str
+    config: Config, train: Sequence[Utterance], pretrained: AcousticModel | None, language: str
 ) -> tuple[AcousticModel, tuple[HeadRow, ...]]:
     text = config.text
     normalizer = _normalizer(config)
@@ -198,13 +235,12 @@ def _starting_model(
     )
     if text.letters:
         vocabulary = replace(vocabulary, letters=read_letters(Path(text.letters)))
-    if not source:
+    if pretrained is None:
         torch.manual_seed(config.finetune.seed)
         architecture = Architecture(
             config.model.encoder, config.model.size, config.model.subsampling, config.model.dropout
         )
         return AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, text.task), ()
-    pretrained = load_model(source)
     symbol_map = read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else None
     rows = (
         plan_head(pretrained.vocabulary, vocabulary, symbol_map, language) if config.transfer.head == "symbols" else ()
@@ -220,6 +256,18 @@ def _starting_model(
         dropout=config.model.dropout,
         seed=config.finetune.seed,
     )
+    settings = config.transfer
+    if settings.adapter_dim or settings.extra_layers:
+        model = with_new_layers(
+            model,
+            adapter_dim=settings.adapter_dim,
+            extra_layers=settings.extra_layers,
+            seed=config.finetune.seed,
+        )
+    if settings.lora_rank:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.finetune.seed)
+            model = with_lora(model, settings.lora_rank, settings.lora_alpha)
     return model, rows
 
 
@@ -292,11 +340,15 @@ def evaluate_run(
     results: Path | None = None,
     row: str = "",
     split: str = "",
+    as_parent: bool = False,
 ) -> WerReport | PooledScore:
     """Score one model, or the same model trained with several seeds, on a manifest; write everything to `out`.
 
     Files: per model ``report.json`` and ``report.txt`` (in a numbered folder where there are several). With `results`,
     also a row (`row`, `split`) in that results.json, and the RESULTS.md beside it.
+
+    With `as_parent` the manifest is of the source's own task, scored by the adapted encoder under the source's head, which
+    tells what was forgotten; with `results`, rates before and after then go into the rows that the model already has.
     """
     utterances = read_manifest(manifest)
     cards = _cards_of_runs(models) if results else []
@@ -306,17 +358,31 @@ def evaluate_run(
         out.mkdir(parents=True, exist_ok=True)
     reports = []
     for number, name in enumerate(models, start=1):
-        report = evaluate(load_model(name).to(own_device()), utterances, resample=resample, mono=mono)
+        model = load_model(name)
+        scored = model.as_parent() if as_parent else model
+        report = evaluate(scored.to(own_device()), utterances, resample=resample, mono=mono)
         folder = out if len(models) == 1 else out / str(number)
         if _is_main_process():
             _write_report(report, folder)
         reports.append(report)
     summary = reports[0] if len(reports) == 1 else pool(reports)
-    if _is_main_process() and results:
+    if results and as_parent:
+        before = evaluate(load_model(cards[0]["parent"]).to(own_device()), utterances, resample=resample, mono=mono)
+    if _is_main_process() and results and as_parent:
+        forgetting = _forgetting(before, summary, split or manifest.stem)
+        hours = round(cards[0]["details"]["train_hours"], 2)
+        add_forgetting(results, row or cards[0]["name"], Path(cards[0]["parent"]).name, hours, forgetting)
+        render_results(results, results.with_name("RESULTS.md"))
+    elif _is_main_process() and results:
         add_row(results, _result_row(cards, reports, row, split or manifest.stem))
         render_results(results, results.with_name("RESULTS.md"))
     say(f"wrote {out}" + (f" and a row of {results}" if results else ""))
     return summary
+
+
+def _forgetting(before: WerReport, after: WerReport | PooledScore, split: str) -> Forgetting:
+    rates = (before.wer, after.wer, before.cer, after.cer)
+    return Forgetting(split, *(round(100 * rate, 2) for rate in rates))
 
 
 def _write_report(report: WerReport, folder: Path) -> None:

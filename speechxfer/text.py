@@ -280,14 +280,18 @@ class Vocabulary:
             text = ("" if self.kind == "characters" else " ").join(symbols)
         return unicodedata.normalize("NFC", " ".join(text.split()))
 
-    def save(self, path: Path | str) -> None:
-        """Write one JSON file, a symbol a line; it appears whole or not at all."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
         data: dict[str, Any] = {"format": VOCABULARY_FORMAT, "kind": self.kind, "symbols": list(self.symbols)}
         if self.bpe_model:
             data["bpe_model"] = base64.b64encode(self.bpe_model).decode("ascii")
         if self.letters:
             data["letters"] = {language: dict(table) for language, table in self.letters.items()}
-        write_whole(Path(path), json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+        return data
+
+    def save(self, path: Path | str) -> None:
+        """Write one JSON file, a symbol a line; it appears whole or not at all."""
+        write_whole(Path(path), json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path | str) -> "Vocabulary":
@@ -302,6 +306,11 @@ class Vocabulary:
             raise InputError(f"{path}: cannot be read ({error.strerror}); give a vocabulary's path") from error
         except ValueError as error:
             raise InputError(f"{path}: not JSON in UTF-8 ({error}); write it anew with Vocabulary.save") from error
+        return cls.from_dict(data, path)
+
+    @classmethod
+    def from_dict(cls, data: Any, path: Path | str) -> "Vocabulary":
+        """What `to_dict` gave, as read from `path`; InputError if it is no vocabulary."""
         if not isinstance(data, dict) or data.get("format") != VOCABULARY_FORMAT:
             raise InputError(f"{path}: 'format' is not {VOCABULARY_FORMAT!r}; expected what Vocabulary.save writes")
         symbols = data.get("symbols")

@@ -8,20 +8,21 @@ starting accented letters from their base letter to Yusuyin et al.'s and others'
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from speechxfer.config import TransferConfig
 from speechxfer.errors import InputError
-from speechxfer.models import AcousticModel, Architecture
+from speechxfer.lora import has_lora, lora_modules
+from speechxfer.models import AcousticModel
 from speechxfer.phones import IPA_VOWELS, Letters, phone_of_letter, pooled_letters
 from speechxfer.text import Normalizer, Vocabulary
 
 How = Literal["blank", "map", "phone", "exact", "case", "base", "new"]
-Freeze = Literal["none", "encoder"] | int
 TONE_MARKS = frozenset("\u0300\u0301\u0302\u0304\u030b\u030c\u030f\u1dc4\u1dc5\u1dc6\u1dc7\u1dc8\u1dc9")
 NEW_ROW_SPREAD = 0.1  # deviation of a new row's weights, as a share of the source rows' own
 
@@ -161,7 +162,8 @@ def transfer(
 ) -> AcousticModel:
     """A new model with the source's encoder and features and a head for `vocabulary`; the source stays untouched.
 
-    The new model is in the source's mode (training or evaluation), on its device.
+    The new model is in the source's mode (training or evaluation), on its device. It keeps the source's head among its
+    `parents`.
 
     Args:
         source: the pretrained model.
@@ -175,14 +177,19 @@ def transfer(
     Raises:
         InputError: from `plan_head`.
     """
-    old = source.architecture
-    architecture = old if dropout is None else Architecture(old.encoder, old.size, old.subsampling, dropout)
+    architecture = source.architecture if dropout is None else replace(source.architecture, dropout=dropout)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AcousticModel(
-            architecture, vocabulary, source.spec, normalizer or source.normalizer, task or source.task
+            architecture,
+            vocabulary,
+            source.spec,
+            normalizer or source.normalizer,
+            task or source.task,
+            parents=(source.as_kept(), *source.parents),
         )
         model.encoder.load_state_dict(source.encoder.state_dict())
+        model.extra.load_state_dict(source.extra.state_dict())
         if head == "symbols":
             rows = plan_head(source.vocabulary, vocabulary, symbol_map, language)
             _fill_head(model.head, source.head, source.vocabulary, rows)
@@ -203,33 +210,76 @@ def _fill_head(new: nn.Linear, old: nn.Linear, vocabulary: Vocabulary, rows: Seq
             new.bias[i] = bias[index[row.source]]
 
 
+def with_new_layers(
+    model: AcousticModel, *, adapter_dim: int = 0, extra_layers: int = 0, seed: int = 0
+) -> AcousticModel:
+    """A copy of the model with bottleneck adapters after each encoder layer, or layers between encoder and head.
+
+    Fresh adapters pass their input on; fresh layers norm it.
+
+    Args:
+        adapter_dim: width of the bottlenecks; 0: adapters as they are.
+        extra_layers: how many Conformer layers are added on top of any that the model has.
+        seed: of the new weights.
+
+    Raises:
+        InputError: the model has adapters of another width.
+    """
+    old = model.architecture
+    if adapter_dim and old.adapter_dim not in (0, adapter_dim):
+        raise InputError(
+            f"transfer.adapter_dim = {adapter_dim}, but the source has adapters of width {old.adapter_dim}; set that, or 0 to "
+            "keep them"
+        )
+    architecture = replace(
+        old, adapter_dim=adapter_dim or old.adapter_dim, extra_layers=old.extra_layers + extra_layers
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        grown = AcousticModel(
+            architecture, model.vocabulary, model.spec, model.normalizer, model.task, parents=model.parents
+        )
+    grown.name = model.name
+    load_matching(grown, model.state_dict())
+    return grown.to(model.head.weight.device).train(model.training)
+
+
 @dataclass(frozen=True)
 class MatchReport:
-    """What `load_matching` did, by parameter or buffer name."""
+    """What `load_matching` did, by parameter or buffer name; as text, a table."""
 
     taken: tuple[str, ...]
     resized: tuple[str, ...]
-    """Other shape; left as they were."""
+    """Other shape; left as they were, but for those in `overlap`."""
     missing: tuple[str, ...]
     """In the module, not in the weights; left as they were."""
     unexpected: tuple[str, ...]
     """In the weights, not in the module."""
+    overlap: tuple[str, ...] = ()
+    """Of those in `resized`, the ones whose overlapping part was copied."""
 
     def __str__(self) -> str:
-        parts = []
-        for what, names in (
-            ("taken", self.taken),
-            ("other shape", self.resized),
-            ("missing", self.missing),
-            ("unexpected", self.unexpected),
-        ):
-            parts.append(f"{what}: {len(names)}" + (f" ({', '.join(names)})" if names and what != "taken" else ""))
-        return "; ".join(parts)
+        parts = [f"taken: {len(self.taken)}"]
+        if self.overlap:
+            parts.append(_named("other shape, overlap taken", self.overlap))
+        parts.append(_named("other shape", [name for name in self.resized if name not in self.overlap]))
+        return "; ".join([*parts, _named("missing", self.missing), _named("unexpected", self.unexpected)])
+
+
+def _named(what: str, names: Sequence[str]) -> str:
+    return f"{what}: {len(names)}" + (f" ({', '.join(names)})" if names else "")
 
 
 @torch.no_grad()
-def load_matching(module: nn.Module, state_dict: Mapping[str, Tensor]) -> MatchReport:
+def load_matching(module: nn.Module, state_dict: Mapping[str, Tensor], *, overlap: bool = False) -> MatchReport:
     """Copy what fits by name and shape into any module, and say what was and was not taken.
+
+    Args:
+        module: any network; changed in place.
+        state_dict: the other network's tensors by name.
+        overlap: from a tensor of the same name and number of dimensions but other sizes, copy the part that both have
+            (the lowest indices of every dimension). It means something only where equal indices mean equal things, such
+            as the first inputs of a wider input layer; not for the rows of two vocabularies.
 
     Raises:
         InputError: nothing fits at all, which is never what the caller meant.
@@ -237,42 +287,73 @@ def load_matching(module: nn.Module, state_dict: Mapping[str, Tensor]) -> MatchR
     own = module.state_dict(keep_vars=True)
     shared = [name for name in own if name in state_dict]
     taken = tuple(name for name in shared if own[name].shape == state_dict[name].shape)
-    if not taken:
+    resized = tuple(name for name in shared if name not in taken)
+    sliced = tuple(name for name in resized if overlap and own[name].dim() == state_dict[name].dim())
+    if not taken and not sliced:
         raise InputError(
             f"none of the {len(state_dict)} tensors fits this module of {len(own)}; compare the names, for example "
             f"{next(iter(state_dict), 'none')!r} with {next(iter(own), 'none')!r}"
         )
-    for name in taken:
-        own[name].data.copy_(state_dict[name])
-    resized = tuple(name for name in shared if name not in taken)
+    for name in (*taken, *sliced):
+        both = tuple(slice(min(sizes)) for sizes in zip(own[name].shape, state_dict[name].shape, strict=True))
+        own[name].data[both].copy_(state_dict[name][both])
     missing = tuple(name for name in own if name not in state_dict)
-    return MatchReport(taken, resized, missing, tuple(name for name in state_dict if name not in own))
+    unexpected = tuple(name for name in state_dict if name not in own)
+    return MatchReport(taken, resized, missing, unexpected, sliced)
 
 
-def frozen_modules(model: AcousticModel, freeze: Freeze) -> list[nn.Module]:
-    """The modules that `freeze` names: none, the encoder, or its lowest N layer groups.
+def thaw_step(settings: TransferConfig, group: int, groups: int) -> int | None:
+    """The step at which layer group `group` of `groups` (0 is next to the input) begins to learn; None: never.
+
+    Gradual unfreezing goes from the top down (Howard & Ruder, 'ULMFiT', arXiv:1801.06146): the head alone, then one more
+    group every so many steps.
+    """
+    if settings.lora_rank:
+        return None
+    if settings.unfreeze_every_steps:
+        return (groups - group) * settings.unfreeze_every_steps
+    lowest = {"none": 0, "encoder": groups}.get(str(settings.freeze), settings.freeze)
+    if group >= int(lowest):
+        return 0
+    return None if settings.freeze_steps < 0 else settings.freeze_steps
+
+
+def frozen_modules(model: AcousticModel, settings: TransferConfig, step: int = 0) -> list[nn.Module]:
+    """The modules of the encoder that rest at `step` (from 0): none, it whole, or some of its layer groups.
 
     Raises:
-        InputError: more layers than the encoder has.
+        InputError: `settings.freeze` is more than the groups that the encoder has.
     """
-    if freeze == "none":
-        return []
-    if freeze == "encoder":
-        return [model.encoder]
-    groups: list[nn.Module] = model.encoder.layer_groups()
-    if int(freeze) > len(groups):
+    encoder: Any = model.encoder
+    groups: list[nn.Module] = encoder.layer_groups()
+    if settings.freeze not in ("none", "encoder") and int(settings.freeze) > len(groups):
         raise InputError(
-            f'transfer.freeze = {freeze}, but the encoder has {len(groups)} layer groups; set fewer or "encoder"'
+            f'transfer.freeze = {settings.freeze}, but the encoder has {len(groups)} layer groups; set fewer or "encoder"'
         )
-    return groups[: int(freeze)]
+    thaws = [thaw_step(settings, number, len(groups)) for number in range(len(groups))]
+    resting = [group for group, thaw in zip(groups, thaws, strict=True) if thaw is None or step < thaw]
+    return [encoder] if len(resting) == len(groups) else resting
 
 
-def set_frozen(model: nn.Module, frozen: Sequence[nn.Module]) -> None:
-    """Training mode with these modules frozen: no gradients, and evaluation mode, so that buffers and dropout rest too."""
+def set_frozen(model: AcousticModel, frozen: Sequence[nn.Module], *, batch_norm: str = "train") -> None:
+    """Training mode with these modules frozen: no gradients, and evaluation mode, so that buffers and dropout rest too.
+
+    What a transfer added inside the encoder (adapters, low-rank updates) learns in any case. With `batch_norm` "frozen",
+    batch norms everywhere in the encoder go on norming by the source's statistics; their scales and shifts learn.
+    """
     model.train()
-    model.requires_grad_(True)
+    model.requires_grad_(not has_lora(model))
+    encoder: Any = model.encoder
+    if batch_norm == "frozen":
+        for module in encoder.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
     for module in frozen:
         module.eval()
         module.requires_grad_(False)
         for parameter in module.parameters():
             parameter.grad = None
+    adapters = encoder.adapters if model.architecture.adapter_dim else []
+    for module in (model.extra, model.head, *adapters, *lora_modules(model)):
+        module.train()
+        module.requires_grad_(True)

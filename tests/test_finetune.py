@@ -20,9 +20,10 @@ from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
 from speechxfer.decode import evaluate
 from speechxfer.errors import InputError
 from speechxfer.features import PRESETS
-from speechxfer.finetune import average, finetune, rate_factor, selection_key, utterance_losses
+from speechxfer.finetune import average, finetune, rate_factor, selection_key
 from speechxfer.manifest import Utterance
 from speechxfer.models import AcousticModel, Architecture
+from speechxfer.objective import utterance_losses
 from speechxfer.text import Normalizer, Vocabulary
 from speechxfer.transfer import transfer
 from tests.tone_corpus import write_tone_corpus
@@ -351,11 +352,11 @@ def test_an_encoder_that_thaws_is_warmed_up_by_hand() -> None:
     """100 steps, 10 of warm-up, constant rate after it; the encoder joins at step 20 and gets ten steps of its own."""
     config = settings(steps=100, warmup_steps=10, final_lr_ratio=1.0, encoder_lr=1.0, head_lr=2.0)
     rates = [
-        loop.learning_rates(config, TransferConfig(freeze="encoder", freeze_steps=20), s) for s in (0, 9, 20, 24, 29)
+        loop.learning_rates(config, TransferConfig(freeze="encoder", freeze_steps=20), s, 1) for s in (0, 9, 20, 24, 29)
     ]
     assert [head for _, head in rates] == pytest.approx([0.2, 2.0, 2.0, 2.0, 2.0])
     assert [encoder for encoder, _ in rates[2:]] == pytest.approx([0.1, 0.5, 1.0])
-    assert loop.learning_rates(config, TransferConfig(), 0) == pytest.approx((0.1, 0.2))
+    assert loop.learning_rates(config, TransferConfig(), 0, 1) == pytest.approx((0.1, 0.2))
 
 
 def test_of_equal_evaluations_the_later_are_kept(

@@ -329,7 +329,7 @@ def test_a_frozen_encoder_stays_bit_identical(encoder: str, kind: str) -> None:
     set_frozen(model, [])
     train_steps(model, optimizer)  # momentum and moments of the encoder are now in the optimiser
     before = state(model.encoder), state(model.head)
-    set_frozen(model, frozen_modules(model, "encoder"))
+    set_frozen(model, frozen_modules(model, TransferConfig(freeze="encoder")))
     assert model.head.training
     assert not any(module.training for module in model.encoder.modules())
     train_steps(model, optimizer)
@@ -341,10 +341,10 @@ def test_a_frozen_encoder_stays_bit_identical(encoder: str, kind: str) -> None:
 def test_unfreezing_lets_everything_learn_again(encoder: str) -> None:
     model = source_model(encoder)
     optimizer = optimizer_of(model, "adamw")
-    set_frozen(model, frozen_modules(model, "encoder"))
+    set_frozen(model, frozen_modules(model, TransferConfig(freeze="encoder")))
     train_steps(model, optimizer)
     before = state(model)
-    set_frozen(model, frozen_modules(model, "none"))
+    set_frozen(model, frozen_modules(model, TransferConfig()))
     assert all(module.training for module in model.modules())
     train_steps(model, optimizer)
     assert [name for name, value in state(model).items() if torch.equal(value, before[name])] == []
@@ -356,7 +356,7 @@ def test_the_lowest_groups_can_be_frozen(encoder: str, lowest: int) -> None:
     model = source_model(encoder)
     groups = model.encoder.layer_groups()
     before = [state(group) for group in groups]
-    set_frozen(model, frozen_modules(model, lowest))
+    set_frozen(model, frozen_modules(model, TransferConfig(freeze=lowest)))
     train_steps(model, optimizer_of(model, "sgd"))
     assert [same_bits(state(group), old) for group, old in zip(groups, before, strict=True)] == [
         number < lowest for number in range(len(groups))
@@ -365,7 +365,7 @@ def test_the_lowest_groups_can_be_frozen(encoder: str, lowest: int) -> None:
 
 def test_more_groups_than_there_are_cannot_be_frozen() -> None:
     with pytest.raises(InputError, match=r"transfer\.freeze = 8, but the encoder has 7 layer groups"):
-        frozen_modules(source_model("conformer"), 8)
+        frozen_modules(source_model("conformer"), TransferConfig(freeze=8))
 
 
 @pytest.mark.parametrize("freeze", ["encoder", 1, "none"])

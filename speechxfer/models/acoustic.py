@@ -4,7 +4,7 @@ What it is not: a trainer or a decoder. Two tasks: `ctc` gives log-probabilities
 `classify` one distribution per utterance from the mean of its encoded frames.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec
 from speechxfer.models import cnn, conformer, dnn
-from speechxfer.models.conformer import padding_mask
+from speechxfer.models.conformer import ExtraLayers, padding_mask
 from speechxfer.text import Normalizer, Vocabulary
 
 Task = Literal["ctc", "classify"]
@@ -27,12 +27,16 @@ ENCODERS: dict[str, tuple[Any, Any, tuple[int, ...]]] = {  # kind: (class, optio
 
 @dataclass(frozen=True)
 class Architecture:
-    """What rebuilds an encoder: its kind, size, time reduction and the dropout it trains with."""
+    """What rebuilds a network: its kind, size, time reduction, the dropout it trains with, and what transfers added."""
 
     encoder: str
     size: str = "small"
     subsampling: int = 4
     dropout: float = 0.1
+    adapter_dim: int = 0
+    """Width of the bottleneck after each layer; 0: none."""
+    extra_layers: int = 0
+    """Conformer layers between encoder and head."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint's JSON."""
@@ -56,12 +60,31 @@ def build_encoder(architecture: Architecture, input_dim: int) -> nn.Module:
     options = dict(sizes[architecture.size])
     if factors != (1,):
         options["subsampling"] = architecture.subsampling
-    encoder: nn.Module = kind(input_dim, dropout=architecture.dropout, **options)
+    encoder: nn.Module = kind(input_dim, dropout=architecture.dropout, adapter_dim=architecture.adapter_dim, **options)
     return encoder
 
 
+@dataclass(frozen=True, eq=False)
+class Parent:
+    """The head of a model that another was made from, kept so that the source's task can still be scored."""
+
+    name: str
+    vocabulary: Vocabulary
+    normalizer: Normalizer
+    task: Task
+    extra_layers: int
+    """As many of the extra layers lay below this head."""
+    weight: Tensor
+    """`[symbols, dim]`."""
+    bias: Tensor
+    """`[symbols]`."""
+
+
 class AcousticModel(nn.Module):
-    """Encoder and head with their vocabulary, features and normaliser; row i of the head belongs to symbol i."""
+    """Encoder and head with their vocabulary, features and normaliser; row i of the head belongs to symbol i.
+
+    `parents` are the heads of the models it was made from, the nearest first.
+    """
 
     def __init__(
         self,
@@ -70,6 +93,9 @@ class AcousticModel(nn.Module):
         spec: FeatureSpec,
         normalizer: Normalizer,
         task: Task = "ctc",
+        *,
+        encoder: nn.Module | None = None,
+        parents: tuple[Parent, ...] = (),
     ) -> None:
         super().__init__()
         if task not in get_args(Task):
@@ -79,9 +105,12 @@ class AcousticModel(nn.Module):
         self.spec = spec
         self.normalizer = normalizer
         self.task: Task = task
-        encoder: Any = build_encoder(architecture, spec.dim)
-        self.encoder = encoder
-        self.head = nn.Linear(encoder.output_dim, len(vocabulary.symbols))
+        self.name = ""  # as its card has it, where it was loaded from a folder
+        self.parents = parents
+        built: Any = encoder or build_encoder(architecture, spec.dim)
+        self.encoder = built
+        self.extra = ExtraLayers(built.output_dim, architecture.extra_layers, architecture.dropout)
+        self.head = nn.Linear(built.output_dim, len(vocabulary.symbols))
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Encoded frames `[batch]` for feature frames `[batch]`."""
@@ -97,12 +126,48 @@ class AcousticModel(nn.Module):
             Always float32.
         """
         encoded, lengths = self.encoder(features, lengths)
+        return self.log_probs(encoded, lengths)
+
+    def log_probs(self, encoded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """What the head, with any extra layers below it, makes of encoded frames `[batch, frames', dim]`; as `forward`."""
+        encoded = self.extra(encoded, lengths)
         if self.task == "classify":
             encoded, lengths = mean_frame(encoded, lengths), torch.ones_like(lengths)
         logits = self.head(encoded).float()
         if self.task == "classify":
             logits = logits.index_fill(-1, torch.zeros(1, dtype=torch.long, device=logits.device), float("-inf"))
         return logits.log_softmax(dim=-1), lengths
+
+    def as_kept(self) -> Parent:
+        """This model's head, as a model made from it keeps it."""
+        weight, bias = (value.detach().cpu().clone() for value in (self.head.weight, self.head.bias))
+        vocabulary = replace(self.vocabulary, letters={})  # they serve to make heads, not to read them
+        layers = self.architecture.extra_layers
+        return Parent(self.name, vocabulary, self.normalizer, self.task, layers, weight, bias)
+
+    def as_parent(self, number: int = 0) -> "AcousticModel":
+        """The encoder as it is now under the head of the model it was made from; both share the encoder's weights.
+
+        Args:
+            number: 0 is the nearest parent, 1 that one's parent, and so on.
+
+        Raises:
+            InputError: there is no such parent.
+        """
+        if not 0 <= number < len(self.parents):
+            raise InputError(
+                f"the model keeps the heads of {len(self.parents)} parents, so there is no number {number}; a model trained "
+                "from random weights has none"
+            )
+        parent = self.parents[number]
+        architecture = replace(self.architecture, extra_layers=parent.extra_layers)
+        task, older = parent.task, self.parents[number + 1 :]
+        model = AcousticModel(
+            architecture, parent.vocabulary, self.spec, parent.normalizer, task, encoder=self.encoder, parents=older
+        )
+        model.extra.layers = self.extra.layers[: parent.extra_layers]
+        model.head.load_state_dict({"weight": parent.weight, "bias": parent.bias})
+        return model.to(self.head.weight.device).train(self.training)
 
 
 def mean_frame(encoded: Tensor, lengths: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ only, and the padding is zero before each convolution, therefore an utterance's 
 import torch
 from torch import Tensor, nn
 
+from speechxfer.models.adapters import adapters
 from speechxfer.models.conformer import MaskedBatchNorm, padding_mask
 
 SIZES = {
@@ -20,10 +21,19 @@ class CnnEncoder(nn.Module):
     """`[batch, frames, mels]` to `[batch, ceil(frames / subsampling), output_dim]`; subsampling 4 or 8."""
 
     def __init__(
-        self, input_dim: int, *, dim: int, layers: int, kernel: int, subsampling: int = 4, dropout: float = 0.1
+        self,
+        input_dim: int,
+        *,
+        dim: int,
+        layers: int,
+        kernel: int,
+        subsampling: int = 4,
+        dropout: float = 0.1,
+        adapter_dim: int = 0,
     ) -> None:
         super().__init__()
         self.output_dim = dim
+        self.lora_modules = ("convolution",)
         self.subsampling = subsampling
         stages = subsampling.bit_length() - 1
         self.strided = nn.ModuleList(
@@ -33,6 +43,7 @@ class CnnEncoder(nn.Module):
         self.layers = nn.ModuleList(
             ConvolutionLayer(dim, dim, kernel, stride=1, dropout=dropout) for _ in range(layers)
         )
+        self.adapters = adapters([dim] * layers, adapter_dim)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Frames that come out for so many frames in, exactly."""
@@ -49,9 +60,9 @@ class CnnEncoder(nn.Module):
         x = features
         for layer in self.strided:
             x, lengths = layer(x, lengths)
-        for layer in self.layers:
+        for layer, adapter in zip(self.layers, self.adapters, strict=True):
             y, _ = layer(x, lengths)
-            x = x + y
+            x = adapter(x + y)
         return x, lengths
 
 

@@ -14,6 +14,8 @@ it is batched with.
 import torch
 from torch import Tensor, nn
 
+from speechxfer.models.adapters import adapters, zeroed
+
 SIZES = {
     "tiny": {"dim": 96, "layers": 6, "heads": 4},
     "small": {"dim": 128, "layers": 8, "heads": 4},
@@ -22,6 +24,7 @@ SIZES = {
 
 
 SUBSAMPLING_CHANNELS = 32
+EXTRA_HEADS, EXTRA_KERNEL = 4, 15
 
 
 class ConformerEncoder(nn.Module):
@@ -37,14 +40,17 @@ class ConformerEncoder(nn.Module):
         subsampling: int = 4,
         kernel: int = 15,
         dropout: float = 0.1,
+        adapter_dim: int = 0,
     ) -> None:
         super().__init__()
         self.output_dim = dim
+        self.lora_modules = ("attention.inputs", "attention.output")
         self.head_dim = dim // heads
         self.subsampling = subsampling
         self.subsample = Subsampling(input_dim, dim, subsampling)
         self.dropout = ChannelDropout(dropout)
         self.layers = nn.ModuleList(ConformerLayer(dim, heads, kernel, dropout) for _ in range(layers))
+        self.adapters = adapters([dim] * layers, adapter_dim)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Frames that come out for so many frames in, exactly; any integer tensor."""
@@ -60,8 +66,8 @@ class ConformerEncoder(nn.Module):
         x = self.dropout(x)
         valid = padding_mask(lengths, x.shape[1])
         rotation = rotary(x.shape[1], self.head_dim, x.device)
-        for layer in self.layers:
-            x = layer(x, valid, rotation)
+        for layer, adapter in zip(self.layers, self.adapters, strict=True):
+            x = adapter(layer(x, valid, rotation))
         return x, lengths
 
 
@@ -97,6 +103,23 @@ class Subsampling(nn.Module):
             x = torch.relu(convolution(x))
             lengths = (lengths + 1) // 2
         return self.output(x.transpose(1, 2).flatten(2)), lengths
+
+
+class ExtraLayers(nn.Module):
+    """Conformer layers on top of any encoder, `[batch, frames, dim]` to the same; fresh ones are layer norms."""
+
+    def __init__(self, dim: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.head_dim = dim // EXTRA_HEADS
+        self.layers = nn.ModuleList(ConformerLayer(dim, EXTRA_HEADS, EXTRA_KERNEL, dropout) for _ in range(layers))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Encoded frames `[batch, frames, dim]` and their lengths `[batch]` to frames of the same shape."""
+        if self.layers:
+            valid, rotation = padding_mask(lengths, x.shape[1]), rotary(x.shape[1], self.head_dim, x.device)
+            for layer in self.layers:
+                x = layer(x, valid, rotation)
+        return x
 
 
 class ChannelDropout(nn.Module):
@@ -156,13 +179,6 @@ def feed_forward(dim: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
         nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.SiLU(), zeroed(nn.Linear(4 * dim, dim)), ChannelDropout(dropout)
     )
-
-
-def zeroed(linear: nn.Linear) -> nn.Linear:
-    """The same layer, starting at zero: the last projection of a module."""
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
 
 
 def rotary(frames: int, head_dim: int, device: torch.device) -> Tensor:

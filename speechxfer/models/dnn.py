@@ -6,6 +6,8 @@ model averages the encoded frames before the head.
 
 from torch import Tensor, nn
 
+from speechxfer.models.adapters import adapters
+
 SIZES = {
     "tiny": {"widths": (128, 64)},
     "small": {"widths": (512, 512, 256)},
@@ -16,14 +18,18 @@ SIZES = {
 class DnnEncoder(nn.Module):
     """`[batch, frames, mels]` to `[batch, frames, output_dim]`; no subsampling."""
 
-    def __init__(self, input_dim: int, *, widths: tuple[int, ...] = (128, 64), dropout: float = 0.0) -> None:
+    def __init__(
+        self, input_dim: int, *, widths: tuple[int, ...] = (128, 64), dropout: float = 0.0, adapter_dim: int = 0
+    ) -> None:
         super().__init__()
         self.output_dim = widths[-1]
+        self.lora_modules = ("0",)  # the linear part of each layer
         self.subsampling = 1
         inputs = (input_dim, *widths[:-1])
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Linear(i, o), nn.ReLU(), nn.Dropout(dropout)) for i, o in zip(inputs, widths, strict=True)
         )
+        self.adapters = adapters(widths, adapter_dim)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """As many frames as came in."""
@@ -35,6 +41,6 @@ class DnnEncoder(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features `[batch, frames, mels]` and lengths `[batch]` to encoded frames and the same lengths."""
-        for layer in self.layers:
-            features = layer(features)
+        for layer, adapter in zip(self.layers, self.adapters, strict=True):
+            features = adapter(layer(features))
         return features, lengths
