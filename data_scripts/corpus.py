@@ -1,17 +1,15 @@
-"""What the corpus scripts share: segments of audio files, their exact lengths, counts, subsets, writing.
+"""What the corpus scripts share: segments of audio files, their exact lengths, counts, writing.
 
 What it is: small functions between a corpus's own layout and `speechxfer.manifest`. What it is not: a judge of the
 audio (``speechxfer check``) or a downloader. Lengths come from the files' headers (libsndfile, through soundfile); no
-audio is decoded. Choices that look random go by SHA-256 of the ids: they depend on the data alone, not on the machine,
-the order of files or the version of Python.
+audio is decoded. Choices that look random go by SHA-256 of the ids (``speechxfer.splits``): they depend on the data alone,
+not on the machine, the order of files or the version of Python.
 """
 
 import argparse
-import hashlib
 import os
 import shlex
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from rich.progress import track
 
 from speechxfer.errors import InputError, print_anything
 from speechxfer.manifest import Utterance, write_manifest
+from speechxfer.splits import total_s
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -245,7 +244,7 @@ def _position(segment: Segment, header: _Header) -> tuple[int, int]:
     return start, min(frames, left)
 
 
-# ------------------------------------------------------------------------------------------------ counts and subsets
+# ------------------------------------------------------------------------------------------------ counts
 def enforce_count(what: str, found: int, expected: int, *, partial: bool) -> None:
     """Hold a corpus against its published size.
 
@@ -261,46 +260,6 @@ def enforce_count(what: str, found: int, expected: int, *, partial: bool) -> Non
             "on with what is there"
         )
     say(f"note: {message}; going on (--partial)")
-
-
-def digest(*parts: str) -> str:
-    """SHA-256 of the parts as hexadecimal text: the order in which anything here is 'shuffled'."""
-    return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()
-
-
-def total_s(utterances: Iterable[Utterance]) -> float:
-    """Seconds of audio in all."""
-    return sum(utterance.duration for utterance in utterances)
-
-
-def proportional_order(utterances: Sequence[Utterance], seed: str) -> list[Utterance]:
-    """The utterances in an order every beginning of which has the speakers in proportion to their total time.
-
-    Within a speaker the order is by hash; speakers are interleaved by the share of their own time used so far.
-    """
-    speaker_s: defaultdict[str, float] = defaultdict(float)
-    for utterance in utterances:
-        speaker_s[utterance.speaker] += utterance.duration
-    used_s = dict.fromkeys(speaker_s, 0.0)
-    keyed = []
-    for utterance in sorted(utterances, key=lambda u: digest(seed, u.id)):
-        used_s[utterance.speaker] += utterance.duration
-        keyed.append((used_s[utterance.speaker] / speaker_s[utterance.speaker], utterance.id, utterance))
-    return [utterance for _, _, utterance in sorted(keyed, key=lambda key: key[:2])]
-
-
-def take_seconds(utterances: Sequence[Utterance], limit_s: float, seed: str) -> list[Utterance]:
-    """The longest beginning of `proportional_order` that stays within `limit_s` seconds, in the order of `utterances`.
-
-    Smaller limits give subsets of larger ones.
-    """
-    chosen, sum_s = set(), 0.0
-    for utterance in proportional_order(utterances, seed):
-        sum_s += utterance.duration
-        if sum_s > limit_s:
-            break
-        chosen.add(utterance.id)
-    return [utterance for utterance in utterances if utterance.id in chosen]
 
 
 # ---------------------------------------------------------------------------------------------------------- writing

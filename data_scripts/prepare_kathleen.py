@@ -26,7 +26,6 @@ from data_scripts.corpus import (
     Placed,
     Segment,
     command_line,
-    digest,
     enforce_count,
     measure,
     one_space,
@@ -39,6 +38,7 @@ from data_scripts.corpus import (
 )
 from data_scripts.prepare_table import repacked
 from speechxfer.manifest import Utterance
+from speechxfer.splits import digest
 from speechxfer.text import Normalizer
 
 RECORDINGS = 1620

@@ -37,14 +37,13 @@ from data_scripts.corpus import (
     measure,
     one_space,
     paired_ids,
-    proportional_order,
     read_lines,
-    take_seconds,
     wave_files,
     write_splits,
 )
 from data_scripts.prepare_table import group_by_split, repacked
 from speechxfer.manifest import Utterance
+from speechxfer.splits import proportional_order, take_seconds
 from speechxfer.text import Normalizer
 
 LANG = "mdw"  # ISO 639-3

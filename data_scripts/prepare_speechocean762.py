@@ -26,7 +26,6 @@ from data_scripts.corpus import (
     Placed,
     Segment,
     command_line,
-    digest,
     enforce_count,
     measure,
     one_space,
@@ -37,6 +36,7 @@ from data_scripts.corpus import (
 )
 from data_scripts.prepare_table import group_by_split, repacked
 from speechxfer.errors import InputError
+from speechxfer.splits import digest
 
 SPLITS = ("train", "test")
 UTTERANCES = 2500  # of train, and of test

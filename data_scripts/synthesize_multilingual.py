@@ -34,10 +34,11 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/...` run
 
 from data_scripts import espeak
-from data_scripts.corpus import digest, exit_on_bad_input, read_lines, say, write_splits
+from data_scripts.corpus import exit_on_bad_input, read_lines, say, write_splits
 from speechxfer.errors import InputError
 from speechxfer.manifest import Utterance, write_whole
 from speechxfer.phones import learn_letters, segments
+from speechxfer.splits import digest
 from speechxfer.text import Normalizer
 
 SAMPLE_RATE_HZ = 16000

@@ -1,4 +1,4 @@
-"""Augmentation of training utterances: speed and recording conditions of samples, SpecAugment on filterbanks.
+"""Augmentation of training utterances: speed and recording conditions of samples, tempo and SpecAugment on filterbanks.
 
 What it is not: used in evaluation, ever. Every draw comes from the generator that is passed in, so a run that is resumed
 draws what the undisturbed run would have drawn. Sources: Ko et al., 'Audio augmentation for speech recognition'
@@ -17,6 +17,21 @@ from speechxfer.features import Samples, resampled
 def at_speed(samples: Samples, factor: float, sample_rate_hz: int) -> Samples:
     """`[samples]` played `factor` times as fast: tempo and pitch change together, `ceil(samples / factor)` remain."""
     return resampled(samples, sample_rate_hz * factor, sample_rate_hz)
+
+
+def at_tempo(features: Samples, factor: float) -> Samples:
+    """Features `[frames, mels]` played `factor` times as fast at the same pitch, `round(frames / factor)` of them.
+
+    Between frames the values are interpolated linearly. Unlike `at_speed` it leaves every band where it was, so that tones
+    and voices keep their heights.
+    """
+    frames = max(1, round(len(features) / factor))
+    places = np.minimum(np.arange(frames) * factor, len(features) - 1)
+    before = places.astype(int)
+    after = np.minimum(before + 1, len(features) - 1)
+    share = (places - before)[:, None].astype(np.float32)
+    played: Samples = features[before] * (1 - share) + features[after] * share
+    return played
 
 
 def spec_augment(

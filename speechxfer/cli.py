@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +27,8 @@ Resample = Annotated[
     bool, typer.Option("--resample", help="Convert audio of another sampling rate instead of refusing it.")
 ]
 Mono = Annotated[bool, typer.Option("--mono", help="Average the channels of stereo audio instead of refusing it.")]
+Source = Annotated[str, typer.Option("--source", help="A model's folder, a finished run, or a shipped model.")]
+Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Runs side by side; 0: one a core, or one on a GPU.")]
 Language = Annotated[str, typer.Option("--language", help="Noted on the model's card.")]
 Licence = Annotated[str, typer.Option("--licence", help="Noted on the model's card.")]
 
@@ -84,22 +86,86 @@ def adapt(
     out: Out,
     train: Train,
     dev: Dev,
-    source: Annotated[
-        str, typer.Option("--source", help="A model's folder, a finished run, or a shipped model.")
-    ] = "english",
+    source: Source = "english",
     config: ConfigFile = None,
     settings: Set = None,
     language: Language = "",
     licence: Licence = "",
     resample: Resample = False,
     mono: Mono = False,
+    with_baseline: Annotated[
+        bool, typer.Option("--with-baseline", help="Also train from scratch at the same budget: did the transfer help?")
+    ] = False,
+    test: Annotated[
+        Path | None, typer.Option("--test", help="What --with-baseline scores both on; --dev if not given.")
+    ] = None,
+    jobs: Jobs = 0,
 ) -> None:
     """Take a source model to a new language or vocabulary: new output layer, then fine-tuning."""
     from speechxfer.config import load_config
-    from speechxfer.runs import train_run
 
     loaded = load_config(config, _overrides(settings, resample, mono))
+    if with_baseline:
+        from speechxfer.studies import Training, against_baseline
+
+        training = Training(loaded, out, source, language, licence, tuple(train), tuple(dev), test or Path())
+        print(against_baseline(training, jobs))
+        return
+    from speechxfer.runs import train_run
+
     train_run(loaded, train, dev, out, source=source, language=language, licence=licence)
+
+
+@app.command()
+def crossval(
+    out: Out,
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests of the whole corpus.")],
+    source: Source = "english",
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")] = None,
+    folds: Annotated[int, typer.Option("--folds", min=0, help="How many; 0: one a speaker, else 5.")] = 0,
+    by: Annotated[
+        Literal["speaker", "sentence", "utterance"] | None,
+        typer.Option("--by", help="What no two folds share; without it speakers where they are named, else sentences."),
+    ] = None,
+    settings: Set = None,
+    language: Language = "",
+    resample: Resample = False,
+    mono: Mono = False,
+    jobs: Jobs = 0,
+) -> None:
+    """Adapt once a fold and score every utterance by a model that has not heard its speaker or sentence."""
+    from speechxfer.config import load_config
+    from speechxfer.studies import Training, cross_validate
+
+    loaded = load_config(config, _overrides(settings, resample, mono))
+    print(cross_validate(Training(loaded, out, source, language), manifests, folds=folds, apart=by, jobs=jobs))
+
+
+@app.command()
+def curve(
+    out: Out,
+    train: Train,
+    dev: Dev,
+    test: Annotated[Path, typer.Option("--test", help="Manifest that all are scored on.")],
+    source: Source = "english",
+    config: ConfigFile = None,
+    minutes: Annotated[
+        list[float] | None, typer.Option("--minutes", help="Size of a part; may be repeated. Without: 10, 30, 60.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")] = 3,
+    settings: Set = None,
+    language: Language = "",
+    resample: Resample = False,
+    mono: Mono = False,
+    jobs: Jobs = 0,
+) -> None:
+    """Adapt and train from scratch on growing parts of a corpus: how much does the transfer save?"""
+    from speechxfer.config import load_config
+    from speechxfer.studies import Training, learning_curve
+
+    loaded = load_config(config, _overrides(settings, resample, mono))
+    training = Training(loaded, out, source, language, train=tuple(train), dev=tuple(dev), test=test)
+    print(learning_curve(training, minutes=minutes or (10.0, 30.0, 60.0), seeds=seeds, jobs=jobs))
 
 
 @app.command()

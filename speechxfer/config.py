@@ -234,6 +234,12 @@ class FinetuneConfig(Section):
         default=(0.9, 1.0, 1.1),
         description="speeds from which each utterance's is drawn; [1.0]: unchanged",
     )
+    tempo_change: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="largest share by which an utterance is played faster or slower at the same pitch, newly drawn each time",
+    )
     distortion: float = Field(
         default=0.0,
         ge=0,

@@ -26,7 +26,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, gather_object
 from torch import Tensor, nn
 
-from speechxfer.augment import at_speed, distort, spec_augment
+from speechxfer.augment import at_speed, at_tempo, distort, spec_augment
 from speechxfer.batches import (
     Batch,
     FeatureStore,
@@ -307,8 +307,8 @@ def usable_speeds(
     """Per utterance the speeds at which its frames suffice for CTC; InputError lists utterances for which none does."""
     frames = torch.tensor(store.frames)
     encoded = model.output_lengths(frames) if model.task == "ctc" else frames
-    needed = [ctc_frames_needed(target) if model.task == "ctc" else 1 for target in targets]
-    usable = [[s for s in range(len(speeds)) if encoded[s, i] >= max(1, needed[i])] for i in range(len(train))]
+    needed = [_frames_needed(model, target) for target in targets]
+    usable = [[s for s in range(len(speeds)) if encoded[s, i] >= needed[i]] for i in range(len(train))]
     hopeless = [
         f"{u.id} ({int(encoded[:, i].max())} frames for {needed[i]})" for i, u in enumerate(train) if not usable[i]
     ]
@@ -318,6 +318,16 @@ def usable_speeds(
             "check their transcripts, remove them (`speechxfer check --fix` does), or use a smaller subsampling"
         )
     return usable
+
+
+def _frames_needed(model: AcousticModel, target: Sequence[int]) -> int:
+    """Encoder frames (of a classifier: feature frames) below which nothing can be learned from an utterance."""
+    return max(1, ctc_frames_needed(target)) if model.task == "ctc" else 1
+
+
+def _can_align(model: AcousticModel, frames: int, target: Sequence[int]) -> bool:
+    encoded = int(model.output_lengths(torch.tensor(frames))) if model.task == "ctc" else frames
+    return encoded >= _frames_needed(model, target)
 
 
 def _check_dev(model: AcousticModel, dev: Sequence[Utterance], store: FeatureStore) -> None:
@@ -456,6 +466,9 @@ def _augmented(job: Job, index: int, speed: int, epoch: int) -> Samples:
         features = filterbank(distort(samples, generator, spec.sample_rate_hz), spec).numpy()
     else:
         features = job.store.get(index, speed)
+    if config.tempo_change:
+        played = at_tempo(features, generator.uniform(1 - config.tempo_change, 1 + config.tempo_change))
+        features = played if _can_align(job.model, len(played), job.targets[index]) else features
     return spec_augment(
         features,
         generator,

@@ -7,7 +7,8 @@ manifest (``audio_filepath``, ``offset``, ``duration``, ``text``).
 
 import json
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,17 @@ def read_manifest(path: Path | str) -> list[Utterance]:
         utterances.append(utterance)
     if not utterances:
         raise InputError(f"{path}: the manifest holds no utterance; expected one JSON object a line")
+    return utterances
+
+
+def read_together(paths: Sequence[Path]) -> list[Utterance]:
+    """The utterances of several manifests; InputError if an id occurs in two of them."""
+    utterances = [utterance for path in paths for utterance in read_manifest(path)]
+    twice = [name for name, count in Counter(u.id for u in utterances).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"id {twice[0]!r} occurs in two of {', '.join(map(str, paths))}; ids must be unique: rename one"
+        )
     return utterances
 
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -213,14 +213,10 @@ def plot_curves(metrics_jsonl: Path, png: Path) -> None:
     Raises:
         InputError: matplotlib is not installed, or the metrics are malformed or hold none of these keys.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise InputError("matplotlib is not installed, and curves need it; pip install 'speechxfer[plot]'") from error
+    figure = _figure()
     curves = read_curves(metrics_jsonl, ("loss", "dev_wer", "dev_cer"))
     if not any(curves.values()):
         raise InputError(f"{metrics_jsonl}: holds no loss, dev_wer or dev_cer; train first, at least one step")
-    figure = Figure(figsize=(8, 6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(*_xy(curves["loss"]), color="tab:gray", linewidth=1)
     above.set_ylabel("training loss")
@@ -229,6 +225,63 @@ def plot_curves(metrics_jsonl: Path, png: Path) -> None:
     below.set(xlabel="step", ylabel="percent")
     below.set_ylim(bottom=0)
     below.legend()
+    _save(figure, png)
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """How good one kind of model is after learning from so much speech; rates are fractions, means over seeds."""
+
+    kind: str
+    part: str
+    hours: float
+    wer: float
+    wer_interval: tuple[float, float]
+    cer: float
+    cer_interval: tuple[float, float]
+
+
+def curve_table(points: Sequence[CurvePoint]) -> str:
+    """The points as tab-separated text, rates in percent."""
+    header = "kind\tpart\thours\twer\twer_low\twer_high\tcer\tcer_low\tcer_high\n"
+    rates = ((p, (p.wer, *p.wer_interval, p.cer, *p.cer_interval)) for p in points)
+    return header + "".join(
+        f"{p.kind}\t{p.part}\t{p.hours:g}\t" + "\t".join(f"{100 * rate:.2f}" for rate in each) + "\n"
+        for p, each in rates
+    )
+
+
+def plot_data_curve(points: Sequence[CurvePoint], png: Path) -> None:
+    """Draw WER and CER by hours of training speech, one line a kind, with intervals.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    figure = _figure()
+    for axes, rate in zip(figure.subplots(2, 1, sharex=True), ("wer", "cer"), strict=True):
+        for kind in dict.fromkeys(point.kind for point in points):
+            mine = [point for point in points if point.kind == kind]
+            hours = [point.hours for point in mine]
+            middle = [100 * getattr(point, rate) for point in mine]
+            ends = [[100 * end for end in getattr(point, f"{rate}_interval")] for point in mine]
+            below = [m - low for m, (low, _) in zip(middle, ends, strict=True)]
+            above = [high - m for m, (_, high) in zip(middle, ends, strict=True)]
+            axes.errorbar(hours, middle, yerr=[below, above], marker="o", markersize=3, capsize=3, label=kind)
+        axes.set(ylabel=f"{rate.upper()}, percent", xscale="log", ylim=(0, None))
+    axes.set_xlabel("hours of training speech")
+    axes.legend()
+    _save(figure, png)
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise InputError("matplotlib is not installed, and curves need it; pip install 'speechxfer[plot]'") from error
+    return Figure(figsize=(8, 6), layout="constrained")
+
+
+def _save(figure: Any, png: Path) -> None:
     png.parent.mkdir(parents=True, exist_ok=True)
     partial = png.with_name(png.name + ".partial")
     figure.savefig(partial, format="png", dpi=120)

@@ -11,7 +11,6 @@ import json
 import os
 import shlex
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -30,7 +29,7 @@ from speechxfer.errors import InputError
 from speechxfer.features import feature_preset, read_audio
 from speechxfer.finetune import finetune, training_cost
 from speechxfer.lora import with_lora
-from speechxfer.manifest import Utterance, read_manifest, write_whole
+from speechxfer.manifest import Utterance, read_manifest, read_together, write_whole
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.progress import say
 from speechxfer.report import (
@@ -156,17 +155,6 @@ def train_run(
         save_model(model, out / "model", card)
     say(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
     return out / "model"
-
-
-def read_together(paths: Sequence[Path]) -> list[Utterance]:
-    """The utterances of several manifests; InputError if an id occurs in two of them."""
-    utterances = [utterance for path in paths for utterance in read_manifest(path)]
-    twice = [name for name, count in Counter(u.id for u in utterances).items() if count > 1]
-    if twice:
-        raise InputError(
-            f"id {twice[0]!r} occurs in two of {', '.join(map(str, paths))}; ids must be unique: rename one"
-        )
-    return utterances
 
 
 def _heard(paths: Sequence[Path], repeats: Sequence[int]) -> list[Utterance]:

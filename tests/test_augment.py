@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from speechxfer import augment
-from speechxfer.augment import at_speed, distort, spec_augment
+from speechxfer.augment import at_speed, at_tempo, distort, spec_augment
 
 RATE = 16_000
 MASKS: dict[str, Any] = {"frequency_masks": 2, "frequency_mask_mels": 27, "time_masks": 5, "time_mask_ratio": 0.05}
@@ -40,6 +40,20 @@ def test_speed_of_nothing_is_nothing() -> None:
 
 
 # --- SpecAugment --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
+def test_tempo_moves_frames_and_leaves_bands_where_they_are(factor: float) -> None:
+    """A ramp over time stays a ramp, `factor` times as steep; every band keeps its own level."""
+    frames, levels = np.arange(100, dtype=np.float32), np.array([0.0, 50.0, -7.0], dtype=np.float32)
+    played = at_tempo(frames[:, None] + levels[None], factor)
+    assert played.shape == (round(100 / factor), 3) and played.dtype == np.float32
+    expected = np.minimum(np.arange(len(played)) * factor, 99)[:, None] + levels[None]
+    np.testing.assert_allclose(played, expected, atol=1e-4)
+
+
+def test_tempo_of_one_frame_is_that_frame() -> None:
+    np.testing.assert_array_equal(at_tempo(np.full((1, 4), 3.0, dtype=np.float32), 0.7), np.full((1, 4), 3.0))
 
 
 def test_masked_values_are_the_mean_and_all_others_stay() -> None:

@@ -65,6 +65,7 @@ DEFAULTS = {
         "average_best": 5,
         "precision": "auto",
         "speed_factors": [0.9, 1.0, 1.1],
+        "tempo_change": 0.0,
         "distortion": 0.0,
         "frequency_masks": 2,
         "frequency_mask_mels": 27,

@@ -23,9 +23,9 @@ from data_scripts import (
     prepare_udhr,
     prepare_yoruba,
 )
-from data_scripts.corpus import proportional_order, take_seconds
 from speechxfer.errors import InputError
 from speechxfer.manifest import Utterance, read_manifest
+from speechxfer.splits import proportional_order, take_seconds
 from speechxfer.text import Normalizer
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,0 +1,152 @@
+"""Parts of a corpus that stay apart: nested subsets, folds of a cross-validation, a dev part for choosing.
+
+Every choice is a function of ids, texts, speakers and a seed, never of the order of a file or of a generator's state, so
+the same corpus is cut alike everywhere. What it is not: a corpus's official splits, which `data_scripts/` reads.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+from speechxfer.errors import InputError
+from speechxfer.manifest import Utterance
+from speechxfer.text import Normalizer
+
+Apart = Literal["speaker", "sentence", "utterance"]
+DEV_SHARE = 0.1
+MANY_SENTENCES = 0.5  # distinct sentences per utterance above which a corpus is of sentences, not of repeated words
+
+
+def digest(*parts: str) -> str:
+    """SHA-256 of the parts as hexadecimal text: the order in which anything here is 'shuffled'."""
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()
+
+
+def total_s(utterances: Iterable[Utterance]) -> float:
+    """Seconds of audio in all."""
+    return sum(utterance.duration for utterance in utterances)
+
+
+def proportional_order(utterances: Sequence[Utterance], seed: str) -> list[Utterance]:
+    """The utterances in an order every beginning of which has the speakers in proportion to their total time.
+
+    Within a speaker the order is by hash; speakers are interleaved by the share of their own time used so far.
+    """
+    speaker_s: defaultdict[str, float] = defaultdict(float)
+    for utterance in utterances:
+        speaker_s[utterance.speaker] += utterance.duration
+    used_s = dict.fromkeys(speaker_s, 0.0)
+    keyed = []
+    for utterance in sorted(utterances, key=lambda u: digest(seed, u.id)):
+        used_s[utterance.speaker] += utterance.duration
+        keyed.append((used_s[utterance.speaker] / speaker_s[utterance.speaker], utterance.id, utterance))
+    return [utterance for _, _, utterance in sorted(keyed, key=lambda key: key[:2])]
+
+
+def take_seconds(utterances: Sequence[Utterance], limit_s: float, seed: str) -> list[Utterance]:
+    """The longest beginning of `proportional_order` that stays within `limit_s` seconds, in the order of `utterances`.
+
+    Smaller limits give subsets of larger ones.
+    """
+    chosen, sum_s = set(), 0.0
+    for utterance in proportional_order(utterances, seed):
+        sum_s += utterance.duration
+        if sum_s > limit_s:
+            break
+        chosen.add(utterance.id)
+    return [utterance for utterance in utterances if utterance.id in chosen]
+
+
+def what_keeps_apart(utterances: Sequence[Utterance], folds: int) -> Apart:
+    """By what folds should differ: speakers where every utterance names one and there are enough, else sentences.
+
+    Where the texts are few and repeated (spoken commands), sentences cannot differ, and utterances are dealt out.
+    """
+    speakers = {utterance.speaker for utterance in utterances}
+    if "" not in speakers and len(speakers) >= folds:
+        return "speaker"
+    return "sentence" if len(_groups(utterances, "sentence")) > MANY_SENTENCES * len(utterances) else "utterance"
+
+
+def cut_into_folds(utterances: Sequence[Utterance], folds: int, apart: Apart, seed: str = "") -> list[list[Utterance]]:
+    """Cut a corpus into folds of about equal time; no speaker (or sentence) is in two of them.
+
+    Returns:
+        The folds, ordered by their first speaker (or sentence), each in the order of `utterances`; every utterance is in
+        exactly one.
+
+    Raises:
+        InputError: fewer than two folds, more folds than speakers (or sentences), or utterances without a speaker.
+    """
+    groups = _groups(utterances, apart)
+    if apart == "speaker" and "" in groups:
+        raise InputError(
+            f"{groups[''][0].id}: names no speaker, so folds by speaker cannot be cut; add 'speaker' to the manifest, or cut "
+            "by sentence"
+        )
+    if not 2 <= folds <= len(groups):
+        raise InputError(
+            f"{folds} folds cannot be cut by {apart}: there are {len(groups)}; give a number from 2 to {len(groups)}"
+        )
+    filled = [0.0] * folds
+    place: dict[str, int] = {}
+    for name in sorted(groups, key=lambda name: (-total_s(groups[name]), digest(seed, name))):
+        lightest = min(range(folds), key=filled.__getitem__)
+        place[name] = lightest
+        filled[lightest] += total_s(groups[name])
+    key = _KEYS[apart]
+    cut = [[u for u in utterances if place[key(u)] == fold] for fold in range(folds)]
+    return sorted(cut, key=lambda fold: min(map(key, fold)))
+
+
+def hold_out(utterances: Sequence[Utterance], seed: str = "") -> tuple[list[Utterance], list[Utterance]]:
+    """Train and dev parts: about a tenth for dev, no sentence in both (of repeated words: no utterance).
+
+    Raises:
+        InputError: fewer than two utterances, or only one sentence.
+    """
+    apart: Apart = (
+        "sentence" if len(_groups(utterances, "sentence")) > MANY_SENTENCES * len(utterances) else "utterance"
+    )
+    groups = _groups(utterances, apart)
+    if len(groups) < 2:
+        raise InputError(
+            f"{len(utterances)} utterances of {len(groups)} {apart} cannot be parted into train and dev; give more speech"
+        )
+    chosen: set[str] = set()
+    wanted_s, have_s = DEV_SHARE * total_s(utterances), 0.0
+    for name in sorted(groups, key=lambda name: digest(seed, name)):
+        if chosen and have_s + total_s(groups[name]) > wanted_s:
+            break
+        chosen.add(name)
+        have_s += total_s(groups[name])
+    key = _KEYS[apart]
+    return [u for u in utterances if key(u) not in chosen], [u for u in utterances if key(u) in chosen]
+
+
+def shared_sentences(train: Iterable[Utterance], test: Iterable[Utterance]) -> int:
+    """How many test utterances say what some training utterance says."""
+    known = {_sentence(utterance) for utterance in train}
+    return Counter(_sentence(utterance) in known for utterance in test)[True]
+
+
+_normalizer = Normalizer()
+
+
+def _sentence(utterance: Utterance) -> str:
+    return _normalizer(utterance.text)
+
+
+_KEYS: dict[Apart, Callable[[Utterance], str]] = {
+    "speaker": lambda u: u.speaker,
+    "sentence": _sentence,
+    "utterance": lambda u: u.id,
+}
+
+
+def _groups(utterances: Sequence[Utterance], apart: Apart) -> dict[str, list[Utterance]]:
+    groups: defaultdict[str, list[Utterance]] = defaultdict(list)
+    for utterance in utterances:
+        groups[_KEYS[apart](utterance)].append(utterance)
+    return dict(groups)

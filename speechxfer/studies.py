@@ -1,0 +1,280 @@
+"""Questions that take several runs: did the transfer help, how good is it over all the data, how much data is enough?
+
+Each study plans its runs, has them done side by side by processes of one thread each (so that any number of them gives the
+same bytes), and puts the reports together. A study that was stopped and is started again keeps what is finished. What it
+is not: training or scoring (``runs.py``, ``scoring.py``).
+"""
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from speechxfer.config import Config, TransferConfig
+from speechxfer.errors import InputError
+from speechxfer.manifest import read_together, write_manifest, write_whole
+from speechxfer.progress import say, track
+from speechxfer.report import CurvePoint, curve_table, plot_data_curve
+from speechxfer.scoring import Comparison, WerReport, compare, pool, score
+from speechxfer.splits import (
+    Apart,
+    cut_into_folds,
+    hold_out,
+    shared_sentences,
+    take_seconds,
+    total_s,
+    what_keeps_apart,
+)
+
+SCRATCH_LR = 1e-3  # what random weights learn best with in our recipes, encoder and head alike, and without dropout
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run of a study: what `train_run` is asked, and what its model is scored on."""
+
+    config: Config
+    out: Path
+    source: str = ""
+    language: str = ""
+    licence: str = ""
+    train: tuple[Path, ...] = ()
+    dev: tuple[Path, ...] = ()
+    test: Path = Path()
+
+
+def from_scratch(training: Training, out: Path) -> Training:
+    """The same network, data and budget of steps from random weights, at the learning rates that suit those."""
+    from speechxfer.checkpoint import load_model
+
+    source = load_model(training.source)
+    model = training.config.model.model_copy(
+        update={
+            "encoder": source.architecture.encoder,
+            "size": source.architecture.size,
+            "subsampling": source.architecture.subsampling,
+            "features": source.spec.name,
+            "dropout": 0.0,
+        }
+    )
+    finetune = training.config.finetune.model_copy(update={"encoder_lr": SCRATCH_LR, "head_lr": SCRATCH_LR})
+    config = training.config.model_copy(update={"model": model, "finetune": finetune, "transfer": TransferConfig()})
+    return replace(training, config=config, out=out, source="")
+
+
+def do_all(trainings: Sequence[Training], jobs: int, what: str) -> list[WerReport]:
+    """Train and score all, `jobs` at a time, each in a process of its own; the reports in the order of `trainings`.
+
+    With 0 jobs as many as there are processor cores, or one where a GPU does the work. What a run has to say goes into
+    ``log.txt`` of its folder.
+
+    Raises:
+        InputError: of a run; the others that have begun are finished first.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("a study starts its own processes; call it without torchrun, and say how many with --jobs")
+    reports: dict[int, WerReport] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        min(jobs or default_jobs(), len(trainings)), mp_context=context, initializer=_one_thread
+    ) as pool_of:
+        futures = {pool_of.submit(_train_and_score, each): number for number, each in enumerate(trainings)}
+        try:
+            for future in track(as_completed(futures), what, total=len(futures)):
+                number = futures[future]
+                reports[number] = future.result()
+                say(f"{trainings[number].out}: {str(reports[number]).splitlines()[0]}")
+        except BaseException:
+            pool_of.shutdown(cancel_futures=True)
+            raise
+    return [reports[number] for number in range(len(trainings))]
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _train_and_score(training: Training) -> WerReport:
+    from speechxfer.runs import evaluate_run, train_run
+
+    training.out.mkdir(parents=True, exist_ok=True)
+    with (training.out / "log.txt").open("a", encoding="utf-8") as log, redirect_stderr(log), redirect_stdout(log):
+        train_run(
+            training.config,
+            training.train,
+            training.dev,
+            training.out,
+            source=training.source,
+            language=training.language,
+            licence=training.licence,
+        )
+        data = training.config.data
+        report = evaluate_run(
+            [str(training.out)], training.test, training.out / "scored", resample=data.resample, mono=data.mono
+        )
+    if not isinstance(report, WerReport):
+        raise TypeError("one model has one report")
+    return report
+
+
+def default_jobs() -> int:
+    """As many runs side by side as there are processor cores; one where a GPU does the work."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+
+
+# -------------------------------------------------------------------------------------------------------- did it help?
+def against_baseline(training: Training, jobs: int) -> Comparison:
+    """Adapt, train the same network from random weights at the same budget beside it, and test the difference.
+
+    Both are scored on `training.test`, or on dev where there is none (then both have been chosen by what they are scored on).
+
+    The baseline lies in ``baseline`` of the run's folder; the verdict is also written to ``baseline.txt``.
+    """
+    if not training.test.is_file():
+        path = training.out / "baseline" / "data" / "dev.jsonl"
+        write_manifest(path, read_together(training.dev))
+        training = replace(training, test=path)
+    baseline = from_scratch(training, training.out / "baseline")
+    adapted, scratch = do_all([training, baseline], jobs, "adapting, and training the baseline")
+    comparison = compare(adapted, scratch, names=("adapted", "from scratch"))
+    text = f"{verdict(comparison)}\n{comparison}\n"
+    write_whole(training.out / "baseline.txt", text)
+    return comparison
+
+
+def verdict(comparison: Comparison) -> str:
+    """Whether the transfer helped, in a sentence; characters decide, being many more than words."""
+    difference = comparison.cer
+    if not difference.significant:
+        return (
+            "The transfer made no difference that the data can show: from scratch is as good at this budget, or there is too "
+            "little to score on."
+        )
+    if difference.difference < 0:
+        return "The transfer helped."
+    return "The transfer hurt: from scratch is better at this budget. Try another source, or a higher encoder_lr."
+
+
+# ------------------------------------------------------------------------------------------------------ cross-validation
+@dataclass(frozen=True)
+class CrossValidation:
+    """Every utterance scored by a model that has not heard its speaker (or sentence)."""
+
+    report: WerReport
+    apart: Apart
+    folds: tuple[WerReport, ...]
+    shared: int
+    """Test utterances whose sentence some training utterance of another speaker has too."""
+
+    def __str__(self) -> str:
+        lines = [f"pooled over {len(self.folds)} folds by {self.apart}:", str(self.report)]
+        if self.shared:
+            lines.append(
+                f"{self.shared} of {len(self.report.utterances)} test utterances say what others said in training"
+            )
+        rates = ", ".join(f"{100 * fold.wer:.1f}" for fold in self.folds)
+        return "\n".join([*lines, f"WER by fold: {rates}"])
+
+
+def cross_validate(
+    training: Training, manifests: Sequence[Path], *, folds: int = 0, apart: Apart | None = None, jobs: int = 0
+) -> CrossValidation:
+    """Train once a fold on all other folds (a tenth of them for choosing), score on the fold, and pool all utterances.
+
+    Args:
+        training: what every fold shares; it has no manifests, and its `out` is the study's folder.
+        manifests: the whole corpus.
+        folds: how many; 0: one a speaker where every utterance names one, else 5.
+        apart: what no two folds share; None: see `what_keeps_apart`.
+    """
+    utterances = read_together(manifests)
+    speakers = {utterance.speaker for utterance in utterances}
+    folds = folds or (len(speakers) if "" not in speakers and len(speakers) > 1 else 5)
+    apart = apart or what_keeps_apart(utterances, folds)
+    trainings, shared = [], 0
+    for number, test in enumerate(cut_into_folds(utterances, folds, apart), start=1):
+        tested = {utterance.id for utterance in test}
+        rest = [utterance for utterance in utterances if utterance.id not in tested]
+        train, dev = hold_out(rest)
+        shared += shared_sentences(rest, test)
+        folder = training.out / f"fold{number}"
+        paths = [folder / "data" / f"{part}.jsonl" for part in ("train", "dev", "test")]
+        for path, part in zip(paths, (train, dev, test), strict=True):
+            write_manifest(path, part)
+        trainings.append(replace(training, train=(paths[0],), dev=(paths[1],), test=paths[2], out=folder))
+    reports = do_all(trainings, jobs, f"{folds} folds by {apart}")
+    pooled = joined(reports)
+    write_whole(training.out / "report.json", pooled.to_json())
+    write_whole(training.out / "report.txt", pooled.text())
+    say(f"wrote {training.out / 'report.txt'}; every fold's model and log lie beside it")
+    return CrossValidation(pooled, apart, tuple(reports), shared)
+
+
+def joined(reports: Sequence[WerReport]) -> WerReport:
+    """One report on the utterances of several, which share none; the interval is over all of them."""
+    rows = [row for report in reports for row in report.utterances]
+    return score(
+        {row.id: row.reference for row in rows},
+        {row.id: row.hypothesis for row in rows},
+        speakers={row.id: row.speaker for row in rows},
+        normalizer=reports[0].normalizer,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- how much data?
+@dataclass(frozen=True)
+class LearningCurve:
+    """How good adapted models and models from scratch are by hours of training speech."""
+
+    points: tuple[CurvePoint, ...]
+
+    def __str__(self) -> str:
+        return curve_table(self.points).rstrip("\n")
+
+
+def learning_curve(
+    training: Training, *, minutes: Sequence[float] = (10.0, 30.0, 60.0), seeds: int = 3, jobs: int = 0
+) -> LearningCurve:
+    """Adapt and train from scratch on growing parts of a corpus, each with several seeds, and score all on one test set.
+
+    Writes ``curve.tsv`` and, where matplotlib is there, ``curve.png`` to the study's folder.
+
+    Args:
+        training: what the runs share; its `out` is the study's folder.
+        minutes: sizes of the parts, smaller ones inside larger ones; parts that would be all of it or more are left out, and
+            all of it comes last.
+        seeds: 1 to this many.
+    """
+    utterances = read_together(training.train)
+    parts = {f"{size:g}min": take_seconds(utterances, 60 * size, "curve") for size in sorted(set(minutes))}
+    parts = {name: part for name, part in parts.items() if 0 < len(part) < len(utterances)} | {"all": list(utterances)}
+    trainings: list[Training] = []
+    for name, part in parts.items():
+        path = training.out / "data" / f"{name}.jsonl"
+        write_manifest(path, part)
+        for seed in range(1, seeds + 1):
+            finetune = training.config.finetune.model_copy(update={"seed": seed})
+            config = training.config.model_copy(update={"finetune": finetune})
+            adapted = replace(training, config=config, train=(path,), out=training.out / name / f"adapted-{seed}")
+            trainings += [adapted, from_scratch(adapted, training.out / name / f"scratch-{seed}")]
+    reports = do_all(trainings, jobs, f"{len(trainings)} runs")
+    points = []
+    for row, (name, part) in enumerate(parts.items()):
+        for column, kind in enumerate(("adapted", "scratch")):
+            first = 2 * seeds * row + column
+            scored = pool(reports[first : first + 2 * seeds : 2])
+            hours = round(total_s(part) / 3600, 3)
+            points.append(
+                CurvePoint(kind, name, hours, scored.wer, scored.wer_interval, scored.cer, scored.cer_interval)
+            )
+    write_whole(training.out / "curve.tsv", curve_table(points))
+    plot_data_curve(points, training.out / "curve.png")
+    say(f"wrote {training.out / 'curve.tsv'} and {training.out / 'curve.png'}")
+    return LearningCurve(tuple(points))

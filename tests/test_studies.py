@@ -1,0 +1,163 @@
+"""Studies: runs side by side give the bytes of runs one by one, folds are pooled over all utterances, verdicts are tested."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from speechxfer.config import load_config
+from speechxfer.errors import InputError
+from speechxfer.manifest import read_manifest, write_manifest
+from speechxfer.scoring import Comparison, Difference, read_report
+from speechxfer.splits import total_s
+from speechxfer.studies import (
+    CrossValidation,
+    Training,
+    against_baseline,
+    cross_validate,
+    from_scratch,
+    learning_curve,
+    verdict,
+)
+from tests.test_runs import write_model
+from tests.tone_corpus import write_tone_corpus
+
+SETTINGS = (
+    "finetune.steps=6",
+    "finetune.batch_s=6",
+    "finetune.evaluate_every_steps=3",
+    "finetune.speed_factors=[1.0]",
+    "finetune.precision=fp32",
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all.jsonl (12 utterances of three speakers), dev.jsonl and a tiny source model."""
+    folder = tmp_path_factory.mktemp("tones")
+    write_tone_corpus(folder / "all.jsonl", 12, letters="abc", seed=1, words=(1, 2))
+    write_tone_corpus(folder / "dev.jsonl", 4, letters="abc", seed=2, words=(1, 2))
+    write_model(folder / "source", "dnn")
+    return folder
+
+
+def training(corpus: Path, out: Path, *settings: str) -> Training:
+    config = load_config(None, [*SETTINGS, *settings])
+    return Training(config, out, str(corpus / "source"), train=(corpus / "all.jsonl",), dev=(corpus / "dev.jsonl",))
+
+
+def crossval(corpus: Path, out: Path, jobs: int) -> CrossValidation:
+    return cross_validate(training(corpus, out), [corpus / "all.jsonl"], jobs=jobs)
+
+
+@pytest.fixture(scope="module")
+def validated(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[CrossValidation, Path]:
+    """A cross-validation by speaker, two folds at a time, and its folder."""
+    folder = tmp_path_factory.mktemp("folds")
+    return crossval(corpus, folder, 2), folder
+
+
+def test_folds_side_by_side_give_the_bytes_of_one_after_the_other(
+    corpus: Path, tmp_path: Path, validated: tuple[CrossValidation, Path]
+) -> None:
+    both, folder = validated
+    assert both.report.to_json() == crossval(corpus, tmp_path, 1).report.to_json()
+    for name in ("report.json", *(f"fold{n}/model/weights.safetensors" for n in (1, 2, 3))):
+        assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_every_utterance_is_scored_by_a_model_that_has_not_heard_its_speaker(
+    corpus: Path, validated: tuple[CrossValidation, Path]
+) -> None:
+    found, folder = validated
+    whole = read_manifest(corpus / "all.jsonl")
+    assert found.apart == "speaker" and len(found.folds) == len({u.speaker for u in whole}) == 3
+    assert sorted(row.id for row in found.report.utterances) == sorted(u.id for u in whole)
+    errors = sum(fold.word_counts.errors for fold in found.folds)
+    words = sum(len(u.text.split()) for u in whole)
+    assert found.report.wer == pytest.approx(errors / words)
+    for number in (1, 2, 3):
+        data = folder / f"fold{number}" / "data"
+        heard, chosen, tested = (read_manifest(data / f"{part}.jsonl") for part in ("train", "dev", "test"))
+        assert not {u.speaker for u in (*heard, *chosen)} & {u.speaker for u in tested}
+        assert sorted(u.id for u in (*heard, *chosen, *tested)) == sorted(u.id for u in whole)
+    assert "pooled over 3 folds by speaker" in str(found)
+
+
+def test_a_stopped_study_keeps_what_is_finished(
+    corpus: Path, tmp_path: Path, validated: tuple[CrossValidation, Path]
+) -> None:
+    found, folder = validated
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    kept = tmp_path / "fold1" / "model" / "weights.safetensors"
+    before = kept.stat().st_mtime_ns
+    (tmp_path / "fold2" / "model" / "model.json").unlink()
+    again = crossval(corpus, tmp_path, 1)
+    assert kept.stat().st_mtime_ns == before and again.report == found.report
+
+
+def test_a_baseline_is_trained_beside(corpus: Path, tmp_path: Path) -> None:
+    asked = training(corpus, tmp_path / "run", "transfer.l2_sp=1.0")
+    comparison = against_baseline(asked, jobs=2)
+    adapted, scratch = (read_report(tmp_path / "run" / part / "report.json") for part in ("scored", "baseline/scored"))
+    assert (comparison.cer.a, comparison.cer.b) == (adapted.cer, scratch.cer)
+    card = json.loads((tmp_path / "run" / "baseline" / "model" / "model.json").read_text())
+    assert card["parent"] == "" and card["architecture"]["encoder"] == "dnn"
+    assert card["details"]["steps"] == 6
+    assert (tmp_path / "run" / "baseline.txt").read_text().startswith("The transfer")
+
+
+def test_from_scratch_is_the_same_network_and_budget(corpus: Path, tmp_path: Path) -> None:
+    asked = training(corpus, tmp_path, "transfer.lora_rank=2", "finetune.steps=9")
+    alone = from_scratch(asked, tmp_path / "b")
+    assert (alone.source, alone.config.transfer.lora_rank, alone.config.finetune.steps) == ("", 0, 9)
+    assert (alone.config.model.encoder, alone.config.model.size, alone.config.model.features) == (
+        "dnn",
+        "tiny",
+        "kaldi-mvn",
+    )
+    assert (alone.train, alone.dev) == (asked.train, asked.dev)
+
+
+def outcome(a: float, b: float, p: float) -> Comparison:
+    difference = Difference(a, b, a - b, (a - b - 0.01, a - b + 0.01), 0.5, p)
+    return Comparison(difference, difference, "utterances", 100)
+
+
+def test_the_verdict_goes_by_the_paired_test() -> None:
+    assert verdict(outcome(0.3, 0.4, 0.001)) == "The transfer helped."
+    assert verdict(outcome(0.4, 0.3, 0.001)).startswith("The transfer hurt")
+    assert verdict(outcome(0.3, 0.4, 0.2)).startswith("The transfer made no difference that the data can show")
+
+
+def test_a_learning_curve_has_nested_parts_and_a_row_for_each_kind(corpus: Path, tmp_path: Path) -> None:
+    asked = training(corpus, tmp_path)
+    whole = read_manifest(corpus / "all.jsonl")
+    minutes = total_s(whole) / 60
+    sizes = [round(minutes / 2, 3), minutes + 1]
+    curve = learning_curve(Training(**{**asked.__dict__, "test": corpus / "dev.jsonl"}), minutes=sizes, seeds=2, jobs=2)
+    assert [point.kind for point in curve.points] == ["adapted", "scratch"] * 2
+    assert [point.part for point in curve.points[::2]] == [f"{sizes[0]:g}min", "all"]
+    parts = [{u.id for u in read_manifest(tmp_path / "data" / f"{p.part}.jsonl")} for p in curve.points[::2]]
+    assert parts[0] < parts[1] == {u.id for u in whole}
+    reports = [read_report(tmp_path / "all" / f"scratch-{seed}" / "scored" / "report.json") for seed in (1, 2)]
+    assert curve.points[-1].cer == pytest.approx(sum(report.cer for report in reports) / 2)
+    rows = (tmp_path / "curve.tsv").read_text().splitlines()
+    assert len(rows) == 5 and rows[-1].split("\t")[6] == f"{100 * curve.points[-1].cer:.2f}"
+    assert (tmp_path / "curve.png").stat().st_size > 10_000
+
+
+def test_what_fails_in_a_run_is_told_by_the_study(corpus: Path, tmp_path: Path) -> None:
+    train = read_manifest(corpus / "all.jsonl")
+    write_manifest(tmp_path / "broken.jsonl", [*train, train[0].__class__("gone", tmp_path / "gone.wav", 1.0, "a")])
+    with pytest.raises(InputError, match=r"gone\.wav: the audio file is missing"):
+        cross_validate(
+            training(corpus, tmp_path / "out"), [tmp_path / "broken.jsonl"], folds=2, apart="sentence", jobs=1
+        )
+
+
+def test_a_study_is_not_started_by_torchrun(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="call it without torchrun"):
+        crossval(corpus, tmp_path, 1)
