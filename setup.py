@@ -62,6 +62,7 @@ setup(
         "pydantic>=2.7",
         "rich>=14.1",
         "safetensors>=0.5",
+        "scikit-learn>=1.5",
         "soundfile>=0.13",
         "typer>=0.15",
     ],

@@ -24,15 +24,26 @@ _HOMES = {
     "load_model": "checkpoint",
     "save_model": "checkpoint",
     "copy_model": "checkpoint",
+    "save_pack": "checkpoint",
     "Card": "checkpoint",
     "transfer": "transfer",
     "load_matching": "transfer",
+    "with_new_layers": "transfer",
+    "with_lora": "lora",
+    "merge_lora": "lora",
     "FinetuneConfig": "config",
+    "TransferConfig": "config",
     "finetune": "finetune",
     "transcribe": "decode",
     "evaluate": "decode",
     "score": "scoring",
     "compare": "scoring",
+    "rank_sources": "sources",
+    "embed": "embed",
+    "Training": "studies",
+    "cross_validate": "studies",
+    "learning_curve": "studies",
+    "self_train": "studies",
     "InputError": "errors",
 }
 __all__ = sorted(_HOMES)
@@ -42,19 +53,28 @@ if TYPE_CHECKING:
     from speechxfer.checkpoint import copy_model as copy_model
     from speechxfer.checkpoint import load_model as load_model
     from speechxfer.checkpoint import save_model as save_model
+    from speechxfer.checkpoint import save_pack as save_pack
     from speechxfer.config import FinetuneConfig as FinetuneConfig
+    from speechxfer.config import TransferConfig as TransferConfig
     from speechxfer.decode import evaluate as evaluate
     from speechxfer.decode import transcribe as transcribe
     from speechxfer.errors import InputError as InputError
     from speechxfer.features import FeatureSpec as FeatureSpec
     from speechxfer.features import filterbank as filterbank
     from speechxfer.features import read_audio as read_audio
+    from speechxfer.lora import merge_lora as merge_lora
+    from speechxfer.lora import with_lora as with_lora
     from speechxfer.manifest import Utterance as Utterance
     from speechxfer.manifest import read_manifest as read_manifest
     from speechxfer.manifest import write_manifest as write_manifest
     from speechxfer.models import AcousticModel as AcousticModel
     from speechxfer.scoring import compare as compare
     from speechxfer.scoring import score as score
+    from speechxfer.sources import rank_sources as rank_sources
+    from speechxfer.studies import Training as Training
+    from speechxfer.studies import cross_validate as cross_validate
+    from speechxfer.studies import learning_curve as learning_curve
+    from speechxfer.studies import self_train as self_train
     from speechxfer.text import Normalizer as Normalizer
     from speechxfer.text import Vocabulary as Vocabulary
 

@@ -168,6 +168,71 @@ def curve(
     print(learning_curve(training, minutes=minutes or (10.0, 30.0, 60.0), seeds=seeds, jobs=jobs))
 
 
+@app.command("rank-sources")
+def rank_sources(
+    target: Annotated[Path, typer.Argument(help="Manifest of transcribed speech of the target.")],
+    models: Annotated[
+        list[str], typer.Argument(help="Two or more candidates: folders, finished runs, shipped models.")
+    ],
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings: what is written.")] = None,
+    settings: Set = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=1, help="How much of the target's speech is used.")] = 12.0,
+    resample: Resample = False,
+    mono: Mono = False,
+    jobs: Jobs = 0,
+) -> None:
+    """Which source suits a target best? Ranks models in minutes, without fine-tuning any."""
+    from speechxfer.config import load_config
+    from speechxfer.sources import rank_sources
+
+    loaded = load_config(config, _overrides(settings, resample, mono))
+    print(rank_sources([target], models, config=loaded, minutes=minutes, jobs=jobs))
+
+
+@app.command("self-train")
+def self_train(
+    out: Out,
+    train: Train,
+    dev: Dev,
+    unlabelled: Annotated[
+        list[Path], typer.Option("--unlabelled", help="Manifest of speech without transcripts; may be repeated.")
+    ],
+    test: Annotated[Path, typer.Option("--test", help="Manifest that all are scored on.")],
+    source: Source = "english",
+    config: ConfigFile = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often own transcripts are made anew.")] = 1,
+    most_errors: Annotated[
+        float, typer.Option("--most-errors", min=0, max=1, help="Expected error rate up to which they are kept.")
+    ] = 0.2,
+    settings: Set = None,
+    language: Language = "",
+    resample: Resample = False,
+    mono: Mono = False,
+) -> None:
+    """Adapt on labelled speech and on the model's own transcripts of unlabelled speech: gain or loss?"""
+    from speechxfer.config import load_config
+    from speechxfer.studies import Training, self_train
+
+    loaded = load_config(config, _overrides(settings, resample, mono))
+    training = Training(loaded, out, source, language, train=tuple(train), dev=tuple(dev), test=test)
+    print(self_train(training, unlabelled, rounds=rounds, most_errors=most_errors))
+
+
+@app.command()
+def embed(
+    model: Annotated[str, typer.Argument(help="A model's folder, a finished run, or a shipped model.")],
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests; texts may be empty.")],
+    out: Out,
+    frames: Annotated[bool, typer.Option("--frames", help="Also keep every encoded frame.")] = False,
+    resample: Resample = False,
+    mono: Mono = False,
+) -> None:
+    """Vectors of utterances without transcripts: clusters, and a map coloured by speaker and text."""
+    from speechxfer.embed import embed
+
+    print(embed(model, manifests, out, frames=frames, resample=resample, mono=mono))
+
+
 @app.command()
 def transcribe(
     model: Annotated[str, typer.Argument(help="A model's folder, a finished run, or a shipped model.")],

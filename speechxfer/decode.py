@@ -98,7 +98,7 @@ def transcribe(
     rank, processes = _rank_and_processes()
     if store is None and rank == 0:
         say_what_is_resampled(utterances, reading)
-    for indices in track(_decode_plan(utterances, model)[rank::processes], "decoding"):
+    for indices in track(decode_plan(utterances, model)[rank::processes], "decoding"):
         chosen = [utterances[i] for i in indices]
         features = [store.get(i) if store else utterance_features(utterances[i], reading) for i in indices]
         for utterance, values in zip(chosen, features, strict=True):
@@ -133,7 +133,8 @@ def _rank_and_processes() -> tuple[int, int]:
     return state.process_index, state.num_processes
 
 
-def _decode_plan(utterances: Sequence[Utterance], model: AcousticModel) -> list[list[int]]:
+def decode_plan(utterances: Sequence[Utterance], model: AcousticModel) -> list[list[int]]:
+    """Batches of utterances' indices for one forward pass each, of about a minute of speech; a function of durations alone."""
     frames = [int(utterance.duration * model.spec.frames_per_s) + 1 for utterance in utterances]
     if not frames:
         return []

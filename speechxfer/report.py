@@ -11,7 +11,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -23,6 +24,7 @@ from speechxfer.manifest import write_whole
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 NOTES = "notes.md"
+MOST_IN_LEGEND = 20
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,24 @@ def plot_data_curve(points: Sequence[CurvePoint], png: Path) -> None:
         axes.set(ylabel=f"{rate.upper()}, percent", xscale="log", ylim=(0, None))
     axes.set_xlabel("hours of training speech")
     axes.legend()
+    _save(figure, png)
+
+
+def plot_map(places: Any, labels: Mapping[str, Sequence[str]], png: Path) -> None:
+    """Draw points `[points, 2]`, once for each kind of label, coloured by the label with a legend of up to twenty.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    figure = _figure()
+    kinds = labels or {"": [""] * len(places)}
+    for axes, (kind, values) in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds.items(), strict=True):
+        for label, _ in Counter(values).most_common():
+            mine = [place for place, value in zip(places, values, strict=True) if value == label]
+            axes.scatter(*zip(*mine, strict=True), s=6, label=label)
+        axes.set(title=f"by {kind}" if kind else "", xlabel="component 1", ylabel="component 2")
+        if 1 < len(set(values)) <= MOST_IN_LEGEND:
+            axes.legend(fontsize="small", markerscale=2)
     _save(figure, png)
 
 

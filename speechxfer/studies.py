@@ -7,15 +7,16 @@ is not: training or scoring (``runs.py``, ``scoring.py``).
 
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from speechxfer.config import Config, TransferConfig
 from speechxfer.errors import InputError
-from speechxfer.manifest import read_together, write_manifest, write_whole
+from speechxfer.manifest import Utterance, read_together, write_manifest, write_whole
 from speechxfer.progress import say, track
 from speechxfer.report import CurvePoint, curve_table, plot_data_curve
 from speechxfer.scoring import Comparison, WerReport, compare, pool, score
@@ -29,6 +30,7 @@ from speechxfer.splits import (
     what_keeps_apart,
 )
 
+Result = TypeVar("Result")
 SCRATCH_LR = 1e-3  # what random weights learn best with in our recipes, encoder and head alike, and without dropout
 
 
@@ -68,29 +70,35 @@ def from_scratch(training: Training, out: Path) -> Training:
 def do_all(trainings: Sequence[Training], jobs: int, what: str) -> list[WerReport]:
     """Train and score all, `jobs` at a time, each in a process of its own; the reports in the order of `trainings`.
 
-    With 0 jobs as many as there are processor cores, or one where a GPU does the work. What a run has to say goes into
-    ``log.txt`` of its folder.
+    What a run has to say goes into ``log.txt`` of its folder. Errors are those of `side_by_side`.
+    """
+    return side_by_side(_train_and_score, [(training,) for training in trainings], jobs, what)
+
+
+def side_by_side(
+    function: Callable[..., Result], calls: Sequence[tuple[Any, ...]], jobs: int, what: str
+) -> list[Result]:
+    """`function(*call)` for each call, `jobs` at a time in processes of one thread; the results in the order of `calls`.
+
+    With 0 jobs as many as there are processor cores, or one where a GPU does the work.
 
     Raises:
-        InputError: of a run; the others that have begun are finished first.
+        InputError: under torchrun; and whatever a call raises, once those that have begun are finished.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a study starts its own processes; call it without torchrun, and say how many with --jobs")
-    reports: dict[int, WerReport] = {}
+    results: dict[int, Result] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        min(jobs or default_jobs(), len(trainings)), mp_context=context, initializer=_one_thread
-    ) as pool_of:
-        futures = {pool_of.submit(_train_and_score, each): number for number, each in enumerate(trainings)}
+    workers = min(jobs or default_jobs(), len(calls))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as processes:
+        futures = {processes.submit(function, *call): number for number, call in enumerate(calls)}
         try:
             for future in track(as_completed(futures), what, total=len(futures)):
-                number = futures[future]
-                reports[number] = future.result()
-                say(f"{trainings[number].out}: {str(reports[number]).splitlines()[0]}")
+                results[futures[future]] = future.result()
         except BaseException:
-            pool_of.shutdown(cancel_futures=True)
+            processes.shutdown(cancel_futures=True)
             raise
-    return [reports[number] for number in range(len(trainings))]
+    return [results[number] for number in range(len(calls))]
 
 
 def _one_thread() -> None:
@@ -278,3 +286,99 @@ def learning_curve(
     plot_data_curve(points, training.out / "curve.png")
     say(f"wrote {training.out / 'curve.tsv'} and {training.out / 'curve.png'}")
     return LearningCurve(tuple(points))
+
+
+# ------------------------------------------------------------------------------------------------------ unlabelled audio
+@dataclass(frozen=True)
+class SelfTraining:
+    """What training on the model's own transcripts of unlabelled speech gained or cost against labelled speech alone."""
+
+    labelled: WerReport
+    rounds: tuple[WerReport, ...]
+    kept: tuple[tuple[int, float], ...]
+    """Of each round: utterances that were learned from, and their hours."""
+    comparison: Comparison
+
+    def __str__(self) -> str:
+        lines = [f"labelled only: {str(self.labelled).splitlines()[1]}"]
+        for number, (report, (count, hours)) in enumerate(zip(self.rounds, self.kept, strict=True), start=1):
+            lines.append(
+                f"round {number}, {count} of its own transcripts ({hours:.2f} h): {str(report).splitlines()[1]}"
+            )
+        return "\n".join([*lines, str(self.comparison)])
+
+
+def self_train(
+    training: Training, unlabelled: Sequence[Path], *, rounds: int = 1, most_errors: float = 0.2
+) -> SelfTraining:
+    """Train on labelled speech, transcribe the unlabelled, keep what is likely right, train on both; again and again.
+
+    What is kept is decided by the model's confidence in an utterance; which confidence is enough, by dev, where an
+    isotonic regression says what error rate a confidence means. Every round starts from the source again, at the same
+    budget, so that it is compared with labelled speech alone fairly.
+
+    Args:
+        training: as for one run; its `out` is the study's folder (``labelled``, ``round1``, ...), all scored on `test`.
+        unlabelled: manifests whose texts are not looked at.
+        most_errors: expected character error rate above which an utterance is not learned from.
+
+    Raises:
+        InputError: no utterance is expected to be that good.
+    """
+    without_text = [replace(utterance, text="") for utterance in read_together(unlabelled)]
+    first = replace(training, out=training.out / "labelled")
+    reports = do_all([first], 1, "labelled speech alone")
+    kept: list[tuple[int, float]] = []
+    teacher = first.out
+    for number in range(1, rounds + 1):
+        folder = training.out / f"round{number}"
+        chosen = _own_transcripts(str(teacher), training, without_text, most_errors)
+        if not chosen:
+            raise InputError(
+                f"{teacher}: of {len(without_text)} unlabelled utterances none is expected to have at most "
+                f"{100 * most_errors:g} % wrong characters; raise --most-errors, or transcribe more speech first"
+            )
+        manifest = folder / "data" / "own.jsonl"
+        write_manifest(manifest, chosen)
+        kept.append((len(chosen), total_s(chosen) / 3600))
+        say(f"round {number}: learning from {len(chosen)} of {len(without_text)} own transcripts")
+        reports += do_all([replace(training, out=folder, train=(*training.train, manifest))], 1, f"round {number}")
+        teacher = folder
+    comparison = compare(reports[-1], reports[0], names=("with own transcripts", "labelled only"))
+    found = SelfTraining(reports[0], tuple(reports[1:]), tuple(kept), comparison)
+    write_whole(training.out / "self-training.txt", f"{found}\n")
+    say(f"wrote {training.out / 'self-training.txt'}")
+    return found
+
+
+def _own_transcripts(
+    teacher: str, training: Training, unlabelled: Sequence[Utterance], most_errors: float
+) -> list[Utterance]:
+    """The utterances whose expected error rate, by their confidence, is at most `most_errors`, with the model's text."""
+    from speechxfer.checkpoint import load_model
+    from speechxfer.decode import own_device, score_hypotheses, transcribe
+
+    model = load_model(teacher).to(own_device())
+    resample, mono = training.config.data.resample, training.config.data.mono
+    dev = read_together(training.dev)
+    heard = transcribe(model, dev, resample=resample, mono=mono)
+    report = score_hypotheses(model, dev, heard)
+    expected = expected_errors(
+        [heard[row.id].confidence for row in report.utterances],
+        [row.characters.errors / max(1, row.characters.total) for row in report.utterances],
+    )
+    found = transcribe(model, unlabelled, resample=resample, mono=mono)
+    errors = expected([found[utterance.id].confidence for utterance in unlabelled])
+    return [
+        replace(utterance, text=found[utterance.id].text)
+        for utterance, error in zip(unlabelled, errors, strict=True)
+        if error <= most_errors and found[utterance.id].text
+    ]
+
+
+def expected_errors(confidences: Sequence[float], errors: Sequence[float]) -> Callable[[Sequence[float]], list[float]]:
+    """The error rate to be expected at a confidence, never rising with it, as learned from pairs of both."""
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(increasing=False, out_of_bounds="clip").fit(list(confidences), list(errors))
+    return lambda asked: [float(value) for value in fitted.predict(list(asked))]

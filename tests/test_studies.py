@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from speechxfer.studies import (
     Training,
     against_baseline,
     cross_validate,
+    expected_errors,
     from_scratch,
     learning_curve,
+    self_train,
     verdict,
 )
 from tests.test_runs import write_model
@@ -136,7 +139,7 @@ def test_a_learning_curve_has_nested_parts_and_a_row_for_each_kind(corpus: Path,
     whole = read_manifest(corpus / "all.jsonl")
     minutes = total_s(whole) / 60
     sizes = [round(minutes / 2, 3), minutes + 1]
-    curve = learning_curve(Training(**{**asked.__dict__, "test": corpus / "dev.jsonl"}), minutes=sizes, seeds=2, jobs=2)
+    curve = learning_curve(replace(asked, test=corpus / "dev.jsonl"), minutes=sizes, seeds=2, jobs=2)
     assert [point.kind for point in curve.points] == ["adapted", "scratch"] * 2
     assert [point.part for point in curve.points[::2]] == [f"{sizes[0]:g}min", "all"]
     parts = [{u.id for u in read_manifest(tmp_path / "data" / f"{p.part}.jsonl")} for p in curve.points[::2]]
@@ -161,3 +164,29 @@ def test_a_study_is_not_started_by_torchrun(corpus: Path, tmp_path: Path, monkey
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="call it without torchrun"):
         crossval(corpus, tmp_path, 1)
+
+
+def test_what_error_rate_a_confidence_means() -> None:
+    """Pairs in order of confidence with errors 0.9, 0.4, 0.6, 0.1: the middle two violate the order and are averaged."""
+    expected = expected_errors([0.2, 0.4, 0.6, 0.8], [0.9, 0.4, 0.6, 0.1])
+    assert expected([0.1, 0.2, 0.4, 0.6, 0.8, 0.9]) == pytest.approx([0.9, 0.9, 0.5, 0.5, 0.1, 0.1])
+
+
+def test_own_transcripts_that_are_likely_right_are_learned_from(corpus: Path, tmp_path: Path) -> None:
+    hidden = [replace(u, id=f"u-{u.id}", text="not to be read") for u in read_manifest(corpus / "dev.jsonl")]
+    write_manifest(tmp_path / "unlabelled.jsonl", hidden)
+    asked = replace(training(corpus, tmp_path / "study"), test=corpus / "dev.jsonl")
+    found = self_train(asked, [tmp_path / "unlabelled.jsonl"], most_errors=1.0)
+    learned = read_manifest(tmp_path / "study" / "round1" / "data" / "own.jsonl")
+    assert found.kept == ((len(learned), pytest.approx(total_s(learned) / 3600)),)
+    assert {u.id for u in learned} <= {u.id for u in hidden}
+    assert "not to be read" not in {u.text for u in learned}
+    card = json.loads((tmp_path / "study" / "round1" / "model" / "model.json").read_text())
+    assert card["details"]["train_utterances"] == 12 + len(learned)
+    assert (found.comparison.cer.a, found.comparison.cer.b) == (found.rounds[-1].cer, found.labelled.cer)
+
+
+def test_when_nothing_is_good_enough_self_training_says_so(corpus: Path, tmp_path: Path) -> None:
+    asked = replace(training(corpus, tmp_path), test=corpus / "dev.jsonl")
+    with pytest.raises(InputError, match="none is expected to have at most 0 % wrong characters"):
+        self_train(asked, [corpus / "dev.jsonl"], most_errors=0.0)

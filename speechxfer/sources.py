@@ -1,0 +1,283 @@
+"""Which source? Candidate models ranked for a target in minutes, without fine-tuning any of them.
+
+Each candidate gets two scores on a few minutes of the target: the error rate of a linear head that is trained briefly on its
+frozen encoder's frames, with an interval and a paired test against its neighbour in the ranking; and LogME (You et al.,
+arXiv:2102.11005), the evidence of a linear model of the symbols given the frames, in closed form. What it is not: the
+truth, which is each candidate's error rate after fine-tuning; the ranking says which ones are worth that.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torchaudio.functional import forced_align
+
+from speechxfer.batches import Batch, Reading, collate, plan_batches, utterance_features
+from speechxfer.checkpoint import load_model
+from speechxfer.config import Config
+from speechxfer.decode import Hypothesis, decode_batch, decode_plan, score_hypotheses
+from speechxfer.errors import InputError
+from speechxfer.features import Samples
+from speechxfer.manifest import Utterance, read_together
+from speechxfer.models import AcousticModel
+from speechxfer.models.acoustic import Task
+from speechxfer.objective import utterance_losses
+from speechxfer.scoring import WerReport, compare
+from speechxfer.splits import hold_out, take_seconds
+from speechxfer.studies import side_by_side
+from speechxfer.text import Normalizer, Vocabulary
+
+Floats = npt.NDArray[np.float64]
+MINUTES = 12.0
+PROBE_STEPS, PROBE_LR, PROBE_BATCH_FRAMES = 300, 1e-2, 1500
+RANK_TOLERANCE = 1e-6
+LOGME_TOLERANCE, LOGME_ITERATIONS = 1e-4, 100
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One source model's scores for the target."""
+
+    name: str
+    report: WerReport
+    """Of a linear head on the frozen encoder, on utterances that it was not trained on."""
+    logme: float
+    """Nats per frame; the higher the better. Comparable between the candidates of one ranking only."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates from the best to the worst, by the character error rate of their heads."""
+
+    candidates: tuple[Candidate, ...]
+    places: tuple[str, ...]
+    """Such as 1, 2-3, 2-3: candidates whose neighbours the data cannot tell apart share a place."""
+
+    def __str__(self) -> str:
+        lines = ["place\tsource\tCER % of a linear head\t95 %\tLogME\tseconds"]
+        for place, one in zip(self.places, self.candidates, strict=True):
+            low, high = (100 * end for end in one.report.cer_interval)
+            rate = f"{100 * one.report.cer:.1f}\t[{low:.1f}, {high:.1f}]"
+            lines.append(f"{place}\t{one.name}\t{rate}\t{one.logme:.3f}\t{one.seconds:.0f}")
+        return "\n".join(lines)
+
+
+def rank_sources(
+    manifests: Sequence[Path],
+    models: Sequence[str],
+    *,
+    config: Config | None = None,
+    minutes: float = MINUTES,
+    jobs: int = 0,
+) -> Ranking:
+    """Rank source models for the speech of a target.
+
+    Args:
+        manifests: transcribed speech of the target; `minutes` of it are used, a tenth of them for scoring.
+        models: names as for `load_model`.
+        config: [text] says what is written, [data] how audio is read.
+        jobs: candidates side by side, each in a process of one thread; 0: one a core.
+
+    Raises:
+        InputError: fewer than two candidates, one named twice, or too little speech.
+    """
+    if len(set(models)) < 2 or len(set(models)) < len(models):
+        raise InputError(f"rank-sources compares models: {len(models)} given; name two or more, each once")
+    config = config or Config()
+    train, dev = hold_out(take_seconds(read_together(manifests), 60 * minutes, "rank"), "rank")
+    with tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder) / f"{number}.npz" for number in range(len(models))]
+        tasks = [(name, train, dev, config, place) for name, place in zip(models, places, strict=True)]
+        probed: list[Probed] = side_by_side(_probe, tasks, jobs, "probing")
+        best = min(probed, key=lambda one: (one[0].cer, one[0].wer))
+        evidence = [logme(*_labelled(place, best[1])) for place in places]
+    found = [
+        Candidate(name, report, score, seconds)
+        for name, (report, _, seconds), score in zip(models, probed, evidence, strict=True)
+    ]
+    ordered = tuple(sorted(found, key=lambda one: (one.report.cer, one.report.wer, -one.logme)))
+    return Ranking(ordered, _places(ordered))
+
+
+def _places(ordered: Sequence[Candidate]) -> tuple[str, ...]:
+    """Numbers from 1; a run of candidates, each not to be told from the one before it, shares the numbers it spans."""
+    runs: list[list[int]] = []
+    for number, one in enumerate(ordered):
+        tied = number > 0 and not compare(ordered[number - 1].report, one.report).cer.significant
+        if tied:
+            runs[-1].append(number + 1)
+        else:
+            runs.append([number + 1])
+    return tuple(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs for _ in run)
+
+
+Probed = tuple[WerReport, list[npt.NDArray[np.int64]], float]
+
+
+def _probe(name: str, train: Sequence[Utterance], dev: Sequence[Utterance], config: Config, place: Path) -> Probed:
+    """Report of a linear head on one candidate's frames, the head's alignment of `train`, and the seconds it took.
+
+    The frames of `train` are left at `place`.
+    """
+    began = time.monotonic()
+    source = load_model(name)
+    text = config.text
+    normalizer = Normalizer(form=text.form, lowercase=text.lowercase, punctuation=text.punctuation)
+    texts = [utterance.text for utterance in train]
+    vocabulary = Vocabulary.from_texts(texts, text.vocabulary, normalizer=normalizer, bpe_size=text.bpe_size)
+    reading = Reading(source.spec, config.data.resample, config.data.mono)
+    frames, held_out = (encoded_frames(source, part, reading) for part in (train, dev))
+    targets = [vocabulary.encode(normalizer(each)) for each in texts]
+    probe = _trained_head(source, vocabulary, normalizer, text.task, frames, targets)
+    hypotheses: dict[str, Hypothesis] = {}
+    for utterance, values in zip(dev, held_out, strict=True):
+        hypotheses[utterance.id] = decode_batch(probe, collate([utterance.id], [values], [[]]))[0]
+    report = score_hypotheses(probe, dev, hypotheses)
+    aligned = [_alignment(probe, values, target) for values, target in zip(frames, targets, strict=True)]
+    np.savez(place, lengths=[len(values) for values in frames], frames=np.concatenate(frames))
+    return report, aligned, time.monotonic() - began
+
+
+@torch.inference_mode()
+def encoded_frames(model: AcousticModel, utterances: Sequence[Utterance], reading: Reading) -> list[Samples]:
+    """What the encoder makes of each utterance, float32 `[frames', dim]`, in the order of `utterances`."""
+    found: dict[int, Samples] = {}
+    device = model.head.weight.device
+    for indices in decode_plan(utterances, model):
+        features = [utterance_features(utterances[i], reading) for i in indices]
+        batch = collate([utterances[i].id for i in indices], features, [[] for _ in indices]).to(device)
+        encoded, lengths = model.encoder(batch.features, batch.lengths)
+        for row, index in enumerate(indices):
+            found[index] = encoded[row, : int(lengths[row])].float().cpu().numpy()
+    return [found[index] for index in range(len(utterances))]
+
+
+class _Given(nn.Module):
+    """An encoder that hands on frames which were encoded before, each dimension brought to mean 0 and deviation 1."""
+
+    def __init__(self, frames: Samples) -> None:
+        super().__init__()
+        self.output_dim = frames.shape[1]
+        self.register_buffer("mean", torch.from_numpy(frames.mean(axis=0)))
+        self.register_buffer("deviation", torch.from_numpy(frames.std(axis=0)).clamp(min=1e-5))
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames `[batch, frames, dim]` and their lengths to the same."""
+        return (features - self.get_buffer("mean")) / self.get_buffer("deviation"), lengths
+
+
+def _trained_head(
+    source: AcousticModel,
+    vocabulary: Vocabulary,
+    normalizer: Normalizer,
+    task: Task,
+    frames: Sequence[Samples],
+    targets: Sequence[Sequence[int]],
+) -> AcousticModel:
+    architecture = replace(source.architecture, extra_layers=0)
+    probe = AcousticModel(
+        architecture, vocabulary, source.spec, normalizer, task, encoder=_Given(np.concatenate(frames))
+    )
+    nn.init.zeros_(probe.head.weight)
+    nn.init.zeros_(probe.head.bias)
+    optimizer = torch.optim.AdamW(probe.head.parameters(), lr=PROBE_LR)
+    generator, done = np.random.default_rng(0), 0
+    while done < PROBE_STEPS:
+        for [indices] in plan_batches([len(values) for values in frames], PROBE_BATCH_FRAMES, generator):
+            batch = collate([str(i) for i in indices], [frames[i] for i in indices], [targets[i] for i in indices])
+            _update(probe, optimizer, batch, rate=PROBE_LR * (1 - done / PROBE_STEPS))
+            done += 1
+            if done == PROBE_STEPS:
+                break
+    return probe.eval()
+
+
+def _update(probe: AcousticModel, optimizer: torch.optim.Optimizer, batch: Batch, rate: float) -> None:
+    log_probs, lengths = probe(batch.features, batch.lengths)
+    losses = utterance_losses(probe, log_probs, lengths, batch)
+    fine = losses.isfinite()  # too short an utterance for its text at this candidate's frame rate teaches nothing here
+    torch.autograd.backward(losses[fine].sum() / batch.target_lengths[fine].sum().clamp(min=1))
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+@torch.inference_mode()
+def _alignment(probe: AcousticModel, frames: Samples, target: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The symbol of each frame on the likeliest path that reads as `target`; all blank where none does."""
+    if probe.task == "classify":
+        return np.full(len(frames), target[0], dtype=np.int64)
+    log_probs, lengths = probe(torch.from_numpy(frames)[None], torch.tensor([len(frames)]))
+    try:
+        labels, _ = forced_align(log_probs, torch.tensor([target]), lengths)
+    except RuntimeError:  # fewer frames than CTC needs
+        return np.zeros(len(frames), dtype=np.int64)
+    symbols: npt.NDArray[np.int64] = labels[0].numpy().astype(np.int64)
+    return symbols
+
+
+def _labelled(place: Path, alignment: Sequence[npt.NDArray[np.int64]]) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """The frames at `place` that some symbol falls on by the best candidate's alignment, and these symbols.
+
+    Candidates whose frames come at another rate get the label at the same share of the utterance.
+    """
+    with np.load(place) as saved:
+        lengths, frames = saved["lengths"], saved["frames"].astype(np.float64)
+    labels = []
+    for length, aligned in zip(lengths, alignment, strict=True):
+        labels.append(aligned[((np.arange(length) + 0.5) * len(aligned) / length).astype(int)])
+    joined = np.concatenate(labels)
+    return frames[joined > 0], joined[joined > 0]
+
+
+def logme(frames: Floats, labels: npt.NDArray[np.int64]) -> float:
+    """Logarithm of the maximum evidence of a Bayesian linear model of each label given the frames, in nats per frame.
+
+    The mean over the labels of ``max over alpha, beta of log N(y; 0, X X^T / alpha + I / beta) / n``, where y is 1 at the
+    label's frames and 0 elsewhere, and X `[frames, dim]` is centred (You et al., arXiv:2102.11005, section 4).
+    """
+    centred = frames - frames.mean(axis=0)
+    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+    alive = singular > RANK_TOLERANCE * max(1.0, singular.max())
+    left, squares = left[:, alive], singular[alive] ** 2
+    each = [_evidence(left, squares, (labels == label).astype(float)) for label in np.unique(labels)]
+    return float(np.mean(each))
+
+
+def _evidence(left: Floats, squares: Floats, y: Floats) -> float:
+    """Fixed point of alpha and beta, then the evidence over n; `squares` are the squared singular values."""
+    count = len(y)
+    projected = (left.T @ y) ** 2
+    outside = max(float(y @ y - projected.sum()), 0.0)
+    if not len(squares):  # frames that are all alike tell nothing: y is noise
+        return float(-0.5 * (np.log(2 * np.pi * outside / count) + 1))
+    alpha = beta = 1.0
+    for _ in range(LOGME_ITERATIONS):
+        shrunk = squares / (squares + alpha / beta)
+        gamma = shrunk.sum()
+        weights_square = float((projected * squares / (squares + alpha / beta) ** 2).sum())
+        residual = float((projected * (1 - shrunk) ** 2).sum()) + outside
+        older = alpha / beta
+        alpha, beta = gamma / max(weights_square, 1e-12), (count - gamma) / max(residual, 1e-12)
+        if abs(alpha / beta - older) <= LOGME_TOLERANCE * older:
+            break
+    shrunk = squares / (squares + alpha / beta)
+    weights_square = float((projected * squares / (squares + alpha / beta) ** 2).sum())
+    residual = float((projected * (1 - shrunk) ** 2).sum()) + outside
+    evidence = (
+        len(squares) * np.log(alpha)
+        + count * np.log(beta)
+        - np.log(alpha + beta * squares).sum()
+        - beta * residual
+        - alpha * weights_square
+        - count * np.log(2 * np.pi)
+    )
+    return float(evidence / (2 * count))

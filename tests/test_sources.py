@@ -1,0 +1,105 @@
+"""Ranking sources: evidence against brute force, places that show ties, the better encoder first."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
+
+from speechxfer.batches import Reading
+from speechxfer.checkpoint import Card, load_model, save_model
+from speechxfer.config import load_config
+from speechxfer.errors import InputError
+from speechxfer.manifest import read_manifest
+from speechxfer.scoring import score
+from speechxfer.sources import Candidate, _places, encoded_frames, logme, rank_sources
+from tests.test_runs import write_model
+from tests.tone_corpus import write_tone_corpus
+
+
+def brute_evidence(frames: np.ndarray, y: np.ndarray) -> float:
+    """Maximum over alpha and beta of log N(y; 0, X X^T / alpha + I / beta) / n, by a general optimiser."""
+    centred = frames - frames.mean(axis=0)
+
+    def negative(logs: np.ndarray) -> float:
+        covariance = centred @ centred.T / np.exp(logs[0]) + np.eye(len(y)) / np.exp(logs[1])
+        return -float(multivariate_normal.logpdf(y, np.zeros(len(y)), covariance))
+
+    starts = [minimize(negative, start, method="Nelder-Mead") for start in ([0.0, 0.0], [2.0, 2.0], [-2.0, 1.0])]
+    return -min(found.fun for found in starts) / len(y)
+
+
+@pytest.mark.parametrize(("frames", "dim"), [(40, 5), (30, 3), (12, 20)])
+def test_logme_is_the_maximum_evidence(frames: int, dim: int) -> None:
+    generator = np.random.default_rng(frames)
+    values = generator.standard_normal((frames, dim))
+    labels = (values[:, 0] + 0.7 * generator.standard_normal(frames) > 0).astype(int) + 1
+    expected = np.mean([brute_evidence(values, (labels == label).astype(float)) for label in (1, 2)])
+    assert logme(values, labels) == pytest.approx(expected, abs=2e-3)
+
+
+def test_logme_prefers_frames_that_tell_the_labels() -> None:
+    generator = np.random.default_rng(1)
+    labels = generator.integers(1, 5, 300)
+    telling = np.eye(5)[labels] + 0.3 * generator.standard_normal((300, 5))
+    assert logme(telling, labels) > logme(generator.standard_normal((300, 5)), labels) + 0.2
+
+
+def test_frames_that_are_all_alike_are_no_evidence() -> None:
+    """y is then noise around 0: its evidence is that of a normal distribution at its maximum likelihood."""
+    labels = np.array([1, 1, 2, 2, 2])
+    expected = np.mean(
+        [multivariate_normal.logpdf(labels == label, 0, np.mean(labels == label)).mean() for label in (1, 2)]
+    )
+    assert logme(np.ones((5, 3)), labels) == pytest.approx(expected)
+
+
+def candidate(name: str, wrong: int, total: int = 40) -> Candidate:
+    references = {str(n): "ab" for n in range(total)}
+    hypotheses = {str(n): "xb" if n < wrong else "ab" for n in range(total)}
+    return Candidate(name, score(references, hypotheses), 0.0, 1.0)
+
+
+def test_places_show_what_cannot_be_told_apart() -> None:
+    """10 of 40 against 11 is a tie by any test; 30 more errors is none."""
+    ordered = [candidate("a", 1), candidate("b", 10), candidate("c", 11), candidate("d", 40)]
+    assert _places(ordered) == ("1", "2-3", "2-3", "4")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tones.jsonl; 'heard', a random network, which keeps tones apart; 'deaf', the same with a closed input."""
+    folder = tmp_path_factory.mktemp("ranking")
+    write_tone_corpus(folder / "tones.jsonl", 90, letters="vwxyz", seed=5, words=(2, 3))
+    write_model(folder / "heard", "cnn")
+    deaf = load_model(folder / "heard")
+    with torch.no_grad():
+        deaf.encoder.strided[0].convolution.weight.zero_()
+    save_model(deaf, folder / "deaf", Card("deaf"))
+    return folder
+
+
+def test_an_encoder_that_knows_the_sounds_comes_first(corpus: Path) -> None:
+    names = [str(corpus / "deaf"), str(corpus / "heard")]
+    ranking = rank_sources([corpus / "tones.jsonl"], names, config=load_config(None), jobs=1)
+    assert [Path(one.name).name for one in ranking.candidates] == ["heard", "deaf"]
+    assert ranking.places == ("1", "2")
+    assert ranking.candidates[0].logme > ranking.candidates[1].logme
+    assert str(ranking).splitlines()[1].startswith(f"1\t{names[1]}\t")
+
+
+def test_encoded_frames_are_those_of_the_utterance_alone(corpus: Path) -> None:
+    model = load_model(corpus / "heard")
+    utterances = read_manifest(corpus / "tones.jsonl")[:5]
+    together = encoded_frames(model, utterances, Reading(model.spec))
+    for utterance, values in zip(utterances, together, strict=True):
+        [alone] = encoded_frames(model, [utterance], Reading(model.spec))
+        np.testing.assert_allclose(values, alone, atol=1e-4)
+
+
+def test_a_ranking_needs_two_different_candidates(corpus: Path) -> None:
+    for names in ([str(corpus / "deaf")], [str(corpus / "deaf")] * 2):
+        with pytest.raises(InputError, match="name two or more, each once"):
+            rank_sources([corpus / "tones.jsonl"], names)
