@@ -8,7 +8,7 @@ source ../stages.sh
 stages "${@:2}"
 
 sizes="${SIZES:-train_10min train_1h train}"
-steps() { case "$1" in train_10min) echo 800 ;; train_1h) echo 1500 ;; *) echo 2000 ;; esac; }
+steps() { case "$1" in train_10min) echo 800 ;; train_1h) echo 4000 ;; *) echo 8000 ;; esac; }
 run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, once with each size and seed
   for size in $sizes; do
     for seed in "${seeds[@]}"; do
