@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import safetensors
 import safetensors.torch
@@ -22,8 +22,9 @@ import torch
 
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec, feature_fingerprint
-from speechxfer.lora import has_lora, merge_lora, with_lora
+from speechxfer.lora import has_lora, merge_lora, own_weights, with_lora
 from speechxfer.models import AcousticModel, Architecture, Parent
+from speechxfer.models.acoustic import Task
 from speechxfer.report import read_rows
 from speechxfer.text import Normalizer, Vocabulary
 
@@ -71,11 +72,28 @@ def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Pat
         base: name of the model that it was made from, as for `load_model`; it is noted with a hash of its weights.
 
     Raises:
-        InputError: the model has no low-rank update, or the folder's place holds something that is not a model.
+        InputError: the model has no low-rank update, its own weights are not those of the base, or the folder's place holds
+            something that is not a model.
     """
     if not has_lora(model):
         raise InputError("a language pack holds a low-rank update, and the model has none; set transfer.lora_rank")
-    _write_folder(folder, lambda partial: _write_pack(model, partial, card, str(base)))
+    expected = load_model(base).encoder.state_dict()
+    own = own_weights(model)
+    strange = [name for name in expected if name not in own or not torch.equal(own[name].cpu(), expected[name])]
+    if strange:
+        raise InputError(
+            f"the encoder's own weights are not those of {base} ({strange[0]} differs), so a pack would not fit it; name the "
+            "model that this one was made from"
+        )
+    _write_folder(
+        folder, lambda partial: _write_pack(model, partial, card, _name_from(Path(folder), base), weights_hash(base))
+    )
+
+
+def _name_from(folder: Path, base: Path | str) -> str:
+    """How a pack in `folder` names its base: a shipped model by its name, another by its path from the pack."""
+    place = find_model(base)
+    return place.name if place.parent == SHIPPED else os.path.relpath(place.resolve(), folder.resolve())
 
 
 def _write_folder(folder: Path | str, write: Callable[[Path], None]) -> None:
@@ -113,12 +131,12 @@ def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) ->
     (partial / "parents.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _write_pack(model: AcousticModel, partial: Path, card: Card, base: str) -> None:
+def _write_pack(model: AcousticModel, partial: Path, card: Card, base: str, weights: str) -> None:
     write_weights(_learned(model), partial / "pack.safetensors")
     encoder: Any = model.encoder
     settings = encoder.peft_config["default"]
     parts = {
-        "base": {"name": base, "weights": weights_hash(base)},
+        "base": {"name": base, "weights": weights},
         "lora": {"rank": settings.r, "alpha": settings.lora_alpha},
     }
     _write_description(model, partial, card, parts)
@@ -219,31 +237,45 @@ def load_model(name: Path | str) -> AcousticModel:
     if "base" in description:
         model = _on_its_base(folder, description, AcousticModel(architecture, vocabulary, spec, normalizer, task))
     else:
-        model = AcousticModel(architecture, vocabulary, spec, normalizer, task, parents=_read_parents(folder))
+        model = AcousticModel(architecture, vocabulary, spec, normalizer, task)
         load_weights(model, folder / "weights.safetensors")
+        model.parents = _read_parents(folder, model.head.in_features, architecture.extra_layers)
     model.name = description["name"]
     return model.eval()
 
 
-def _read_parents(folder: Path) -> tuple[Parent, ...]:
+def _read_parents(folder: Path, dim: int, extra_layers: int) -> tuple[Parent, ...]:
+    """The parents' heads; InputError if what is there does not fit an encoder of this dimension and these extra layers."""
     path = folder / "parents.json"
-    if not path.exists():
+    if not path.exists() and not (folder / "parents.safetensors").exists():
         return ()
     heads = read_weights(folder / "parents.safetensors")
     try:
-        return tuple(
-            Parent(
-                told["name"],
-                Vocabulary.from_dict(told["vocabulary"], path),
-                Normalizer.from_dict(told["normalizer"]),
-                told["task"],
-                int(told["extra_layers"]),
-                *(heads[f"{number}.{part}"] for part in HEAD_PARTS),
-            )
-            for number, told in enumerate(json.loads(path.read_text(encoding="utf-8")))
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        parents = tuple(_parent(each, heads, number, path) for number, each in enumerate(list(told)))
+        for parent in parents:
+            symbols = len(parent.vocabulary.symbols)
+            shapes = (tuple(parent.weight.shape), tuple(parent.bias.shape))
+            if shapes != ((symbols, dim), (symbols,)) or parent.task not in get_args(Task):
+                raise ValueError(f"the head of {parent.name!r} does not fit its vocabulary, task or the encoder")
+            if not 0 <= parent.extra_layers <= extra_layers:
+                raise ValueError(f"{parent.name!r} lies on {parent.extra_layers} extra layers of {extra_layers}")
+        if len(heads) != len(HEAD_PARTS) * len(parents):
+            raise ValueError(f"{len(parents)} parents, but {len(heads)} tensors")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); copy the model again") from error
+    return parents
+
+
+def _parent(told: Mapping[str, Any], heads: Mapping[str, torch.Tensor], number: int, path: Path) -> Parent:
+    return Parent(
+        told["name"],
+        Vocabulary.from_dict(told["vocabulary"], path),
+        Normalizer.from_dict(told["normalizer"]),
+        told["task"],
+        int(told["extra_layers"]),
+        *(heads[f"{number}.{part}"] for part in HEAD_PARTS),
+    )
 
 
 def _on_its_base(folder: Path, description: Mapping[str, Any], model: AcousticModel) -> AcousticModel:
@@ -252,14 +284,17 @@ def _on_its_base(folder: Path, description: Mapping[str, Any], model: AcousticMo
         base, lora = dict(description["base"]), dict(description["lora"])
         name, expected = base["name"], base["weights"]
         rank, alpha = int(lora["rank"]), float(lora["alpha"])
+        place = SHIPPED / name if (SHIPPED / name / "model.json").is_file() else folder / name
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / 'model.json'}: damaged ({error}); copy the pack again") from error
-    if weights_hash(name) != expected:
+    if not (place / "model.json").is_file():
+        raise InputError(f"{folder}: the base of this language pack, {name}, is not at {place}; put it there")
+    if weights_hash(place) != expected:
         raise InputError(
             f"{folder}: this language pack was made for other weights than those of {name}; give it the very model it was made "
             "from, or adapt anew"
         )
-    source = load_model(name)
+    source = load_model(place)
     model.encoder.load_state_dict(source.encoder.state_dict(), strict=False)  # the pack brings new adapters, if any
     model.parents = (source.as_kept(), *source.parents)
     model = with_lora(model, rank, alpha)

@@ -182,6 +182,15 @@ class TransferConfig(Section):
                 f"transfer.unfreeze_every_steps = {self.unfreeze_every_steps} starts from a frozen encoder by itself, and "
                 f"transfer.freeze = {self.freeze!r} says otherwise; set only one of them"
             )
+        if self.lora_rank and self.freeze != "none":
+            raise ValueError(
+                f"transfer.lora_rank = {self.lora_rank} lets the whole encoder rest, so transfer.freeze = {self.freeze!r} "
+                'would say nothing; set transfer.freeze = "none"'
+            )
+        if self.freeze == "encoder" and self.freeze_steps < 0 and (self.l2_sp or self.ewc):
+            raise ValueError(
+                'transfer.freeze = "encoder" never moves what transfer.l2_sp and transfer.ewc would draw back; set only one'
+            )
         own_weights_move = [name for name in ("l2_sp", "ewc", "unfreeze_every_steps") if getattr(self, name)]
         if self.lora_rank and own_weights_move:
             raise ValueError(

@@ -45,6 +45,7 @@ from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
 from speechxfer.decode import Hypothesis, score_hypotheses, several_without_gpu, transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import Samples, filterbank
+from speechxfer.lora import has_lora
 from speechxfer.manifest import Utterance, write_whole
 from speechxfer.models import AcousticModel
 from speechxfer.objective import (
@@ -149,7 +150,11 @@ def finetune(
     """
     config, data, transfer = config or FinetuneConfig(), data or DataConfig(), transfer or TransferConfig()
     job = _prepare(model, train, dev, config, data, transfer, Path(out))
-    job = replace(job, retention=_retention(job, data, source, replayed))
+    retention = _retention(job, data, source, replayed)
+    if retention:
+        job = replace(
+            job, retention=retention, identity={**job.identity, **_source_identity(retention.source, replayed)}
+        )
     optimizer = _optimizer(job)
     progress = _resume(job, optimizer)
     _loop(job, optimizer, progress)
@@ -170,6 +175,10 @@ def _prepare(
     accelerator = Accelerator(cpu=several_without_gpu(), kwargs_handlers=[patient])
     if not train:
         raise InputError("there is no training utterance; give at least one")
+    if transfer.lora_rank and not has_lora(model):
+        raise InputError(
+            f"transfer.lora_rank = {transfer.lora_rank}, but the model has no low-rank update; make one with with_lora first"
+        )
     targets = encode_targets(model, train, data)
     too_long = [u.id for u in train if u.duration > data.max_duration_s]
     if too_long:
@@ -263,6 +272,15 @@ def _identity(
         "utterances": hashlib.sha256(rows.encode()).hexdigest(),
         "processes": accelerator.num_processes,
     }
+
+
+def _source_identity(source: AcousticModel, replayed: Sequence[Utterance]) -> dict[str, Any]:
+    """What a run holds on to, as hashes."""
+    weights = hashlib.sha256()
+    for value in source.state_dict().values():
+        weights.update(value.detach().cpu().contiguous().numpy().tobytes())
+    rows = json.dumps([[u.id, u.offset, u.duration, u.text] for u in replayed])
+    return {"source weights": weights.hexdigest(), "replayed": hashlib.sha256(rows.encode()).hexdigest()}
 
 
 def uses_bfloat16(choice: str, device: torch.device) -> bool:
@@ -396,7 +414,7 @@ def _loop(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) -> Non
             frozen = frozen_modules(job.model, job.transfer, progress.step)
             if frozen != frozen_now:
                 frozen_now = frozen
-                set_frozen(job.model, frozen, batch_norm=job.transfer.batch_norm)
+                set_frozen(job.model, frozen, job.transfer)
             progress.loss_sum += _step(job, optimizer, batch, progress.step)
             progress.loss_steps += 1
             progress.step += 1

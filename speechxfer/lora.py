@@ -8,7 +8,7 @@ encoder's own weights rest; what is learned is a product of two narrow matrices 
 import copy
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel
@@ -22,8 +22,10 @@ def with_lora(model: AcousticModel, rank: int = 8, alpha: float = 16.0) -> Acous
         alpha: the update is multiplied by ``alpha / rank``.
 
     Raises:
-        InputError: the model has such an update already, or `peft` is not installed.
+        InputError: the rank is below 1, the model has such an update already, or `peft` is not installed.
     """
+    if rank < 1:
+        raise InputError(f"a low-rank update has rank 1 or more, not {rank}; set transfer.lora_rank")
     if has_lora(model):
         raise InputError("the encoder has a low-rank update already; merge it first (`merge_lora`)")
     peft = _peft()
@@ -47,6 +49,16 @@ def merge_lora(model: AcousticModel) -> AcousticModel:
 def has_lora(model: AcousticModel) -> bool:
     """Whether the encoder carries an update that is not merged."""
     return hasattr(model.encoder, "peft_config")
+
+
+def own_weights(model: AcousticModel) -> dict[str, Tensor]:
+    """The encoder's weights and buffers without the update, under the names that they have in a plain model's encoder."""
+    named = model.encoder.state_dict().items()
+    return {
+        name.removeprefix("base_model.model.").replace(".base_layer.", "."): value
+        for name, value in named
+        if ".lora_" not in name
+    }
 
 
 def lora_modules(model: AcousticModel) -> list[nn.Module]:

@@ -103,6 +103,10 @@ def add_row(results_json: Path, row: ResultRow) -> None:
     rows = read_rows(results_json) if results_json.exists() else []
     keys = [_key(old) for old in rows]
     if _key(row) in keys:
+        older = rows[keys.index(_key(row))]
+        same_model = (older.commit, older.wall_s, older.seeds) == (row.commit, row.wall_s, row.seeds)
+        if row.forgetting is None and same_model:
+            row = dataclasses.replace(row, forgetting=older.forgetting)
         rows[keys.index(_key(row))] = row
     else:
         rows.append(row)
@@ -118,6 +122,12 @@ def add_forgetting(results_json: Path, name: str, source: str, train_hours: floa
     Raises:
         InputError: there is no such row.
     """
+    for row in rows_of_model(results_json, name, source, train_hours):
+        add_row(results_json, dataclasses.replace(row, forgetting=forgetting))
+
+
+def rows_of_model(results_json: Path, name: str, source: str, train_hours: float) -> list[ResultRow]:
+    """The rows of this name, source and training hours, whatever was scored; InputError if there is none."""
     rows = read_rows(results_json) if results_json.exists() else []
     mine = [row for row in rows if (row.name, row.source, row.train_hours) == (name, source, round(train_hours, 3))]
     if not mine:
@@ -125,8 +135,7 @@ def add_forgetting(results_json: Path, name: str, source: str, train_hours: floa
             f"{results_json}: has no row {name!r} from {source!r} with {train_hours:g} training hours; evaluate the model on "
             "its own task first, with the same --row"
         )
-    for row in mine:
-        add_row(results_json, dataclasses.replace(row, forgetting=forgetting))
+    return mine
 
 
 def read_rows(results_json: Path) -> list[ResultRow]:

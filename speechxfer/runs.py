@@ -23,7 +23,7 @@ import torch
 from speechxfer import __version__
 from speechxfer.check import CheckReport, check_manifests, fix
 from speechxfer.checkpoint import Card, find_model, load_model, read_card, save_model, save_pack, weights_hash
-from speechxfer.config import Config
+from speechxfer.config import Config, TransferConfig
 from speechxfer.decode import evaluate, file_as_utterances, own_device, transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset, read_audio
@@ -42,6 +42,7 @@ from speechxfer.report import (
     plot_curves,
     read_rows,
     render_results,
+    rows_of_model,
 )
 from speechxfer.scoring import PooledScore, WerReport, pool
 from speechxfer.text import Normalizer, Vocabulary, checked_letters
@@ -122,6 +123,9 @@ def train_run(
         InputError: bad manifests, settings or source; or `out` holds a run with other settings or data.
     """
     train_utterances, dev_utterances = read_together(train), read_together(dev)
+    replayed = read_together([Path(path) for path in config.transfer.source_manifests])
+    if not source and config.transfer != TransferConfig():
+        say("note: random weights are no transfer: the settings in [transfer] are not used")
     heard = _heard(train, config.data.repeats)
     asked = _asked(config, train, dev, source)
     if _is_finished(out, asked):
@@ -142,15 +146,15 @@ def train_run(
         config.finetune,
         out=out,
         data=config.data,
-        transfer=config.transfer,
+        transfer=config.transfer if source else TransferConfig(),
         source=pretrained,
-        replayed=read_together([Path(path) for path in config.transfer.source_manifests]),
+        replayed=replayed,
     )
     if _is_main_process():
         details = _details(config, train_utterances, dev_utterances, out)
         card = Card(out.name, source, language, licence, details)
         _plot(out)
-        if config.transfer.lora_rank:
+        if source and config.transfer.lora_rank:
             save_pack(model, out / "pack", card, base=source)
         save_model(model, out / "model", card)
     say(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
@@ -340,8 +344,11 @@ def evaluate_run(
     """
     utterances = read_manifest(manifest)
     cards = _cards_of_runs(models) if results else []
-    if results and results.exists():
-        read_rows(results)  # what would fail after decoding fails before it
+    of_model = _row_of_model(cards, row) if cards else None
+    if results and of_model and as_parent:
+        rows_of_model(results, *of_model)  # what would fail after decoding fails before it
+    elif results and results.exists():
+        read_rows(results)
     if _is_main_process():
         out.mkdir(parents=True, exist_ok=True)
     reports = []
@@ -354,18 +361,24 @@ def evaluate_run(
             _write_report(report, folder)
         reports.append(report)
     summary = reports[0] if len(reports) == 1 else pool(reports)
-    if results and as_parent:
+    if results and of_model and as_parent:
         before = evaluate(load_model(cards[0]["parent"]).to(own_device()), utterances, resample=resample, mono=mono)
-    if _is_main_process() and results and as_parent:
-        forgetting = _forgetting(before, summary, split or manifest.stem)
-        hours = round(cards[0]["details"]["train_hours"], 2)
-        add_forgetting(results, row or cards[0]["name"], Path(cards[0]["parent"]).name, hours, forgetting)
-        render_results(results, results.with_name("RESULTS.md"))
+        if _is_main_process():
+            add_forgetting(results, *of_model, _forgetting(before, summary, split or manifest.stem))
+            render_results(results, results.with_name("RESULTS.md"))
     elif _is_main_process() and results:
         add_row(results, _result_row(cards, reports, row, split or manifest.stem))
         render_results(results, results.with_name("RESULTS.md"))
     say(f"wrote {out}" + (f" and a row of {results}" if results else ""))
     return summary
+
+
+def _row_of_model(cards: Sequence[dict[str, Any]], row: str) -> tuple[str, str, float]:
+    """Name, source and training hours by which a model's rows are found; InputError if the seeds differ in source."""
+    parents = {card["parent"] for card in cards}
+    if len(parents) > 1:
+        raise InputError(f"models of several sources ({', '.join(sorted(parents))}) make no one row; score them apart")
+    return row or cards[0]["name"], Path(cards[0]["parent"]).name, round(cards[0]["details"]["train_hours"], 2)
 
 
 def _forgetting(before: WerReport, after: WerReport | PooledScore, split: str) -> Forgetting:
@@ -395,13 +408,14 @@ def _cards_of_runs(models: Sequence[str]) -> list[dict[str, Any]]:
 def _result_row(cards: Sequence[dict[str, Any]], reports: Sequence[WerReport], row: str, split: str) -> ResultRow:
     details = [card["details"] for card in cards]
     score = pool(reports) if len(reports) > 1 else reports[0]
+    name, source, hours = _row_of_model(cards, row)
     first = details[0]
     counts = [report.word_counts for report in reports]
     several = len(reports) > 1
     return ResultRow(
-        name=row or cards[0]["name"],
-        source=Path(cards[0]["parent"]).name,
-        train_hours=round(first["train_hours"], 2),
+        name=name,
+        source=source,
+        train_hours=hours,
         split=split,
         decoder="greedy",
         seeds=[d["seed"] for d in details],

@@ -175,8 +175,9 @@ def transfer(
         seed: of the new rows.
 
     Raises:
-        InputError: from `plan_head`.
+        InputError: from `plan_head`, or the source has a low-rank update that is not merged.
     """
+    _refuse_update(source)
     architecture = source.architecture if dropout is None else replace(source.architecture, dropout=dropout)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -194,6 +195,11 @@ def transfer(
             rows = plan_head(source.vocabulary, vocabulary, symbol_map, language)
             _fill_head(model.head, source.head, source.vocabulary, rows)
     return model.to(source.head.weight.device).train(source.training)
+
+
+def _refuse_update(model: AcousticModel) -> None:
+    if has_lora(model):
+        raise InputError("the model has a low-rank update that is not merged into its weights; use merge_lora first")
 
 
 @torch.no_grad()
@@ -223,8 +229,9 @@ def with_new_layers(
         seed: of the new weights.
 
     Raises:
-        InputError: the model has adapters of another width.
+        InputError: the model has adapters of another width, or a low-rank update that is not merged.
     """
+    _refuse_update(model)
     old = model.architecture
     if adapter_dim and old.adapter_dim not in (0, adapter_dim):
         raise InputError(
@@ -335,16 +342,17 @@ def frozen_modules(model: AcousticModel, settings: TransferConfig, step: int = 0
     return [encoder] if len(resting) == len(groups) else resting
 
 
-def set_frozen(model: AcousticModel, frozen: Sequence[nn.Module], *, batch_norm: str = "train") -> None:
+def set_frozen(model: AcousticModel, frozen: Sequence[nn.Module], settings: TransferConfig = TransferConfig()) -> None:
     """Training mode with these modules frozen: no gradients, and evaluation mode, so that buffers and dropout rest too.
 
-    What a transfer added inside the encoder (adapters, low-rank updates) learns in any case. With `batch_norm` "frozen",
-    batch norms everywhere in the encoder go on norming by the source's statistics; their scales and shifts learn.
+    What `settings` added inside the encoder (adapters, a low-rank update) learns in any case, and so does all above the
+    encoder. With `settings.batch_norm` "frozen", batch norms everywhere in the encoder go on norming by the source's
+    statistics; their scales and shifts learn.
     """
     model.train()
     model.requires_grad_(not has_lora(model))
     encoder: Any = model.encoder
-    if batch_norm == "frozen":
+    if settings.batch_norm == "frozen":
         for module in encoder.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
@@ -353,7 +361,7 @@ def set_frozen(model: AcousticModel, frozen: Sequence[nn.Module], *, batch_norm:
         module.requires_grad_(False)
         for parameter in module.parameters():
             parameter.grad = None
-    adapters = encoder.adapters if model.architecture.adapter_dim else []
+    adapters = encoder.adapters if settings.adapter_dim else []
     for module in (model.extra, model.head, *adapters, *lora_modules(model)):
         module.train()
         module.requires_grad_(True)

@@ -162,12 +162,15 @@ class AcousticModel(nn.Module):
         parent = self.parents[number]
         architecture = replace(self.architecture, extra_layers=parent.extra_layers)
         task, older = parent.task, self.parents[number + 1 :]
-        model = AcousticModel(
-            architecture, parent.vocabulary, self.spec, parent.normalizer, task, encoder=self.encoder, parents=older
-        )
+        with torch.random.fork_rng(devices=[]):
+            model = AcousticModel(
+                architecture, parent.vocabulary, self.spec, parent.normalizer, task, encoder=self.encoder, parents=older
+            )
         model.extra.layers = self.extra.layers[: parent.extra_layers]
         model.head.load_state_dict({"weight": parent.weight, "bias": parent.bias})
-        return model.to(self.head.weight.device).train(self.training)
+        model.training = self.training  # the encoder's own modes stay: parts of it may be frozen
+        model.extra.training = model.head.training = self.training
+        return model.to(self.head.weight.device)
 
 
 def mean_frame(encoded: Tensor, lengths: Tensor) -> Tensor:

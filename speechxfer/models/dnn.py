@@ -23,7 +23,7 @@ class DnnEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.output_dim = widths[-1]
-        self.lora_modules = ("0",)  # the linear part of each layer
+        self.lora_modules = tuple(f"layers.{number}.0" for number in range(len(widths)))  # each layer's linear part
         self.subsampling = 1
         inputs = (input_dim, *widths[:-1])
         self.layers = nn.ModuleList(

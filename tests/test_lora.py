@@ -1,0 +1,486 @@
+"""Low-rank updates and language packs: equal at the start, alone in learning, the same merged and packed, else refused."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from speechxfer.checkpoint import Card, load_model, read_card, save_model, save_pack
+from speechxfer.config import FinetuneConfig, TransferConfig, load_config
+from speechxfer.errors import InputError
+from speechxfer.features import PRESETS
+from speechxfer.finetune import finetune
+from speechxfer.lora import has_lora, lora_modules, merge_lora, with_lora
+from speechxfer.manifest import Utterance
+from speechxfer.models import AcousticModel, Architecture
+from speechxfer.runs import train_run
+from speechxfer.text import BLANK, Normalizer, Vocabulary
+from speechxfer.transfer import transfer, with_new_layers
+from tests.tone_corpus import write_tone_corpus
+
+pytest.importorskip("peft")
+loop = sys.modules["speechxfer.finetune"]
+ENCODERS = ["conformer", "cnn", "dnn"]
+RANK, ALPHA = 4, 12.0
+LORA = TransferConfig(lora_rank=RANK, lora_alpha=ALPHA)
+CARD = Card("tones", "source", "xx", "CC0-1.0", {"note": "ω"})
+QUICK = FinetuneConfig(
+    steps=4,
+    batch_s=8.0,
+    evaluate_every_steps=2,
+    average_best=1,
+    encoder_lr=3e-3,
+    precision="fp32",
+    speed_factors=(1.0,),
+    frequency_masks=0,
+    time_masks=0,
+)
+
+
+@dataclass(frozen=True)
+class Tones:
+    """A little speech to learn from, and its manifests in `folder`."""
+
+    train: list[Utterance]
+    dev: list[Utterance]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Tones:
+    folder = tmp_path_factory.mktemp("tones")
+    train = write_tone_corpus(folder / "train.jsonl", 8, letters="dcab", seed=1, words=(1, 3))
+    return Tones(train, write_tone_corpus(folder / "dev.jsonl", 3, letters="dcab", seed=2, words=(1, 3)), folder)
+
+
+def source_model(encoder: str = "conformer") -> AcousticModel:
+    """Random weights, none of them left at zero; batch statistics that are not the default ones."""
+    torch.manual_seed(1)
+    architecture = Architecture(encoder, "tiny", 1 if encoder == "dnn" else 4, dropout=0.1)
+    model = AcousticModel(architecture, Vocabulary.from_texts(["a bc"]), PRESETS["kaldi-mvn"], Normalizer())
+    with torch.no_grad():
+        for weights in model.parameters():
+            if not weights.any():
+                weights.normal_(0.0, 0.1)
+        model(features(), LENGTHS)
+    return model.eval()
+
+
+LENGTHS = torch.tensor([120, 61])
+
+
+def features() -> Tensor:
+    return torch.randn(2, 120, 80, generator=torch.Generator().manual_seed(4))
+
+
+def output(model: AcousticModel) -> Tensor:
+    with torch.inference_mode():
+        log_probs, _ = model.eval()(features(), LENGTHS)
+    return log_probs
+
+
+def state(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def own_weights(encoder: nn.Module) -> dict[str, Tensor]:
+    """The encoder's own parameters and buffers by the names that they have without an update."""
+    return {
+        name.removeprefix("base_model.model.").replace(".base_layer", ""): value
+        for name, value in state(encoder).items()
+        if ".lora_" not in name
+    }
+
+
+def same_bits(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name].cpu(), b[name].cpu()) for name in a)
+
+
+def adapted(source: AcousticModel, tones: Tones) -> AcousticModel:
+    """A target model with an update that is still zero, the same every time."""
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
+    torch.manual_seed(3)
+    return with_lora(model, RANK, ALPHA)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model whose update has learned, its base, and the folder in which the base lies."""
+
+    model: AcousticModel
+    source: AcousticModel
+    base: Path
+
+
+@pytest.fixture(scope="module", params=ENCODERS)
+def learned(request: pytest.FixtureRequest, tones: Tones) -> Learned:
+    base = tones.folder / f"source-{request.param}"
+    save_model(source_model(request.param), base, Card("source"))
+    source = load_model(base)
+    model = adapted(source, tones)
+    finetune(model, tones.train, tones.dev, QUICK, out=tones.folder / f"run-{request.param}", transfer=LORA)
+    return Learned(model, source, base)
+
+
+# The update ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_an_update_starts_at_zero_and_leaves_its_argument_untouched(encoder: str, training: bool) -> None:
+    plain = source_model(encoder).train(training)
+    before, flags = state(plain), [weights.requires_grad for weights in plain.parameters()]
+    model = with_lora(plain, RANK, ALPHA)
+    assert has_lora(model) and not has_lora(plain)
+    assert model.training is model.encoder.training is training
+    assert same_bits(own_weights(model.encoder), state(plain.encoder))
+    assert torch.equal(output(model), output(plain))
+    with torch.no_grad():
+        for weights in [*model.parameters(), *model.buffers()]:
+            weights.add_(1)  # nothing is shared
+    assert same_bits(state(plain), before)
+    assert [weights.requires_grad for weights in plain.parameters()] == flags
+    assert not torch.equal(output(model), output(plain))
+
+
+def test_only_the_update_and_what_is_new_learn(learned: Learned, tones: Tones) -> None:
+    """All else of the encoder, batch statistics included, is the same bits after training."""
+    assert same_bits(own_weights(learned.model.encoder), state(learned.source.encoder))
+    start = adapted(learned.source, tones)
+    before, after = state(start), state(learned.model)
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if ".lora_" in name} | {"head.weight", "head.bias"}
+    assert len(lora_modules(learned.model)) == 2 * sum(name.endswith("lora_A.default.weight") for name in before)
+
+
+def test_merging_adds_the_product_by_hand(learned: Learned) -> None:
+    """W + alpha / rank * B A (Hu et al., equation 3 and section 4.1), for a convolution over its flattened kernel."""
+    weights, merged = state(learned.model.encoder), state(merge_lora(learned.model).encoder)
+    own = own_weights(learned.model.encoder)
+    updated = {
+        name.removesuffix(".lora_A.default.weight") for name in weights if name.endswith("lora_A.default.weight")
+    }
+    expected = dict(own)
+    for name in updated:
+        down, up = (weights[f"{name}.lora_{part}.default.weight"].flatten(1) for part in "AB")
+        assert down.shape[0] == up.shape[1] == RANK
+        plain = f"{name.removeprefix('base_model.model.')}.weight"
+        expected[plain] = own[plain] + ALPHA / RANK * (up @ down).view_as(own[plain])
+        assert (expected[plain] - own[plain]).abs().max() > 1e-4
+    assert len(updated) == {"conformer": 12, "cnn": 6, "dnn": 2}[learned.model.architecture.encoder]
+    assert merged.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(merged[name], value, rtol=0, atol=1e-6, msg=name)
+
+
+def test_a_merged_model_is_plain_and_says_the_same(learned: Learned) -> None:
+    before = state(learned.model)
+    merged = merge_lora(learned.model)
+    assert not has_lora(merged) and has_lora(learned.model) and same_bits(state(learned.model), before)
+    assert state(merged).keys() == state(transfer(learned.source, learned.model.vocabulary)).keys()
+    assert all(weights.requires_grad for weights in merged.parameters())
+    torch.testing.assert_close(output(merged), output(learned.model), rtol=0, atol=1e-5)
+    start = transfer(learned.source, learned.model.vocabulary)
+    start.head.load_state_dict(learned.model.head.state_dict())
+    assert (output(merged) - output(start)).abs().max() > 1e-3, "the update says something"
+    again = with_lora(merged, RANK, ALPHA)
+    assert has_lora(again) and torch.equal(output(again), output(merged))
+
+
+def test_merging_a_model_without_an_update_copies_it() -> None:
+    plain = source_model("cnn").train()
+    merged = merge_lora(plain)
+    assert merged is not plain and merged.training and same_bits(state(merged), state(plain))
+
+
+def test_an_update_learns_beside_what_holds_on_to_the_source(tones: Tones, tmp_path: Path) -> None:
+    source = source_model("cnn")
+    model = adapted(source, tones)
+    update, before = state(model.encoder), state(source)
+    held = TransferConfig(lora_rank=RANK, distillation=1.0, replay=0.5, source_manifests=["own.jsonl"])
+    own = write_tone_corpus(tmp_path / "own.jsonl", 4, letters="abc", seed=5, words=(1, 3))
+    quick = QUICK.model_copy(update={"steps": 2})
+    finetune(model, tones.train, tones.dev, quick, out=tmp_path, transfer=held, source=source, replayed=own)
+    assert same_bits(own_weights(model.encoder), state(source.encoder)) and same_bits(state(source), before)
+    assert all(
+        not torch.equal(value, update[name]) for name, value in state(model.encoder).items() if ".lora_B" in name
+    )
+
+
+def test_a_stopped_run_of_an_update_ends_with_the_same_bits(
+    tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in step 6, one step beyond the saved state."""
+    source = source_model("cnn")
+    config = QUICK.model_copy(update={"steps": 8, "average_best": 3})
+    undisturbed = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "a", transfer=LORA)
+    step = loop._step
+
+    class StoppedError(Exception):
+        """In place of a signal."""
+
+    def stopping(*arguments: Any) -> float:
+        if arguments[-1] == 5:
+            raise StoppedError
+        loss: float = step(*arguments)
+        return loss
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_step", stopping)
+        with pytest.raises(StoppedError):
+            finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b", transfer=LORA)
+    steps: list[int] = []
+
+    def counting(*arguments: Any) -> float:
+        steps.append(arguments[-1])
+        loss: float = step(*arguments)
+        return loss
+
+    monkeypatch.setattr(loop, "_step", counting)
+    resumed = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b", transfer=LORA)
+    assert steps == [4, 5, 6, 7]
+    assert same_bits(state(resumed), state(undisturbed))
+    last = "state/step-0000008/weights.safetensors"
+    assert (tmp_path / "b" / last).read_bytes() == (tmp_path / "a" / last).read_bytes()
+
+
+# Language packs ------------------------------------------------------------------------------------------------------
+
+
+def test_a_pack_on_its_base_is_the_merged_model(learned: Learned, tmp_path: Path) -> None:
+    save_pack(learned.model, tmp_path / "pack", CARD, base=learned.base)
+    assert sorted(path.name for path in (tmp_path / "pack").iterdir()) == [
+        "model.json",
+        "pack.safetensors",
+        "vocabulary.json",
+    ]
+    loaded, merged = load_model(tmp_path / "pack"), merge_lora(learned.model)
+    assert not loaded.training and not has_lora(loaded) and loaded.name == "tones"
+    torch.testing.assert_close(output(loaded), output(merged), rtol=0, atol=1e-5)
+    torch.testing.assert_close(output(loaded.as_parent()), output(merged.as_parent()), rtol=0, atol=1e-5)
+    for field in ("architecture", "vocabulary", "spec", "normalizer", "task"):
+        assert getattr(loaded, field) == getattr(merged, field)
+    card = read_card(tmp_path / "pack")
+    assert (tmp_path / "pack" / card["base"]["name"]).resolve() == learned.base.resolve()
+    assert card["lora"] == {"rank": RANK, "alpha": ALPHA}
+    assert (card["language"], card["details"]) == ("xx", {"note": "ω"})
+
+
+def test_a_model_saved_with_its_update_is_saved_merged(learned: Learned, tmp_path: Path) -> None:
+    save_model(learned.model, tmp_path / "model", CARD)
+    loaded = load_model(tmp_path / "model")
+    assert not has_lora(loaded)
+    torch.testing.assert_close(output(loaded), output(learned.model), rtol=0, atol=1e-5)
+
+
+def test_a_pack_brings_the_adapters_and_layers_that_its_base_lacks(tones: Tones, tmp_path: Path) -> None:
+    save_model(source_model(), tmp_path / "base", Card("base"))
+    vocabulary = Vocabulary.from_texts(u.text for u in tones.train)
+    grown = with_new_layers(transfer(load_model(tmp_path / "base"), vocabulary), adapter_dim=4, extra_layers=1)
+    model = with_lora(grown, RANK, ALPHA)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if not name.startswith("encoder.") or ".lora_" in name or ".adapters." in name:
+                weights.add_(0.05 * torch.randn_like(weights))
+    save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
+    loaded = load_model(tmp_path / "pack")
+    assert (loaded.architecture.adapter_dim, loaded.architecture.extra_layers) == (4, 1)
+    torch.testing.assert_close(output(loaded), output(model), rtol=0, atol=1e-5)
+    assert (output(loaded) - output(grown)).abs().max() > 1e-2
+
+
+def test_a_pack_is_at_most_a_fiftieth_of_the_encoder(tmp_path: Path) -> None:
+    """The default rank, the small Conformer, 40 symbols; four bytes a parameter."""
+    vocabulary = Vocabulary((BLANK, " ", *"abcdefghijklmnopqrstuvwxyzäöüßéèêàçñŋɛ"))
+    assert len(vocabulary.symbols) == 40
+    source = AcousticModel(Architecture("conformer", "small"), vocabulary, PRESETS["kaldi-mvn"], Normalizer())
+    save_model(source, tmp_path / "base", Card("base"))
+    rank = TransferConfig(lora_rank=8).lora_rank
+    model = with_lora(transfer(load_model(tmp_path / "base"), vocabulary))
+    save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
+    assert read_card(tmp_path / "pack")["lora"] == {"rank": rank, "alpha": TransferConfig().lora_alpha}
+    encoder_bytes = 4 * sum(weights.numel() for weights in source.encoder.parameters())
+    pack_bytes = (tmp_path / "pack" / "pack.safetensors").stat().st_size
+    assert 0.01 * encoder_bytes < pack_bytes <= 0.02 * encoder_bytes
+
+
+# What is refused -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    """A pack in `tmp_path`, its base beside it."""
+    save_model(source_model("cnn"), tmp_path / "base", Card("base"))
+    model = with_lora(transfer(load_model(tmp_path / "base"), Vocabulary.from_texts(["dcab"])), RANK, ALPHA)
+    save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
+    assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
+    return tmp_path / "pack"
+
+
+def test_a_pack_for_other_weights_is_refused(pack: Path) -> None:
+    base = load_model(pack.with_name("base"))
+    with torch.no_grad():
+        base.encoder.layers[0].convolution.weight[0, 0, 0] += 1e-3
+    save_model(base, pack.with_name("base"), Card("base"))
+    with pytest.raises(InputError, match=r"pack: this language pack was made for other weights than those of .*base"):
+        load_model(pack)
+
+
+def test_a_pack_without_its_base_is_refused(pack: Path) -> None:
+    pack.with_name("base").rename(pack.with_name("moved"))
+    with pytest.raises(InputError, match=r"the base of this language pack, .*base, is not at .*base; put it there"):
+        load_model(pack)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def without_the_first(path: Path) -> None:
+    weights = safetensors.torch.load_file(path)
+    safetensors.torch.save_file(dict(list(weights.items())[1:]), path)
+
+
+def with_one_more(path: Path) -> None:
+    safetensors.torch.save_file(safetensors.torch.load_file(path) | {"encoder.more": torch.ones(1)}, path)
+
+
+def with_a_narrower_head(path: Path) -> None:
+    weights = safetensors.torch.load_file(path)
+    safetensors.torch.save_file(weights | {"head.bias": weights["head.bias"][1:].clone()}, path)
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, without_the_first, with_one_more, with_a_narrower_head, Path.unlink], ids=lambda f: f.__name__
+)
+def test_a_damaged_pack_is_refused(pack: Path, damage: Callable[[Path], None]) -> None:
+    damage(pack / "pack.safetensors")
+    with pytest.raises(InputError, match=r"pack[/\\]pack\.safetensors|its weights are missing"):
+        load_model(pack)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("base", {"name": "base"}), ("base", "base"), ("lora", {"rank": "x", "alpha": 1}), ("lora", {"rank": 4})],
+)
+def test_a_pack_whose_description_is_damaged_is_refused(pack: Path, field: str, value: object) -> None:
+    card = json.loads((pack / "model.json").read_text())
+    (pack / "model.json").write_text(json.dumps(card | {field: value}))
+    with pytest.raises(InputError, match=r"model\.json: damaged"):
+        load_model(pack)
+
+
+def test_a_pack_of_another_rank_does_not_fit(pack: Path) -> None:
+    card = json.loads((pack / "model.json").read_text())
+    (pack / "model.json").write_text(json.dumps(card | {"lora": {"rank": 2 * RANK, "alpha": ALPHA}}))
+    with pytest.raises(InputError, match=r"pack\.safetensors: does not fit"):
+        load_model(pack)
+
+
+def test_a_model_without_an_update_makes_no_pack(tmp_path: Path) -> None:
+    save_model(source_model("cnn"), tmp_path / "base", Card("base"))
+    plain = load_model(tmp_path / "base")
+    for model in (plain, merge_lora(with_lora(plain, RANK))):
+        with pytest.raises(InputError, match=r"a language pack holds a low-rank update, and the model has none"):
+            save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
+    assert not (tmp_path / "pack").exists()
+
+
+def test_a_pack_and_its_base_can_be_moved_together(pack: Path) -> None:
+    before = output(load_model(pack))
+    moved = pack.parent.rename(pack.parent.with_name("elsewhere"))
+    assert torch.equal(output(load_model(moved / "pack")), before)
+
+
+def test_a_pack_for_a_shipped_base_names_it(tmp_path: Path) -> None:
+    model = with_lora(transfer(load_model("english"), Vocabulary.from_texts(["dcab"])), RANK, ALPHA)
+    save_pack(model, tmp_path / "pack", CARD, base="english")
+    assert read_card(tmp_path / "pack")["base"]["name"] == "english"
+    assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
+
+
+def test_a_pack_of_a_changed_encoder_is_refused(pack: Path) -> None:
+    changed = transfer(load_model(pack.with_name("base")), Vocabulary.from_texts(["dcab"]))
+    with torch.no_grad():
+        changed.encoder.layers[0].convolution.weight[0, 0, 0] += 1e-3
+    with pytest.raises(
+        InputError, match=r"own weights are not those of .*base \(layers\.0\.convolution\.weight differs"
+    ):
+        save_pack(with_lora(changed, RANK), pack.with_name("other"), CARD, base=pack.with_name("base"))
+
+
+@pytest.mark.parametrize("rank", [0, -1])
+def test_a_rank_is_one_or_more(pack: Path, rank: int) -> None:
+    with pytest.raises(InputError, match=f"has rank 1 or more, not {rank}"):
+        with_lora(source_model("cnn"), rank)
+    card = json.loads((pack / "model.json").read_text())
+    (pack / "model.json").write_text(json.dumps(card | {"lora": {"rank": rank, "alpha": ALPHA}}))
+    with pytest.raises(InputError, match="has rank 1 or more"):
+        load_model(pack)
+
+
+def test_an_update_is_merged_before_anything_is_built_on_it() -> None:
+    model = with_lora(source_model("cnn"), RANK)
+    for build in (
+        lambda: transfer(model, Vocabulary.from_texts(["dcab"])),
+        lambda: with_new_layers(model, adapter_dim=4),
+    ):
+        with pytest.raises(InputError, match="not merged into its weights; use merge_lora first"):
+            build()
+
+
+def test_a_rank_without_an_update_freezes_nothing_silently(tones: Tones, tmp_path: Path) -> None:
+    plain = transfer(source_model("cnn"), Vocabulary.from_texts(u.text for u in tones.train))
+    with pytest.raises(InputError, match=r"transfer\.lora_rank = 4, but the model has no low-rank update"):
+        finetune(plain, tones.train, tones.dev, QUICK, out=tmp_path, transfer=LORA)
+
+
+def test_one_update_at_a_time() -> None:
+    model = with_lora(source_model("cnn"), RANK)
+    with pytest.raises(InputError, match=r"has a low-rank update already; merge it first"):
+        with_lora(model, RANK)
+
+
+def test_a_missing_library_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)  # as if it were not installed
+    with pytest.raises(InputError) as caught:
+        with_lora(source_model("cnn"))
+    assert str(caught.value) == "low-rank updates need the library peft; pip install 'speechxfer[lora]'"
+    assert not has_lora(merge_lora(source_model("cnn"))), "without an update the library is not asked for"
+
+
+@pytest.mark.parametrize("other", ["l2_sp=1", "ewc=1", "unfreeze_every_steps=2"])
+def test_what_moves_the_encoders_own_weights_contradicts_an_update(other: str) -> None:
+    name = other.partition("=")[0]
+    with pytest.raises(InputError, match=rf"transfer\.lora_rank = 4 lets .* weights rest, so transfer\.{name} would"):
+        load_config(None, ["transfer.lora_rank=4", f"transfer.{other}", 'transfer.source_manifests=["a.jsonl"]'])
+
+
+# The whole run -------------------------------------------------------------------------------------------------------
+
+
+def test_adapting_with_a_rank_writes_a_model_and_a_pack(tones: Tones, tmp_path: Path) -> None:
+    save_model(source_model(), tmp_path / "source", Card("source"))
+    names = ("precision=fp32", "steps=4", "evaluate_every_steps=2", "encoder_lr=0.003", "speed_factors=[1.0]")
+    config = load_config(None, [*(f"finetune.{name}" for name in names), "transfer.lora_rank=4"])
+    manifests = [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"]
+    written = train_run(config, *manifests, tmp_path / "out", source=str(tmp_path / "source"))
+    assert written == tmp_path / "out" / "model"
+    model, packed = load_model(tmp_path / "out"), load_model(tmp_path / "out" / "pack")
+    torch.testing.assert_close(output(packed), output(model), rtol=0, atol=1e-5)
+    assert read_card(tmp_path / "out" / "pack")["lora"]["rank"] == 4
+    source, encoder = load_model(tmp_path / "source"), state(model.encoder)
+    changed = {name for name, value in state(source.encoder).items() if not torch.equal(value, encoder[name])}
+    layers = range(len(source.encoder.layers))
+    assert changed == {f"layers.{i}.attention.{part}.weight" for i in layers for part in ("inputs", "output")}
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    train_run(config, *manifests, tmp_path / "out", source=str(tmp_path / "source"))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files, "it is finished"
