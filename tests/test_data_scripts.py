@@ -18,6 +18,7 @@ from data_scripts import (
     prepare_fsdd,
     prepare_kathleen,
     prepare_mboshi,
+    prepare_speech_commands,
     prepare_speechocean762,
     prepare_table,
     prepare_udhr,
@@ -387,6 +388,70 @@ def test_fsdd_other_names_are_printed(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "left out: noise: its name is not <digit>_<speaker>_<index>" in out
     assert "fsdd: speakers: found 2, expected 6; going on" in out
+
+
+# -------------------------------------------------------------------------------------------------- Speech Commands
+COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+
+
+def speech_commands(folder: Path) -> Path:
+    """Fourteen words by ten speakers: speaker 8 is in the list of dev, 9 in that of test; two noises of 20 s and 2 s."""
+    names = [
+        f"{word}/{number:08x}_nohash_0.wav" for word in (*COMMANDS, "bed", "cat", "tree", "wow") for number in range(10)
+    ]
+    for name in names:
+        wave(folder / name, 100)
+    text(folder / "validation_list.txt", "".join(f"{name}\n" for name in names if "/00000008" in name))
+    text(folder / "testing_list.txt", "".join(f"{name}\n" for name in names if "/00000009" in name))
+    wave(folder / "_background_noise_" / "tap.wav", 20 * 16000)
+    wave(folder / "_background_noise_" / "short.wav", 2 * 16000)
+    text(folder / "_background_noise_" / "README.md", "noises")
+    return folder
+
+
+def test_speech_commands_in_their_layout(tmp_path, capsys):
+    corpus = speech_commands(tmp_path / "corpus")
+    wave(corpus / "bed" / "noise.wav", 100)
+    paths = prepare_speech_commands.prepare(corpus, tmp_path / "out", partial=True)
+    rows = {name: read_manifest(path) for name, path in paths.items()}
+    assert [len(rows[f"35/{name}"]) for name in ("train", "dev", "test")] == [112, 14, 14]
+    assert {u.speaker for u in rows["35/dev"]} == {"00000008"} and {u.speaker for u in rows["35/test"]} == {"00000009"}
+    assert all(u.text == u.id.split("/")[0] == u.audio_filepath.parent.name for u in rows["35/train"])
+    for name, each in (("train", 8), ("dev", 1), ("test", 1)):
+        counts = Counter(u.text for u in rows[f"12/{name}"])
+        assert counts == dict.fromkeys((*COMMANDS, "unknown", "silence"), each)
+        unknown = [u for u in rows[f"12/{name}"] if u.text == "unknown"]
+        assert {u.id for u in unknown} <= {u.id for u in rows[f"35/{name}"]}
+        assert not {u.id.split("/")[0] for u in unknown} & set(COMMANDS)
+    out = capsys.readouterr().out
+    assert "left out: bed/noise: its name is not <speaker>_nohash_<take>" in out
+    assert "speech commands: words: found 14, expected 35; going on" in out
+
+
+def test_silence_of_the_splits_is_cut_from_parts_that_do_not_overlap(tmp_path):
+    paths = prepare_speech_commands.prepare(speech_commands(tmp_path / "corpus"), tmp_path / "out", partial=True)
+    found = {"train": (0.0, 0.8), "dev": (0.8, 0.9), "test": (0.9, 1.0)}
+    for name, (begin, end) in found.items():
+        silence = [u for u in read_manifest(paths[f"12/{name}"]) if u.text == "silence"]
+        assert len({u.id for u in silence}) == len(silence) > 0
+        for u in silence:
+            seconds = soundfile.info(str(u.audio_filepath)).duration
+            assert u.duration == 1.0
+            assert begin * seconds - 1e-6 <= u.offset and u.offset + 1.0 <= end * seconds + 1e-6
+            assert seconds == 20.0 or name == "train", "a tenth of the short noise is too short"
+
+
+def test_speech_commands_lists_must_fit(tmp_path):
+    corpus = speech_commands(tmp_path / "corpus")
+    with pytest.raises(InputError, match=r"words: found 14, expected 35"):
+        prepare_speech_commands.prepare(corpus, tmp_path / "out")
+    with (corpus / "testing_list.txt").open("a") as file:
+        file.write("yes/00000008_nohash_0.wav\n")
+    with pytest.raises(InputError, match=r"testing_list.txt:15: yes/00000008_nohash_0.wav is in both lists"):
+        prepare_speech_commands.prepare(corpus, tmp_path / "out", partial=True)
+    (corpus / "testing_list.txt").unlink()
+    with pytest.raises(InputError, match=r"testing_list.txt: missing"):
+        prepare_speech_commands.prepare(corpus, tmp_path / "out", partial=True)
 
 
 # ----------------------------------------------------------------------------------------------------- speechocean762
