@@ -175,7 +175,10 @@ def test_what_error_rate_a_confidence_means() -> None:
 def test_own_transcripts_that_are_likely_right_are_learned_from(corpus: Path, tmp_path: Path) -> None:
     hidden = [replace(u, id=f"u-{u.id}", text="not to be read") for u in read_manifest(corpus / "dev.jsonl")]
     write_manifest(tmp_path / "unlabelled.jsonl", hidden)
-    asked = replace(training(corpus, tmp_path / "study"), test=corpus / "dev.jsonl")
+    write_model(tmp_path / "cnn", "cnn", letters="abc ")
+    learns = ("finetune.steps=40", "finetune.evaluate_every_steps=20", "finetune.encoder_lr=2e-3")
+    asked = training(corpus, tmp_path / "study", *learns)
+    asked = replace(asked, source=str(tmp_path / "cnn"), test=corpus / "dev.jsonl")
     found = self_train(asked, [tmp_path / "unlabelled.jsonl"], most_errors=1.0)
     learned = read_manifest(tmp_path / "study" / "round1" / "data" / "own.jsonl")
     assert found.kept == ((len(learned), pytest.approx(total_s(learned) / 3600)),)
