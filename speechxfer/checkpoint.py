@@ -61,7 +61,8 @@ def save_model(model: AcousticModel, folder: Path | str, card: Card, *, half: bo
     Raises:
         InputError: the folder's place holds something that is not a model.
     """
-    _write_folder(folder, lambda partial: _write_files(merge_lora(model), partial, card, half))
+    plain = merge_lora(model) if has_lora(model) else model
+    _write_folder(folder, lambda partial: _write_files(plain, partial, card, half))
 
 
 def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Path | str) -> None:

@@ -108,7 +108,7 @@ def adapt(
     if with_baseline:
         from speechxfer.studies import Training, against_baseline
 
-        training = Training(loaded, out, source, language, licence, tuple(train), tuple(dev), test or Path())
+        training = Training(loaded, out, source, language, licence, tuple(train), tuple(dev), test)
         print(against_baseline(training, jobs))
         return
     from speechxfer.runs import train_run

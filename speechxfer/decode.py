@@ -26,6 +26,7 @@ from speechxfer.batches import (
     utterance_features,
 )
 from speechxfer.errors import InputError
+from speechxfer.features import Samples
 from speechxfer.manifest import Utterance
 from speechxfer.models import AcousticModel
 from speechxfer.progress import track
@@ -99,20 +100,44 @@ def transcribe(
     if store is None and rank == 0:
         say_what_is_resampled(utterances, reading)
     for indices in track(decode_plan(utterances, model)[rank::processes], "decoding"):
-        chosen = [utterances[i] for i in indices]
-        features = [store.get(i) if store else utterance_features(utterances[i], reading) for i in indices]
-        for utterance, values in zip(chosen, features, strict=True):
-            if len(values) == 0:
-                raise InputError(
-                    f"{utterance.id}: {utterance.duration:g} s is shorter than one analysis window; remove it "
-                    "(`speechxfer check --fix` does)"
-                )
-        batch = collate([u.id for u in chosen], features, [[] for _ in chosen]).to(device)
+        batch = _batch(utterances, indices, reading, store).to(device)
         with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
             mine += zip(batch.ids, decode_batch(model, batch), strict=True)
     model.train(training)
     found = dict(gather_object(mine) if processes > 1 else mine)
     return {utterance.id: found[utterance.id] for utterance in utterances}
+
+
+@torch.inference_mode()
+def encoded_frames(model: AcousticModel, utterances: Sequence[Utterance], reading: Reading) -> list[Samples]:
+    """What the encoder makes of each utterance, float32 `[frames', dim]`, in the order of `utterances`.
+
+    Raises:
+        InputError: unreadable audio, or an utterance too short for one frame; the message names it.
+    """
+    found: dict[int, Samples] = {}
+    device = model.head.weight.device
+    for indices in track(decode_plan(utterances, model), "encoding"):
+        batch = _batch(utterances, indices, reading).to(device)
+        encoded, lengths = model.encoder(batch.features, batch.lengths)
+        for row, index in enumerate(indices):
+            found[index] = encoded[row, : int(lengths[row])].float().cpu().numpy()
+    return [found[index] for index in range(len(utterances))]
+
+
+def _batch(
+    utterances: Sequence[Utterance], indices: Sequence[int], reading: Reading, store: FeatureStore | None = None
+) -> Batch:
+    """The features of the chosen utterances, read from the store if there is one; InputError names one that has none."""
+    features = [store.get(i) if store else utterance_features(utterances[i], reading) for i in indices]
+    for index, values in zip(indices, features, strict=True):
+        if len(values) == 0:
+            utterance = utterances[index]
+            raise InputError(
+                f"{utterance.id}: {utterance.duration:g} s is shorter than one analysis window; remove it "
+                "(`speechxfer check --fix` does)"
+            )
+    return collate([utterances[i].id for i in indices], features, [[] for _ in indices])
 
 
 def own_device() -> torch.device:

@@ -19,13 +19,12 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from speechxfer.batches import Reading
 from speechxfer.checkpoint import load_model
-from speechxfer.decode import own_device
+from speechxfer.decode import encoded_frames, own_device
 from speechxfer.errors import InputError
 from speechxfer.features import Samples
 from speechxfer.manifest import Utterance, read_together, write_whole
 from speechxfer.progress import say
 from speechxfer.report import plot_map
-from speechxfer.sources import encoded_frames
 
 COMPONENTS = 32
 MOST_LABELS = 0.5  # of the utterances: more distinct labels than that are names, not classes

@@ -187,7 +187,7 @@ def _prepare(
             "cut them, or raise data.max_duration_s"
         )
     reading = Reading(model.spec, data.resample, data.mono)
-    folder = Path(data.cache_dir) if data.cache_dir else out.parent / ".features"
+    folder = _cache_folder(data, out)
     if accelerator.is_main_process:
         say_what_is_resampled([*train, *dev], reading)
     with accelerator.main_process_first():
@@ -243,11 +243,15 @@ def _retention(
     if not replayed:
         raise InputError(f"transfer.{asking[0]} needs speech that the source was trained on; give some")
     targets = encode_targets(source, replayed, data)
-    folder = Path(data.cache_dir) if data.cache_dir else job.out.parent / ".features"
+    folder = _cache_folder(data, job.out)
     with job.accelerator.main_process_first():
         store = store_features(replayed, Reading(source.spec, data.resample, data.mono), folder, half=True)
     usable_speeds(source, replayed, targets, store, (1.0,))
     return hold_on(job.model, source, settings, Replayed([u.id for u in replayed], store, targets))
+
+
+def _cache_folder(data: DataConfig, out: Path) -> Path:
+    return Path(data.cache_dir) if data.cache_dir else out.parent / ".features"
 
 
 def _start_alike(model: nn.Module, accelerator: Accelerator) -> None:
@@ -261,14 +265,11 @@ def _identity(
     model: AcousticModel, utterances: Sequence[Utterance], targets: Sequence[Sequence[int]], accelerator: Accelerator
 ) -> dict[str, Any]:
     """What a run starts from, as plain values and hashes."""
-    weights = hashlib.sha256()
-    for value in model.state_dict().values():
-        weights.update(value.detach().cpu().contiguous().numpy().tobytes())
     rows = json.dumps([[[u.id, u.offset, u.duration, u.text] for u in utterances], list(map(list, targets))])
     parts = (model.architecture, model.spec, model.normalizer)
     return {
         "model": [*(part.to_dict() for part in parts), model.task, list(model.vocabulary.symbols)],
-        "first weights": weights.hexdigest(),
+        "first weights": _hash_of_weights(model),
         "utterances": hashlib.sha256(rows.encode()).hexdigest(),
         "processes": accelerator.num_processes,
     }
@@ -276,11 +277,15 @@ def _identity(
 
 def _source_identity(source: AcousticModel, replayed: Sequence[Utterance]) -> dict[str, Any]:
     """What a run holds on to, as hashes."""
-    weights = hashlib.sha256()
-    for value in source.state_dict().values():
-        weights.update(value.detach().cpu().contiguous().numpy().tobytes())
     rows = json.dumps([[u.id, u.offset, u.duration, u.text] for u in replayed])
-    return {"source weights": weights.hexdigest(), "replayed": hashlib.sha256(rows.encode()).hexdigest()}
+    return {"source weights": _hash_of_weights(source), "replayed": hashlib.sha256(rows.encode()).hexdigest()}
+
+
+def _hash_of_weights(model: nn.Module) -> str:
+    weights = hashlib.sha256()
+    for value in model.state_dict().values():
+        weights.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return weights.hexdigest()
 
 
 def uses_bfloat16(choice: str, device: torch.device) -> bool:

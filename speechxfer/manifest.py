@@ -69,13 +69,18 @@ def read_manifest(path: Path | str) -> list[Utterance]:
 
 def read_together(paths: Sequence[Path]) -> list[Utterance]:
     """The utterances of several manifests; InputError if an id occurs in two of them."""
-    utterances = [utterance for path in paths for utterance in read_manifest(path)]
-    twice = [name for name, count in Counter(u.id for u in utterances).items() if count > 1]
+    return [utterance for manifest in read_several(paths) for utterance in manifest]
+
+
+def read_several(paths: Sequence[Path]) -> list[list[Utterance]]:
+    """Each manifest's utterances; InputError if an id occurs in two of them."""
+    manifests = [read_manifest(path) for path in paths]
+    twice = [name for name, count in Counter(u.id for each in manifests for u in each).items() if count > 1]
     if twice:
         raise InputError(
             f"id {twice[0]!r} occurs in two of {', '.join(map(str, paths))}; ids must be unique: rename one"
         )
-    return utterances
+    return manifests
 
 
 def parse_line(line: str, where: str, folder: Path) -> Utterance:

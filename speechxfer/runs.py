@@ -29,7 +29,7 @@ from speechxfer.errors import InputError
 from speechxfer.features import feature_preset, read_audio
 from speechxfer.finetune import finetune, training_cost
 from speechxfer.lora import with_lora
-from speechxfer.manifest import Utterance, read_manifest, read_together, write_whole
+from speechxfer.manifest import Utterance, read_manifest, read_several, read_together, write_whole
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.progress import say
 from speechxfer.report import (
@@ -84,7 +84,7 @@ def check_run(
         subsampling=config.model.subsampling,
         frames_of_samples=spec.frames,
         encoder_frames=(lambda frames: int(loaded.output_lengths(torch.tensor(frames)))) if loaded else None,
-        normalizer=_normalizer(config),
+        normalizer=normalizer_of(config),
         vocabulary_kind=config.text.vocabulary,
         bpe_size=config.text.bpe_size,
         classify=config.text.task == "classify",
@@ -99,9 +99,19 @@ def check_run(
     return report
 
 
-def _normalizer(config: Config) -> Normalizer:
+def normalizer_of(config: Config) -> Normalizer:
+    """How transcripts are normalised, by the settings in [text]."""
     text = config.text
     return Normalizer(form=text.form, lowercase=text.lowercase, punctuation=text.punctuation)
+
+
+def vocabulary_of(config: Config, utterances: Sequence[Utterance]) -> Vocabulary:
+    """The symbols that these utterances' texts need, by the settings in [text]."""
+    text = config.text
+    vocabulary = Vocabulary.from_texts(
+        (u.text for u in utterances), text.vocabulary, normalizer=normalizer_of(config), bpe_size=text.bpe_size
+    )
+    return replace(vocabulary, letters=read_letters(Path(text.letters))) if text.letters else vocabulary
 
 
 def train_run(
@@ -122,11 +132,12 @@ def train_run(
     Raises:
         InputError: bad manifests, settings or source; or `out` holds a run with other settings or data.
     """
-    train_utterances, dev_utterances = read_together(train), read_together(dev)
+    manifests = read_several(train)
+    train_utterances, dev_utterances = [u for manifest in manifests for u in manifest], read_together(dev)
     replayed = read_together([Path(path) for path in config.transfer.source_manifests])
     if not source and config.transfer != TransferConfig():
         say("note: random weights are no transfer: the settings in [transfer] are not used")
-    heard = _heard(train, config.data.repeats)
+    heard = _heard(manifests, config.data.repeats)
     asked = _asked(config, train, dev, source)
     if _is_finished(out, asked):
         say(f"{out / 'model'}: this run is already finished; nothing to do")
@@ -161,14 +172,15 @@ def train_run(
     return out / "model"
 
 
-def _heard(paths: Sequence[Path], repeats: Sequence[int]) -> list[Utterance]:
+def _heard(manifests: Sequence[Sequence[Utterance]], repeats: Sequence[int]) -> list[Utterance]:
     """What one pass over the training data hears: every manifest, as often as `data.repeats` says."""
-    if repeats and len(repeats) != len(paths):
+    if repeats and len(repeats) != len(manifests):
         raise InputError(
-            f"data.repeats has {len(repeats)} numbers for {len(paths)} training manifests; give one for each, in their order"
+            f"data.repeats has {len(repeats)} numbers for {len(manifests)} training manifests; give one for each, in their "
+            "order"
         )
-    times = repeats or [1] * len(paths)
-    return [u for path, often in zip(paths, times, strict=True) for u in read_manifest(path) * often]
+    times = repeats or [1] * len(manifests)
+    return [u for manifest, often in zip(manifests, times, strict=True) for _ in range(often) for u in manifest]
 
 
 def _asked(config: Config, train: Sequence[Path], dev: Sequence[Path], source: str) -> dict[str, Any]:
@@ -220,19 +232,13 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _starting_model(
     config: Config, train: Sequence[Utterance], pretrained: AcousticModel | None, language: str
 ) -> tuple[AcousticModel, tuple[HeadRow, ...]]:
-    text = config.text
-    normalizer = _normalizer(config)
-    vocabulary = Vocabulary.from_texts(
-        (u.text for u in train), text.vocabulary, normalizer=normalizer, bpe_size=text.bpe_size
-    )
-    if text.letters:
-        vocabulary = replace(vocabulary, letters=read_letters(Path(text.letters)))
+    normalizer, vocabulary, task = normalizer_of(config), vocabulary_of(config, train), config.text.task
     if pretrained is None:
         torch.manual_seed(config.finetune.seed)
         architecture = Architecture(
             config.model.encoder, config.model.size, config.model.subsampling, config.model.dropout
         )
-        return AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, text.task), ()
+        return AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, task), ()
     symbol_map = read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else None
     rows = (
         plan_head(pretrained.vocabulary, vocabulary, symbol_map, language) if config.transfer.head == "symbols" else ()
@@ -244,7 +250,7 @@ def _starting_model(
         symbol_map=symbol_map,
         language=language,
         normalizer=normalizer,
-        task=text.task,
+        task=task,
         dropout=config.model.dropout,
         seed=config.finetune.seed,
     )
@@ -361,13 +367,14 @@ def evaluate_run(
             _write_report(report, folder)
         reports.append(report)
     summary = reports[0] if len(reports) == 1 else pool(reports)
-    if results and of_model and as_parent:
+    before = None
+    if results and as_parent:
         before = evaluate(load_model(cards[0]["parent"]).to(own_device()), utterances, resample=resample, mono=mono)
-        if _is_main_process():
+    if results and of_model and _is_main_process():
+        if before:
             add_forgetting(results, *of_model, _forgetting(before, summary, split or manifest.stem))
-            render_results(results, results.with_name("RESULTS.md"))
-    elif _is_main_process() and results:
-        add_row(results, _result_row(cards, reports, row, split or manifest.stem))
+        else:
+            add_row(results, _result_row(cards, reports, row, split or manifest.stem))
         render_results(results, results.with_name("RESULTS.md"))
     say(f"wrote {out}" + (f" and a row of {results}" if results else ""))
     return summary

@@ -18,16 +18,17 @@ import torch
 from torch import Tensor, nn
 from torchaudio.functional import forced_align
 
-from speechxfer.batches import Batch, Reading, collate, plan_batches, utterance_features
+from speechxfer.batches import Batch, Reading, collate, plan_batches
 from speechxfer.checkpoint import load_model
 from speechxfer.config import Config
-from speechxfer.decode import Hypothesis, decode_batch, decode_plan, score_hypotheses
+from speechxfer.decode import Hypothesis, decode_batch, encoded_frames, score_hypotheses
 from speechxfer.errors import InputError
 from speechxfer.features import Samples
 from speechxfer.manifest import Utterance, read_together
 from speechxfer.models import AcousticModel
 from speechxfer.models.acoustic import Task
 from speechxfer.objective import utterance_losses
+from speechxfer.runs import normalizer_of, vocabulary_of
 from speechxfer.scoring import WerReport, compare
 from speechxfer.splits import hold_out, take_seconds
 from speechxfer.studies import side_by_side
@@ -128,14 +129,11 @@ def _probe(name: str, train: Sequence[Utterance], dev: Sequence[Utterance], conf
     """
     began = time.monotonic()
     source = load_model(name)
-    text = config.text
-    normalizer = Normalizer(form=text.form, lowercase=text.lowercase, punctuation=text.punctuation)
-    texts = [utterance.text for utterance in train]
-    vocabulary = Vocabulary.from_texts(texts, text.vocabulary, normalizer=normalizer, bpe_size=text.bpe_size)
+    normalizer, vocabulary = normalizer_of(config), vocabulary_of(config, train)
     reading = Reading(source.spec, config.data.resample, config.data.mono)
     frames, held_out = (encoded_frames(source, part, reading) for part in (train, dev))
-    targets = [vocabulary.encode(normalizer(each)) for each in texts]
-    probe = _trained_head(source, vocabulary, normalizer, text.task, frames, targets)
+    targets = [vocabulary.encode(normalizer(utterance.text)) for utterance in train]
+    probe = _trained_head(source, vocabulary, normalizer, config.text.task, frames, targets)
     hypotheses: dict[str, Hypothesis] = {}
     for utterance, values in zip(dev, held_out, strict=True):
         hypotheses[utterance.id] = decode_batch(probe, collate([utterance.id], [values], [[]]))[0]
@@ -143,20 +141,6 @@ def _probe(name: str, train: Sequence[Utterance], dev: Sequence[Utterance], conf
     aligned = [_alignment(probe, values, target) for values, target in zip(frames, targets, strict=True)]
     np.savez(place, lengths=[len(values) for values in frames], frames=np.concatenate(frames))
     return report, aligned, time.monotonic() - began
-
-
-@torch.inference_mode()
-def encoded_frames(model: AcousticModel, utterances: Sequence[Utterance], reading: Reading) -> list[Samples]:
-    """What the encoder makes of each utterance, float32 `[frames', dim]`, in the order of `utterances`."""
-    found: dict[int, Samples] = {}
-    device = model.head.weight.device
-    for indices in decode_plan(utterances, model):
-        features = [utterance_features(utterances[i], reading) for i in indices]
-        batch = collate([utterances[i].id for i in indices], features, [[] for _ in indices]).to(device)
-        encoded, lengths = model.encoder(batch.features, batch.lengths)
-        for row, index in enumerate(indices):
-            found[index] = encoded[row, : int(lengths[row])].float().cpu().numpy()
-    return [found[index] for index in range(len(utterances))]
 
 
 class _Given(nn.Module):

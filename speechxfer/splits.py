@@ -66,7 +66,7 @@ def what_keeps_apart(utterances: Sequence[Utterance], folds: int) -> Apart:
     speakers = {utterance.speaker for utterance in utterances}
     if "" not in speakers and len(speakers) >= folds:
         return "speaker"
-    return "sentence" if len(_groups(utterances, "sentence")) > MANY_SENTENCES * len(utterances) else "utterance"
+    return _by_text(utterances)
 
 
 def cut_into_folds(utterances: Sequence[Utterance], folds: int, apart: Apart, seed: str = "") -> list[list[Utterance]]:
@@ -106,9 +106,7 @@ def hold_out(utterances: Sequence[Utterance], seed: str = "") -> tuple[list[Utte
     Raises:
         InputError: fewer than two utterances, or only one sentence.
     """
-    apart: Apart = (
-        "sentence" if len(_groups(utterances, "sentence")) > MANY_SENTENCES * len(utterances) else "utterance"
-    )
+    apart = _by_text(utterances)
     groups = _groups(utterances, apart)
     if len(groups) < 2:
         raise InputError(
@@ -143,6 +141,10 @@ _KEYS: dict[Apart, Callable[[Utterance], str]] = {
     "sentence": _sentence,
     "utterance": lambda u: u.id,
 }
+
+
+def _by_text(utterances: Sequence[Utterance]) -> Apart:
+    return "sentence" if len(_groups(utterances, "sentence")) > MANY_SENTENCES * len(utterances) else "utterance"
 
 
 def _groups(utterances: Sequence[Utterance], apart: Apart) -> dict[str, list[Utterance]]:

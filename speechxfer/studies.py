@@ -45,7 +45,7 @@ class Training:
     licence: str = ""
     train: tuple[Path, ...] = ()
     dev: tuple[Path, ...] = ()
-    test: Path = Path()
+    test: Path | None = None
 
 
 def from_scratch(training: Training, out: Path) -> Training:
@@ -110,6 +110,8 @@ def _one_thread() -> None:
 def _train_and_score(training: Training) -> WerReport:
     from speechxfer.runs import evaluate_run, train_run
 
+    if training.test is None:
+        raise InputError(f"{training.out}: a study scores its runs, and no test manifest is named; give one")
     training.out.mkdir(parents=True, exist_ok=True)
     with (training.out / "log.txt").open("a", encoding="utf-8") as log, redirect_stderr(log), redirect_stdout(log):
         train_run(
@@ -138,23 +140,32 @@ def default_jobs() -> int:
 
 
 # -------------------------------------------------------------------------------------------------------- did it help?
-def against_baseline(training: Training, jobs: int) -> Comparison:
+@dataclass(frozen=True)
+class AgainstBaseline:
+    """An adapted model against the same network from random weights."""
+
+    comparison: Comparison
+
+    def __str__(self) -> str:
+        return f"{verdict(self.comparison)}\n{self.comparison}"
+
+
+def against_baseline(training: Training, jobs: int) -> AgainstBaseline:
     """Adapt, train the same network from random weights at the same budget beside it, and test the difference.
 
     Both are scored on `training.test`, or on dev where there is none (then both have been chosen by what they are scored on).
 
     The baseline lies in ``baseline`` of the run's folder; the verdict is also written to ``baseline.txt``.
     """
-    if not training.test.is_file():
+    if training.test is None:
         path = training.out / "baseline" / "data" / "dev.jsonl"
         write_manifest(path, read_together(training.dev))
         training = replace(training, test=path)
     baseline = from_scratch(training, training.out / "baseline")
     adapted, scratch = do_all([training, baseline], jobs, "adapting, and training the baseline")
-    comparison = compare(adapted, scratch, names=("adapted", "from scratch"))
-    text = f"{verdict(comparison)}\n{comparison}\n"
-    write_whole(training.out / "baseline.txt", text)
-    return comparison
+    found = AgainstBaseline(compare(adapted, scratch, names=("adapted", "from scratch")))
+    write_whole(training.out / "baseline.txt", f"{found}\n")
+    return found
 
 
 def verdict(comparison: Comparison) -> str:
@@ -260,6 +271,7 @@ def learning_curve(
             all of it comes last.
         seeds: 1 to this many.
     """
+    kinds = {"adapted": training, "scratch": from_scratch(training, training.out)}
     utterances = read_together(training.train)
     parts = {f"{size:g}min": take_seconds(utterances, 60 * size, "curve") for size in sorted(set(minutes))}
     parts = {name: part for name, part in parts.items() if 0 < len(part) < len(utterances)} | {"all": list(utterances)}
@@ -267,17 +279,15 @@ def learning_curve(
     for name, part in parts.items():
         path = training.out / "data" / f"{name}.jsonl"
         write_manifest(path, part)
-        for seed in range(1, seeds + 1):
-            finetune = training.config.finetune.model_copy(update={"seed": seed})
-            config = training.config.model_copy(update={"finetune": finetune})
-            adapted = replace(training, config=config, train=(path,), out=training.out / name / f"adapted-{seed}")
-            trainings += [adapted, from_scratch(adapted, training.out / name / f"scratch-{seed}")]
-    reports = do_all(trainings, jobs, f"{len(trainings)} runs")
+        for kind, asked in kinds.items():
+            for seed in range(1, seeds + 1):
+                out = training.out / name / f"{kind}-{seed}"
+                trainings.append(replace(asked, config=_with_seed(asked.config, seed), train=(path,), out=out))
+    reports = iter(do_all(trainings, jobs, f"{len(trainings)} runs"))
     points = []
-    for row, (name, part) in enumerate(parts.items()):
-        for column, kind in enumerate(("adapted", "scratch")):
-            first = 2 * seeds * row + column
-            scored = pool(reports[first : first + 2 * seeds : 2])
+    for name, part in parts.items():
+        for kind in kinds:
+            scored = pool([next(reports) for _ in range(seeds)])
             hours = round(total_s(part) / 3600, 3)
             points.append(
                 CurvePoint(kind, name, hours, scored.wer, scored.wer_interval, scored.cer, scored.cer_interval)
@@ -286,6 +296,10 @@ def learning_curve(
     plot_data_curve(points, training.out / "curve.png")
     say(f"wrote {training.out / 'curve.tsv'} and {training.out / 'curve.png'}")
     return LearningCurve(tuple(points))
+
+
+def _with_seed(config: Config, seed: int) -> Config:
+    return config.model_copy(update={"finetune": config.finetune.model_copy(update={"seed": seed})})
 
 
 # ------------------------------------------------------------------------------------------------------ unlabelled audio

@@ -7,6 +7,8 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from tests.small_models import Tones, write_tones
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -16,3 +18,8 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real corpora are not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Tones:
+    return write_tones(tmp_path_factory.mktemp("tones"))

@@ -13,81 +13,23 @@ import torch
 from torch import Tensor, nn
 
 from speechxfer.checkpoint import Card, load_model, read_card, save_model, save_pack
-from speechxfer.config import FinetuneConfig, TransferConfig, load_config
+from speechxfer.config import TransferConfig, load_config
 from speechxfer.errors import InputError
 from speechxfer.features import PRESETS
 from speechxfer.finetune import finetune
 from speechxfer.lora import has_lora, lora_modules, merge_lora, with_lora
-from speechxfer.manifest import Utterance
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.runs import train_run
 from speechxfer.text import BLANK, Normalizer, Vocabulary
 from speechxfer.transfer import transfer, with_new_layers
+from tests.small_models import ENCODERS, QUICK, Tones, output, source_model, state
 from tests.tone_corpus import write_tone_corpus
 
 pytest.importorskip("peft")
 loop = sys.modules["speechxfer.finetune"]
-ENCODERS = ["conformer", "cnn", "dnn"]
 RANK, ALPHA = 4, 12.0
 LORA = TransferConfig(lora_rank=RANK, lora_alpha=ALPHA)
 CARD = Card("tones", "source", "xx", "CC0-1.0", {"note": "ω"})
-QUICK = FinetuneConfig(
-    steps=4,
-    batch_s=8.0,
-    evaluate_every_steps=2,
-    average_best=1,
-    encoder_lr=3e-3,
-    precision="fp32",
-    speed_factors=(1.0,),
-    frequency_masks=0,
-    time_masks=0,
-)
-
-
-@dataclass(frozen=True)
-class Tones:
-    """A little speech to learn from, and its manifests in `folder`."""
-
-    train: list[Utterance]
-    dev: list[Utterance]
-    folder: Path
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Tones:
-    folder = tmp_path_factory.mktemp("tones")
-    train = write_tone_corpus(folder / "train.jsonl", 8, letters="dcab", seed=1, words=(1, 3))
-    return Tones(train, write_tone_corpus(folder / "dev.jsonl", 3, letters="dcab", seed=2, words=(1, 3)), folder)
-
-
-def source_model(encoder: str = "conformer") -> AcousticModel:
-    """Random weights, none of them left at zero; batch statistics that are not the default ones."""
-    torch.manual_seed(1)
-    architecture = Architecture(encoder, "tiny", 1 if encoder == "dnn" else 4, dropout=0.1)
-    model = AcousticModel(architecture, Vocabulary.from_texts(["a bc"]), PRESETS["kaldi-mvn"], Normalizer())
-    with torch.no_grad():
-        for weights in model.parameters():
-            if not weights.any():
-                weights.normal_(0.0, 0.1)
-        model(features(), LENGTHS)
-    return model.eval()
-
-
-LENGTHS = torch.tensor([120, 61])
-
-
-def features() -> Tensor:
-    return torch.randn(2, 120, 80, generator=torch.Generator().manual_seed(4))
-
-
-def output(model: AcousticModel) -> Tensor:
-    with torch.inference_mode():
-        log_probs, _ = model.eval()(features(), LENGTHS)
-    return log_probs
-
-
-def state(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
 def own_weights(encoder: nn.Module) -> dict[str, Tensor]:
@@ -282,7 +224,7 @@ def test_a_model_saved_with_its_update_is_saved_merged(learned: Learned, tmp_pat
 
 
 def test_a_pack_brings_the_adapters_and_layers_that_its_base_lacks(tones: Tones, tmp_path: Path) -> None:
-    save_model(source_model(), tmp_path / "base", Card("base"))
+    save_model(source_model("conformer"), tmp_path / "base", Card("base"))
     vocabulary = Vocabulary.from_texts(u.text for u in tones.train)
     grown = with_new_layers(transfer(load_model(tmp_path / "base"), vocabulary), adapter_dim=4, extra_layers=1)
     model = with_lora(grown, RANK, ALPHA)
@@ -468,7 +410,7 @@ def test_what_moves_the_encoders_own_weights_contradicts_an_update(other: str) -
 
 
 def test_adapting_with_a_rank_writes_a_model_and_a_pack(tones: Tones, tmp_path: Path) -> None:
-    save_model(source_model(), tmp_path / "source", Card("source"))
+    save_model(source_model("conformer"), tmp_path / "source", Card("source"))
     names = ("precision=fp32", "steps=4", "evaluate_every_steps=2", "encoder_lr=0.003", "speed_factors=[1.0]")
     config = load_config(None, [*(f"finetune.{name}" for name in names), "transfer.lora_rank=4"])
     manifests = [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"]

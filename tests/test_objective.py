@@ -23,62 +23,23 @@ from speechxfer.models import AcousticModel, Architecture
 from speechxfer.objective import Pull, Replayed, Retention, distance, draw_replay, fisher, hold_on, pull_back
 from speechxfer.text import BLANK, Normalizer, Vocabulary
 from speechxfer.transfer import set_frozen, transfer, with_new_layers
+from tests import small_models as small
+from tests.small_models import Tones, state
 from tests.tone_corpus import write_tone_corpus
 
 loop = sys.modules["speechxfer.finetune"]
 NAMED = ["source.jsonl"]  # what the settings name; the utterances are given by hand
-QUICK = FinetuneConfig(
-    steps=4,
-    batch_s=8.0,
-    evaluate_every_steps=4,
-    average_best=1,
-    clip_norm=1e9,
-    precision="fp32",
-    speed_factors=(1.0,),
-    frequency_masks=0,
-    time_masks=0,
-)
+PLAIN = small.settings(evaluate_every_steps=4, encoder_lr=FinetuneConfig().encoder_lr, clip_norm=1e9)
 
 
 def settings(**changes: object) -> FinetuneConfig:
-    return FinetuneConfig(**(QUICK.model_dump() | changes))
-
-
-@dataclass(frozen=True)
-class Tones:
-    """The source's own speech, and that of a target whose letters have other pitches."""
-
-    source: list[Utterance]
-    train: list[Utterance]
-    dev: list[Utterance]
-    folder: Path
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Tones:
-    folder = tmp_path_factory.mktemp("tones")
-    return Tones(
-        write_tone_corpus(folder / "source.jsonl", 7, letters="abc", seed=1, words=(1, 3)),
-        write_tone_corpus(folder / "train.jsonl", 8, letters="dcab", seed=2, words=(1, 3)),
-        write_tone_corpus(folder / "dev.jsonl", 3, letters="dcab", seed=3, words=(1, 3)),
-        folder,
-    )
+    return FinetuneConfig(**(PLAIN.model_dump() | changes))
 
 
 def source_model(encoder: str = "cnn", task: str = "ctc") -> AcousticModel:
-    """Random weights, none of them left at zero; batch statistics that are not the default ones."""
-    torch.manual_seed(1)
-    architecture = Architecture(encoder, "tiny", 1 if encoder == "dnn" else 4, dropout=0.0)
-    vocabulary = (
-        Vocabulary((BLANK, "yes", "no", "ja"), "words") if task == "classify" else Vocabulary.from_texts(["a bc"])
-    )
-    model = AcousticModel(architecture, vocabulary, PRESETS["kaldi-mvn"], Normalizer(), task)
-    with torch.no_grad():
-        for weights in model.parameters():
-            if not weights.any():
-                weights.normal_(0.0, 0.1)
-        model(torch.randn(3, 160, 80), torch.tensor([160, 90, 33]))
-    return model.eval()
+    """Without dropout, so that what is computed twice is the same."""
+    words = Vocabulary((BLANK, "yes", "no", "ja"), "words")
+    return small.source_model(encoder, words if task == "classify" else small.SOURCE, task, dropout=0.0)
 
 
 def target_model(source: AcousticModel, tones: Tones) -> AcousticModel:
@@ -89,10 +50,6 @@ def replayed(source: AcousticModel, tones: Tones) -> Replayed:
     store = store_features(tones.source, Reading(source.spec), tones.folder / ".features")
     targets = [source.vocabulary.encode(source.normalizer(u.text)) for u in tones.source]
     return Replayed([u.id for u in tones.source], store, targets)
-
-
-def state(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
 def same_bits(a: nn.Module, before: dict[str, Tensor]) -> bool:
@@ -147,7 +104,7 @@ def test_the_strongest_l2_sp_is_a_frozen_encoder(tones: Tones, tmp_path: Path, e
             target_model(source, tones),
             tones.train,
             tones.dev,
-            QUICK,
+            PLAIN,
             out=tmp_path / str(i),
             transfer=kind,
             source=source,
@@ -171,13 +128,13 @@ def test_the_strongest_l2_sp_is_a_frozen_encoder(tones: Tones, tmp_path: Path, e
 
 def test_no_l2_sp_is_a_plain_run_bit_for_bit(tones: Tones, tmp_path: Path) -> None:
     source = source_model()
-    plain = finetune(target_model(source, tones), tones.train, tones.dev, QUICK, out=tmp_path / "plain")
+    plain = finetune(target_model(source, tones), tones.train, tones.dev, PLAIN, out=tmp_path / "plain")
     off = TransferConfig(l2_sp=0.0, ewc=0.0, distillation=0.0, replay=0.0, source_manifests=NAMED)
     with_source = finetune(
         target_model(source, tones),
         tones.train,
         tones.dev,
-        QUICK,
+        PLAIN,
         out=tmp_path / "off",
         transfer=off,
         source=source,
@@ -193,7 +150,7 @@ def test_more_l2_sp_stays_nearer(tones: Tones, tmp_path: Path) -> None:
         model = target_model(source, tones)
         held = TransferConfig(l2_sp=weight)
         out = tmp_path / str(weight)
-        finetune(model, tones.train, tones.dev, QUICK, out=out, transfer=held, source=source)
+        finetune(model, tones.train, tones.dev, PLAIN, out=out, transfer=held, source=source)
         apart.append(furthest(model.encoder, source.encoder))
     assert apart[0] > 1.05 * apart[1] and apart[1] > 5 * apart[2] > 0, apart
 
@@ -277,7 +234,7 @@ def test_ewc_holds_what_the_source_needs(tones: Tones, tmp_path: Path) -> None:
         model = target_model(source, tones)
         held = TransferConfig(ewc=weight, source_manifests=NAMED)
         out = tmp_path / str(weight)
-        finetune(model, tones.train, tones.dev, QUICK, out=out, transfer=held, source=source, replayed=tones.source)
+        finetune(model, tones.train, tones.dev, PLAIN, out=out, transfer=held, source=source, replayed=tones.source)
         needed = squared_gradients(source, replayed(source, tones), range(7))
         start = state(source.encoder)
         moves[weight] = max(
@@ -306,7 +263,7 @@ def test_nothing_can_be_held_on_to_without_a_source(tones: Tones, tmp_path: Path
             target_model(source_model("dnn"), tones),
             tones.train,
             tones.dev,
-            QUICK,
+            PLAIN,
             out=tmp_path / "run",
             transfer=held,
             replayed=tones.source,
@@ -319,7 +276,7 @@ def test_the_sources_speech_must_be_given(tones: Tones, tmp_path: Path, name: st
     source = source_model("dnn")
     held = TransferConfig(**{name: 0.5}, source_manifests=NAMED)
     with pytest.raises(InputError, match=rf"transfer\.{name} needs speech that the source was trained on"):
-        finetune(target_model(source, tones), tones.train, tones.dev, QUICK, out=tmp_path, transfer=held, source=source)
+        finetune(target_model(source, tones), tones.train, tones.dev, PLAIN, out=tmp_path, transfer=held, source=source)
 
 
 # Distillation --------------------------------------------------------------------------------------------------------
@@ -424,7 +381,7 @@ def one_step(
     tones: Tones,
     monkeypatch: pytest.MonkeyPatch,
     *,
-    config: FinetuneConfig = QUICK,
+    config: FinetuneConfig = PLAIN,
     held: TransferConfig = TransferConfig(),
     source: AcousticModel | None = None,
 ) -> Step:

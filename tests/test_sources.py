@@ -11,10 +11,11 @@ from scipy.stats import multivariate_normal
 from speechxfer.batches import Reading
 from speechxfer.checkpoint import Card, load_model, save_model
 from speechxfer.config import load_config
+from speechxfer.decode import encoded_frames
 from speechxfer.errors import InputError
 from speechxfer.manifest import read_manifest
 from speechxfer.scoring import score
-from speechxfer.sources import Candidate, _places, encoded_frames, logme, rank_sources
+from speechxfer.sources import Candidate, _places, logme, rank_sources
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
 

@@ -102,13 +102,14 @@ def test_a_stopped_study_keeps_what_is_finished(
 
 def test_a_baseline_is_trained_beside(corpus: Path, tmp_path: Path) -> None:
     asked = training(corpus, tmp_path / "run", "transfer.l2_sp=1.0")
-    comparison = against_baseline(asked, jobs=2)
+    found = against_baseline(asked, jobs=2)
     adapted, scratch = (read_report(tmp_path / "run" / part / "report.json") for part in ("scored", "baseline/scored"))
-    assert (comparison.cer.a, comparison.cer.b) == (adapted.cer, scratch.cer)
+    assert (found.comparison.cer.a, found.comparison.cer.b) == (adapted.cer, scratch.cer)
     card = json.loads((tmp_path / "run" / "baseline" / "model" / "model.json").read_text())
     assert card["parent"] == "" and card["architecture"]["encoder"] == "dnn"
     assert card["details"]["steps"] == 6
-    assert (tmp_path / "run" / "baseline.txt").read_text().startswith("The transfer")
+    assert (tmp_path / "run" / "baseline.txt").read_text() == f"{found}\n"
+    assert str(found).startswith("The transfer")
 
 
 def test_from_scratch_is_the_same_network_and_budget(corpus: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,76 +17,17 @@ from speechxfer.checkpoint import Card, load_model, save_model
 from speechxfer.config import FinetuneConfig, TransferConfig, load_config
 from speechxfer.decode import evaluate
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
 from speechxfer.finetune import finetune
 from speechxfer.manifest import Utterance, read_manifest
-from speechxfer.models import AcousticModel, Architecture
+from speechxfer.models import AcousticModel
 from speechxfer.report import read_rows
 from speechxfer.runs import evaluate_run, train_run
-from speechxfer.text import BLANK, Normalizer, Vocabulary
+from speechxfer.text import BLANK, Vocabulary
 from speechxfer.transfer import load_matching, thaw_step, transfer, with_new_layers
-from tests.tone_corpus import write_tone_corpus
+from tests.small_models import ENCODERS, LENGTHS, QUICK, SOURCE, Tones, features, output, settings, source_model, state
 
 loop = sys.modules["speechxfer.finetune"]
-ENCODERS = ["conformer", "cnn", "dnn"]
-LENGTHS = torch.tensor([120, 61])
-SOURCE = Vocabulary.from_texts(["a bc"])
 TARGET = Vocabulary.from_texts(["d cab"])
-QUICK = FinetuneConfig(
-    steps=4,
-    batch_s=8.0,
-    evaluate_every_steps=2,
-    average_best=1,
-    encoder_lr=3e-3,
-    precision="fp32",
-    speed_factors=(1.0,),
-    frequency_masks=0,
-    time_masks=0,
-)
-
-
-@dataclass(frozen=True)
-class Tones:
-    """A little speech to learn from, and its manifests in `folder`."""
-
-    train: list[Utterance]
-    dev: list[Utterance]
-    folder: Path
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Tones:
-    folder = tmp_path_factory.mktemp("tones")
-    train = write_tone_corpus(folder / "train.jsonl", 8, letters="dcab", seed=1, words=(1, 3))
-    write_tone_corpus(folder / "own.jsonl", 6, letters="abc", seed=3, words=(1, 3))
-    return Tones(train, write_tone_corpus(folder / "dev.jsonl", 3, letters="dcab", seed=2, words=(1, 3)), folder)
-
-
-def source_model(encoder: str = "cnn", vocabulary: Vocabulary = SOURCE, task: str = "ctc") -> AcousticModel:
-    """Random weights, none of them left at zero; batch statistics that are not the default ones."""
-    torch.manual_seed(1)
-    architecture = Architecture(encoder, "tiny", 1 if encoder == "dnn" else 4, dropout=0.1)
-    model = AcousticModel(architecture, vocabulary, PRESETS["kaldi-mvn"], Normalizer(), task)
-    with torch.no_grad():
-        for weights in model.parameters():
-            if not weights.any():
-                weights.normal_(0.0, 0.1)
-        model(features(), LENGTHS)
-    return model.eval()
-
-
-def features() -> Tensor:
-    return torch.randn(2, 120, 80, generator=torch.Generator().manual_seed(4))
-
-
-def output(model: AcousticModel) -> Tensor:
-    with torch.inference_mode():
-        log_probs, _ = model.eval()(features(), LENGTHS)
-    return log_probs
-
-
-def state(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
 
 def moved(before: dict[str, Tensor], module: nn.Module) -> set[str]:
@@ -107,10 +48,6 @@ def run(
     model: AcousticModel, tones: Tones, out: Path, how: TransferConfig, config: FinetuneConfig = QUICK
 ) -> AcousticModel:
     return finetune(model, tones.train, tones.dev, config, out=out, transfer=how)
-
-
-def settings(**changes: object) -> FinetuneConfig:
-    return FinetuneConfig(**(QUICK.model_dump() | changes))
 
 
 # Adapters ------------------------------------------------------------------------------------------------------------
@@ -529,7 +466,7 @@ def test_a_missing_manifest_of_the_source_is_named(tones: Tones, tmp_path: Path)
 def test_a_run_goes_on_only_with_what_it_held_on_to(tones: Tones, tmp_path: Path) -> None:
     source = source_model()
     how = TransferConfig(replay=0.5, source_manifests=["own.jsonl"])
-    own = read_manifest(tones.folder / "own.jsonl")
+    own = read_manifest(tones.folder / "source.jsonl")
 
     def go_on(steps: int, source: AcousticModel, replayed: list[Utterance]) -> None:
         model = transfer(source_model(), Vocabulary.from_texts(u.text for u in tones.train))
@@ -558,7 +495,7 @@ def adapted_run(tones: Tones, folder: Path) -> Path:
 
 def test_what_was_forgotten_goes_into_the_row_of_the_model(tones: Tones, tmp_path: Path) -> None:
     made = adapted_run(tones, tmp_path)
-    results, own, out = tmp_path / "results.json", tones.folder / "own.jsonl", tmp_path / "scores"
+    results, own, out = tmp_path / "results.json", tones.folder / "source.jsonl", tmp_path / "scores"
     for split in ("dev", "train"):
         evaluate_run([str(made)], tones.folder / f"{split}.jsonl", out / split, results=results, row="full")
     target = read_rows(results)
@@ -588,7 +525,7 @@ def test_what_was_forgotten_goes_into_the_row_of_the_model(tones: Tones, tmp_pat
 
 def test_what_was_forgotten_needs_the_row_of_the_model(tones: Tones, tmp_path: Path) -> None:
     made = adapted_run(tones, tmp_path)
-    results, own = tmp_path / "results.json", tones.folder / "own.jsonl"
+    results, own = tmp_path / "results.json", tones.folder / "source.jsonl"
     with pytest.raises(InputError, match=r"results\.json: has no row 'full' from 'ancestor' with .* training hours"):
         evaluate_run([str(made)], own, tmp_path / "a", results=results, row="full", as_parent=True)
     assert not results.exists()
