@@ -9,7 +9,7 @@ INSTALLED := .venv/installed
 .PHONY: demo test lint format results clean help venv
 
 help:
-	@echo "make demo    adapt an English model to a small synthetic corpus and print scratch against transfer"
+	@echo "make demo    adapt the shipped model of phones to synthetic Welsh and print scratch against transfer"
 	@echo "make test    run all tests"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make format  rewrite the code in the house style"

@@ -18,9 +18,8 @@ BPE = ["sentencepiece>=0.2"]
 PLOT = ["matplotlib>=3.8"]
 TENSORBOARD = ["tensorboard>=2.16"]
 DEMO = ["espeakng-loader>=0.2.4", "num2words>=0.5.13", "soxr>=0.5"]
-PHONES = ["panphon>=0.22"]
 LORA = ["peft>=0.17"]
-TEST = ["pytest>=8", "hypothesis>=6.100", *BPE, *PLOT, *TENSORBOARD, *DEMO, *PHONES, *LORA]
+TEST = ["pytest>=8", "hypothesis>=6.100", *BPE, *PLOT, *TENSORBOARD, *DEMO, *LORA]
 DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
 
 setup(
@@ -59,10 +58,12 @@ setup(
         "jiwer>=4",
         "librosa>=0.11",
         "numpy>=1.26",
+        "panphon>=0.22",
         "pydantic>=2.7",
         "rich>=14.1",
         "safetensors>=0.5",
         "scikit-learn>=1.5",
+        "scipy>=1.13",
         "soundfile>=0.13",
         "typer>=0.15",
     ],
@@ -71,7 +72,6 @@ setup(
         "plot": PLOT,
         "tensorboard": TENSORBOARD,
         "demo": DEMO,
-        "phones": PHONES,
         "lora": LORA,
         "test": TEST,
         "dev": DEV,

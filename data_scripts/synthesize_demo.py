@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "language", nargs="?", default="sw",
+        "language", nargs="?", default="cy",
         help=f"one of: {', '.join(demo_sentences.languages())} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("out_dir", nargs="?", type=Path, default=Path("exp/demo/data"), help="default: %(default)s")

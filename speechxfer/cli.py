@@ -10,6 +10,7 @@ import typer
 from speechxfer.errors import InputError, print_anything
 
 INTERRUPTED = 130  # typer's exit code after Ctrl-C
+DEFAULT_SOURCE = "multilingual-small"
 
 app = typer.Typer(
     add_completion=False,
@@ -86,7 +87,7 @@ def adapt(
     out: Out,
     train: Train,
     dev: Dev,
-    source: Source = "english",
+    source: Source = DEFAULT_SOURCE,
     config: ConfigFile = None,
     settings: Set = None,
     language: Language = "",
@@ -120,7 +121,7 @@ def adapt(
 def crossval(
     out: Out,
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of the whole corpus.")],
-    source: Source = "english",
+    source: Source = DEFAULT_SOURCE,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")] = None,
     folds: Annotated[int, typer.Option("--folds", min=0, help="How many; 0: one a speaker, else 5.")] = 0,
     by: Annotated[
@@ -147,7 +148,7 @@ def curve(
     train: Train,
     dev: Dev,
     test: Annotated[Path, typer.Option("--test", help="Manifest that all are scored on.")],
-    source: Source = "english",
+    source: Source = DEFAULT_SOURCE,
     config: ConfigFile = None,
     minutes: Annotated[
         list[float] | None, typer.Option("--minutes", help="Size of a part; may be repeated. Without: 10, 30, 60.")
@@ -177,6 +178,12 @@ def rank_sources(
     config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings: what is written.")] = None,
     settings: Set = None,
     minutes: Annotated[float, typer.Option("--minutes", min=1, help="How much of the target's speech is used.")] = 12.0,
+    finetuned: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--finetuned", help="report.json of each model after fine-tuning, in their order: was the ranking right?"
+        ),
+    ] = None,
     resample: Resample = False,
     mono: Mono = False,
     jobs: Jobs = 0,
@@ -186,7 +193,7 @@ def rank_sources(
     from speechxfer.sources import rank_sources
 
     loaded = load_config(config, _overrides(settings, resample, mono))
-    print(rank_sources([target], models, config=loaded, minutes=minutes, jobs=jobs))
+    print(rank_sources([target], models, config=loaded, minutes=minutes, finetuned=finetuned or [], jobs=jobs))
 
 
 @app.command("self-train")
@@ -198,7 +205,7 @@ def self_train(
         list[Path], typer.Option("--unlabelled", help="Manifest of speech without transcripts; may be repeated.")
     ],
     test: Annotated[Path, typer.Option("--test", help="Manifest that all are scored on.")],
-    source: Source = "english",
+    source: Source = DEFAULT_SOURCE,
     config: ConfigFile = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often own transcripts are made anew.")] = 1,
     most_errors: Annotated[

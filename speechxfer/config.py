@@ -110,8 +110,10 @@ class ModelConfig(Section):
 class TransferConfig(Section):
     """[transfer]: how the source model becomes a model of the target."""
 
-    head: Literal["symbols", "random"] = Field(
-        default="symbols", description="new head: shared symbols keep the source's rows, or all rows start random"
+    head: Literal["symbols", "position", "random"] = Field(
+        default="symbols",
+        description="new head: shared symbols keep the source's rows, or rows are kept by number (a common mistake, for "
+        "comparison), or all start random",
     )
     symbol_map: str = Field(
         default="",
@@ -172,9 +174,9 @@ class TransferConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.head == "random" and self.symbol_map:
+        if self.head != "symbols" and self.symbol_map:
             raise ValueError(
-                'transfer.head = "random" would ignore transfer.symbol_map; '
+                f'transfer.head = "{self.head}" would ignore transfer.symbol_map; '
                 'set transfer.head = "symbols" or transfer.symbol_map = ""'
             )
         if self.unfreeze_every_steps and self.freeze != "none":

@@ -97,8 +97,7 @@ def phone_of_letter(letter: str, tables: Sequence[Letters], inventory: Sequence[
     """The phone of `inventory` that a letter most likely stands for, or "" where nothing speaks for any.
 
     In this order: what the first table that knows it says (its own language's before those of others); the letter as IPA
-    (and look-alikes, such as Greek epsilon for open e); the phone nearest in articulation, if the letter is IPA and the
-    package panphon is there to tell.
+    (and look-alikes, such as Greek epsilon for open e); the phone nearest in articulation, if the letter is IPA.
     """
     for table in tables:
         if table.get(letter) in inventory:
@@ -111,10 +110,8 @@ def phone_of_letter(letter: str, tables: Sequence[Letters], inventory: Sequence[
 
 @cache
 def nearest_phone(phone: str, inventory: tuple[str, ...]) -> str:
-    """The member of `inventory` with the smallest weighted feature edit distance; "" without the package panphon."""
-    try:
-        import panphon.distance
-    except ImportError:
-        return ""
+    """The member of `inventory` with the smallest weighted feature edit distance."""
+    import panphon.distance
+
     distance = panphon.distance.Distance()
     return min(sorted(inventory), key=lambda other: distance.weighted_feature_edit_distance(phone, other))

@@ -29,7 +29,7 @@ from speechxfer.models import AcousticModel
 from speechxfer.models.acoustic import Task
 from speechxfer.objective import utterance_losses
 from speechxfer.runs import normalizer_of, vocabulary_of
-from speechxfer.scoring import WerReport, compare
+from speechxfer.scoring import WerReport, compare, read_report
 from speechxfer.splits import hold_out, take_seconds
 from speechxfer.studies import side_by_side
 from speechxfer.text import Normalizer, Vocabulary
@@ -51,6 +51,8 @@ class Candidate:
     logme: float
     """Nats per frame; the higher the better. Comparable between the candidates of one ranking only."""
     seconds: float
+    finetuned: WerReport | None = None
+    """What came of fine-tuning it, where that has been done: the truth that the ranking guesses at."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,32 @@ class Ranking:
     """Such as 1, 2-3, 2-3: candidates whose neighbours the data cannot tell apart share a place."""
 
     def __str__(self) -> str:
-        lines = ["place\tsource\tCER % of a linear head\t95 %\tLogME\tseconds"]
+        known = any(one.finetuned for one in self.candidates)
+        truth = "\tCER % after fine-tuning\t95 %" if known else ""
+        lines = [f"place\tsource\tCER % of a linear head\t95 %\tLogME\tseconds{truth}"]
         for place, one in zip(self.places, self.candidates, strict=True):
-            low, high = (100 * end for end in one.report.cer_interval)
-            rate = f"{100 * one.report.cer:.1f}\t[{low:.1f}, {high:.1f}]"
-            lines.append(f"{place}\t{one.name}\t{rate}\t{one.logme:.3f}\t{one.seconds:.0f}")
+            after = f"\t{_rate(one.finetuned)}" if one.finetuned else ""
+            lines.append(f"{place}\t{one.name}\t{_rate(one.report)}\t{one.logme:.3f}\t{one.seconds:.0f}{after}")
+        if known:
+            by_head, by_logme = self.agreement()
+            lines.append(
+                f"# Kendall's tau with the order after fine-tuning: {by_head:.2f} by head, {by_logme:.2f} by LogME"
+            )
         return "\n".join(lines)
+
+    def agreement(self) -> tuple[float, float]:
+        """Kendall's tau-b of the heads' error rates, and of LogME, with the error rates after fine-tuning; 1: the same order."""
+        from scipy.stats import kendalltau
+
+        pairs = [(one, one.finetuned.cer) for one in self.candidates if one.finetuned]
+        truth = [cer for _, cer in pairs]
+        heads, evidence = [one.report.cer for one, _ in pairs], [-one.logme for one, _ in pairs]
+        return float(kendalltau(heads, truth).statistic), float(kendalltau(evidence, truth).statistic)
+
+
+def _rate(report: WerReport) -> str:
+    low, high = (100 * end for end in report.cer_interval)
+    return f"{100 * report.cer:.1f}\t[{low:.1f}, {high:.1f}]"
 
 
 def rank_sources(
@@ -76,6 +98,7 @@ def rank_sources(
     *,
     config: Config | None = None,
     minutes: float = MINUTES,
+    finetuned: Sequence[Path] = (),
     jobs: int = 0,
 ) -> Ranking:
     """Rank source models for the speech of a target.
@@ -84,13 +107,19 @@ def rank_sources(
         manifests: transcribed speech of the target; `minutes` of it are used, a tenth of them for scoring.
         models: names as for `load_model`.
         config: [text] says what is written, [data] how audio is read.
+        finetuned: report.json of each model after fine-tuning, in the order of `models`, to hold the ranking against.
         jobs: candidates side by side, each in a process of one thread; 0: one a core.
 
     Raises:
-        InputError: fewer than two candidates, one named twice, or too little speech.
+        InputError: fewer than two candidates, one named twice, too little speech, or reports for only some of them.
     """
     if len(set(models)) < 2 or len(set(models)) < len(models):
         raise InputError(f"rank-sources compares models: {len(models)} given; name two or more, each once")
+    if finetuned and len(finetuned) != len(models):
+        raise InputError(
+            f"{len(finetuned)} reports after fine-tuning for {len(models)} models; give one for each, in order"
+        )
+    truth: list[WerReport | None] = [read_report(path) for path in finetuned] if finetuned else [None] * len(models)
     config = config or Config()
     train, dev = hold_out(take_seconds(read_together(manifests), 60 * minutes, "rank"), "rank")
     with tempfile.TemporaryDirectory() as folder:
@@ -100,8 +129,8 @@ def rank_sources(
         best = min(probed, key=lambda one: (one[0].cer, one[0].wer))
         evidence = [logme(*_labelled(place, best[1])) for place in places]
     found = [
-        Candidate(name, report, score, seconds)
-        for name, (report, _, seconds), score in zip(models, probed, evidence, strict=True)
+        Candidate(name, report, score, seconds, after)
+        for name, (report, _, seconds), score, after in zip(models, probed, evidence, truth, strict=True)
     ]
     ordered = tuple(sorted(found, key=lambda one: (one.report.cer, one.report.wer, -one.logme)))
     return Ranking(ordered, _places(ordered))

@@ -22,7 +22,8 @@ from speechxfer.models import AcousticModel
 from speechxfer.phones import IPA_VOWELS, Letters, phone_of_letter, pooled_letters
 from speechxfer.text import Normalizer, Vocabulary
 
-How = Literal["blank", "map", "phone", "exact", "case", "base", "new"]
+How = Literal["blank", "map", "phone", "exact", "case", "base", "position", "new"]
+Head = Literal["symbols", "position", "random"]
 TONE_MARKS = frozenset("\u0300\u0301\u0302\u0304\u030b\u030c\u030f\u1dc4\u1dc5\u1dc6\u1dc7\u1dc8\u1dc9")
 NEW_ROW_SPREAD = 0.1  # deviation of a new row's weights, as a share of the source rows' own
 
@@ -37,18 +38,30 @@ class HeadRow:
 
 
 def plan_head(
-    source: Vocabulary, target: Vocabulary, symbol_map: Mapping[str, str] | None = None, language: str = ""
+    source: Vocabulary,
+    target: Vocabulary,
+    symbol_map: Mapping[str, str] | None = None,
+    language: str = "",
+    *,
+    head: Head = "symbols",
 ) -> tuple[HeadRow, ...]:
-    """Which source row each target symbol starts from.
+    """Which source row each target symbol starts from; with `head` 'random' no row is planned.
 
-    In this order: the blank's own row; what the user's map says; the same symbol; the same after case folding; the base
-    letter (accents and tone marks removed, then also case folded); otherwise new. From a source of phones, letters go by
+    With 'position' it is the row of the same number, whatever its symbol: what comes of copying a state dict without looking,
+    for comparison only.
+
+    With 'symbols', in this order: the blank's own row; what the user's map says; the same symbol; the same after case folding;
+    the base letter (accents and tone marks removed, then also case folded); otherwise new. From a source of phones, letters go by
     sound instead: the phone that the letter most often stands for (in `language`, where the source knows it, else in most
     languages, else as a letter of the IPA, see `phone_of_letter`), then that of its base letter.
 
     Raises:
         InputError: the map names a symbol that its vocabulary does not have, or the blank.
     """
+    if head == "random":
+        return ()
+    if head == "position":
+        return _rows_by_position(source, target)
     symbol_map = symbol_map or {}
     for name, symbols, vocabulary in (("target", symbol_map.keys(), target), ("source", symbol_map.values(), source)):
         strange = [symbol for symbol in symbols if symbol not in vocabulary.symbols[1:]]
@@ -63,6 +76,14 @@ def plan_head(
         else:
             rows.append(_row_by_sound(symbol, source, tables) if by_sound else _row_by_symbol(symbol, source))
     return tuple(rows)
+
+
+def _rows_by_position(source: Vocabulary, target: Vocabulary) -> tuple[HeadRow, ...]:
+    numbers = range(len(source.symbols))
+    return tuple(
+        HeadRow(symbol, "position", source.symbols[i]) if i in numbers else HeadRow(symbol, "new")
+        for i, symbol in enumerate(target.symbols)
+    )
 
 
 def letter_tables(letters: Mapping[str, Letters], language: str) -> tuple[Letters, ...]:
@@ -152,7 +173,7 @@ def transfer(
     source: AcousticModel,
     vocabulary: Vocabulary,
     *,
-    head: Literal["symbols", "random"] = "symbols",
+    head: Head = "symbols",
     symbol_map: Mapping[str, str] | None = None,
     language: str = "",
     normalizer: Normalizer | None = None,
@@ -168,7 +189,7 @@ def transfer(
     Args:
         source: the pretrained model.
         vocabulary: the target's symbols; the blank is symbol 0 in both.
-        head: 'symbols' fills rows as `plan_head` says, new ones small around the mean row; 'random' draws all of them.
+        head: 'symbols' and 'position' fill rows as `plan_head` says, new ones small around the mean row; 'random' draws all.
         symbol_map: target symbol to source symbol, the user's own.
         language: code of the target's language, by which a source of phones reads letters.
         normalizer, task, dropout: of the new model; None: as the source's.
@@ -191,9 +212,8 @@ def transfer(
         )
         model.encoder.load_state_dict(source.encoder.state_dict())
         model.extra.load_state_dict(source.extra.state_dict())
-        if head == "symbols":
-            rows = plan_head(source.vocabulary, vocabulary, symbol_map, language)
-            _fill_head(model.head, source.head, source.vocabulary, rows)
+        rows = plan_head(source.vocabulary, vocabulary, symbol_map, language, head=head)
+        _fill_head(model.head, source.head, source.vocabulary, rows)
     return model.to(source.head.weight.device).train(source.training)
 
 

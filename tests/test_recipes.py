@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 import speechxfer as sx
+from speechxfer.cli import DEFAULT_SOURCE
 from speechxfer.config import load_config
 from speechxfer.models import Architecture
 from speechxfer.report import read_rows, update_readme
@@ -89,17 +90,17 @@ def yoruba_layout(folder: Path) -> Path:
 
 def test_a_whole_recipe_runs_twice_and_the_second_time_changes_nothing(copy: Path, tmp_path: Path) -> None:
     corpus = yoruba_layout(tmp_path / "corpus")
-    tiny_source(copy / "recipes" / "yoruba" / "english", "abcdeo ")  # found before a shipped model of that name
+    tiny_source(copy / "recipes" / "yoruba" / DEFAULT_SOURCE, "abcdeo ")  # found before a shipped model of that name
     first = run(copy, "yoruba", corpus, LANGUAGE_CODE="tone", SETTINGS=QUICK)
     assert first.returncode == 0, first.stderr
     recipe = copy / "recipes" / "yoruba"
     rows = read_rows(recipe / "results.json")
     assert [row.name for row in rows] == ["scratch", "frozen", "finetuned"]
-    assert [row.source for row in rows] == ["", "english", "english"]
+    assert [row.source for row in rows] == ["", DEFAULT_SOURCE, DEFAULT_SOURCE]
     assert {row.steps for row in rows} == {2}
     assert {row.split for row in rows} == {"test"}
     assert all(row.wer_low <= row.wer <= row.wer_high for row in rows)
-    assert "ẹ\tbase\te" in (recipe / "exp" / "finetuned-english-1" / "head.tsv").read_text(encoding="utf-8")
+    assert "ẹ\tbase\te" in (recipe / "exp" / f"finetuned-{DEFAULT_SOURCE}-1" / "head.tsv").read_text(encoding="utf-8")
     kept = {path: path.read_bytes() for path in recipe.rglob("*") if path.is_file() and "tensorboard" not in path.parts}
     second = run(copy, "yoruba", corpus, LANGUAGE_CODE="tone", SETTINGS=QUICK)
     assert second.returncode == 0, second.stderr
@@ -128,7 +129,7 @@ def test_own_recordings_in_one_command(copy: Path, tmp_path: Path) -> None:
     table = tmp_path / "mine" / "recordings.tsv"
     rows = [f"{utterance.audio_filepath}\t{utterance.text}\n" for utterance in utterances]
     table.write_text("path\ttext\n" + "".join(rows), encoding="utf-8")
-    tiny_source(copy / "recipes" / "own" / "english", "abcde ")
+    tiny_source(copy / "recipes" / "own" / DEFAULT_SOURCE, "abcde ")
     result = run(copy, "own", table, tmp_path / "out", SETTINGS=QUICK)
     assert result.returncode == 0, result.stderr
     assert "WER" in result.stdout
@@ -146,7 +147,7 @@ def test_readme_table_is_what_the_recipes_measured(tmp_path: Path) -> None:
 def test_the_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, (split, count) in enumerate((("train", 8), ("dev", 3), ("test", 4))):
         write_tone_corpus(tmp_path / "data" / f"{split}.jsonl", count, letters="abc", seed=number)
-    tiny_source(tmp_path / "english", "abcde ")
+    tiny_source(tmp_path / DEFAULT_SOURCE, "abcde ")
     block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert block
     code = block.group(1)

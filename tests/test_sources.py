@@ -1,5 +1,6 @@
 """Ranking sources: evidence against brute force, places that show ties, the better encoder first."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from speechxfer.decode import encoded_frames
 from speechxfer.errors import InputError
 from speechxfer.manifest import read_manifest
 from speechxfer.scoring import score
-from speechxfer.sources import Candidate, _places, logme, rank_sources
+from speechxfer.sources import Candidate, Ranking, _places, logme, rank_sources
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
 
@@ -89,6 +90,23 @@ def test_an_encoder_that_knows_the_sounds_comes_first(corpus: Path) -> None:
     assert ranking.places == ("1", "2")
     assert ranking.candidates[0].logme > ranking.candidates[1].logme
     assert str(ranking).splitlines()[1].startswith(f"1\t{names[1]}\t")
+
+
+def test_a_ranking_is_held_against_the_order_after_fine_tuning() -> None:
+    """Heads say a, b, c, d and fine-tuning a, c, b, d: five pairs agree, one does not, so tau is (5 - 1) / 6."""
+    truth = {"a": 1, "b": 20, "c": 10, "d": 30}
+    found = [replace(candidate(name, wrong), finetuned=candidate("", truth[name]).report) for name, wrong in
+             (("a", 1), ("b", 10), ("c", 11), ("d", 40))]  # fmt: skip
+    ranking = Ranking(tuple(replace(one, logme=-rank) for rank, one in enumerate(found)), ("1", "2-3", "2-3", "4"))
+    assert ranking.agreement() == pytest.approx((4 / 6, 4 / 6))
+    lines = str(ranking).splitlines()
+    assert lines[2].split("\t")[6].startswith("25.0") and "0.67 by head, 0.67 by LogME" in lines[-1]
+
+
+def test_reports_after_fine_tuning_are_given_for_all_or_none(corpus: Path) -> None:
+    names = [str(corpus / "deaf"), str(corpus / "heard")]
+    with pytest.raises(InputError, match="1 reports after fine-tuning for 2 models"):
+        rank_sources([corpus / "tones.jsonl"], names, finetuned=[corpus / "report.json"])
 
 
 def test_encoded_frames_are_those_of_the_utterance_alone(corpus: Path) -> None:

@@ -28,6 +28,7 @@ from speechxfer.transfer import (
     set_frozen,
     transfer,
 )
+from tests.small_models import state
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 ENGLISH = Vocabulary((BLANK, " ", "'", *LETTERS))
@@ -48,10 +49,6 @@ def source_model(encoder: str = "conformer", vocabulary: Vocabulary = ENGLISH, t
                 weights.normal_(0.0, 0.1)
         model(features(), LENGTHS)  # batch statistics, where there are any, leave their defaults
     return model.eval()
-
-
-def state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def same_bits(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
@@ -246,6 +243,18 @@ def test_new_rows_follow_the_seed() -> None:
     assert same_bits(state(first), state(again))
     assert not torch.equal(first.head.weight[2], other.head.weight[2])
     assert torch.equal(first.head.weight[1], other.head.weight[1])
+
+
+def test_by_position_rows_keep_their_number_whatever_they_stand_for() -> None:
+    source = source_model()
+    target = Vocabulary((BLANK, *"xyzñ", *map(chr, range(0x0430, 0x0430 + len(ENGLISH.symbols)))), "characters")
+    model, known = transfer(source, target, head="position"), len(ENGLISH.symbols)
+    assert torch.equal(model.head.weight[:known], source.head.weight)
+    assert torch.equal(model.head.bias[:known], source.head.bias)
+    rows = plan_head(ENGLISH, target, head="position")
+    assert [row.source for row in rows[:known]] == list(ENGLISH.symbols)
+    assert {row.how for row in rows[known:]} == {"new"} and len(rows) == len(target.symbols)
+    assert plan_head(ENGLISH, target, head="random") == ()
 
 
 def test_a_random_head_keeps_nothing() -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Scratch against transfer on synthetic speech of a language of your choice. Usage: run.sh [LANGUAGE]; default sw (Swahili).
+# Scratch against transfer on synthetic speech of a language of your choice. Usage: run.sh [LANGUAGE]; default cy (Welsh).
 set -euo pipefail
-language=${1:-sw}
+language=${1:-cy}
 cd "$(dirname "$0")"
 source ../stages.sh
 export OMP_NUM_THREADS=1 # two one-thread trainings side by side are faster than two two-thread ones in turn
@@ -12,11 +12,11 @@ run() { # run NAME VERB [OPTION...]
     --language "$language" "${@:3}" $SETTINGS
 }
 mkdir -p "exp/$language"
-echo "Training from scratch in the background (exp/$language/scratch.log) and from the English model here; about 3 minutes." >&2
+echo "Training from scratch in the background (exp/$language/scratch.log) and from multilingual-small here; about 3 minutes." >&2
 run scratch train "${from_scratch[@]}" 2> "exp/$language/scratch.log" &
 scratch=$!
 trap 'kill $scratch 2>/dev/null || true' EXIT
-run transfer adapt --source english
+run transfer adapt
 wait $scratch || { cat "exp/$language/scratch.log" >&2; exit 1; }
 trap - EXIT
 for name in scratch transfer; do

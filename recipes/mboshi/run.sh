@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Mboshi from English, with 10 minutes, 1 hour and all of the training speech. Usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]
+# Mboshi, with 10 minutes, 1 hour and all of the training speech. Usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"

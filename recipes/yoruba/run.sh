@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Yoruba (or a sister corpus in its layout) from English. Usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]
+# Yoruba (or a sister corpus in its layout). Usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"

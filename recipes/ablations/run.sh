@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# What each part of a transfer is worth, on Mboshi (1 h) and Yoruba. Usage: run.sh MBOSHI_DIR YORUBA_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]
+set -euo pipefail
+usage="usage: run.sh MBOSHI_DIR YORUBA_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]"
+mboshi=$(realpath "${1:?$usage}") yoruba=$(realpath "${2:?$usage}") kathleen=$(realpath "${3:?$usage}")
+cd "$(dirname "$0")"
+names="prepare check train evaluate forgetting"
+source ../stages.sh
+stages "${@:4}"
+
+# One change each from the settings of recipe.toml; a way's name is its row.
+declare -A ways=(
+  [full]=""
+  [head_random]="--set transfer.head=random"
+  [head_position]="--set transfer.head=position"
+  [frozen]="--set transfer.freeze=encoder"
+  [gradual]="--set transfer.unfreeze_every_steps=60"
+  [layer_decay_0.8]="--set transfer.layer_decay=0.8"
+  [batch_norm_frozen]="--set transfer.batch_norm=frozen"
+  [l2_sp_0.01]="--set transfer.l2_sp=0.01"
+  [l2_sp_0.1]="--set transfer.l2_sp=0.1"
+  [l2_sp_1]="--set transfer.l2_sp=1.0"
+  [distillation_0.3]="--set transfer.distillation=0.3"
+  [replay_0.2]="--set transfer.replay=0.2 --set transfer.source_manifests=[\"data/source/train.jsonl\"]"
+  [lora_8]="--set transfer.lora_rank=8 --set finetune.encoder_lr=2e-3"
+  [lora_32]="--set transfer.lora_rank=32 --set transfer.lora_alpha=64.0 --set finetune.encoder_lr=2e-3"
+  [lr_ratio_0.1]="--set finetune.encoder_lr=2e-4"
+  [lr_ratio_1]="--set finetune.encoder_lr=2e-3"
+)
+chosen=${WAYS:-$(printf "%s\n" "${!ways[@]}" | sort)}
+declare -A about=(
+  [mboshi]="--train data/mboshi/train_1h.jsonl --dev data/mboshi/valid.jsonl --language mdw --set finetune.steps=1500 --set finetune.batch_s=30.0"
+  [yoruba]="--train data/yoruba/train.jsonl --dev data/yoruba/dev.jsonl --language yo --set finetune.steps=2000 --set finetune.batch_s=20.0"
+)
+corpora=${CORPORA:-mboshi yoruba}
+
+if stage prepare; then
+  python ../../data_scripts/prepare_mboshi.py "$mboshi" data/mboshi
+  python ../../data_scripts/prepare_yoruba.py "$yoruba" data/yoruba
+  python ../../data_scripts/prepare_kathleen.py "$kathleen" data/kathleen # the source's own speech, in its phones
+  for split in train test; do
+    python ../../data_scripts/phonemize.py data/kathleen/$split.jsonl data/source/$split.jsonl --voice en-us
+  done
+fi
+if stage check; then
+  speechxfer check data/mboshi/{train_1h,valid}.jsonl --config recipe.toml
+  speechxfer check data/yoruba/{train,dev}.jsonl --config recipe.toml
+fi
+if stage train; then
+  for way in $chosen; do
+    for corpus in $corpora; do
+      for seed in "${seeds[@]}"; do
+        speechxfer adapt recipe.toml --out "exp/$corpus/$way-$seed" --source "${sources[0]}" --set "finetune.seed=$seed" \
+          ${about[$corpus]} ${ways[$way]} $SETTINGS
+      done
+    done
+  done
+fi
+for how in evaluate forgetting; do
+  if stage $how; then
+    for way in $chosen; do
+      for corpus in $corpora; do
+        on=data/yoruba/dev.jsonl parent=()
+        [[ $corpus == yoruba ]] || on=data/mboshi/valid.jsonl
+        [[ $how == evaluate ]] || on=data/source/test.jsonl parent=(--as-parent --resample --mono)
+        split=$corpus
+        [[ $how == evaluate ]] || split="kathleen phones"
+        speechxfer evaluate "${seeds[@]/#/exp/$corpus/$way-}" --on $on --out "exp/$corpus/$way/$how" "${parent[@]}" \
+          --results results.json --row "$way" --split "$split"
+      done
+    done
+  fi
+done
