@@ -258,21 +258,22 @@ class FinetuneConfig(Section):
         description="share of the utterances that are heard, newly drawn each time, through other rooms, microphones, "
         "lines and noise",
     )
-    frequency_masks: int = Field(default=2, ge=0, description="SpecAugment: masks in frequency per utterance")
+    frequency_masks: int = Field(default=1, ge=0, description="SpecAugment: masks in frequency per utterance")
     frequency_mask_mels: int = Field(
-        default=27, ge=0, le=80, description="SpecAugment: widest mask in frequency, in mel bins"
+        default=10, ge=0, le=80, description="SpecAugment: widest mask in frequency, in mel bins"
     )
-    time_masks: int = Field(default=5, ge=0, description="SpecAugment: masks in time per utterance")
+    time_masks: int = Field(default=2, ge=0, description="SpecAugment: masks in time per utterance")
     time_mask_ratio: float = Field(
         default=0.05, ge=0, le=1, description="SpecAugment: longest mask in time, as a share of the utterance"
     )
     augment_warmup_steps: int = Field(default=0, ge=0, description="steps before augmentation begins")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all symbols")
     intermediate_ctc: float = Field(
-        default=0.0,
-        ge=0,
+        default=-1.0,
+        ge=-1,
         lt=1,
-        description="share of the loss that comes from the middle encoder layer, through the same head",
+        description="share of the loss that comes from the middle encoder layer, through the same head; -1: 0.3 for ctc on an "
+        "encoder whose layers are equally wide, else none",
     )
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="rule of the update")
     select_by: Literal["wer", "cer"] = Field(

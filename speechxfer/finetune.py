@@ -56,6 +56,7 @@ from speechxfer.objective import (
     hold_on,
     listening,
     middle_layer,
+    middle_share,
     pull_back,
     utterance_losses,
 )
@@ -542,7 +543,7 @@ def _step(job: Job, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -
 def _losses(job: Job, batch: Batch) -> tuple[Tensor, Tensor]:
     """Each utterance's loss in nats, `[batch]`, and the weighted distance from the source (0 where none is kept)."""
     config, model = job.config, job.model
-    share, smoothing = config.intermediate_ctc, config.label_smoothing
+    share, smoothing = middle_share(model, config.intermediate_ctc), config.label_smoothing
     with listening(middle_layer(model) if share else None) as heard:
         encoded, lengths = model.encoder(batch.features, batch.lengths)
     losses = utterance_losses(model, *model.log_probs(encoded, lengths), batch, smoothing)

@@ -27,6 +27,7 @@ from speechxfer.models import AcousticModel
 from speechxfer.progress import track
 
 FISHER_UTTERANCES = 400
+MIDDLE_SHARE = 0.3
 
 
 def utterance_losses(
@@ -54,19 +55,26 @@ def utterance_losses(
 
 
 # ----------------------------------------------------------------------------------------------- the middle of the encoder
+def middle_share(model: AcousticModel, asked: float) -> float:
+    """The share of the loss that comes from the middle of the encoder: as asked, or what is usual (see ``config.py``)."""
+    encoder: Any = model.encoder
+    usual = MIDDLE_SHARE if model.task == "ctc" and encoder.readable_inside else 0.0
+    return asked if asked >= 0 else usual
+
+
 def middle_layer(model: AcousticModel) -> nn.Module:
     """The module whose output is the encoder's stream after half of its layers.
 
     Raises:
-        InputError: the layers there are not as wide as the head expects.
+        InputError: what flows there is not what the head reads.
     """
     encoder: Any = model.encoder
-    middle: nn.Module = encoder.adapters[len(encoder.adapters) // 2 - 1]
-    if model.architecture.encoder == "dnn":
+    if not encoder.readable_inside:
         raise InputError(
-            "finetune.intermediate_ctc needs an encoder whose layers are equally wide; set it to 0, or take "
+            "finetune.intermediate_ctc needs an encoder whose layers are equally wide and normed; set it to 0, or take "
             "another encoder"
         )
+    middle: nn.Module = encoder.adapters[len(encoder.adapters) // 2 - 1]
     return middle
 
 

@@ -20,7 +20,17 @@ from speechxfer.features import PRESETS
 from speechxfer.finetune import finetune
 from speechxfer.manifest import Utterance
 from speechxfer.models import AcousticModel, Architecture
-from speechxfer.objective import Pull, Replayed, Retention, distance, draw_replay, fisher, hold_on, pull_back
+from speechxfer.objective import (
+    Pull,
+    Replayed,
+    Retention,
+    distance,
+    draw_replay,
+    fisher,
+    hold_on,
+    middle_share,
+    pull_back,
+)
 from speechxfer.text import BLANK, Normalizer, Vocabulary
 from speechxfer.transfer import set_frozen, transfer, with_new_layers
 from tests import small_models as small
@@ -461,6 +471,13 @@ def test_a_step_with_the_middle_of_the_encoder_by_hand(
         final, middle = (ctc_sum(*each(step.batch.features, step.batch.lengths), step.batch) for each in (whole, half))
     assert step.loss == pytest.approx((0.7 * final + 0.3 * middle) / int(step.batch.target_lengths.sum()), rel=1e-3)
     assert abs(middle - final) > 0.05 * final
+
+
+def test_the_middle_is_heard_by_default_where_a_transcribing_head_can_read_it() -> None:
+    usual = {name: middle_share(source_model(name), -1.0) for name in ("conformer", "cnn", "dnn")}
+    assert usual == {"conformer": 0.3, "cnn": 0.3, "dnn": 0.0}
+    assert middle_share(source_model("cnn", "classify"), -1.0) == 0.0
+    assert [middle_share(source_model("cnn"), asked) for asked in (0.0, 0.5)] == [0.0, 0.5]
 
 
 def test_the_middle_of_an_encoder_of_unequal_widths_is_refused(tones: Tones, tmp_path: Path) -> None:
