@@ -22,6 +22,7 @@ import torch
 
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec, feature_fingerprint
+from speechxfer.foreign import HUB, card_of, hash_of, is_foreign, load_foreign, locate
 from speechxfer.lora import has_lora, merge_lora, own_weights, with_lora
 from speechxfer.models import AcousticModel, Architecture, Parent
 from speechxfer.models.acoustic import Task
@@ -92,7 +93,9 @@ def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Pat
 
 
 def _name_from(folder: Path, base: Path | str) -> str:
-    """How a pack in `folder` names its base: a shipped model by its name, another by its path from the pack."""
+    """How a pack in `folder` names its base: a shipped model, or one of a hub, by its name, another by its path."""
+    if str(base).startswith(HUB):
+        return str(base)
     place = find_model(base)
     return place.name if place.parent == SHIPPED else os.path.relpath(place.resolve(), folder.resolve())
 
@@ -178,19 +181,26 @@ def _put_in_place(partial: Path, folder: Path) -> None:
 
 
 def find_model(name: Path | str) -> Path:
-    """The folder of a model: a path, the ``model`` folder of a finished run, or the name of a shipped one."""
+    """The folder of a model: a path, the ``model`` folder of a finished run, or the name of a shipped one.
+
+    Of another toolkit's checkpoint: where it lies on this machine (see ``foreign.py``).
+    """
+    if is_foreign(name):
+        return locate(name)
     for folder in (Path(name), Path(name) / "model", SHIPPED / str(name)):
         if (folder / "model.json").is_file():
             return folder
     shipped = sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()) if SHIPPED.is_dir() else []
     raise InputError(
-        f"{name}: no model there (a model is a folder with model.json); give a folder, a finished run, "
-        f"or one that is shipped: {', '.join(shipped) or 'none'}"
+        f"{name}: no model there (a model is a folder with model.json); give a folder, a finished run, hf:ORGANISATION/NAME, a "
+        f".nemo archive, or one that is shipped: {', '.join(shipped) or 'none'}"
     )
 
 
 def read_card(name: Path | str) -> dict[str, Any]:
     """The contents of ``model.json``; InputError if it is damaged or of a newer format."""
+    if is_foreign(name):
+        return card_of(name)
     path = find_model(name) / "model.json"
     try:
         description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -214,12 +224,15 @@ def load_model(name: Path | str) -> AcousticModel:
     """Load a model in float32 on the CPU, in evaluation mode.
 
     Args:
-        name: a model's folder, a finished run, or the name of a shipped model.
+        name: a model's folder, a finished run, the name of a shipped model, or another toolkit's checkpoint: a folder of
+            transformers, ``hf:ORGANISATION/NAME`` on its hub (``@REVISION`` may follow), or a ``.nemo`` archive.
 
     Raises:
         InputError: no model there, damaged or truncated files, weights that do not fit the architecture, or features
             that come out differently here than where the model was trained.
     """
+    if is_foreign(name):
+        return load_foreign(name)
     folder = find_model(name)
     description = read_card(folder)
     try:
@@ -285,10 +298,11 @@ def _on_its_base(folder: Path, description: Mapping[str, Any], model: AcousticMo
         base, lora = dict(description["base"]), dict(description["lora"])
         name, expected = base["name"], base["weights"]
         rank, alpha = int(lora["rank"]), float(lora["alpha"])
-        place = SHIPPED / name if (SHIPPED / name / "model.json").is_file() else folder / name
+        near: Path | str = SHIPPED / name if (SHIPPED / name / "model.json").is_file() else folder / name
+        place = name if name.startswith(HUB) else near
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / 'model.json'}: damaged ({error}); copy the pack again") from error
-    if not (place / "model.json").is_file():
+    if not (is_foreign(place) or (Path(place) / "model.json").is_file()):
         raise InputError(f"{folder}: the base of this language pack, {name}, is not at {place}; put it there")
     if weights_hash(place) != expected:
         raise InputError(
@@ -311,6 +325,8 @@ def _on_its_base(folder: Path, description: Mapping[str, Any], model: AcousticMo
 
 def weights_hash(name: Path | str) -> str:
     """SHA-256 of a model's weights, or of a pack's, as they lie on disk."""
+    if is_foreign(name):
+        return hash_of(name)
     folder = find_model(name)
     paths = [folder / file for file in ("weights.safetensors", "pack.safetensors") if (folder / file).is_file()]
     if not paths:

@@ -162,7 +162,7 @@ def filterbank(samples: Tensor | Samples, spec: FeatureSpec) -> Tensor:
     spectrum = torch.fft.rfft(_windowed(frames, spec), n=spec.fft_size).abs()
     if spec.power != 1.0:
         spectrum = spectrum**spec.power
-    bands = spectrum @ _mel_matrix(spec).to(spectrum.device)
+    bands = spectrum @ mel_filters(spec).to(spectrum.device)
     return _stacked(_normalized(_logarithm(bands, spec), spec), spec)
 
 
@@ -220,13 +220,14 @@ def _mirrored(signal: Tensor, spec: FeatureSpec) -> Tensor:
 
 
 def _windowed(frames: Tensor, spec: FeatureSpec) -> Tensor:
-    window = _window(spec).to(frames.device)
+    window = analysis_window(spec).to(frames.device)
     missing = frames.shape[-1] - window.shape[-1]
     return frames * torch.nn.functional.pad(window, (missing // 2, missing - missing // 2))
 
 
 @lru_cache(maxsize=32)
-def _window(spec: FeatureSpec) -> Tensor:
+def analysis_window(spec: FeatureSpec) -> Tensor:
+    """The window that each frame is multiplied by, `[window_samples]`."""
     if spec.window == "povey":
         return torch.hann_window(spec.window_samples, periodic=False) ** 0.85
     make = torch.hamming_window if spec.window.startswith("hamming") else torch.hann_window
@@ -252,7 +253,7 @@ def _mel_to_hz(mel: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float
 
 
 @lru_cache(maxsize=32)
-def _mel_matrix(spec: FeatureSpec) -> Tensor:
+def mel_filters(spec: FeatureSpec) -> Tensor:
     """Triangular filters as `[fft_size / 2 + 1, mels]`."""
     high_hz = spec.high_hz if spec.high_hz > 0 else spec.sample_rate_hz / 2 + spec.high_hz
     lowest, highest = _hz_to_mel(np.array([spec.low_hz, high_hz]), spec.mel_scale).tolist()

@@ -167,7 +167,8 @@ class Vocabulary:
     Attributes:
         symbols: ``symbols[0]`` is "<blank>", also for words and phones (a classifier simply never labels with 0).
         kind: what a symbol is.
-        bpe_model: the sentencepiece model (protocol buffer) for kind "bpe", else empty.
+        bpe_model: for kind "bpe" the sentencepiece model (protocol buffer), or the ``tokenizer.json`` of the tokenizers
+            library; else empty.
         letters: for kind "phones", by language which phone a letter most often stands for; may be empty.
 
     Raises:
@@ -225,7 +226,7 @@ class Vocabulary:
             )
         if kind == "bpe":
             model = _train_bpe(lines, bpe_size)
-            pieces = _load_bpe(model)
+            pieces = load_sentencepiece(model)
             return cls((BLANK, *(pieces.id_to_piece(i) for i in range(1, pieces.get_piece_size()))), kind, model)
         symbols = {symbol for line in lines for symbol in _split(line, kind)}
         if BLANK in symbols:
@@ -247,7 +248,7 @@ class Vocabulary:
         if strange and unknown == "error":
             raise InputError(self._complaint(strange, text, utterance_id))
         if self.kind == "bpe":
-            return [int(i) for i in self._bpe.encode("".join(c for c in text if c not in strange))]
+            return [self._ids[piece] for piece in self._pieces("".join(c for c in text if c not in strange))]
         symbols = [symbol for symbol in _split(text, self.kind) if symbol not in strange]
         if strange and self.kind == "characters":
             symbols = list(" ".join("".join(symbols).split()))  # a word that went whole leaves no double space behind
@@ -328,9 +329,16 @@ class Vocabulary:
     def _ids(self) -> dict[str, int]:
         return {symbol: i for i, symbol in enumerate(self.symbols)}
 
+    def _pieces(self, text: str) -> list[str]:
+        if self.bpe_model.startswith(b"{"):
+            return list(self._bpe.encode(text, add_special_tokens=False).tokens)
+        return list(self._bpe.encode(text, out_type=str))
+
     @cached_property
     def _bpe(self) -> Any:
-        return _load_bpe(self.bpe_model)
+        return (
+            _load_tokenizer(self.bpe_model) if self.bpe_model.startswith(b"{") else load_sentencepiece(self.bpe_model)
+        )
 
     @cached_property
     def _bpe_characters(self) -> frozenset[str]:
@@ -398,8 +406,20 @@ def _train_bpe(lines: list[str], size: int) -> bytes:
     return model.getvalue()
 
 
-def _load_bpe(model: bytes) -> Any:
+def load_sentencepiece(model: bytes) -> Any:
+    """The library's processor of a sentencepiece model; InputError if it is not installed."""
     return _sentencepiece().SentencePieceProcessor(model_proto=model)
+
+
+def _load_tokenizer(description: bytes) -> Any:
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise InputError(
+            "vocabulary: these pieces need the package tokenizers, which is not installed; "
+            "install it with: pip install 'speechxfer[hf]'"
+        ) from error
+    return tokenizers.Tokenizer.from_buffer(description)
 
 
 def _sentencepiece() -> Any:

@@ -25,6 +25,7 @@ from speechxfer.text import Normalizer, Vocabulary
 How = Literal["blank", "map", "phone", "exact", "case", "base", "position", "new"]
 Head = Literal["symbols", "position", "random"]
 TONE_MARKS = frozenset("\u0300\u0301\u0302\u0304\u030b\u030c\u030f\u1dc4\u1dc5\u1dc6\u1dc7\u1dc8\u1dc9")
+WORD_START = "\u2581"  # the space of sentencepiece
 NEW_ROW_SPREAD = 0.1  # deviation of a new row's weights, as a share of the source rows' own
 
 
@@ -115,6 +116,8 @@ def _row_by_symbol(symbol: str, source: Vocabulary) -> HeadRow:
     symbols = source.symbols[1:]
     if symbol in symbols:
         return HeadRow(symbol, "exact", symbol)
+    if symbol == " " and WORD_START in symbols:
+        return HeadRow(symbol, "exact", WORD_START)
     folded = {known.casefold(): known for known in reversed(symbols)}
     if symbol.casefold() in folded:
         return HeadRow(symbol, "case", folded[symbol.casefold()])
@@ -225,6 +228,8 @@ def _refuse_update(model: AcousticModel) -> None:
 @torch.no_grad()
 def _fill_head(new: nn.Linear, old: nn.Linear, vocabulary: Vocabulary, rows: Sequence[HeadRow]) -> None:
     index = {symbol: i for i, symbol in enumerate(vocabulary.symbols)}
+    if len(index) == 1:
+        return  # an encoder that came without a head: nothing to start from
     weight, bias = old.weight.detach().cpu(), old.bias.detach().cpu()
     spread = weight[1:].std(dim=0, correction=0) * NEW_ROW_SPREAD
     for i, row in enumerate(rows):

@@ -19,11 +19,11 @@ from speechxfer.errors import InputError
 from speechxfer.features import (
     PRESETS,
     FeatureSpec,
-    _mel_matrix,
     audio_rate_hz,
     feature_fingerprint,
     feature_preset,
     filterbank,
+    mel_filters,
     read_audio,
 )
 
@@ -197,7 +197,7 @@ def test_filterbank_equals_htk(shared_data: Path) -> None:
 
 
 def mel_matrix(spec: FeatureSpec) -> torch.Tensor:
-    return _mel_matrix(spec).T
+    return mel_filters(spec).T
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ What it is not: a trainer or a decoder. Two tasks: `ctc` gives log-probabilities
 `classify` one distribution per utterance from the mean of its encoded frames.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec
 from speechxfer.models import cnn, conformer, dnn
+from speechxfer.models.borrowed import KINDS, BorrowedEncoder
 from speechxfer.models.conformer import ExtraLayers, padding_mask
 from speechxfer.text import Normalizer, Vocabulary
 
@@ -37,6 +38,8 @@ class Architecture:
     """Width of the bottleneck after each layer; 0: none."""
     extra_layers: int = 0
     """Conformer layers between encoder and head."""
+    config: dict[str, Any] = field(default_factory=dict, hash=False)
+    """Of a network of the transformers library: its own configuration, in place of the size."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint's JSON."""
@@ -45,8 +48,16 @@ class Architecture:
 
 def build_encoder(architecture: Architecture, input_dim: int) -> nn.Module:
     """A fresh encoder with random weights; InputError for a kind, size or subsampling that does not exist."""
+    if architecture.encoder in KINDS:
+        return BorrowedEncoder(
+            architecture.encoder,
+            architecture.config,
+            dropout=architecture.dropout,
+            adapter_dim=architecture.adapter_dim,
+        )
     if architecture.encoder not in ENCODERS:
-        raise InputError(f"encoder {architecture.encoder!r} is unknown; expected one of {', '.join(ENCODERS)}")
+        known = ", ".join([*ENCODERS, *KINDS])
+        raise InputError(f"encoder {architecture.encoder!r} is unknown; expected one of {known}")
     kind, sizes, factors = ENCODERS[architecture.encoder]
     if architecture.size not in sizes:
         raise InputError(

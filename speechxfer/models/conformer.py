@@ -47,6 +47,7 @@ class ConformerEncoder(nn.Module):
         self.lora_modules = ("attention.inputs", "attention.output")
         self.head_dim = dim // heads
         self.subsampling = subsampling
+        self.readable_inside = True
         self.subsample = Subsampling(input_dim, dim, subsampling)
         self.dropout = ChannelDropout(dropout)
         self.layers = nn.ModuleList(ConformerLayer(dim, heads, kernel, dropout) for _ in range(layers))
@@ -144,12 +145,15 @@ class MaskedBatchNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         if valid is None:
             raise TypeError("MaskedBatchNorm needs the mask of valid frames, [batch, frames]")
+        fixed = (self.running_mean, self.running_var, self.weight, self.bias)
+        if not self.training:  # no gathering of frames, whose number a graph would have to know
+            normed = nn.functional.batch_norm(x.float().flatten(0, 1), *fixed, training=False, eps=self.eps)
+            return normed.view_as(x) * valid[..., None]
         normed = torch.zeros_like(x, dtype=torch.float32)
         frames = x[valid].float()
         if len(frames) > 1:
             normed[valid] = super().forward(frames)
         else:
-            fixed = (self.running_mean, self.running_var, self.weight, self.bias)
             normed[valid] = nn.functional.batch_norm(frames, *fixed, training=False, eps=self.eps)
         return normed
 

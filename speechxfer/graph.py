@@ -1,0 +1,130 @@
+"""Samples in, log-probabilities out: a model and its front end as one module of plain tensor operations, for ONNX.
+
+`filterbank` serves training; it is written here a second time in operations that every runtime has (gathers and matrix
+products in place of strides and FFTs) and with lengths, so that a padded batch gives each utterance what it would get alone.
+What it is not: for training, or another definition of any feature: both must agree, which tests hold them to.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from speechxfer.features import FeatureSpec, analysis_window, mel_filters
+from speechxfer.models import AcousticModel
+from speechxfer.models.conformer import padding_mask
+
+
+class Listener(nn.Module):
+    """``forward(samples [batch, samples], lengths [batch]) -> (log-probabilities [batch, frames', symbols], lengths')``."""
+
+    def __init__(self, model: AcousticModel) -> None:
+        super().__init__()
+        self.front = FrontEnd(model.spec)
+        self.model = model
+
+    def forward(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        features, frames = self.front(samples, lengths)
+        log_probs, encoded = self.model(features, frames)
+        return log_probs, encoded
+
+
+class FrontEnd(nn.Module):
+    """The filterbank of a `FeatureSpec` on a padded batch: `[batch, frames, values]`, zero after each utterance's frames."""
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.size = spec.window_samples if spec.framing in ("snip", "kaldi_center") else spec.fft_size
+        window = analysis_window(spec)
+        missing = self.size - len(window)
+        window = nn.functional.pad(window, (missing // 2, missing - missing // 2)).double()
+        angles = (
+            2
+            * math.pi
+            / spec.fft_size
+            * torch.arange(self.size).double()[:, None]
+            * torch.arange(spec.fft_size // 2 + 1)
+        )
+        self.register_buffer("cosines", (window[:, None] * angles.cos()).float())
+        self.register_buffer("sines", (window[:, None] * angles.sin()).float())
+        self.register_buffer("mels", mel_filters(spec))
+
+    def forward(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples in [-1, 1] and their numbers to features and theirs."""
+        spec = self.spec
+        signal = samples * padding_mask(lengths, samples.shape[1]) * spec.scale
+        if spec.preemphasis and spec.preemphasis_on == "signal":
+            signal = torch.cat([signal[:, :1], signal[:, 1:] - spec.preemphasis * signal[:, :-1]], dim=1)
+        frames = self._frames(signal, lengths)
+        if spec.remove_dc:
+            frames = frames - frames.mean(dim=-1, keepdim=True)
+        if spec.preemphasis and spec.preemphasis_on == "frame":
+            frames = frames - spec.preemphasis * torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
+        spectrum = (frames @ self.get_buffer("cosines")) ** 2 + (frames @ self.get_buffer("sines")) ** 2
+        if spec.power != 2.0:
+            spectrum = spectrum ** (spec.power / 2)
+        bands = spectrum @ self.get_buffer("mels")
+        counts = self._counts(lengths)
+        values = self._normalized(self._logarithm(bands, counts), counts)
+        return self._stacked(values, counts)
+
+    def _counts(self, lengths: Tensor) -> Tensor:
+        """Frames before stacking; the arithmetic of `FeatureSpec.frames` on tensors."""
+        spec = self.spec
+        if spec.framing == "snip":
+            counts = (lengths - spec.window_samples) // spec.hop_samples + 1
+        elif spec.framing == "kaldi_center":
+            counts = (lengths + spec.hop_samples // 2) // spec.hop_samples
+        else:
+            counts = (lengths - spec.fft_size % 2) // spec.hop_samples + 1
+        return (counts - int(spec.drop_last_frame)).clamp(min=0)
+
+    def _frames(self, signal: Tensor, lengths: Tensor) -> Tensor:
+        """`[batch, frames, window]`, each utterance mirrored or filled up at its own end."""
+        spec = self.spec
+        number = torch.arange(signal.shape[1] // spec.hop_samples + 1, device=signal.device)
+        left = {"snip": 0, "kaldi_center": spec.window_samples // 2 - spec.hop_samples // 2}.get(
+            spec.framing, spec.fft_size // 2
+        )
+        place = number[:, None] * spec.hop_samples - left + torch.arange(self.size, device=signal.device)
+        ends = lengths[:, None, None]
+        place = place[None].expand(signal.shape[0], -1, -1)
+        inside = (place >= 0) & (place < ends)
+        if spec.framing == "kaldi_center":
+            place = torch.remainder(place, 2 * ends)
+            place = torch.where(place < ends, place, 2 * ends - 1 - place)
+        elif spec.framing == "center_reflect":
+            place = place.abs()
+            place = torch.where(place < ends, place, 2 * (ends - 1) - place)
+        heard = signal.gather(1, place.clamp(min=0).minimum(ends - 1).flatten(1)).view(place.shape)
+        return heard * inside if spec.framing in ("snip", "center_constant") else heard
+
+    def _logarithm(self, bands: Tensor, counts: Tensor) -> Tensor:
+        spec = self.spec
+        bands = bands + spec.floor if spec.floor_mode == "add" else bands.clamp(min=spec.floor)
+        values = bands.log() * {"ln": 1.0, "log10": 1 / math.log(10), "db": 10 / math.log(10)}[spec.log]
+        if spec.dynamic_range:
+            valid = padding_mask(counts, values.shape[1])[..., None]
+            peak = torch.where(valid, values, values.new_tensor(-1e30)).amax(dim=(1, 2), keepdim=True)
+            values = values.maximum(peak - spec.dynamic_range)
+        return (values + spec.offset) * spec.gain
+
+    def _normalized(self, values: Tensor, counts: Tensor) -> Tensor:
+        spec = self.spec
+        valid = padding_mask(counts, values.shape[1])[..., None]
+        if spec.normalize == "none":
+            return values * valid
+        frames = counts[:, None, None].clamp(min=1)
+        centred = (values - (values * valid).sum(dim=1, keepdim=True) / frames) * valid
+        variance = centred.square().sum(dim=1, keepdim=True) / (frames - spec.normalize_ddof).clamp(min=1)
+        if spec.normalize_epsilon_on == "variance":
+            return centred / (variance + spec.normalize_epsilon).sqrt()
+        return centred / (variance.sqrt() + spec.normalize_epsilon)
+
+    def _stacked(self, values: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        stack = self.spec.stack
+        if stack == 1:
+            return values, counts
+        whole = values[:, : values.shape[1] // stack * stack]
+        return whole.reshape(whole.shape[0], -1, self.spec.dim), counts // stack
