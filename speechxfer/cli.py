@@ -298,6 +298,26 @@ def compare(
 
 
 @app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A model's folder, a finished run, or a shipped model.")],
+    to: Annotated[
+        Literal["hf", "nemo-manifest", "onnx"],
+        typer.Option(
+            "--to", help="A folder of transformers, a NeMo manifest with what the model hears, or one ONNX graph."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder (hf) or file to write.")],
+    on: Annotated[Path | None, typer.Option("--on", help="Manifest to transcribe, for nemo-manifest.")] = None,
+    resample: Resample = False,
+    mono: Mono = False,
+) -> None:
+    """Take a model, or what it hears, to another toolkit."""
+    from speechxfer.export import export
+
+    export(model, to, out, manifest=on, resample=resample, mono=mono)
+
+
+@app.command()
 def info(model: Annotated[str, typer.Argument(help="A model's folder, a finished run, or a shipped model.")]) -> None:
     """Show a model's card: what it is, where it comes from, what it hears and writes."""
     from speechxfer.runs import describe

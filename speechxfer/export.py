@@ -15,6 +15,7 @@ from speechxfer.checkpoint import load_model
 from speechxfer.decode import own_device, transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset
+from speechxfer.graph import Listener
 from speechxfer.manifest import read_manifest, write_whole
 from speechxfer.models import AcousticModel
 from speechxfer.models.borrowed import transformers
@@ -22,6 +23,7 @@ from speechxfer.progress import say
 from speechxfer.text import Vocabulary
 
 PAD, WORD_START, WORD_DELIMITER = "<pad>", "\u2581", "|"
+OPSET = 18
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,20 @@ FAMILIES = {
         "seamless",
     ),
 }
+
+
+def export(
+    name: str, to: str, out: Path, *, manifest: Path | None = None, resample: bool = False, mono: bool = False
+) -> None:
+    """One of the exports below by its name: ``hf``, ``nemo-manifest`` (of `manifest`) or ``onnx``."""
+    if to == "hf":
+        export_hf(name, out)
+    elif to == "onnx":
+        export_onnx(name, out)
+    elif manifest is None:
+        raise InputError("a NeMo manifest is made of one of ours; name it with --on")
+    else:
+        export_nemo_manifest(name, manifest, out, resample=resample, mono=mono)
 
 
 def export_hf(name: str, out: Path) -> None:
@@ -185,3 +201,52 @@ def export_nemo_manifest(name: str, manifest: Path, out: Path, *, resample: bool
     ]
     write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     say(f"wrote {out}: {len(rows)} utterances")
+
+
+def export_onnx(name: str, out: Path) -> None:
+    """Write one ONNX graph from samples to log-probabilities, front end included, for any batch and length.
+
+    Inputs ``samples`` float32 `[batch, samples]` in [-1, 1] at the model's rate, padded with anything, and ``lengths`` int64
+    `[batch]`; outputs ``log_probs`` `[batch, frames, symbols]` and ``frames`` `[batch]`. The symbols, the rate and the rules of
+    spelling go into the file's metadata.
+
+    Raises:
+        InputError: the extra `onnx` is not installed.
+    """
+    import torch
+
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  what torch.onnx writes graphs with
+    except ImportError as error:
+        raise InputError("ONNX graphs need the extra onnx; pip install 'speechxfer[onnx]'") from error
+    model = load_model(name)
+    rate = model.spec.sample_rate_hz
+    given = (0.1 * torch.randn(2, rate), torch.tensor([rate, rate // 2]))
+    batch = torch.export.Dim("batch", min=1)
+    samples = torch.export.Dim("samples", min=model.spec.window_samples)
+    program = torch.onnx.export(
+        Listener(model).eval(),
+        given,
+        input_names=["samples", "lengths"],
+        output_names=["log_probs", "frames"],
+        dynamic_shapes=({0: batch, 1: samples}, {0: batch}),
+        dynamo=True,
+        opset_version=OPSET,
+        verbose=False,
+    )
+    if program is None:
+        raise TypeError("torch.onnx.export gave no program")
+    graph = program.model_proto
+    told = {
+        "sample_rate_hz": str(rate),
+        "vocabulary": json.dumps(model.vocabulary.to_dict(), ensure_ascii=False),
+        "normalizer": json.dumps(model.normalizer.to_dict(), ensure_ascii=False),
+        "task": model.task,
+    }
+    onnx.helper.set_model_props(graph, told)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".partial")
+    partial.write_bytes(graph.SerializeToString())
+    partial.replace(out)
+    say(f"wrote {out}; next: onnxruntime.InferenceSession({str(out)!r})")

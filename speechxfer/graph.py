@@ -24,6 +24,7 @@ class Listener(nn.Module):
         self.model = model
 
     def forward(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples in [-1, 1] and their numbers to log-probabilities and the numbers of their frames."""
         features, frames = self.front(samples, lengths)
         log_probs, encoded = self.model(features, frames)
         return log_probs, encoded
