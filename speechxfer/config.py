@@ -241,6 +241,10 @@ class FinetuneConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="number format of the arithmetic; auto: bf16 on a device that gains by it"
     )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="compute each layer's values twice in place of keeping them: less memory for large borrowed encoders",
+    )
     speed_factors: Annotated[tuple[SpeedFactor, ...], BeforeValidator(_tuple_from_list)] = Field(
         default=(0.9, 1.0, 1.1),
         description="speeds from which each utterance's is drawn; [1.0]: unchanged",

@@ -48,6 +48,7 @@ from speechxfer.features import Samples, filterbank
 from speechxfer.lora import has_lora
 from speechxfer.manifest import Utterance, write_whole
 from speechxfer.models import AcousticModel
+from speechxfer.models.borrowed import KINDS
 from speechxfer.objective import (
     Replayed,
     Retention,
@@ -176,6 +177,8 @@ def _prepare(
     accelerator = Accelerator(cpu=several_without_gpu(), kwargs_handlers=[patient])
     if not train:
         raise InputError("there is no training utterance; give at least one")
+    if config.gradient_checkpointing:
+        _save_memory(model)
     if transfer.lora_rank and not has_lora(model):
         raise InputError(
             f"transfer.lora_rank = {transfer.lora_rank}, but the model has no low-rank update; make one with with_lora first"
@@ -249,6 +252,16 @@ def _retention(
         store = store_features(replayed, Reading(source.spec, data.resample, data.mono), folder, half=True)
     usable_speeds(source, replayed, targets, store, (1.0,))
     return hold_on(job.model, source, settings, Replayed([u.id for u in replayed], store, targets))
+
+
+def _save_memory(model: AcousticModel) -> None:
+    encoder: Any = model.encoder
+    if model.architecture.encoder not in KINDS:
+        raise InputError(
+            f"finetune.gradient_checkpointing is for borrowed encoders ({', '.join(KINDS)}); the {model.architecture.encoder} "
+            "is small: set it to false"
+        )
+    encoder.save_memory()
 
 
 def _cache_folder(data: DataConfig, out: Path) -> Path:

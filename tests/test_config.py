@@ -64,6 +64,7 @@ DEFAULTS = {
         "patience": 0,
         "average_best": 5,
         "precision": "auto",
+        "gradient_checkpointing": False,
         "speed_factors": [0.9, 1.0, 1.1],
         "tempo_change": 0.0,
         "distortion": 0.0,

@@ -15,8 +15,10 @@ import pytest
 import soundfile
 
 from data_scripts import (
+    prepare_common_voice,
     prepare_fsdd,
     prepare_kathleen,
+    prepare_librispeech,
     prepare_mboshi,
     prepare_speech_commands,
     prepare_speechocean762,
@@ -714,6 +716,67 @@ def test_udhr_real(shared_data, tmp_path):
     assert len({line.split("\t")[0].rpartition("-")[0] for line in lines}) == len(prepare_udhr.VOICES) >= 60
     assert any("watu wote wamezaliwa huru" in line.lower() for line in lines if line.startswith("swh"))
     assert path.read_bytes() == prepare_udhr.prepare(shared_data / "udhr", tmp_path / "again").read_bytes()
+
+
+def common_voice(folder: Path, shared: bool = False) -> Path:
+    """A language in Common Voice's layout: two speakers in train, one each in dev and test; clips in MP3."""
+    header = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccents\tlocale\tsegment\n"
+    rows = {"train": ["a" * 128, "b" * 128], "dev": ["c" * 128], "test": ["a" * 128 if shared else "d" * 128]}
+    for split, speakers in rows.items():
+        lines = []
+        for number, speaker in enumerate(speakers):
+            name = f"common_voice_rw_{split}{number}.mp3"
+            (folder / "clips").mkdir(parents=True, exist_ok=True)
+            noise = np.random.default_rng(number).uniform(-0.1, 0.1, 48_000)
+            soundfile.write(folder / "clips" / name, noise, 48_000, format="MP3")
+            lines.append(f'{speaker}\t{name}\t"Muraho,  {split}!"\t2\t0\t\t\t\trw\t\n')
+        text(folder / f"{split}.tsv", header + "".join(lines))
+    return folder
+
+
+@pytest.mark.parametrize("lang", ["any", "rw"])
+def test_common_voice(tmp_path, lang):
+    common_voice(tmp_path / "cv" / "rw")
+    for number, given in enumerate((tmp_path / "cv", tmp_path / "cv" / "rw")):
+        paths = prepare_common_voice.prepare(given, tmp_path / f"out{number}", lang=lang)
+        train = read_manifest(paths["train"])
+        assert [u.id for u in train] == ["common_voice_rw_train0", "common_voice_rw_train1"]
+        assert [(u.speaker, u.lang, u.text) for u in train] == [(s * 16, "rw", '"Muraho, train!"') for s in "ab"]
+        assert train[0].duration == pytest.approx(1.0, abs=0.08)
+        assert [u.speaker[0] for u in read_manifest(paths["dev"]) + read_manifest(paths["test"])] == ["c", "d"]
+
+
+def test_common_voice_bad_input(tmp_path):
+    common_voice(tmp_path / "cv" / "rw", shared=True)
+    with pytest.raises(InputError, match=r"speaker a{16} is in train and in test"):
+        prepare_common_voice.prepare(tmp_path / "cv", tmp_path / "out")
+    common_voice(tmp_path / "cv" / "sw")
+    with pytest.raises(InputError, match="found languages: rw, sw"):
+        prepare_common_voice.prepare(tmp_path / "cv", tmp_path / "out")
+    (tmp_path / "cv" / "sw" / "clips" / "common_voice_rw_dev0.mp3").unlink()
+    with pytest.raises(InputError, match=r"common_voice_rw_dev0\.mp3 does not exist"):
+        prepare_common_voice.prepare(tmp_path / "cv", tmp_path / "out", lang="sw")
+    text(tmp_path / "cv" / "sw" / "train.tsv", "client_id\tpath\n")
+    with pytest.raises(InputError, match=r"train\.tsv:1: column 'sentence' is missing"):
+        prepare_common_voice.prepare(tmp_path / "cv" / "sw", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_librispeech(tmp_path, capsys):
+    for part, speaker in (("train-clean-100", 19), ("train-other-500", 20), ("dev-clean", 84), ("test-clean", 61)):
+        chapter = tmp_path / "LibriSpeech" / part / str(speaker) / "198"
+        for number in range(2):
+            wave(chapter / f"{speaker}-198-{number:04d}.flac", 16_000)
+        lines = "".join(f"{speaker}-198-{number:04d} NORTHANGER {part.upper()}\n" for number in range(2))
+        text(chapter / f"{speaker}-198.trans.txt", lines)
+    with pytest.raises(InputError, match="utterances of train-clean-100: found 2, expected 28,539"):
+        prepare_librispeech.prepare(tmp_path, tmp_path / "out")
+    paths = prepare_librispeech.prepare(tmp_path / "LibriSpeech", tmp_path / "out", partial=True)
+    assert sorted(paths) == ["dev-clean", "test-clean", "train"]
+    assert [u.id for u in read_manifest(paths["train"])] == ["19-198-0000", "19-198-0001", "20-198-0000", "20-198-0001"]
+    [first, _] = read_manifest(paths["test-clean"])
+    assert (first.text, first.speaker, first.duration) == ("northanger test-clean", "61", 1.0)
+    assert "note: test-other is not there" in capsys.readouterr().out
 
 
 def test_one_sentence_in_three_spellings_is_one_sentence(tmp_path):

@@ -24,7 +24,7 @@ from speechxfer.models import AcousticModel
 from speechxfer.text import BLANK, Vocabulary
 from speechxfer.transfer import plan_head, transfer, with_new_layers
 from tests import foreign_models as other
-from tests.small_models import QUICK, Tones, state
+from tests.small_models import QUICK, Tones, settings, source_model, state
 
 transformers = pytest.importorskip("transformers")
 KINDS = list(other.WRITERS)
@@ -241,6 +241,23 @@ def test_computing_again_in_place_of_keeping_gives_the_same_gradients(checkpoint
     assert gradients[0].keys() == gradients[1].keys()
     for name, value in gradients[0].items():
         torch.testing.assert_close(value, gradients[1][name], atol=1e-5, rtol=1e-4)
+
+
+def test_computing_again_is_a_setting_of_borrowed_encoders(
+    checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path
+) -> None:
+    trained = []
+    for again in (False, True):
+        model = transfer(
+            load_model(checkpoints["wav2vec2-bert"][0]), Vocabulary.from_texts(u.text for u in tones.train)
+        )
+        config = settings(gradient_checkpointing=again)
+        trained.append(state(finetune(model, tones.train, tones.dev, config, out=tmp_path / str(again))))
+    for name, value in trained[0].items():
+        torch.testing.assert_close(value, trained[1][name], atol=1e-4, rtol=1e-3)
+    with pytest.raises(InputError, match="gradient_checkpointing is for borrowed encoders"):
+        own = transfer(source_model("dnn"), Vocabulary.from_texts(u.text for u in tones.train))
+        finetune(own, tones.train, tones.dev, settings(gradient_checkpointing=True), out=tmp_path / "own")
 
 
 def test_a_language_pack_goes_onto_a_foreign_base(

@@ -1,5 +1,6 @@
 """Recipes: every script parses, every setting is one, and a whole recipe runs on a miniature corpus in its own layout."""
 
+import itertools
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -16,6 +18,7 @@ from speechxfer.cli import DEFAULT_SOURCE
 from speechxfer.config import load_config
 from speechxfer.models import Architecture
 from speechxfer.report import read_rows, update_readme
+from tests.foreign_models import write_w2v_bert
 from tests.tone_corpus import write_tone_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +56,16 @@ def tiny_source(folder: Path, letters: str) -> Path:
 
 
 def test_there_are_recipes() -> None:
-    assert {path.name for path in RECIPES} >= {"demo", "english", "fsdd", "mboshi", "own", "yoruba"}
+    assert {path.name for path in RECIPES} >= {
+        "demo",
+        "english",
+        "fsdd",
+        "mboshi",
+        "own",
+        "yoruba",
+        "commands",
+        "common_voice",
+    }
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
@@ -134,6 +146,55 @@ def test_own_recordings_in_one_command(copy: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "WER" in result.stdout
     assert json.loads((tmp_path / "out" / "test" / "report.json").read_text(encoding="utf-8"))
+
+
+def common_voice_layout(folder: Path) -> Path:
+    """Tones in the layout of Common Voice: TSV files and clips/, here WAV, which the script takes as it comes."""
+    for split, count in (("train", 8), ("dev", 3), ("test", 4)):
+        rows = ["client_id\tpath\tsentence\tlocale\n"]
+        for utterance in write_tone_corpus(folder / "tones" / f"{split}.jsonl", count, letters="abcd", seed=len(split)):
+            name = f"{split}_{utterance.id}.wav"
+            (folder / "clips").mkdir(exist_ok=True)
+            shutil.copy(utterance.audio_filepath, folder / "clips" / name)
+            rows.append(f"{split}-{utterance.speaker}\t{name}\t{utterance.text}\ttn\n")
+        (folder / f"{split}.tsv").write_text("".join(rows), encoding="utf-8")
+    return folder
+
+
+def test_common_voice_from_a_checkpoint_of_transformers(copy: Path, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    (tmp_path / "cv").mkdir()
+    write_w2v_bert(tmp_path / "w2v-bert-tiny")
+    settings = f"{QUICK} --set finetune.passes=0"
+    result = run(
+        copy, "common_voice", "tn", common_voice_layout(tmp_path / "cv"), tmp_path / "w2v-bert-tiny", SETTINGS=settings
+    )
+    assert result.returncode == 0, result.stderr
+    [row] = read_rows(copy / "recipes" / "common_voice" / "results.json")
+    assert (row.name, row.source, row.split, row.steps) == ("finetuned", "w2v-bert-tiny", "tn", 2)
+
+
+def test_commands_go_from_a_source_of_their_own(copy: Path, tmp_path: Path) -> None:
+    for digit, speaker, index in itertools.product((1, 2), ("ann", "bob"), range(12)):
+        path = tmp_path / "fsdd" / "recordings" / f"{digit}_{speaker}_{index}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tone = 0.1 * np.sin(np.arange(4000) * 0.2 * digit + index)
+        soundfile.write(path, tone, 8000)
+    for utterance in write_tone_corpus(tmp_path / "tones.jsonl", 40, letters="abcd"):
+        path = tmp_path / "kathleen" / "data" / f"arctic_{utterance.id}_1.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(utterance.audio_filepath, path)
+        path.with_suffix(".txt").write_text(utterance.text, encoding="utf-8")
+    few = {"NETWORKS": "dnn", "PREPARE": "--partial", "SETTINGS": QUICK}
+    result = run(copy, "commands", tmp_path / "fsdd", tmp_path / "kathleen", **few)
+    assert result.returncode == 0, result.stderr
+    rows = read_rows(copy / "recipes" / "commands" / "results.json")
+    assert [(row.name, row.source) for row in rows] == [
+        ("dnn scratch", ""),
+        ("dnn frozen", "dnn"),
+        ("dnn finetuned", "dnn"),
+    ]
+    assert {row.split for row in rows} == {"fsdd"} and {row.words for row in rows} == {20}
 
 
 def test_readme_table_is_what_the_recipes_measured(tmp_path: Path) -> None:

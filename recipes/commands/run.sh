@@ -25,7 +25,7 @@ run() { # run NETWORK KIND VERB [OPTION...]: the same budget of steps for every 
 }
 
 if stage prepare; then
-  if [[ $set == fsdd ]]; then python ../../data_scripts/prepare_fsdd.py "$corpus" data/fsdd; fi
+  if [[ $set == fsdd ]]; then python ../../data_scripts/prepare_fsdd.py "$corpus" data/fsdd ${PREPARE:-}; fi
   if [[ $set != fsdd ]]; then python ../../data_scripts/prepare_speech_commands.py "$corpus" data/speech_commands ${PREPARE:-}; fi
   python ../../data_scripts/prepare_kathleen.py "$kathleen" data/kathleen ${PREPARE:-}
 fi
