@@ -42,7 +42,7 @@ PRESETS = {"parakeet": "nemo-2025", "wav2vec2-bert": "seamless", "whisper": "whi
 EXTRACTOR: dict[str, dict[str, Any]] = {
     "parakeet": {"sampling_rate": 16_000, "hop_length": 160, "n_fft": 512, "win_length": 400, "preemphasis": 0.97},
     "wav2vec2-bert": {"sampling_rate": 16_000, "stride": 2, "num_mel_bins": 80},
-    "whisper": {"sampling_rate": 16_000, "hop_length": 160, "n_fft": 400, "chunk_length": 30},
+    "whisper": {"sampling_rate": 16_000, "hop_length": 160, "n_fft": 400},
     "speech2text": {
         "sampling_rate": 16_000, "num_mel_bins": 80, "do_ceptral_normalize": True, "normalize_means": True,
         "normalize_vars": True,
@@ -186,6 +186,8 @@ def _front_end(folder: Path, kind: str, config: Tree) -> FeatureSpec:
     path = folder / "preprocessor_config.json"
     stated = _json(path) if path.is_file() else {}
     _compare(stated, EXTRACTOR[kind], f"{path}: the front end")
+    if kind == "whisper":  # it fills up to what the network has positions for
+        _compare(stated, {"chunk_length": 2 * int(config["max_source_positions"]) // 100}, f"{path}: the front end")
     spec = feature_preset(PRESETS[kind])
     mels = config.get("num_mel_bins", spec.mels) if kind in ("whisper", "parakeet") else spec.mels
     if stated.get("feature_size", mels) != mels:

@@ -15,6 +15,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+WHISPER_SECONDS = 4  # that the network always hears; the published ones hear 30
 LETTERS = "abcdehiklmnoprstuw"
 PIECES = ["<unk>", "\u2581", *LETTERS, "\u2581a", "an", "\u2581an"]
 NEMO_OF = (  # transformers' names of weights, and NeMo's
@@ -118,10 +119,11 @@ def write_whisper(folder: Path, mels: int = 80) -> Any:
         encoder_ffn_dim=64,
         decoder_ffn_dim=64,
         num_mel_bins=mels,
+        max_source_positions=50 * WHISPER_SECONDS,
     )
     network = shaken(transformers.WhisperModel(config))
     network.save_pretrained(folder)
-    transformers.WhisperFeatureExtractor(feature_size=mels).save_pretrained(folder)
+    transformers.WhisperFeatureExtractor(feature_size=mels, chunk_length=WHISPER_SECONDS).save_pretrained(folder)
     return network
 
 

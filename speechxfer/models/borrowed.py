@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ WHISPER_RANGE, WHISPER_LOWEST = 2.0, -1.5  # on the scale of its features: 8, an
 class Kind:
     """One family of networks: how the library names its classes, settings and parts."""
 
+    module: str
+    """The library's package of this family."""
     config: str
     network: str
     width: str
@@ -47,6 +50,7 @@ class Kind:
 
 
 PARAKEET = Kind(
+    "parakeet",
     "ParakeetEncoderConfig",
     "ParakeetEncoder",
     "hidden_size",
@@ -72,6 +76,7 @@ KINDS = {
     "parakeet": PARAKEET,
     "nemo-conformer": PARAKEET,  # the same layers above another subsampling, see `Striding`
     "wav2vec2-bert": Kind(
+        "wav2vec2_bert",
         "Wav2Vec2BertConfig",
         "Wav2Vec2BertModel",
         "hidden_size",
@@ -88,6 +93,7 @@ KINDS = {
         ),
     ),
     "whisper": Kind(
+        "whisper",
         "WhisperConfig",
         "WhisperEncoder",
         "d_model",
@@ -101,6 +107,7 @@ KINDS = {
         lambda config: [(3, 2, 1)],
     ),
     "speech2text": Kind(
+        "speech_to_text",
         "Speech2TextConfig",
         "Speech2TextEncoder",
         "d_model",
@@ -121,10 +128,15 @@ class BorrowedEncoder(nn.Module):
 
     def __init__(self, kind: str, config: Mapping[str, Any], *, dropout: float = 0.0, adapter_dim: int = 0) -> None:
         super().__init__()
-        self.kind, self.parts, library = kind, KINDS[kind], transformers()
+        self.kind, self.parts = kind, KINDS[kind]
+        transformers()
+        family = f"transformers.models.{self.parts.module}"
+        settings, networks = (
+            import_module(f"{family}.{part}_{self.parts.module}") for part in ("configuration", "modeling")
+        )
         given = dict(config) | {name: dropout for name in self.parts.dropouts} | dict(self.parts.off)
-        self.settings = getattr(library, self.parts.config)(**given)
-        network: Any = getattr(library, self.parts.network)(self.settings)
+        self.settings = getattr(settings, self.parts.config)(**given)
+        network: Any = getattr(networks, self.parts.network)(self.settings)
         if kind == "nemo-conformer":
             network.subsampling = Striding(self.settings)
         self.network = network
