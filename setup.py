@@ -19,7 +19,8 @@ PLOT = ["matplotlib>=3.8"]
 TENSORBOARD = ["tensorboard>=2.16"]
 DEMO = ["espeakng-loader>=0.2.4", "num2words>=0.5.13", "soxr>=0.5"]
 LORA = ["peft>=0.17"]
-TEST = ["pytest>=8", "hypothesis>=6.100", *BPE, *PLOT, *TENSORBOARD, *DEMO, *LORA]
+HF = ["transformers>=5"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "lhotse>=1.33", *BPE, *PLOT, *TENSORBOARD, *DEMO, *LORA, *HF]
 DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
 
 setup(
@@ -73,6 +74,7 @@ setup(
         "tensorboard": TENSORBOARD,
         "demo": DEMO,
         "lora": LORA,
+        "hf": HF,
         "test": TEST,
         "dev": DEV,
     },
