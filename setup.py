@@ -21,7 +21,19 @@ DEMO = ["espeakng-loader>=0.2.4", "num2words>=0.5.13", "soxr>=0.5"]
 LORA = ["peft>=0.17"]
 HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and huggingface_hub
 ONNX = ["onnx>=1.17", "onnxscript>=0.5"]
-TEST = ["pytest>=8", "hypothesis>=6.100", *BPE, *PLOT, *TENSORBOARD, *DEMO, *LORA, *HF, *ONNX, "onnxruntime>=1.20"]
+TEST = [
+    "pytest>=8",
+    "hypothesis>=6.100",
+    "lhotse>=1.33",
+    *BPE,
+    *PLOT,
+    *TENSORBOARD,
+    *DEMO,
+    *LORA,
+    *HF,
+    *ONNX,
+    "onnxruntime>=1.20",
+]
 DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
 
 setup(

@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 
 from speechxfer.errors import InputError
-from speechxfer.features import FeatureSpec, feature_fingerprint
+from speechxfer.features import FeatureSpec, feature_fingerprint, middle_frame
 from speechxfer.foreign import HUB, card_of, hash_of, is_foreign, load_foreign, locate
 from speechxfer.lora import has_lora, merge_lora, own_weights, with_lora
 from speechxfer.models import AcousticModel, Architecture, Parent
@@ -39,7 +39,8 @@ FILES = (
     "parents.safetensors",
 )
 HEAD_PARTS = ("weight", "bias")
-FINGERPRINT_TOLERANCE = 0.02
+FINGERPRINT_TOLERANCE = 0.005  # single and double precision differ by 0.0001 at most
+MIDDLE_FRAME_TOLERANCE = 0.02
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -162,7 +163,7 @@ def _write_description(model: AcousticModel, partial: Path, card: Card, more: Ma
         "task": model.task,
         "architecture": model.architecture.to_dict(),
         "features": model.spec.to_dict(),
-        "feature_fingerprint": feature_fingerprint(model.spec),
+        "feature_values": feature_fingerprint(model.spec),
         "normalizer": model.normalizer.to_dict(),
         **(more or {}),
         **asdict(card),
@@ -239,14 +240,18 @@ def load_model(name: Path | str) -> AcousticModel:
         spec = FeatureSpec.from_dict(description["features"])
         architecture = Architecture(**description["architecture"])
         normalizer = Normalizer.from_dict(description["normalizer"])
-        fingerprint, task = list(map(float, description["feature_fingerprint"])), description["task"]
+        same_features, task = _same_features(spec, description), description["task"]
     except InputError as error:
         raise InputError(f"{folder / 'model.json'}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{folder / 'model.json'}: field missing or unknown ({error}); copy the model again"
         ) from error
-    _check_fingerprint(folder, spec, fingerprint)
+    if not same_features:
+        raise InputError(
+            f"{folder}: the features {spec.name!r} version {spec.version} come out differently here than where the model was "
+            "trained; its weights would hear noise. Use the version of speechxfer that made it, or report this"
+        )
     vocabulary = Vocabulary.load(folder / "vocabulary.json")
     if "base" in description:
         model = _on_its_base(folder, description, AcousticModel(architecture, vocabulary, spec, normalizer, task))
@@ -334,16 +339,19 @@ def weights_hash(name: Path | str) -> str:
     return hashlib.sha256(paths[0].read_bytes()).hexdigest()
 
 
-def _check_fingerprint(folder: Path, spec: FeatureSpec, stored: list[float]) -> None:
-    here = feature_fingerprint(spec)
-    same = len(here) == len(stored) and all(
-        abs(a - b) <= FINGERPRINT_TOLERANCE for a, b in zip(here, stored, strict=True)
+def _same_features(spec: FeatureSpec, description: Mapping[str, Any]) -> bool:
+    """Whether `spec` gives here what it gave where the model was saved; older models tell one frame only."""
+    if "feature_fingerprint" in description:
+        return _close(middle_frame(spec), description["feature_fingerprint"], MIDDLE_FRAME_TOLERANCE)
+    stored, here = dict(description["feature_values"]), feature_fingerprint(spec)
+    return stored.keys() == here.keys() and all(
+        _close(here[name], stored[name], FINGERPRINT_TOLERANCE) for name in here
     )
-    if not same:
-        raise InputError(
-            f"{folder}: the features {spec.name!r} version {spec.version} come out differently here than where the model was "
-            "trained; its weights would hear noise. Use the version of speechxfer that made it, or report this"
-        )
+
+
+def _close(here: list[float], stored: list[float], tolerance: float) -> bool:
+    there = list(map(float, stored))
+    return len(here) == len(there) and all(abs(a - b) <= tolerance for a, b in zip(here, there, strict=True))
 
 
 def write_weights(tensors: Mapping[str, torch.Tensor], path: Path, *, half: bool = False) -> None:

@@ -37,7 +37,12 @@ MODEL_TYPES = {  # of config.json: kind of encoder, where its weights lie (the f
     "speech_to_text": ("speech2text", ("model.encoder.", "encoder.", ""), ""),
 }
 TRANSDUCERS = ("parakeet_rnnt", "parakeet_tdt")
-PRESETS = {"parakeet": "nemo-2025", "wav2vec2-bert": "seamless", "whisper": "whisper", "speech2text": "speech2text"}
+PRESETS = {
+    "parakeet": "nemo-2025",
+    "wav2vec2-bert": "seamless",
+    "whisper": "whisper-filled",
+    "speech2text": "speech2text",
+}
 # Settings of preprocessor_config.json that our presets are made for; the number of mels is the model's.
 EXTRACTOR: dict[str, dict[str, Any]] = {
     "parakeet": {"sampling_rate": 16_000, "hop_length": 160, "n_fft": 512, "win_length": 400, "preemphasis": 0.97},

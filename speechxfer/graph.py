@@ -49,7 +49,10 @@ class FrontEnd(nn.Module):
         )
         self.register_buffer("cosines", (window[:, None] * angles.cos()).float())
         self.register_buffer("sines", (window[:, None] * angles.sin()).float())
-        self.register_buffer("mels", mel_filters(spec))
+        self.register_buffer("mels", mel_filters(spec).float() * spec.mel_gain)
+        if spec.normalize == "fixed":
+            self.register_buffer("band_mean", torch.tensor(spec.band_mean))
+            self.register_buffer("band_scale", torch.tensor(spec.band_scale))
 
     def forward(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Samples in [-1, 1] and their numbers to features and theirs."""
@@ -77,6 +80,8 @@ class FrontEnd(nn.Module):
             counts = (lengths - spec.window_samples) // spec.hop_samples + 1
         elif spec.framing == "kaldi_center":
             counts = (lengths + spec.hop_samples // 2) // spec.hop_samples
+        elif spec.framing == "center_filled":
+            counts = (lengths + spec.hop_samples - 1) // spec.hop_samples
         else:
             counts = (lengths - spec.fft_size % 2) // spec.hop_samples + 1
         return (counts - int(spec.drop_last_frame)).clamp(min=0)
@@ -91,6 +96,8 @@ class FrontEnd(nn.Module):
         place = number[:, None] * spec.hop_samples - left + torch.arange(self.size, device=signal.device)
         ends = lengths[:, None, None]
         place = place[None].expand(signal.shape[0], -1, -1)
+        if spec.framing == "center_filled":
+            place = place.abs()
         inside = (place >= 0) & (place < ends)
         if spec.framing == "kaldi_center":
             place = torch.remainder(place, 2 * ends)
@@ -99,12 +106,16 @@ class FrontEnd(nn.Module):
             place = place.abs()
             place = torch.where(place < ends, place, 2 * (ends - 1) - place)
         heard = signal.gather(1, place.clamp(min=0).minimum(ends - 1).flatten(1)).view(place.shape)
-        return heard * inside if spec.framing in ("snip", "center_constant") else heard
+        return heard * inside if spec.framing in ("snip", "center_constant", "center_filled") else heard
 
     def _logarithm(self, bands: Tensor, counts: Tensor) -> Tensor:
         spec = self.spec
         bands = bands + spec.floor if spec.floor_mode == "add" else bands.clamp(min=spec.floor)
-        values = bands.log() * {"ln": 1.0, "log10": 1 / math.log(10), "db": 10 / math.log(10)}[spec.log]
+        if spec.log == "ln_linear":
+            values = torch.where(bands > math.e, bands.clamp(min=1e-30).log(), bands)
+            values = torch.where(values > math.e, values, values / math.e)
+        else:
+            values = bands.log() * {"ln": 1.0, "log10": 1 / math.log(10), "db": 10 / math.log(10)}[spec.log]
         if spec.dynamic_range:
             valid = padding_mask(counts, values.shape[1])[..., None]
             peak = torch.where(valid, values, values.new_tensor(-1e30)).amax(dim=(1, 2), keepdim=True)
@@ -116,11 +127,16 @@ class FrontEnd(nn.Module):
         valid = padding_mask(counts, values.shape[1])[..., None]
         if spec.normalize == "none":
             return values * valid
+        if spec.normalize == "fixed":
+            return (values - self.get_buffer("band_mean")) * self.get_buffer("band_scale") * valid
         frames = counts[:, None, None].clamp(min=1)
         centred = (values - (values * valid).sum(dim=1, keepdim=True) / frames) * valid
         variance = centred.square().sum(dim=1, keepdim=True) / (frames - spec.normalize_ddof).clamp(min=1)
         if spec.normalize_epsilon_on == "variance":
             return centred / (variance + spec.normalize_epsilon).sqrt()
+        if spec.normalize_epsilon == 0:  # a band that never changes is zero, not 0 / 0
+            constant = ((values == values[:, :1]) | ~valid).all(dim=1, keepdim=True)
+            return centred.masked_fill(constant, 0.0) / variance.sqrt().masked_fill(constant, 1.0)
         return centred / (variance.sqrt() + spec.normalize_epsilon)
 
     def _stacked(self, values: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:

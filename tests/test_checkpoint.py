@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from speechxfer import checkpoint
 from speechxfer.checkpoint import Card, copy_model, find_model, load_model, read_card, read_weights, save_model
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
+from speechxfer.features import PRESETS, FeatureSpec
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.runs import describe
 from speechxfer.text import BLANK, Normalizer, Vocabulary
@@ -22,12 +23,12 @@ VOCABULARY = Vocabulary((BLANK, " ", *"abcẹŋ", "\u0301"))
 CARD = Card("mboshi", "english", "mdw", "CC0-1.0", {"hours": 1.5, "note": "ω"})
 
 
-def made(encoder: str = "dnn", task: str = "ctc", preset: str = "kaldi-mvn") -> AcousticModel:
+def made(encoder: str = "dnn", task: str = "ctc", spec: FeatureSpec = PRESETS["kaldi-mvn"]) -> AcousticModel:
     torch.manual_seed(1)
     architecture = Architecture(encoder, "tiny", 1 if encoder == "dnn" else 8, dropout=0.2)
-    model = AcousticModel(architecture, VOCABULARY, PRESETS[preset], Normalizer(form="NFD"), task)
+    model = AcousticModel(architecture, VOCABULARY, spec, Normalizer(form="NFD"), task)
     with torch.no_grad():
-        model(torch.randn(2, 100, 80), torch.tensor([100, 60]))
+        model(torch.randn(2, 100, model.spec.dim), torch.tensor([100, 60]))
     return model.eval()
 
 
@@ -87,7 +88,10 @@ def test_the_folder_describes_itself(saved: Path) -> None:
     assert card["details"] == {"hours": 1.5, "note": "ω"}
     assert "ω" in (saved / "model.json").read_text(encoding="utf-8")
     assert card["features"]["preemphasis"] == 0.97
-    assert len(card["feature_fingerprint"]) == 80
+    assert {name: len(values) for name, values in card["feature_values"].items()} == {
+        **dict.fromkeys(("first", "middle", "last"), 80),
+        "means": 53,  # of 0.55 s: 1 + (8800 - 400) // 160
+    }
 
 
 def test_weights_can_be_read_without_this_package(saved: Path) -> None:
@@ -246,35 +250,124 @@ def test_another_format_is_refused(saved: Path, version: object) -> None:
     refused(saved, f"format {version}", "upgrade speechxfer")
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("window", "hann_symmetric"),
-        ("preemphasis", 0.95),
-        ("mel_scale", "slaney"),
-        ("low_hz", 0.0),
-        ("framing", "center_reflect"),
-        ("remove_dc", False),
-        ("window_samples", 320),
-        ("normalize", "none"),
-        ("mels", 40),
-        ("sample_rate_hz", 8000),
-    ],
-)
-def test_features_that_come_out_differently_are_refused(saved: Path, field: str, value: object) -> None:
-    rewrite(saved, lambda description: description["features"].update({field: value}))
-    refused(saved, "features 'kaldi-mvn' version 1 come out differently")
+LARGE_EPSILON = replace(PRESETS["kaldi-mvn"], normalize_epsilon=0.5)
+STATISTICS = (1.0,) * 80
+FIXED = replace(PRESETS["kaldi"], normalize="fixed", band_mean=STATISTICS, band_scale=STATISTICS)
+NOT_HEARD = {"name", "version", "precision"}  # two labels, and what rounding alone can tell
+OTHER_VALUES: dict[
+    str, tuple[FeatureSpec, Any]
+] = {  # a spec in which the field matters, and a value that changes it a little
+    "sample_rate_hz": (PRESETS["kaldi"], 15_900),
+    "mels": (PRESETS["kaldi"], 79),
+    "scale": (PRESETS["kaldi"], 1.01),
+    "window_samples": (PRESETS["kaldi"], 399),
+    "hop_samples": (PRESETS["kaldi"], 159),
+    "fft_size": (PRESETS["whisper"], 401),
+    "window": (PRESETS["whisper"], "hann_symmetric"),
+    "framing": (PRESETS["nemo-2024"], "center_constant"),
+    "drop_last_frame": (PRESETS["nemo-2025"], False),
+    "remove_dc": (PRESETS["kaldi"], False),
+    "preemphasis": (PRESETS["kaldi"], 0.96),
+    "preemphasis_on": (PRESETS["nemo-2025"], "frame"),
+    "power": (PRESETS["kaldi"], 1.99),
+    "mel_scale": (PRESETS["emformer"], "slaney"),
+    "mel_sides": (PRESETS["speechbrain"], "neighbours"),
+    "mel_norm": (PRESETS["whisper"], "none"),
+    "low_hz": (PRESETS["kaldi"], 21.0),
+    "high_hz": (PRESETS["icefall"], -395.0),
+    "mel_gain": (PRESETS["emformer"], 32768.0**2 * 1.01),
+    "floor": (PRESETS["kaldi"], 1.3e-7),
+    "floor_mode": (PRESETS["nemo-2025"], "clamp"),
+    "log": (PRESETS["emformer"], "ln"),
+    "dynamic_range": (PRESETS["speechbrain"], 79.0),
+    "offset": (PRESETS["whisper"], 4.1),
+    "gain": (PRESETS["whisper"], 0.26),
+    "normalize": (PRESETS["kaldi-mvn"], "none"),
+    "normalize_ddof": (PRESETS["seamless"], 0),
+    "normalize_epsilon": (PRESETS["kaldi-mvn"], 0.1),
+    "normalize_epsilon_on": (LARGE_EPSILON, "variance"),
+    "band_mean": (FIXED, [1.0] * 79 + [1.1]),
+    "band_scale": (FIXED, [1.0] * 79 + [1.1]),
+    "stack": (PRESETS["seamless"], 1),
+}
 
 
+def test_every_field_of_the_features_is_tried() -> None:
+    assert set(OTHER_VALUES) == {field.name for field in fields(FeatureSpec)} - NOT_HEARD
+
+
+@pytest.mark.parametrize("field", OTHER_VALUES)
+def test_features_that_come_out_differently_are_refused(tmp_path: Path, field: str) -> None:
+    spec, value = OTHER_VALUES[field]
+    save_model(made(spec=spec), tmp_path / "model", CARD)
+    assert load_model(tmp_path / "model").spec == spec
+    rewrite(tmp_path / "model", lambda description: description["features"].update({field: value}))
+    refused(tmp_path / "model", f"features {spec.name!r} version 1 come out differently")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_model_of_any_preset_comes_back(tmp_path: Path, preset: str) -> None:
+    save_model(made(spec=PRESETS[preset]), tmp_path / "model", CARD)
+    assert load_model(tmp_path / "model").spec == PRESETS[preset]
+
+
+@pytest.mark.parametrize("part", ["first", "middle", "last", "means"])
 @pytest.mark.parametrize("change", [0.05, -5.0, float("nan")])
-def test_a_fingerprint_of_other_features_is_refused(saved: Path, change: float) -> None:
-    rewrite(saved, lambda d: d["feature_fingerprint"].__setitem__(17, d["feature_fingerprint"][17] + change))
+def test_a_fingerprint_of_other_features_is_refused(saved: Path, part: str, change: float) -> None:
+    def changed(description: dict[str, Any]) -> None:
+        description["feature_values"][part][17] += change
+
+    rewrite(saved, changed)
+    refused(saved, "come out differently")
+
+
+@pytest.mark.parametrize("values", [{}, {"first": [1.0]}])
+def test_a_fingerprint_with_parts_missing_is_refused(saved: Path, values: dict[str, list[float]]) -> None:
+    rewrite(saved, lambda description: description.update(feature_values=values))
     refused(saved, "come out differently")
 
 
 def test_a_fingerprint_of_another_machines_rounding_is_accepted(saved: Path) -> None:
-    rewrite(saved, lambda d: d["feature_fingerprint"].__setitem__(17, d["feature_fingerprint"][17] + 0.002))
+    def changed(description: dict[str, Any]) -> None:
+        description["feature_values"] = {
+            part: [value + 0.002 for value in values] for part, values in description["feature_values"].items()
+        }
+
+    rewrite(saved, changed)
     assert load_model(saved).vocabulary == VOCABULARY
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A model as it was written when the fingerprint was one frame: with the features and the values of a shipped one."""
+    card = read_card("english")
+    save_model(made(spec=FeatureSpec.from_dict(card["features"])), tmp_path / "older", CARD)
+
+    def changed(description: dict[str, Any]) -> None:
+        del description["feature_values"]
+        description.update({key: card[key] for key in ("features", "feature_fingerprint")})
+
+    assert "mel_sides" not in card["features"]
+    rewrite(tmp_path / "older", changed)
+    return tmp_path / "older"
+
+
+def test_an_older_model_is_still_loaded_and_saved_anew(older: Path, tmp_path: Path) -> None:
+    copy_model(older, tmp_path / "copy")
+    assert load_model(tmp_path / "copy").spec == load_model(older).spec == PRESETS["kaldi-mvn-78db"]
+    assert "feature_values" in read_card(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("change", [0.05, -5.0, float("nan")])
+def test_an_older_fingerprint_of_other_features_is_refused(older: Path, change: float) -> None:
+    rewrite(older, lambda d: d["feature_fingerprint"].__setitem__(17, d["feature_fingerprint"][17] + change))
+    refused(older, "come out differently")
+
+
+@pytest.mark.parametrize("value", [None, ["a"], {}])
+def test_an_older_fingerprint_that_is_none_is_refused(older: Path, value: object) -> None:
+    rewrite(older, lambda description: description.update(feature_fingerprint=value))
+    refused(older, "model.json" if value != {} else "come out differently")
 
 
 @pytest.mark.parametrize(
@@ -288,8 +381,9 @@ def test_a_fingerprint_of_another_machines_rounding_is_accepted(saved: Path) -> 
         ("normalizer", "version", 9),
         ("normalizer", "casing", "title"),
         ("", "task", "translate"),
-        ("", "feature_fingerprint", None),
-        ("", "feature_fingerprint", ["a"]),
+        ("", "feature_values", None),
+        ("", "feature_values", ["a"]),
+        ("", "feature_values", {"first": ["a"], "middle": [], "last": [], "means": []}),
     ],
 )
 def test_a_setting_this_version_does_not_know_is_refused(saved: Path, section: str, field: str, value: object) -> None:
@@ -298,7 +392,7 @@ def test_a_setting_this_version_does_not_know_is_refused(saved: Path, section: s
         load_model(saved)
 
 
-@pytest.mark.parametrize("field", ["features", "architecture", "normalizer", "feature_fingerprint", "task"])
+@pytest.mark.parametrize("field", ["features", "architecture", "normalizer", "feature_values", "task"])
 def test_a_missing_field_is_refused(saved: Path, field: str) -> None:
     rewrite(saved, lambda description: description.pop(field))
     refused(saved, "model.json", field)

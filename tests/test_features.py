@@ -1,5 +1,6 @@
 """The front end against other people's: torchaudio, librosa, Kaldi, HTK, and the numbers published for other toolkits."""
 
+import json
 import math
 import struct
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import torch
 import torchaudio
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from speechxfer.checkpoint import SHIPPED
 from speechxfer.errors import InputError
 from speechxfer.features import (
     PRESETS,
@@ -29,39 +31,8 @@ from speechxfer.features import (
 
 RATE = 16_000
 KALDI = PRESETS["kaldi"]
-# What other toolkits compute, said in our parameters.
-WHISPER = FeatureSpec(
-    "whisper",
-    fft_size=400,
-    window="hann_periodic",
-    framing="center_reflect",
-    drop_last_frame=True,
-    remove_dc=False,
-    preemphasis=0.0,
-    mel_scale="slaney",
-    mel_norm="slaney",
-    low_hz=0.0,
-    log="log10",
-    floor=1e-10,
-    dynamic_range=8.0,
-    offset=4.0,
-    gain=0.25,
-)
-NEMO = FeatureSpec(
-    "nemo",
-    window="hann_symmetric",
-    framing="center_constant",
-    remove_dc=False,
-    preemphasis_on="signal",
-    mel_scale="slaney",
-    mel_norm="slaney",
-    low_hz=0.0,
-    floor=2.0**-24,
-    floor_mode="add",
-    normalize="mean_std",
-    normalize_ddof=1,
-    normalize_epsilon=1e-5,
-)
+WHISPER = PRESETS["whisper"]
+NEMO = PRESETS["nemo-2024"]
 
 
 def noise(samples: int, seed: int = 0, level: float = 0.1) -> np.ndarray:
@@ -259,44 +230,9 @@ def test_speech2texts_front_end_equals_the_published_numbers(shared_data: Path) 
         *(-0.7985, -0.4996, -0.8213, -0.9128, -1.0420, -1.1286, -1.0440, -0.7999, -0.8405, -1.2275, -1.5443, -1.4625),
     ]
     samples = read_audio(shared_data / "refvectors" / "librispeech" / "1272-128104-0000.flac")
-    ours = filterbank(samples, replace(KALDI, scale=32768.0, mels=24, normalize="mean_std"))
+    ours = filterbank(samples, replace(PRESETS["speech2text"], mels=24))
     assert ours.shape == (584, 24)
     assert np.allclose(ours[0], published, atol=1e-4)
-
-
-@pytest.mark.parametrize("samples", [noise(RATE), tone(440) + noise(2 * RATE, level=0.01), noise(1)])
-def test_nemos_front_end_equals_torch_stft_and_librosa(samples: np.ndarray) -> None:
-    signal = torch.from_numpy(np.concatenate([samples[:1], samples[1:] - np.float32(0.97) * samples[:-1]]))
-    window = torch.hann_window(400, periodic=False)
-    power = torch.stft(signal, 512, 160, 400, window, pad_mode="constant", return_complex=True).abs() ** 2
-    mel = torch.from_numpy(librosa.filters.mel(sr=RATE, n_fft=512, n_mels=80))
-    values = (mel @ power + 2.0**-24).log()
-    if values.shape[1] > 1:
-        expected = (values - values.mean(dim=1, keepdim=True)) / (values.std(dim=1, keepdim=True) + 1e-5)
-    else:
-        expected = torch.zeros(80, 1)  # one frame has no deviation; NeMo zeroes it, too
-    assert largest_difference(filterbank(samples, NEMO), expected.T) < 1e-4
-
-
-def test_speechbrains_decibels_equal_librosa() -> None:
-    spec = FeatureSpec(
-        "speechbrain",
-        fft_size=400,
-        window="hamming_periodic",
-        framing="center_constant",
-        remove_dc=False,
-        preemphasis=0.0,
-        mel_scale="htk",
-        low_hz=0.0,
-        log="db",
-        floor=1e-10,
-        dynamic_range=80.0,
-    )
-    samples = np.concatenate([noise(8000), np.zeros(8000, np.float32)])
-    window = np.asarray(torch.hamming_window(400))
-    power = np.abs(librosa.stft(samples, n_fft=400, hop_length=160, window=window, pad_mode="constant")) ** 2
-    mel = librosa.filters.mel(sr=RATE, n_fft=400, n_mels=80, htk=True, norm=None) @ power
-    assert largest_difference(filterbank(samples, spec), librosa.power_to_db(mel, amin=1e-10, top_db=80.0).T) < 1e-3
 
 
 def test_normalisation_by_variance_and_stacking_equal_numpy() -> None:
@@ -320,16 +256,13 @@ def test_normalisation_by_variance_and_stacking_equal_numpy() -> None:
 
 # --- Shapes, batches, devices -------------------------------------------------------------------------------------------
 
-SPECS = {
-    "kaldi": KALDI,
-    "kaldi-mvn": PRESETS["kaldi-mvn"],
+SPECS = PRESETS | {
     "kaldi_center": replace(KALDI, framing="kaldi_center"),
     "kaldi_center, last dropped": replace(KALDI, framing="kaldi_center", drop_last_frame=True),
     "kaldi_center, stacked": replace(KALDI, framing="kaldi_center", stack=3),
     "stacked": replace(KALDI, stack=2),
-    "whisper": WHISPER,
-    "nemo": NEMO,
-    "odd FFT": replace(NEMO, fft_size=401),
+    "odd FFT": replace(NEMO, framing="center_constant", fft_size=401),
+    "fixed": replace(KALDI, normalize="fixed", band_mean=(1.0,) * 80, band_scale=(0.5,) * 80),
 }
 
 
@@ -339,15 +272,17 @@ def test_frames_tells_how_many_come_out(name: str) -> None:
     for samples in [*range(0, 3), *range(75, 1300, 5), *range(395, 405), *range(555, 565), 16_000, 16_079]:
         values = filterbank(noise(samples), spec)
         assert values.shape == (spec.frames(samples), spec.dim), samples
+        assert values.dtype == torch.float32
         assert values.isfinite().all()
 
 
 def test_frames_of_known_lengths() -> None:
-    # Kaldi: 1 + (n - 400) // 160 windows, or round(n / 160) of them; Whisper: 3000 in 30 s; NeMo: 1 + n // 160.
+    # Kaldi: 1 + (n - 400) // 160 windows, or round(n / 160) of them; Whisper: 3000 in 30 s; NeMo: 1 + n // 160, later n // 160.
     assert [KALDI.frames(n) for n in (0, 399, 400, 559, 560, 16_000)] == [0, 0, 1, 1, 2, 98]
     assert [SPECS["kaldi_center"].frames(n) for n in (0, 79, 80, 239, 240, 16_000)] == [0, 0, 1, 1, 2, 100]
     assert WHISPER.frames(480_000) == 3000
-    assert [NEMO.frames(n) for n in (0, 1, 160, 16_000)] == [0, 1, 2, 101]
+    assert [NEMO.frames(n) for n in (0, 256, 257, 16_000)] == [0, 0, 2, 101]
+    assert [PRESETS["nemo-2025"].frames(n) for n in (0, 159, 160, 16_000)] == [0, 0, 1, 100]
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -377,7 +312,17 @@ def test_samples_of_a_wrong_shape_are_refused() -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_a_spec_survives_its_dictionary(name: str) -> None:
-    assert FeatureSpec.from_dict(SPECS[name].to_dict()) == SPECS[name]
+    values = SPECS[name].to_dict()
+    assert json.loads(json.dumps(values)) == values
+    assert FeatureSpec.from_dict(values) == SPECS[name]
+
+
+def test_the_first_presets_are_told_as_they_were() -> None:
+    # A run is resumed, and features on disk are found again, by these values; those of the shipped models are older.
+    stored = json.loads((SHIPPED / "english" / "model.json").read_text())["features"]
+    assert PRESETS["kaldi-mvn-78db"].to_dict() == stored
+    for name in ("kaldi", "kaldi-mvn"):
+        assert PRESETS[name].to_dict().keys() == stored.keys()
 
 
 @pytest.mark.parametrize(
@@ -390,6 +335,10 @@ def test_a_spec_survives_its_dictionary(name: str) -> None:
         ({"mels": "80"}, "mels is '80'; expected a value of type int"),
         ({"mels": 0}, "at least 1"),
         ({"fft_size": 256}, "fft_size is 256; expected at least window_samples, 400"),
+        ({"band_mean": [1.0]}, "band_mean and band_scale have 1 and 0 values; expected 0 each"),
+        ({"normalize": "fixed", "band_mean": [1.0] * 80}, "have 80 and 0 values; expected 80 each"),
+        ({"band_scale": ["a"]}, "band_scale is ('a',); expected a list of numbers"),
+        ({"band_scale": 1.0}, "band_scale is 1.0; expected a list of numbers"),
     ],
 )
 def test_a_setting_that_means_nothing_is_refused_and_not_guessed(settings: dict[str, Any], message: str) -> None:
@@ -413,8 +362,24 @@ def test_own_preset_is_kaldi_on_16_bit_amplitudes_normalised_per_band() -> None:
 def test_fingerprints_repeat_and_tell_presets_apart() -> None:
     prints = {name: feature_fingerprint(spec) for name, spec in PRESETS.items()}
     assert prints == {name: feature_fingerprint(replace(spec)) for name, spec in PRESETS.items()}
-    assert all(len(values) == 80 and all(map(math.isfinite, values)) for values in prints.values())
-    assert max(abs(a - b) for a, b in zip(prints["kaldi"], prints["kaldi-mvn"], strict=True)) > 1.0
+    for name, values in prints.items():
+        assert {part: len(found) for part, found in values.items()} == {
+            **dict.fromkeys(("first", "middle", "last"), PRESETS[name].dim),
+            "means": PRESETS[name].frames(8800),
+        }
+        assert all(math.isfinite(value) for part in values.values() for value in part)
+        assert sum(values == other for other in prints.values()) == 1
+
+
+def test_a_fingerprint_hardly_depends_on_rounding() -> None:
+    for spec in PRESETS.values():  # in single and in double precision: more than two machines would ever differ
+        single, double = (feature_fingerprint(replace(spec, precision=precision)) for precision in ("single", "double"))
+        assert all(single[part] == pytest.approx(double[part], abs=5e-4) for part in single)
+
+
+def test_features_too_short_for_a_frame_have_an_empty_fingerprint() -> None:
+    values = feature_fingerprint(replace(KALDI, window_samples=10_000, fft_size=16_384))
+    assert values == {"first": [], "middle": [], "last": [], "means": []}
 
 
 # --- Reading audio ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,117 @@
+"""More speakers for a small vocabulary: every text of a manifest said by synthetic voices.
+
+    python data_scripts/synthesize_words.py data/train.jsonl data/spoken.jsonl --voice en-us --voice en-gb --takes 200
+
+What it is: training speech to hear beside the real recordings of a few speakers, so that a word is not learned as how these
+few say it; espeak-ng's voices, at random speeds and heights, cut close to the word as such corpora are. What it is not: a
+test set, or a language model. The same manifest, options and seed give the same bytes. Audio goes into a folder beside the
+manifest, named as it.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
+
+from data_scripts import espeak
+from data_scripts.corpus import exit_on_bad_input, say
+from data_scripts.synthesize_multilingual import PITCH_RANGE, RATE_RANGE_WPM, SAMPLE_RATE_HZ, VARIANTS
+from speechxfer.errors import InputError
+from speechxfer.manifest import Utterance, read_manifest, write_manifest
+from speechxfer.splits import digest
+
+QUIET = 0.01  # of full scale: what is below it at both ends is cut off, but for ...
+MARGIN_S = 0.02  # ... this much
+
+
+def synthesize(manifest: Path, out: Path, *, voice: Sequence[str], takes: int = 200, seed: int = 0) -> None:
+    """Write `out`, each distinct text of `manifest` said `takes` times, and the audio beside it.
+
+    Raises:
+        InputError: a bad manifest, fewer than one take, an unknown voice, or espeak-ng is not installed.
+    """
+    if takes < 1 or seed < 0:
+        raise InputError(f"takes={takes}, seed={seed}: expected at least one take and a seed of 0 or more")
+    texts = sorted({utterance.text for utterance in read_manifest(manifest)})
+    folder = out.parent / out.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = range(len(texts))
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(
+            _say,
+            numbers,
+            texts,
+            [tuple(voice)] * len(texts),
+            [takes] * len(texts),
+            [seed] * len(texts),
+            [folder] * len(texts),
+        )
+        spoken = list(track(results, "speaking", total=len(texts), console=Console(stderr=True)))
+    write_manifest(out, [utterance for utterances in spoken for utterance in utterances])
+    say(f"{out}: {len(texts)} texts, {takes} takes each")
+
+
+def _say(number: int, text: str, voices: Sequence[str], takes: int, seed: int, folder: Path) -> list[Utterance]:
+    """All takes of one text, in one file."""
+    path, start = folder / f"{number:04d}.flac", 0
+    pieces, utterances = [], []
+    for take in range(takes):
+        random = np.random.default_rng(int(digest(str(seed), text, str(take))[:16], 16))
+        voice = f"{random.choice(voices)}+{random.choice(VARIANTS['train'])}"
+        rate_wpm, pitch = (int(random.integers(low, high + 1)) for low, high in (RATE_RANGE_WPM, PITCH_RANGE))
+        samples = _trimmed(*espeak.speak(text, voice, rate_wpm, pitch))
+        utterances.append(
+            Utterance(
+                id=f"{folder.name}-{number:04d}-{take}",
+                audio_filepath=path,
+                offset=start / SAMPLE_RATE_HZ,
+                duration=len(samples) / SAMPLE_RATE_HZ,
+                text=text,
+                speaker=voice,
+                lang=voice.split("-")[0],
+            )
+        )
+        pieces.append(samples)
+        start += len(samples)
+    soundfile.write(path, np.concatenate(pieces), SAMPLE_RATE_HZ)
+    return utterances
+
+
+def _trimmed(samples: NDArray[np.int16], rate_hz: int) -> NDArray[np.int16]:
+    """At `SAMPLE_RATE_HZ`, without the silence at both ends."""
+    at_rate: NDArray[np.int16] = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ)
+    loud = np.flatnonzero(np.abs(at_rate.astype(np.int32)) > QUIET * 2**15)
+    if not len(loud):
+        return at_rate
+    margin = round(MARGIN_S * SAMPLE_RATE_HZ)
+    return at_rate[max(0, loud[0] - margin) : loud[-1] + margin]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("manifest", type=Path, help="whose texts are said")
+    parser.add_argument("out", type=Path, help="manifest to write")
+    parser.add_argument(
+        "--voice", action="append", required=True, help="espeak-ng's voice, such as en-us; may be repeated"
+    )
+    parser.add_argument("--takes", type=int, default=200, help="recordings of each text (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other voices (default: %(default)s)")
+    exit_on_bad_input(lambda: synthesize(**vars(parser.parse_args(arguments))))
+
+
+if __name__ == "__main__":
+    main()
