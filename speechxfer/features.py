@@ -60,7 +60,7 @@ class FeatureSpec:
     window: Literal["povey", "hann_symmetric", "hann_periodic", "hamming_symmetric", "hamming_periodic"] = "povey"
     framing: Literal["snip", "kaldi_center", "center_reflect", "center_constant", "center_filled"] = "snip"
     """snip: whole windows only; kaldi_center: Kaldi's snip_edges=false; center_*: padded by half an FFT on each side, mirrored,
-    with zeros, or (filled) mirrored before a signal that zeros follow, a frame a hop that has begun."""
+    with zeros, or (filled) mirrored before a signal that zeros follow, one frame for each that reaches into it."""
     drop_last_frame: bool = False
     remove_dc: bool = True
     preemphasis: float = 0.97
@@ -352,7 +352,7 @@ def _window_count(samples: int, spec: FeatureSpec) -> int:
     if spec.framing == "kaldi_center":
         return (samples + spec.hop_samples // 2) // spec.hop_samples
     if spec.framing == "center_filled":
-        return -(-samples // spec.hop_samples)
+        return -(-(samples + spec.fft_size // 2) // spec.hop_samples) if samples else 0
     shortest = spec.fft_size // 2 + 1 if spec.framing == "center_reflect" else 1
     return 0 if samples < shortest else 1 + (samples - spec.fft_size % 2) // spec.hop_samples
 

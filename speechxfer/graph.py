@@ -81,7 +81,7 @@ class FrontEnd(nn.Module):
         elif spec.framing == "kaldi_center":
             counts = (lengths + spec.hop_samples // 2) // spec.hop_samples
         elif spec.framing == "center_filled":
-            counts = (lengths + spec.hop_samples - 1) // spec.hop_samples
+            counts = (lengths + spec.fft_size // 2 + spec.hop_samples - 1) // spec.hop_samples
         else:
             counts = (lengths - spec.fft_size % 2) // spec.hop_samples + 1
         return (counts - int(spec.drop_last_frame)).clamp(min=0)
@@ -89,7 +89,7 @@ class FrontEnd(nn.Module):
     def _frames(self, signal: Tensor, lengths: Tensor) -> Tensor:
         """`[batch, frames, window]`, each utterance mirrored or filled up at its own end."""
         spec = self.spec
-        number = torch.arange(signal.shape[1] // spec.hop_samples + 1, device=signal.device)
+        number = torch.arange((signal.shape[1] + self.size) // spec.hop_samples + 1, device=signal.device)
         left = {"snip": 0, "kaldi_center": spec.window_samples // 2 - spec.hop_samples // 2}.get(
             spec.framing, spec.fft_size // 2
         )
@@ -130,7 +130,8 @@ class FrontEnd(nn.Module):
         if spec.normalize == "fixed":
             return (values - self.get_buffer("band_mean")) * self.get_buffer("band_scale") * valid
         frames = counts[:, None, None].clamp(min=1)
-        centred = (values - (values * valid).sum(dim=1, keepdim=True) / frames) * valid
+        moved = (values - values[:, :1]) * valid  # so that a band that never changes is 0 and not what rounding leaves
+        centred = (moved - moved.sum(dim=1, keepdim=True) / frames) * valid
         variance = centred.square().sum(dim=1, keepdim=True) / (frames - spec.normalize_ddof).clamp(min=1)
         if spec.normalize_epsilon_on == "variance":
             return centred / (variance + spec.normalize_epsilon).sqrt()
@@ -144,4 +145,5 @@ class FrontEnd(nn.Module):
         if stack == 1:
             return values, counts
         whole = values[:, : values.shape[1] // stack * stack]
-        return whole.reshape(whole.shape[0], -1, self.spec.dim), counts // stack
+        joined = whole.reshape(whole.shape[0], -1, self.spec.dim)
+        return joined * padding_mask(counts // stack, joined.shape[1])[..., None], counts // stack
