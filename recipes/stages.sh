@@ -4,9 +4,10 @@
 from="" to="" started="" SETTINGS=${SETTINGS:-}
 
 # What the recipes that compare sources share: SEEDS="1 2 3" trains and scores everything so often, SOURCES names the source
-# models, and these settings are the better ones where nothing is transferred.
+# models, KINDS what is scored, and these settings are the better ones where nothing is transferred.
 read -ra seeds <<< "${SEEDS:-1}"
 read -ra sources <<< "${SOURCES:-multilingual-small}"
+kinds=${KINDS:-scratch frozen finetuned}
 from_scratch=(--set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0)
 
 # The project's own environment, which `make venv` (or demo, or test) makes; else whatever the caller has activated.

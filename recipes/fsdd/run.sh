@@ -28,9 +28,9 @@ if stage finetuned; then
 fi
 if stage evaluate; then
   for fold in $(folds); do
-    kinds=finetuned split=$fold
-    [[ $fold == . ]] && kinds="scratch frozen finetuned" split=test
-    for name in $(names_of $kinds); do
+    of_fold=finetuned split=$fold
+    [[ $fold == . ]] && of_fold=$kinds split=test
+    for name in $(names_of $of_fold); do
       speechxfer evaluate "${seeds[@]/#/exp/$fold/$name-}" --on "data/$fold/test.jsonl" --out "exp/$fold/$name/test" --resample \
         --results results.json --row "${name%%-*}" --split "$split"
     done

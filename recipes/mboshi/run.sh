@@ -8,7 +8,7 @@ source ../stages.sh
 stages "${@:2}"
 
 sizes="${SIZES:-train_10min train_1h train}"
-steps() { case "$1" in train_10min) echo 800 ;; train_1h) echo 4000 ;; *) echo 8000 ;; esac; }
+steps() { case "$1" in train_10min) echo 800 ;; train_1h) echo 2500 ;; *) echo 5000 ;; esac; }
 run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, once with each size and seed
   for size in $sizes; do
     for seed in "${seeds[@]}"; do
@@ -29,7 +29,7 @@ if stage finetuned; then
 fi
 if stage evaluate; then
   for size in $sizes; do
-    for name in $(names_of scratch frozen finetuned); do
+    for name in $(names_of $kinds); do
       speechxfer evaluate "${seeds[@]/#/exp/$size/$name-}" --on data/dev.jsonl --out "exp/$size/$name/dev" \
         --results results.json --row "${name%%-*}"
     done

@@ -24,7 +24,7 @@ if stage finetuned; then
   for source in "${sources[@]}"; do run "finetuned-${source##*/}" adapt --source "$source"; done
 fi
 if stage evaluate; then
-  for name in $(names_of scratch frozen finetuned); do
+  for name in $(names_of $kinds); do
     speechxfer evaluate "${seeds[@]/#/exp/$name-}" --on data/test.jsonl --out "exp/$name/test" --results results.json \
       --row "${name%%-*}"
   done
