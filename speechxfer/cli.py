@@ -128,6 +128,9 @@ def crossval(
         Literal["speaker", "sentence", "utterance"] | None,
         typer.Option("--by", help="What no two folds share; without it speakers where they are named, else sentences."),
     ] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="results.json that gets a row of the pooled score.")
+    ] = None,
     settings: Set = None,
     language: Language = "",
     resample: Resample = False,
@@ -139,7 +142,8 @@ def crossval(
     from speechxfer.studies import Training, cross_validate
 
     loaded = load_config(config, _overrides(settings, resample, mono))
-    print(cross_validate(Training(loaded, out, source, language), manifests, folds=folds, apart=by, jobs=jobs))
+    training = Training(loaded, out, source, language)
+    print(cross_validate(training, manifests, folds=folds, apart=by, jobs=jobs, results=results))
 
 
 @app.command()

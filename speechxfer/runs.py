@@ -378,6 +378,12 @@ def evaluate_run(
     return summary
 
 
+def record(results: Path, models: Sequence[str], report: WerReport, row: str, split: str) -> None:
+    """A row of results.json for models that share one report, as the folds of a cross-validation do; renders the page."""
+    add_row(results, _result_row(_cards_of_runs(models), [report], row, split))
+    render_results(results, results.with_name("RESULTS.md"))
+
+
 def _row_of_model(cards: Sequence[dict[str, Any]], row: str) -> tuple[str, str, float]:
     """Name, source and training hours by which a model's rows are found; InputError if the seeds differ in source."""
     parents = {card["parent"] for card in cards}
@@ -423,7 +429,7 @@ def _result_row(cards: Sequence[dict[str, Any]], reports: Sequence[WerReport], r
         train_hours=hours,
         split=split,
         decoder="greedy",
-        seeds=[d["seed"] for d in details],
+        seeds=sorted({d["seed"] for d in details}),
         steps=first["steps"],
         wer=100 * score.wer,
         wer_low=100 * score.wer_interval[0],

@@ -203,7 +203,13 @@ class CrossValidation:
 
 
 def cross_validate(
-    training: Training, manifests: Sequence[Path], *, folds: int = 0, apart: Apart | None = None, jobs: int = 0
+    training: Training,
+    manifests: Sequence[Path],
+    *,
+    folds: int = 0,
+    apart: Apart | None = None,
+    jobs: int = 0,
+    results: Path | None = None,
 ) -> CrossValidation:
     """Train once a fold on all other folds (a tenth of them for choosing), score on the fold, and pool all utterances.
 
@@ -212,7 +218,10 @@ def cross_validate(
         manifests: the whole corpus.
         folds: how many; 0: one a speaker where every utterance names one, else 5.
         apart: what no two folds share; None: see `what_keeps_apart`.
+        results: a results.json that gets a row of the pooled score.
     """
+    from speechxfer.runs import record
+
     utterances = read_together(manifests)
     speakers = {utterance.speaker for utterance in utterances}
     folds = folds or (len(speakers) if "" not in speakers and len(speakers) > 1 else 5)
@@ -232,6 +241,8 @@ def cross_validate(
     pooled = joined(reports)
     write_whole(training.out / "report.json", pooled.to_json())
     write_whole(training.out / "report.txt", pooled.text())
+    if results:
+        record(results, [str(each.out) for each in trainings], pooled, "crossval", f"{folds} folds by {apart}")
     say(f"wrote {training.out / 'report.txt'}; every fold's model and log lie beside it")
     return CrossValidation(pooled, apart, tuple(reports), shared)
 

@@ -10,6 +10,7 @@ import pytest
 from speechxfer.config import load_config
 from speechxfer.errors import InputError
 from speechxfer.manifest import read_manifest, write_manifest
+from speechxfer.report import read_rows
 from speechxfer.scoring import Comparison, Difference, read_report
 from speechxfer.splits import total_s
 from speechxfer.studies import (
@@ -51,7 +52,9 @@ def training(corpus: Path, out: Path, *settings: str) -> Training:
 
 
 def crossval(corpus: Path, out: Path, jobs: int) -> CrossValidation:
-    return cross_validate(training(corpus, out), [corpus / "all.jsonl"], jobs=jobs)
+    return cross_validate(
+        training(corpus, out), [corpus / "all.jsonl"], jobs=jobs, results=out / "results" / "results.json"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,10 @@ def test_every_utterance_is_scored_by_a_model_that_has_not_heard_its_speaker(
         assert not {u.speaker for u in (*heard, *chosen)} & {u.speaker for u in tested}
         assert sorted(u.id for u in (*heard, *chosen, *tested)) == sorted(u.id for u in whole)
     assert "pooled over 3 folds by speaker" in str(found)
+    [row] = read_rows(folder / "results" / "results.json")
+    assert (row.name, row.split, row.words, row.seeds) == ("crossval", "3 folds by speaker", words, [1])
+    assert row.wer == pytest.approx(100 * errors / words)
+    assert "| crossval |" in (folder / "results" / "RESULTS.md").read_text(encoding="utf-8")
 
 
 def test_a_stopped_study_keeps_what_is_finished(

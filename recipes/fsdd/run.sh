@@ -3,37 +3,36 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen finetuned evaluate compare"
+names="prepare check scratch frozen finetuned evaluate compare crossval"
 source ../stages.sh
 stages "${@:2}"
 
-run() { # run FOLD NAME VERB [OPTION...]: the same budget of steps for every NAME, once with each seed
+run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, once with each seed
   for seed in "${seeds[@]}"; do
-    speechxfer "$3" recipe.toml --out "exp/$1/$2-$seed" --train "data/$1/train.jsonl" --dev "data/$1/dev.jsonl" --language en \
-      --set "finetune.seed=$seed" "${@:4}" $SETTINGS
+    speechxfer "$2" recipe.toml --out "exp/$1-$seed" --train data/train.jsonl --dev data/dev.jsonl --language en \
+      --set "finetune.seed=$seed" "${@:3}" $SETTINGS
   done
 }
-folds() { echo "${FOLDS:-. $(cd data && echo loso_*)}"; } # the official split is the fold `.`; FOLDS=. limits a call to it
 
-if stage prepare; then python ../../data_scripts/prepare_fsdd.py "$corpus" data; fi
+if stage prepare; then python ../../data_scripts/prepare_fsdd.py "$corpus" data ${PREPARE:-}; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
-if stage scratch; then run . scratch train "${from_scratch[@]}"; fi
+if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then
-  for source in "${sources[@]}"; do run . "frozen-${source##*/}" adapt --source "$source" --set transfer.freeze=encoder; done
+  for source in "${sources[@]}"; do run "frozen-${source##*/}" adapt --source "$source" --set transfer.freeze=encoder; done
 fi
 if stage finetuned; then
-  for fold in $(folds); do
-    for source in "${sources[@]}"; do run "$fold" "finetuned-${source##*/}" adapt --source "$source"; done
-  done
+  for source in "${sources[@]}"; do run "finetuned-${source##*/}" adapt --source "$source"; done
 fi
 if stage evaluate; then
-  for fold in $(folds); do
-    of_fold=finetuned split=$fold
-    [[ $fold == . ]] && of_fold=$kinds split=test
-    for name in $(names_of $of_fold); do
-      speechxfer evaluate "${seeds[@]/#/exp/$fold/$name-}" --on "data/$fold/test.jsonl" --out "exp/$fold/$name/test" --resample \
-        --results results.json --row "${name%%-*}" --split "$split"
-    done
+  for name in $(names_of $kinds); do
+    speechxfer evaluate "${seeds[@]/#/exp/$name-}" --on data/test.jsonl --out "exp/$name/test" --resample --results results.json \
+      --row "${name%%-*}"
   done
 fi
 if stage compare; then compare_with_scratch exp test; fi
+if stage crossval; then # every recording by a model that has not heard its speaker
+  for source in "${sources[@]}"; do
+    speechxfer crossval data/{train,dev,test}.jsonl --config recipe.toml --source "$source" --out "exp/crossval-${source##*/}" \
+      --language en --by speaker --jobs "${JOBS:-0}" --results results.json $SETTINGS
+  done
+fi
