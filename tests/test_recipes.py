@@ -74,8 +74,8 @@ def test_recipe_is_complete(recipe: Path) -> None:
     load_config(recipe / "recipe.toml")
     assert (recipe / "README.md").read_text(encoding="utf-8").startswith("# ")
     script = (recipe / "run.sh").read_text(encoding="utf-8")
-    settings = re.findall(r"--set ([a-z_.]+=[^ ;\"]+)", script)
-    load_config(recipe / "recipe.toml", settings)
+    for line in script.replace("\\\n", " ").splitlines():  # each line is a run of its own
+        load_config(recipe / "recipe.toml", re.findall(r"--set ([a-z_.]+=[^ ;$\"]+)", line))
 
 
 def test_unknown_stage_is_refused(copy: Path) -> None:
@@ -178,10 +178,10 @@ def test_commands_go_from_a_source_of_their_own(copy: Path, tmp_path: Path) -> N
     for digit, speaker, index in itertools.product((1, 2), ("ann", "bob"), range(12)):
         path = tmp_path / "fsdd" / "recordings" / f"{digit}_{speaker}_{index}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
-        tone = 0.1 * np.sin(np.arange(4000) * 0.2 * digit + index)
+        tone = 0.1 * np.sin(np.arange(4000) * (0.2 * digit + 0.003 * index + 0.04 * (speaker == "bob")))
         soundfile.write(path, tone, 8000)
     for utterance in write_tone_corpus(tmp_path / "tones.jsonl", 40, letters="abcd"):
-        path = tmp_path / "kathleen" / "data" / f"arctic_{utterance.id}_1.wav"
+        path = tmp_path / "kathleen" / "data" / f"arctic_a{utterance.id[-3:]}_1.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(utterance.audio_filepath, path)
         path.with_suffix(".txt").write_text(utterance.text, encoding="utf-8")

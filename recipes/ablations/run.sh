@@ -21,7 +21,7 @@ declare -A ways=(
   [l2_sp_0.1]="--set transfer.l2_sp=0.1"
   [l2_sp_1]="--set transfer.l2_sp=1.0"
   [distillation_0.3]="--set transfer.distillation=0.3"
-  [replay_0.2]="--set transfer.replay=0.2 --set transfer.source_manifests=[\"data/source/train.jsonl\"]"
+  [replay_0.2]="--set transfer.replay=0.2"
   [lora_8]="--set transfer.lora_rank=8 --set finetune.encoder_lr=2e-3"
   [lora_32]="--set transfer.lora_rank=32 --set transfer.lora_alpha=64.0 --set finetune.encoder_lr=2e-3"
   [lr_ratio_0.1]="--set finetune.encoder_lr=2e-4"
