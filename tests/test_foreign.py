@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from speechxfer.batches import collate
 from speechxfer.checkpoint import Card, find_model, load_model, read_card, save_model, save_pack, weights_hash
 from speechxfer.config import Config, TransferConfig
+from speechxfer.decode import transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import filterbank
 from speechxfer.finetune import finetune
@@ -220,6 +221,21 @@ def test_an_encoder_without_a_head_is_a_source(tmp_path: Path) -> None:
     model = transfer(source, Vocabulary((BLANK, "a", "b")))
     assert model.head.weight.isfinite().all() and model.head.weight.std() > 0
     assert [row.how for row in plan_head(source.vocabulary, model.vocabulary)] == ["blank", "new", "new"]
+
+
+def test_a_head_that_is_not_there_is_neither_read_nor_held_on_to(tones: Tones, tmp_path: Path) -> None:
+    other.write_w2v_bert(tmp_path / "source", head=False)
+    source = load_model(tmp_path / "source")
+    with pytest.raises(InputError, match="came without a head, so it has no symbols to write with"):
+        transcribe(source, tones.dev)
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
+    with pytest.raises(InputError, match="came without a head"):
+        transcribe(model.as_parent(), tones.dev)
+    how = TransferConfig(l2_sp=0.1, distillation=0.5)
+    with pytest.raises(InputError, match=r"transfer\.distillation holds on to what the source's head says"):
+        finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "a", transfer=how, source=source)
+    how = TransferConfig(l2_sp=0.1)
+    finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "b", transfer=how, source=source)
 
 
 # --- The same contract as for our own -------------------------------------------------------------------------------------
