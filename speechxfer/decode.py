@@ -86,11 +86,13 @@ def transcribe(
 
     Raises:
         InputError: an id that occurs twice, unreadable audio, or an utterance too short for one frame; the message
-            names it.
+            names it. Or the model is an encoder without a head.
     """
     twice = [name for name, count in Counter(u.id for u in utterances).items() if count > 1]
     if twice:
         raise InputError(f"id {twice[0]!r} occurs twice among the utterances; ids must be unique: rename or drop one")
+    if len(model.vocabulary.symbols) == 1:
+        raise InputError("the model came without a head, so it has no symbols to write with; adapt it first")
     reading = Reading(model.spec, resample, mono)
     device = model.head.weight.device
     training = model.training

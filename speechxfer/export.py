@@ -18,7 +18,7 @@ from speechxfer.features import feature_preset
 from speechxfer.graph import Listener
 from speechxfer.manifest import read_manifest, write_whole
 from speechxfer.models import AcousticModel
-from speechxfer.models.borrowed import transformers
+from speechxfer.models.borrowed import KINDS, transformers
 from speechxfer.progress import say
 from speechxfer.text import Vocabulary
 
@@ -101,7 +101,7 @@ def _family(model: AcousticModel, name: str) -> Family:
     if architecture.encoder not in FAMILIES:
         raise InputError(
             f"{name}: transformers has no CTC model for the encoder {architecture.encoder}; expected one of "
-            f"{', '.join(FAMILIES)}; `--to onnx` takes any"
+            f"{', '.join(FAMILIES)}; `--to onnx` takes conformer, cnn and dnn"
         )
     if architecture.adapter_dim or architecture.extra_layers:
         raise InputError(
@@ -113,7 +113,7 @@ def _family(model: AcousticModel, name: str) -> Family:
     if model.spec != feature_preset(family.preset):
         raise InputError(
             f"{name}: hears {model.spec.name}, but transformers' {family.extractor} computes {family.preset}, with which it "
-            "would hear noise; `--to onnx` keeps its own front end"
+            "would hear noise; adapt from the checkpoint that transformers has of it"
         )
     return family
 
@@ -141,7 +141,8 @@ def _tokenizer(library: Any, vocabulary: Vocabulary, family: Family, out: Path) 
     """The library's tokenizer whose token i is symbol i; the blank is called as the library calls its padding."""
     if vocabulary.kind not in ("characters", "bpe"):
         raise InputError(
-            f"transformers' CTC tokenizers spell characters or pieces, and this vocabulary is of {vocabulary.kind}; use --to onnx"
+            f"transformers' CTC tokenizers spell characters or pieces, and this vocabulary is of {vocabulary.kind}; adapt with "
+            "text.vocabulary characters or bpe"
         )
     if family.head == "lm_head" and vocabulary.kind == "characters":
         names = {WORD_DELIMITER if symbol == " " else symbol: i for i, symbol in enumerate(vocabulary.symbols)}
@@ -211,7 +212,7 @@ def export_onnx(name: str, out: Path) -> None:
     spelling go into the file's metadata.
 
     Raises:
-        InputError: the extra `onnx` is not installed.
+        InputError: the extra `onnx` is not installed, or the encoder is a borrowed one, whose code no graph can be made of.
     """
     import torch
 
@@ -221,6 +222,11 @@ def export_onnx(name: str, out: Path) -> None:
     except ImportError as error:
         raise InputError("ONNX graphs need the extra onnx; pip install 'speechxfer[onnx]'") from error
     model = load_model(name)
+    if model.architecture.encoder in KINDS:
+        raise InputError(
+            f"{name}: the encoder {model.architecture.encoder} is code of transformers, of which no graph can be made here; "
+            "`--to hf` takes Parakeet and W2v-BERT"
+        )
     rate = model.spec.sample_rate_hz
     given = (0.1 * torch.randn(2, rate), torch.tensor([rate, rate // 2]))
     batch = torch.export.Dim("batch", min=1)

@@ -242,6 +242,11 @@ def _retention(
         raise InputError(
             f"transfer.{asking[0]} holds on to a source model, and there is none; adapt one, or set it to 0"
         )
+    if len(source.vocabulary.symbols) == 1 and asking != ["l2_sp"]:
+        raise InputError(
+            f"transfer.{next(name for name in asking if name != 'l2_sp')} holds on to what the source's head says, and it came "
+            "without one; use l2_sp, or set it to 0"
+        )
     if not (settings.ewc or settings.replay):
         return hold_on(job.model, source, settings, None)
     if not replayed:

@@ -10,13 +10,15 @@ counterparts in transformers.
 import hashlib
 import io
 import json
+import lzma
 import pickle
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import safetensors
 import safetensors.torch
@@ -55,7 +57,11 @@ EXTRACTOR: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 WORD_DELIMITER = "|"  # the space in Wav2Vec2's vocabularies
 UNKNOWN, PRIVATE_USE = "\ufffd", 0xE000
-HUB_FILES = ["*.json", "*.safetensors", "*.bin", "README.md"]
+HUB_SETTINGS = [
+    "config.json", "*processor_config.json", "vocab.json", "added_tokens.json", "tokenizer.json", "tokenizer_config.json",
+    "model.safetensors.index.json", "pytorch_model.bin.index.json", "README.md",
+]  # fmt: skip
+HUB_WEIGHTS = (("model.safetensors", "model-*.safetensors"), ("pytorch_model.bin", "pytorch_model-*.bin"))
 ARCHIVE_MEMBERS, CONFIG_BYTES, ARCHIVE_BYTES = 1000, 10_000_000, 40_000_000_000
 LAST_OF_2024 = (2, 4)  # NeMo changed its framing and edges in July 2025
 NEMO_TARGETS = ("EncDecCTCModel", "EncDecCTCModelBPE")
@@ -78,6 +84,7 @@ NEMO_NAMES = (  # of weights: NeMo's, and transformers'
     (r"\.conv\.batch_norm\.", ".conv.norm."),
 )
 FRONT_END_TOLERANCE = 1e-4
+UNREADABLE = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 Tree = Mapping[str, Any]
 
@@ -99,7 +106,14 @@ def load_foreign(name: Path | str) -> AcousticModel:
             code in place of tensors.
     """
     place = locate(name)
-    model = _of_archive(place) if place.suffix == ".nemo" else _of_folder(place)
+    try:
+        model = _of_archive(place) if place.suffix == ".nemo" else _of_folder(place)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # settings of another's hand have any shape
+        raise InputError(
+            f"{place}: its settings lack something or are damaged ({type(error).__name__}: {error}); copy the model again"
+        ) from error
     model.name = str(name)
     return model.eval()
 
@@ -121,7 +135,13 @@ def locate(name: Path | str) -> Path:
         raise InputError(f"{name}: models of the hub need the extra hf; pip install 'speechxfer[hf]'") from error
     repository, _, revision = str(name).removeprefix(HUB).partition("@")
     try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=HUB_FILES))
+        for weights in HUB_WEIGHTS:  # many repositories hold the same weights twice, or those of a training beside them
+            folder = Path(
+                snapshot_download(repository, revision=revision or None, allow_patterns=[*HUB_SETTINGS, *weights])
+            )
+            if any(path.match(name) for path in folder.iterdir() for name in weights):
+                break
+        return folder
     except LocalEntryNotFoundError as error:
         raise InputError(
             f"{name}: not downloaded before, and the hub cannot be reached (or HF_HUB_OFFLINE is set); connect once, or give "
@@ -166,7 +186,7 @@ def _of_folder(folder: Path) -> AcousticModel:
     inner = config.get("encoder_config", config)
     spec = _front_end(folder, kind, inner)
     tensors = dict(_tensors(folder))
-    prefix = next(each for each in prefixes if any(name.startswith(each) for name in tensors))
+    prefix = next((each for each in prefixes if any(name.startswith(each) for name in tensors)), prefixes[-1])
     weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     has_head = bool(head) and f"{head}.weight" in tensors
     vocabulary, order = _vocabulary(folder, config) if has_head else (Vocabulary((BLANK,)), [])
@@ -188,8 +208,7 @@ def _kind(config: Tree, place: Path) -> tuple[str, tuple[str, ...], str]:
 
 def _front_end(folder: Path, kind: str, config: Tree) -> FeatureSpec:
     """The preset of this family, after its extractor's settings have been compared with it."""
-    path = folder / "preprocessor_config.json"
-    stated = _json(path) if path.is_file() else {}
+    path, stated = _extractor(folder)
     _compare(stated, EXTRACTOR[kind], f"{path}: the front end")
     if kind == "whisper":  # it fills up to what the network has positions for
         _compare(stated, {"chunk_length": 2 * int(config["max_source_positions"]) // 100}, f"{path}: the front end")
@@ -200,6 +219,17 @@ def _front_end(folder: Path, kind: str, config: Tree) -> FeatureSpec:
             f"{path}: feature_size is {stated['feature_size']} where the network hears {mels} bands; copy it again"
         )
     return spec if mels == spec.mels else replace(spec, name=f"{spec.name}-{mels}", mels=mels)
+
+
+def _extractor(folder: Path) -> tuple[Path, Tree]:
+    """The settings of the feature extractor, and their file: one of its own, or since transformers 5 the processor's."""
+    for name, part in (("processor_config.json", "feature_extractor"), ("preprocessor_config.json", "")):
+        if (folder / name).is_file():
+            content = _json(folder / name)
+            stated = content.get(part) if part else content
+            if stated:
+                return folder / name, stated
+    return folder / "preprocessor_config.json", {}
 
 
 def _compare(stated: Tree, expected: Tree, where: str) -> None:
@@ -231,9 +261,12 @@ def _vocabulary(folder: Path, config: Tree) -> tuple[Vocabulary, list[int]]:
     return Vocabulary((BLANK, *_as_characters(symbols))), order
 
 
-def _added(folder: Path) -> Tree:
-    path = folder / "added_tokens.json"
-    return _json(path) if path.is_file() else {}
+def _added(folder: Path) -> dict[str, int]:
+    """What was added to the tokenizer later: in a file of its own, or since transformers 4.34 among its settings."""
+    paths = folder / "tokenizer_config.json", folder / "added_tokens.json"
+    settings, own = (_json(path) if path.is_file() else {} for path in paths)
+    later = settings.get("added_tokens_decoder") or {}
+    return {token["content"]: int(number) for number, token in later.items()} | own
 
 
 def _pieces(tokenizer: Tree) -> dict[int, str]:
@@ -247,17 +280,15 @@ def _pieces(tokenizer: Tree) -> dict[int, str]:
 
 def _as_characters(symbols: list[str]) -> Iterator[str]:
     """One character a symbol: special ones, which no transcript holds, become code points for private use."""
+    taken: set[str] = set()
     special = 0
     for symbol in symbols:
-        if symbol == WORD_DELIMITER:
-            yield " "
-        elif len(symbol) == 1:
-            yield symbol
-        elif symbol in ("[UNK]", "<unk>"):
-            yield UNKNOWN
-        else:
-            yield chr(PRIVATE_USE + special)
+        character = {WORD_DELIMITER: " ", "[UNK]": UNKNOWN, "<unk>": UNKNOWN}.get(symbol, symbol)
+        if len(character) != 1 or character in taken:
+            character = chr(PRIVATE_USE + special)
             special += 1
+        taken.add(character)
+        yield character
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -279,18 +310,20 @@ def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
             except (safetensors.SafetensorError, OSError) as error:
                 raise InputError(f"{path}: missing or damaged ({error}); copy the model again") from error
         else:
-            yield from _unpickled(path.read_bytes(), path).items()
+            if not path.is_file():
+                raise InputError(f"{path}: missing; copy the model again")
+            yield from _unpickled(path, path).items()
 
 
-def _unpickled(content: bytes, where: Path) -> dict[str, Tensor]:
+def _unpickled(content: Path | IO[bytes], where: Path) -> dict[str, Tensor]:
     """Tensors by name from a pickle that is read as data; InputError if it holds anything else."""
     try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        state = torch.load(content, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{where}: the weights hold code or objects beside tensors, which are never run; get them as safetensors"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except (RuntimeError, ValueError, KeyError, *UNREADABLE) as error:
         raise InputError(f"{where}: the weights are damaged ({error}); copy the file again") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{where}: the weights are no tensors by name; get a checkpoint of weights only")
@@ -308,7 +341,7 @@ def _of_archive(path: Path) -> AcousticModel:
                 f"{path}: a model of the class {target or 'unknown'}; expected a CTC model ({' or '.join(NEMO_TARGETS)})"
             )
         vocabulary = _nemo_vocabulary(config, archive, members, path)
-        state = _unpickled(_read(archive, members, "model_weights.ckpt", path), path)
+        state = _unpickled(_weights(archive, members, path), path)
     kind, inner = _nemo_encoder(config["encoder"], path)
     spec = _nemo_front_end(config, state, path)
     model = _built(kind, inner, spec, vocabulary)
@@ -327,7 +360,7 @@ def _of_archive(path: Path) -> AcousticModel:
 def _opened(path: Path) -> tarfile.TarFile:
     try:
         return tarfile.open(path, "r:*")
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: no archive of NeMo ({error}); copy it again") from error
 
 
@@ -338,41 +371,56 @@ def _members(archive: tarfile.TarFile, path: Path) -> dict[str, tarfile.TarInfo]
     try:
         for number, member in enumerate(archive):
             parts = Path(member.name).parts
+            total += member.size
+            if number >= ARCHIVE_MEMBERS or total > ARCHIVE_BYTES:
+                raise InputError(
+                    f"{path}: more than {ARCHIVE_MEMBERS} files or {ARCHIVE_BYTES} bytes; expected a model"
+                )
             if member.name.startswith("/") or ".." in parts:
                 raise InputError(
                     f"{path}: {member.name!r} leads out of the archive; no tool writes that, so it is refused"
                 )
             if member.isdir():
                 continue
-            if not member.isfile():
+            if not member.isfile() or not parts:
                 raise InputError(f"{path}: {member.name!r} is a link or device; expected plain files, so it is refused")
-            total += member.size
-            if number >= ARCHIVE_MEMBERS or total > ARCHIVE_BYTES:
-                raise InputError(
-                    f"{path}: more than {ARCHIVE_MEMBERS} files or {ARCHIVE_BYTES} bytes; expected a model"
-                )
             found[parts[-1]] = member
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: truncated or damaged ({error}); copy it again") from error
     return found
 
 
-def _read(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: str, path: Path) -> bytes:
+def _member(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: str, path: Path) -> IO[bytes]:
     if name not in members:
         raise InputError(f"{path}: {name} is missing from the archive; copy it again")
-    member = members[name]
-    if name.endswith((".yaml", ".model", ".txt")) and member.size > CONFIG_BYTES:
+    file = archive.extractfile(members[name])
+    if file is None:
+        raise InputError(f"{path}: {name} is no file; copy it again")
+    return file
+
+
+def _read(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: str, path: Path) -> bytes:
+    """A small member whole."""
+    file = _member(archive, members, name, path)
+    if members[name].size > CONFIG_BYTES:
         raise InputError(
-            f"{path}: {name} has {member.size} bytes, more than makes sense; get the archive from its source"
+            f"{path}: {name} has {members[name].size} bytes, more than makes sense; get the archive from its source"
         )
     try:
-        file = archive.extractfile(member)
-        content = file.read() if file else b""
-    except (tarfile.TarError, OSError, EOFError) as error:
+        return file.read()
+    except UNREADABLE as error:
         raise InputError(f"{path}: truncated or damaged at {name} ({error}); copy it again") from error
-    if len(content) != member.size:
-        raise InputError(f"{path}: truncated at {name}; copy it again")
-    return content
+
+
+def _weights(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], path: Path) -> IO[bytes]:
+    """The weights' member, where it lies; of a compressed archive, in which one cannot seek quickly, in memory."""
+    file = _member(archive, members, "model_weights.ckpt", path)
+    if isinstance(archive.fileobj, io.BufferedReader):
+        return file
+    try:
+        return io.BytesIO(file.read())
+    except UNREADABLE as error:
+        raise InputError(f"{path}: truncated or damaged ({error}); copy it again") from error
 
 
 def _yaml(content: bytes, path: Path) -> dict[str, Any]:
@@ -403,7 +451,9 @@ def _nemo_vocabulary(
         raise InputError(
             f"{path}: a tokenizer of type {tokenizer.get('type')!r}; expected bpe (sentencepiece) or characters"
         )
-    model = _read(archive, members, Path(str(tokenizer["model_path"]).removeprefix("nemo:")).name, path)
+    model = _read(
+        archive, members, Path(str(tokenizer.get("model_path", "tokenizer.model")).removeprefix("nemo:")).name, path
+    )
     pieces = load_sentencepiece(model)
     return Vocabulary((BLANK, *(pieces.id_to_piece(i) for i in range(pieces.get_piece_size()))), "bpe", model)
 
@@ -457,7 +507,10 @@ def _nemo_front_end(config: Tree, state: Mapping[str, Tensor], path: Path) -> Fe
     for name, theirs, ours in (("filterbank", bank, mel_filters(spec).T), ("window", shape, analysis_window(spec))):
         if theirs is None:
             continue
-        theirs = theirs.squeeze()
+        theirs, ours = (
+            theirs.squeeze().float(),
+            ours.to(theirs.dtype).float(),
+        )  # a model in half precision rounds these too
         if theirs.shape != ours.shape or (theirs - ours).abs().max() > FRONT_END_TOLERANCE * ours.abs().max():
             raise InputError(
                 f"{path}: the {name} inside the archive is not that of the preset {spec.name}, so it is refused"
@@ -488,6 +541,13 @@ LEFT_OUT = ("architectures", "transformers_version", "dtype", "torch_dtype", "mo
 def _fill_encoder(model: AcousticModel, weights: Mapping[str, Tensor], place: Path) -> None:
     encoder: Any = model.encoder
     expected = encoder.network.state_dict()
+    inside = f"{encoder.parts.layers}."
+    strange = [name for name in weights if name.startswith(inside) and name not in expected]
+    if strange:
+        raise InputError(
+            f"{place}: the weights do not fit the architecture that its settings state ({strange[0]} has no place in it); copy "
+            "the model again"
+        )
     missing = [name for name in expected if name not in weights]
     misshapen = [name for name in expected if name in weights and weights[name].shape != expected[name].shape]
     if missing or misshapen:
@@ -495,9 +555,8 @@ def _fill_encoder(model: AcousticModel, weights: Mapping[str, Tensor], place: Pa
             f"{place}: the weights do not fit the architecture that its settings state ({(misshapen or missing)[0]} "
             f"{'has another shape' if misshapen else 'is missing'}); copy the model again"
         )
-    encoder.network.load_state_dict(
-        {name: weights[name].float() if weights[name].is_floating_point() else weights[name] for name in expected}
-    )
+    for name, value in expected.items():
+        value.copy_(weights[name])  # in place, from whatever precision: large weights are held no third time
 
 
 def _fill_head(model: AcousticModel, weight: Tensor, bias: Tensor, order: list[int], place: Path) -> None:
@@ -512,7 +571,9 @@ def _fill_head(model: AcousticModel, weight: Tensor, bias: Tensor, order: list[i
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: missing or no JSON ({error}); copy the model again") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: no JSON object; copy the model again")
     return content

@@ -28,6 +28,7 @@ from speechxfer.decode import evaluate, file_as_utterances, own_device, transcri
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset, read_audio
 from speechxfer.finetune import finetune, training_cost
+from speechxfer.foreign import is_foreign
 from speechxfer.lora import with_lora
 from speechxfer.manifest import Utterance, read_manifest, read_several, read_together, write_whole
 from speechxfer.models import AcousticModel, Architecture
@@ -163,6 +164,8 @@ def train_run(
     )
     if _is_main_process():
         details = _details(config, train_utterances, dev_utterances, out)
+        if source and is_foreign(source):
+            details |= {f"source {key}": value for key, value in read_card(source)["details"].items()}
         card = Card(out.name, source, language, licence, details)
         _plot(out)
         if source and config.transfer.lora_rank:

@@ -342,7 +342,9 @@ class Vocabulary:
 
     @cached_property
     def _bpe_characters(self) -> frozenset[str]:
-        return frozenset("".join(self.symbols[1:]).replace("▁", " ")) | {" "}
+        special = re.compile("<.+>")  # <unk>, <pad>: names, not letters
+        pieces = (symbol for symbol in self.symbols[1:] if not special.fullmatch(symbol))
+        return frozenset("".join(pieces).replace("▁", " ")) | {" "}
 
     def _complaint(self, strange: "Counter[str]", text: str, utterance_id: str) -> str:
         shown = ", ".join(f"{describe_symbol(symbol)} x{count}" for symbol, count in strange.most_common(5))
@@ -419,7 +421,10 @@ def _load_tokenizer(description: bytes) -> Any:
             "vocabulary: these pieces need the package tokenizers, which is not installed; "
             "install it with: pip install 'speechxfer[hf]'"
         ) from error
-    return tokenizers.Tokenizer.from_buffer(description)
+    tokenizer = tokenizers.Tokenizer.from_buffer(description)
+    tokenizer.no_padding()  # a tokenizer that was saved after use may pad or cut what it spells
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def _sentencepiece() -> Any:

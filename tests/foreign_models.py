@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,7 @@ def write_speech2text(folder: Path) -> Any:
 WRITERS: dict[str, Callable[[Path], Any]] = {
     "parakeet": write_parakeet,
     "wav2vec2-bert": write_w2v_bert,
+    "wav2vec2-bert with adapter": partial(write_w2v_bert, add_adapter=True),  # as its authors advise for fine-tuning
     "whisper": write_whisper,
     "speech2text": write_speech2text,
 }
@@ -220,9 +222,13 @@ def nemo_weights(network: Any) -> dict[str, Tensor]:
 
 
 def write_nemo(
-    path: Path, config: Mapping[str, Any], state: Mapping[str, Any], files: Mapping[str, bytes] | None = None
+    path: Path,
+    config: Mapping[str, Any],
+    state: Mapping[str, Any],
+    files: Mapping[str, bytes] | None = None,
+    mode: Any = "w",
 ) -> Path:
-    """An archive: a plain tar of settings, weights and the tokenizer's files."""
+    """An archive: a tar of settings, weights and the tokenizer's files; `mode` "w:gz" as older releases wrote it."""
     weights = io.BytesIO()
     torch.save(dict(state), weights)
     members = {
@@ -230,7 +236,7 @@ def write_nemo(
         "./model_weights.ckpt": weights.getvalue(),
         **(files or {}),
     }
-    with tarfile.open(path, "w") as archive:
+    with tarfile.open(path, mode) as archive:
         for name, content in members.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)

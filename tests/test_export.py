@@ -87,6 +87,16 @@ def test_what_transformers_cannot_say_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_no_graph_is_made_of_a_borrowed_encoder(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("onnxscript")
+    other.write_w2v_bert(tmp_path / "source")
+    with pytest.raises(
+        InputError, match="encoder wav2vec2-bert is code of transformers, of which no graph can be made"
+    ):
+        export_onnx(str(tmp_path / "source"), tmp_path / "model.onnx")
+
+
 # --- NeMo's manifests -----------------------------------------------------------------------------------------------------
 
 

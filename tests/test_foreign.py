@@ -9,18 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from speechxfer.batches import collate
-from speechxfer.checkpoint import Card, load_model, read_card, save_model, save_pack, weights_hash
-from speechxfer.config import TransferConfig
+from speechxfer.checkpoint import Card, find_model, load_model, read_card, save_model, save_pack, weights_hash
+from speechxfer.config import Config, TransferConfig
+from speechxfer.decode import transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import filterbank
 from speechxfer.finetune import finetune
 from speechxfer.foreign import is_foreign, load_foreign
 from speechxfer.lora import merge_lora, with_lora
 from speechxfer.models import AcousticModel
+from speechxfer.runs import train_run
 from speechxfer.text import BLANK, Vocabulary
 from speechxfer.transfer import plan_head, transfer, with_new_layers
 from tests import foreign_models as other
@@ -28,7 +31,7 @@ from tests.small_models import QUICK, Tones, settings, source_model, state
 
 transformers = pytest.importorskip("transformers")
 KINDS = list(other.WRITERS)
-WITH_HEAD = ("parakeet", "wav2vec2-bert")
+WITH_HEAD = ("parakeet", "wav2vec2-bert", "wav2vec2-bert with adapter")
 SECONDS = (2.3, 1.21, 0.64)
 
 
@@ -64,9 +67,11 @@ def ours(model: AcousticModel, recordings: list[np.ndarray]) -> list[Tensor]:
 def theirs(folder: Path, network: Any, recordings: list[np.ndarray]) -> list[Tensor]:
     """What the library itself makes of each recording alone: logits of its CTC model, else its encoder's frames."""
     extract = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    # An odd number of frames is not filled up to pairs: W2v-BERT's adapter would hear the filling.
+    whole = {"pad_to_multiple_of": None} if network.config.model_type == "wav2vec2-bert" else {}
     found = []
     for samples in recordings:
-        given = extract(samples, sampling_rate=16000, return_tensors="pt", return_attention_mask=True)
+        given = extract(samples, sampling_rate=16000, return_tensors="pt", return_attention_mask=True, **whole)
         with torch.inference_mode():
             if hasattr(network, "decoder"):
                 encoder = network.get_encoder()
@@ -116,6 +121,25 @@ def test_frames_are_counted_as_they_come(checkpoints: dict[str, tuple[Path, Any]
         assert encoded.shape[1] == int(lengths) == int(model.output_lengths(torch.tensor(frames))) >= 1
 
 
+def test_whisper_hears_all_that_its_positions_reach_and_no_more(checkpoints: dict[str, tuple[Path, Any]]) -> None:
+    """At its full length the features reach two frames into the silence behind it."""
+    folder, network = checkpoints["whisper"]
+    model = replaced_head(load_model(folder))
+    for seconds in (other.WHISPER_SECONDS - 0.01, other.WHISPER_SECONDS):
+        samples = other.speech(seconds)
+        with torch.inference_mode():
+            expected = model.head(theirs(folder, network, [samples])[0]).log_softmax(dim=-1)
+        [mine] = ours(model, [samples])
+        assert len(mine) == 50 * other.WHISPER_SECONDS
+        torch.testing.assert_close(mine[:-1], expected[:-1], atol=1e-4, rtol=0)  # theirs mirrors the end of the 30 s
+    longer = len(filterbank(other.speech(other.WHISPER_SECONDS + 0.1), model.spec))
+    assert int(model.output_lengths(torch.tensor(longer))) == 0, (
+        "so that training leaves out a speed that makes it too long"
+    )
+    with pytest.raises(InputError, match="this network hears 400 at most"):
+        ours(model, [other.speech(other.WHISPER_SECONDS + 0.1)])
+
+
 # --- Vocabulary and head --------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +164,46 @@ def test_word_pieces_are_read_and_spelled_as_their_tokenizer_does(checkpoints: d
     assert vocabulary.decode(ids) == "an ant sat"
 
 
+def test_names_that_were_added_to_a_tokenizer_are_found_in_either_place(
+    checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path
+) -> None:
+    folder = altered(checkpoints["wav2vec2-bert"][0], tmp_path / "model", "config.json")
+    names = json.loads((folder / "vocab.json").read_text())
+    added = {name: names.pop(name) for name in ("<s>", "</s>")}
+    (folder / "vocab.json").write_text(json.dumps(names))
+    with pytest.raises(InputError, match="has no name"):
+        load_model(folder)
+    (folder / "added_tokens.json").write_text(json.dumps(added))
+    symbols = load_model(folder).vocabulary.symbols
+    (folder / "added_tokens.json").unlink()
+    told = {str(number): {"content": name, "special": True} for name, number in added.items()}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": told}))
+    assert load_model(folder).vocabulary.symbols == symbols and len(symbols) == len(names) + 2
+
+
+def test_two_names_of_the_unknown_are_two_symbols(checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
+    folder = altered(checkpoints["wav2vec2-bert"][0], tmp_path / "model", "config.json")
+    names = json.loads((folder / "vocab.json").read_text())
+    names["<unk>"] = names.pop("<s>")
+    (folder / "vocab.json").write_text(json.dumps(names))
+    assert len(load_model(folder).vocabulary.symbols) == len(names)
+
+
+def test_a_tokenizer_that_was_saved_after_use_neither_pads_nor_cuts(
+    checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path
+) -> None:
+    folder = altered(
+        checkpoints["parakeet"][0], tmp_path / "used", "tokenizer.json",
+        truncation={"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0},
+        padding={
+            "strategy": {"Fixed": 40}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 23, "pad_type_id": 0,
+            "pad_token": "<pad>",
+        },
+    )  # fmt: skip
+    vocabulary = load_model(folder).vocabulary
+    assert vocabulary.decode(vocabulary.encode("an ant sat")) == "an ant sat"
+
+
 def test_letters_start_from_the_pieces_that_are_they(checkpoints: dict[str, tuple[Path, Any]]) -> None:
     rows = plan_head(load_model(checkpoints["parakeet"][0]).vocabulary, Vocabulary((BLANK, " ", "a", "á", "q")))
     assert [(row.how, row.source) for row in rows[1:]] == [
@@ -157,6 +221,21 @@ def test_an_encoder_without_a_head_is_a_source(tmp_path: Path) -> None:
     model = transfer(source, Vocabulary((BLANK, "a", "b")))
     assert model.head.weight.isfinite().all() and model.head.weight.std() > 0
     assert [row.how for row in plan_head(source.vocabulary, model.vocabulary)] == ["blank", "new", "new"]
+
+
+def test_a_head_that_is_not_there_is_neither_read_nor_held_on_to(tones: Tones, tmp_path: Path) -> None:
+    other.write_w2v_bert(tmp_path / "source", head=False)
+    source = load_model(tmp_path / "source")
+    with pytest.raises(InputError, match="came without a head, so it has no symbols to write with"):
+        transcribe(source, tones.dev)
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
+    with pytest.raises(InputError, match="came without a head"):
+        transcribe(model.as_parent(), tones.dev)
+    how = TransferConfig(l2_sp=0.1, distillation=0.5)
+    with pytest.raises(InputError, match=r"transfer\.distillation holds on to what the source's head says"):
+        finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "a", transfer=how, source=source)
+    how = TransferConfig(l2_sp=0.1)
+    finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "b", transfer=how, source=source)
 
 
 # --- The same contract as for our own -------------------------------------------------------------------------------------
@@ -375,6 +454,8 @@ def test_pieces_of_nemo_are_those_of_its_sentencepiece_model(parakeet: Any, tmp_
     vocabulary = load_model(path).vocabulary
     assert vocabulary.symbols[1:] == tuple(processor.id_to_piece(i) for i in range(size - 1))
     assert [i - 1 for i in vocabulary.encode("the ant sat")] == processor.encode("the ant sat")
+    assert vocabulary.unknown("the uk") == {"u": 1, "k": 1}, "letters of <unk> are no letters of the vocabulary"
+    assert vocabulary.decode(vocabulary.encode("the uk sat", unknown="skip")) == "the sat"
 
 
 # --- Refusals -------------------------------------------------------------------------------------------------------------
@@ -402,6 +483,18 @@ def altered(folder: Path, to: Path, name: str, **changes: Any) -> Path:
         ("whisper", "preprocessor_config.json", {"hop_length": 80}, "hop_length = 80 where the preset .* has 160"),
         ("speech2text", "preprocessor_config.json", {"normalize_vars": False}, "normalize_vars = False"),
         ("wav2vec2-bert", "config.json", {"num_hidden_layers": 4}, r"encoder\.layers\.3\..* is missing"),
+        ("wav2vec2-bert", "config.json", {"num_hidden_layers": 2}, r"encoder\.layers\.2\..* has no place in it"),
+        (
+            "wav2vec2-bert",
+            "config.json",
+            {"num_attention_heads": "4"},
+            "refuses the configuration of this wav2vec2-bert",
+        ),
+        ("wav2vec2-bert", "config.json", {"hidden_act": "nonesuch"}, "refuses the configuration .*nonesuch"),
+        ("wav2vec2-bert", "config.json", {"pad_token_id": None}, "its settings lack something or are damaged"),
+        ("wav2vec2-bert", "vocab.json", {"kin": {"a": 1}}, "its settings lack something or are damaged"),
+        ("parakeet", "processor_config.json", {"feature_extractor": {"hop_length": 80}}, "hop_length = 80 where"),
+        ("parakeet", "tokenizer.json", {"model": {}}, "its settings lack something or are damaged"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -416,6 +509,16 @@ def test_truncated_weights_are_refused(checkpoints: dict[str, tuple[Path, Any]],
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     with pytest.raises(InputError, match=r"model\.safetensors: missing or damaged"):
+        load_model(folder)
+
+
+def test_weights_of_something_else_are_refused(checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
+    folder = altered(checkpoints["parakeet"][0], tmp_path / "other", "config.json")
+    safetensors.torch.save_file({"decoder.weight": torch.ones(2)}, folder / "model.safetensors")
+    with pytest.raises(InputError, match=r"subsampling.* is missing"):
+        load_model(folder)
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(InputError, match=r"config\.json: no JSON object"):
         load_model(folder)
 
 
@@ -461,6 +564,7 @@ def member(name: str, content: bytes = b"x", **fields: Any) -> tuple[tarfile.Tar
         (member("link", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "'link' is a link or device"),
         (member("link", b"", type=tarfile.LNKTYPE, linkname="model_config.yaml"), "'link' is a link or device"),
         (member("pipe", b"", type=tarfile.FIFOTYPE), "'pipe' is a link or device"),
+        (member("."), r"'\.' is a link or device"),
     ],
 )
 def test_an_archive_that_reaches_out_is_refused(
@@ -481,6 +585,18 @@ def test_a_truncated_archive_is_refused(parakeet: Any, tmp_path: Path, left: int
         InputError, match=r"m\.nemo: (no archive|truncated|model_config\.yaml is missing|model_weights)"
     ):
         load_model(path)
+
+
+def test_a_compressed_archive_is_read_or_refused_like_any_other(parakeet: Any, tmp_path: Path) -> None:
+    config, state = other.nemo_config(LABELS), other.nemo_weights(parakeet)
+    path = other.write_nemo(tmp_path / "m.nemo", config, state, mode="w:gz")
+    plain = load_model(other.write_nemo(tmp_path / "plain.nemo", config, state))
+    assert torch.equal(load_model(path).head.weight, plain.head.weight)
+    content = path.read_bytes()
+    for place in (len(content) // 3, len(content) // 2, len(content) - 100):
+        path.write_bytes(content[:place] + bytes(50) + content[place + 50 :])
+        with pytest.raises(InputError, match=r"m\.nemo: .*(damaged|code or objects)"):
+            load_model(path)
 
 
 @pytest.mark.parametrize(
@@ -512,6 +628,15 @@ def test_a_front_end_that_is_not_ours_is_refused(parakeet: Any, tmp_path: Path, 
     path = other.write_nemo(tmp_path / "m.nemo", other.nemo_config(LABELS), state)
     with pytest.raises(InputError, match="inside the archive is not that of the preset nemo-2024"):
         load_model(path)
+
+
+def test_an_archive_in_half_precision_has_the_same_front_end(parakeet: Any, tmp_path: Path) -> None:
+    state = {
+        name: value.bfloat16() for name, value in other.nemo_weights(parakeet).items() if value.is_floating_point()
+    }
+    state = other.nemo_weights(parakeet) | state
+    model = load_model(other.write_nemo(tmp_path / "m.nemo", other.nemo_config(LABELS), state))
+    assert torch.equal(model.head.weight[1:], state["decoder.decoder_layers.0.weight"][:-1, :, 0].float())
 
 
 def test_yaml_is_data(parakeet: Any, tmp_path: Path) -> None:
@@ -550,6 +675,48 @@ def test_a_name_of_the_hub_is_downloaded_with_its_revision(
     model = load_foreign("hf:facebook/some-model@abc123")
     assert asked == [("facebook/some-model", "abc123")] and model.name == "hf:facebook/some-model@abc123"
     assert read_card("hf:facebook/some-model")["details"]["revision"] == "wav2vec2-bert"
+
+
+def test_an_adapted_model_tells_which_revision_it_was_made_from(
+    checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(checkpoints["wav2vec2-bert"][0]))
+    manifests = [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"]
+    out = train_run(Config(finetune=QUICK), *manifests, tmp_path / "run", source="hf:facebook/some-model")
+    card = read_card(out)
+    assert card["parent"] == "hf:facebook/some-model" and card["details"]["source revision"] == "wav2vec2-bert"
+
+
+@pytest.mark.parametrize(
+    ("held", "fetched"),
+    [
+        (("model.safetensors", "pytorch_model.bin", "model.fp32-00001-of-00002.safetensors"), {"model.safetensors"}),
+        (("pytorch_model.bin", "training_args.bin", "flax_model.msgpack"), {"pytorch_model.bin"}),
+        (
+            ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "checkpoint-10/model.safetensors"),
+            {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"},
+        ),
+    ],
+)
+def test_only_the_weights_that_are_read_are_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: tuple[str, ...], fetched: set[str]
+) -> None:
+    """A repository as the published ones are; which of its files match, the hub's own rule decides."""
+    import huggingface_hub
+
+    def snapshot_download(repository: str, **options: Any) -> str:
+        names = ("config.json", "preprocessor_config.json", "trainer_state/state.json", *held)
+        for name in huggingface_hub.utils.filter_repo_objects(names, allow_patterns=options["allow_patterns"]):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(b"")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    find_model("hf:somebody/something")
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"config.json", "preprocessor_config.json"} | fetched
 
 
 def test_offline_a_model_that_is_not_there_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

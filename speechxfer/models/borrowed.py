@@ -21,6 +21,7 @@ from speechxfer.errors import InputError
 from speechxfer.models.adapters import adapters
 from speechxfer.models.conformer import padding_mask
 
+WHISPER_TAIL = 2  # frames of its features that reach into the silence after the signal
 WHISPER_RANGE, WHISPER_LOWEST = 2.0, -1.5  # on the scale of its features: 8, and -10, in (log10 + 4) / 4
 
 
@@ -88,7 +89,7 @@ KINDS = {
         True,
         ("linear_q", "linear_k", "linear_v", "linear_out", "intermediate_dense", "output_dense"),
         lambda config: (
-            [(config.adapter_kernel_size, config.adapter_stride, config.adapter_kernel_size // 2)]
+            [(config.adapter_kernel_size, config.adapter_stride, config.adapter_stride // 2)]
             * (config.num_adapter_layers if config.add_adapter else 0)
         ),
     ),
@@ -130,13 +131,20 @@ class BorrowedEncoder(nn.Module):
         super().__init__()
         self.kind, self.parts = kind, KINDS[kind]
         transformers()
+        from huggingface_hub.errors import StrictDataclassError  # what transformers checks its configurations with
+
         family = f"transformers.models.{self.parts.module}"
         settings, networks = (
             import_module(f"{family}.{part}_{self.parts.module}") for part in ("configuration", "modeling")
         )
         given = dict(config) | {name: dropout for name in self.parts.dropouts} | dict(self.parts.off)
-        self.settings = getattr(settings, self.parts.config)(**given)
-        network: Any = getattr(networks, self.parts.network)(self.settings)
+        try:
+            self.settings = getattr(settings, self.parts.config)(**given)
+            network: Any = getattr(networks, self.parts.network)(self.settings)
+        except (KeyError, TypeError, ValueError, StrictDataclassError) as error:
+            raise InputError(
+                f"transformers refuses the configuration of this {kind} encoder ({error}); copy the model again"
+            ) from error
         if kind == "nemo-conformer":
             network.subsampling = Striding(self.settings)
         self.network = network
@@ -166,7 +174,13 @@ class BorrowedEncoder(nn.Module):
         return [nn.ModuleList(before), *lower, nn.ModuleList([last, *after])]
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Encoded frames for so many feature frames, by the arithmetic of the strided convolutions."""
+        """Encoded frames for so many feature frames, by the arithmetic of the strided convolutions.
+
+        None at all for more than the network's positions reach (Whisper), so that training leaves such speeds out.
+        """
+        if self.kind == "whisper":
+            reach = 2 * self.settings.max_source_positions
+            lengths = lengths.clamp(max=reach) * (lengths <= reach + WHISPER_TAIL)
         for kernel, stride, padding in self.parts.strides(self.settings):
             lengths = (lengths + 2 * padding - kernel) // stride + 1
         return lengths.clamp(min=0)
@@ -186,6 +200,8 @@ class BorrowedEncoder(nn.Module):
             encoded = self._of_whisper(features, lengths)[:, : int(encoded_lengths.max())]
         elif self.kind == "speech2text":
             encoded = self._of_speech2text(features, lengths)
+        elif getattr(self.settings, "add_adapter", False):
+            encoded = self._of_w2v_bert_with_adapter(features, lengths)
         else:
             mask = padding_mask(lengths, features.shape[1])
             encoded = self.network(features, attention_mask=mask.long()).last_hidden_state
@@ -194,10 +210,11 @@ class BorrowedEncoder(nn.Module):
     def _of_whisper(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Whisper attends to the silence that fills 30 s, as log-mels of zeros under its own scaling."""
         frames = 2 * self.settings.max_source_positions
-        if features.shape[1] > frames:
+        if features.shape[1] > frames + WHISPER_TAIL:
             raise InputError(
                 f"an utterance has {features.shape[1]} frames, and this network hears {frames} at most; cut it into shorter ones"
             )
+        features = features[:, :frames]
         padding = ~padding_mask(lengths, features.shape[1])[..., None]
         peak = features.masked_fill(padding, -math.inf).amax(dim=(1, 2), keepdim=True)
         silence = (peak - WHISPER_RANGE).clamp(min=WHISPER_LOWEST)
@@ -205,6 +222,35 @@ class BorrowedEncoder(nn.Module):
         filled[:, : features.shape[1]] = torch.where(padding, silence, features)
         encoded: Tensor = self.network(filled.transpose(1, 2)).last_hidden_state
         return encoded
+
+    def _of_w2v_bert_with_adapter(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """W2v-BERT's convolutional adapter layer by layer: by itself it lets its convolutions hear the padding."""
+        network: Any = self.network
+        projected, _ = network.feature_projection(features)
+        valid = padding_mask(lengths, features.shape[1])
+        x: Tensor = network.encoder(projected, attention_mask=valid.long()).last_hidden_state
+        if network.intermediate_ffn is not None:
+            x = x + 0.5 * network.intermediate_ffn(x)
+        if network.adapter.proj is not None:
+            x = network.adapter.proj_layer_norm(network.adapter.proj(x))
+        for layer, (kernel, stride, padding) in zip(
+            network.adapter.layers, self.parts.strides(self.settings), strict=True
+        ):
+            heard = padding_mask(lengths, x.shape[1])[..., None]
+            residual, inner = (
+                layer.activation(convolution((norm(x) * heard).transpose(1, 2))).transpose(1, 2)
+                for norm, convolution in (
+                    (layer.residual_layer_norm, layer.residual_conv),
+                    (layer.self_attn_layer_norm, layer.self_attn_conv),
+                )
+            )
+            lengths = (lengths + 2 * padding - kernel) // stride + 1
+            inner, _ = layer.self_attn(
+                inner, attention_mask=_unheard(padding_mask(lengths, inner.shape[1]), inner.dtype)
+            )
+            x = layer.self_attn_dropout(inner) + residual
+            x = x + layer.ffn(layer.ffn_layer_norm(x))
+        return x
 
     def _of_speech2text(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Speech2Text layer by layer: by itself it lets its convolutions hear the padding."""
@@ -220,11 +266,16 @@ class BorrowedEncoder(nn.Module):
         valid = padding_mask(lengths, x.shape[1])
         x = x * network.embed_scale + network.embed_positions((~valid).long())
         x = nn.functional.dropout(x, self.settings.dropout, self.training)
-        unheard = torch.zeros_like(valid, dtype=x.dtype).masked_fill(~valid, torch.finfo(x.dtype).min)
         for layer in network.layers:
-            x = layer(x, unheard[:, None, None, :].expand(-1, 1, x.shape[1], -1))
+            x = layer(x, _unheard(valid, x.dtype))
         encoded: Tensor = network.layer_norm(x)
         return encoded
+
+
+def _unheard(valid: Tensor, dtype: torch.dtype) -> Tensor:
+    """What attention adds to its scores `[batch, 1, frames, frames]` so that no frame hears the padding."""
+    unheard = torch.zeros_like(valid, dtype=dtype).masked_fill(~valid, torch.finfo(dtype).min)
+    return unheard[:, None, None, :].expand(-1, 1, valid.shape[1], -1)
 
 
 def _adapted(adapter: nn.Module, layer: nn.Module, given: object, output: Any) -> Any:
