@@ -39,6 +39,7 @@ QUICK = FinetuneConfig(
     speed_factors=(1.0,),
     frequency_masks=0,
     time_masks=0,
+    intermediate_ctc=0.0,
 )
 
 

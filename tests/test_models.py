@@ -305,7 +305,11 @@ def test_attention_depends_on_distance_and_not_on_position() -> None:
 @pytest.mark.parametrize(
     ("architecture", "message"),
     [
-        (Architecture("rnn"), "encoder 'rnn' is unknown; expected one of conformer, cnn, dnn"),
+        (
+            Architecture("rnn"),
+            "encoder 'rnn' is unknown; expected one of conformer, cnn, dnn, parakeet, nemo-conformer, wav2vec2-bert, whisper, "
+            "speech2text",
+        ),
         (Architecture("cnn", "huge"), "size 'huge' is unknown for cnn; expected one of tiny, small, base"),
         (Architecture("conformer", "tiny", 2), "conformer cannot subsample by 2; set model.subsampling to 4 or 8"),
         (Architecture("dnn", "tiny", 4), "dnn cannot subsample by 4; set model.subsampling to 1"),
