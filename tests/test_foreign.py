@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ from speechxfer.transfer import plan_head, transfer, with_new_layers
 from tests import foreign_models as other
 from tests.small_models import QUICK, Tones, settings, source_model, state
 
+loop = sys.modules["speechxfer.finetune"]
 transformers = pytest.importorskip("transformers")
 KINDS = list(other.WRITERS)
 WITH_HEAD = ("parakeet", "wav2vec2-bert", "wav2vec2-bert with adapter")
@@ -302,6 +304,32 @@ def test_every_weight_of_the_encoder_is_in_one_layer_group(checkpoints: dict[str
     encoder = load_model(checkpoints[kind][0]).encoder
     grouped = [id(weights) for group in encoder.layer_groups() for weights in group.parameters()]
     assert sorted(grouped) == sorted(map(id, encoder.parameters())) and len(encoder.layer_groups()) == 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stopped_run_that_holds_on_to_its_source_ends_with_the_same_bits(
+    checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    source = load_model(checkpoints[kind][0])
+    how = TransferConfig(l2_sp=0.1, layer_decay=0.8)
+
+    def run(out: Path) -> AcousticModel:
+        model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=0.1)
+        return finetune(model, tones.train, tones.dev, QUICK, out=out, transfer=how, source=source)
+
+    whole, step = state(run(tmp_path / "whole")), loop._step
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            loop, "_step", lambda job, optimizer, batch, at: stop() if at == 3 else step(job, optimizer, batch, at)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "stopped")
+    resumed = state(run(tmp_path / "stopped"))
+    assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def stop() -> float:
+    raise KeyboardInterrupt
 
 
 def test_computing_again_in_place_of_keeping_gives_the_same_gradients(checkpoints: dict[str, tuple[Path, Any]]) -> None:
