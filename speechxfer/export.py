@@ -15,14 +15,16 @@ from speechxfer.checkpoint import load_model
 from speechxfer.decode import own_device, transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset
+from speechxfer.foreign import WORD_DELIMITER
 from speechxfer.graph import Listener
 from speechxfer.manifest import read_manifest, write_whole
 from speechxfer.models import AcousticModel
 from speechxfer.models.borrowed import KINDS, transformers
 from speechxfer.progress import say
 from speechxfer.text import Vocabulary
+from speechxfer.transfer import WORD_START
 
-PAD, WORD_START, WORD_DELIMITER = "<pad>", "\u2581", "|"
+PAD = "<pad>"
 OPSET = 18
 
 

@@ -83,6 +83,13 @@ NEMO_NAMES = (  # of weights: NeMo's, and transformers'
     (r"\.self_attn\.pos_bias_([uv])$", r".self_attn.bias_\1"),
     (r"\.conv\.batch_norm\.", ".conv.norm."),
 )
+LEFT_OUT = (
+    "architectures",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "model_type",
+)  # of a configuration: what builds no network
 FRONT_END_TOLERANCE = 1e-4
 UNREADABLE = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
 
@@ -533,9 +540,6 @@ def _built(kind: str, config: Tree, spec: FeatureSpec, vocabulary: Vocabulary) -
     encoder: Any = model.encoder
     model.architecture = replace(architecture, subsampling=encoder.subsampling)
     return model
-
-
-LEFT_OUT = ("architectures", "transformers_version", "dtype", "torch_dtype", "model_type")
 
 
 def _fill_encoder(model: AcousticModel, weights: Mapping[str, Tensor], place: Path) -> None:

@@ -181,8 +181,8 @@ class BorrowedEncoder(nn.Module):
         if self.kind == "whisper":
             reach = 2 * self.settings.max_source_positions
             lengths = lengths.clamp(max=reach) * (lengths <= reach + WHISPER_TAIL)
-        for kernel, stride, padding in self.parts.strides(self.settings):
-            lengths = (lengths + 2 * padding - kernel) // stride + 1
+        for convolution in self.parts.strides(self.settings):
+            lengths = _shortened(lengths, *convolution)
         return lengths.clamp(min=0)
 
     def save_memory(self) -> None:
@@ -233,9 +233,7 @@ class BorrowedEncoder(nn.Module):
             x = x + 0.5 * network.intermediate_ffn(x)
         if network.adapter.proj is not None:
             x = network.adapter.proj_layer_norm(network.adapter.proj(x))
-        for layer, (kernel, stride, padding) in zip(
-            network.adapter.layers, self.parts.strides(self.settings), strict=True
-        ):
+        for layer, strided in zip(network.adapter.layers, self.parts.strides(self.settings), strict=True):
             heard = padding_mask(lengths, x.shape[1])[..., None]
             residual, inner = (
                 layer.activation(convolution((norm(x) * heard).transpose(1, 2))).transpose(1, 2)
@@ -244,7 +242,7 @@ class BorrowedEncoder(nn.Module):
                     (layer.self_attn_layer_norm, layer.self_attn_conv),
                 )
             )
-            lengths = (lengths + 2 * padding - kernel) // stride + 1
+            lengths = _shortened(lengths, *strided)
             inner, _ = layer.self_attn(
                 inner, attention_mask=_unheard(padding_mask(lengths, inner.shape[1]), inner.dtype)
             )
@@ -256,13 +254,11 @@ class BorrowedEncoder(nn.Module):
         """Speech2Text layer by layer: by itself it lets its convolutions hear the padding."""
         network: Any = self.network
         x = features
-        for convolution, (kernel, stride, padding) in zip(
-            network.conv.conv_layers, self.parts.strides(self.settings), strict=True
-        ):
+        for convolution, strided in zip(network.conv.conv_layers, self.parts.strides(self.settings), strict=True):
             x = nn.functional.glu(
                 convolution((x * padding_mask(lengths, x.shape[1])[..., None]).transpose(1, 2)), dim=1
             )
-            x, lengths = x.transpose(1, 2), (lengths + 2 * padding - kernel) // stride + 1
+            x, lengths = x.transpose(1, 2), _shortened(lengths, *strided)
         valid = padding_mask(lengths, x.shape[1])
         x = x * network.embed_scale + network.embed_positions((~valid).long())
         x = nn.functional.dropout(x, self.settings.dropout, self.training)
@@ -270,6 +266,11 @@ class BorrowedEncoder(nn.Module):
             x = layer(x, _unheard(valid, x.dtype))
         encoded: Tensor = network.layer_norm(x)
         return encoded
+
+
+def _shortened(lengths: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    """Frames that come out of a strided convolution."""
+    return (lengths + 2 * padding - kernel) // stride + 1
 
 
 def _unheard(valid: Tensor, dtype: torch.dtype) -> Tensor:
