@@ -215,14 +215,12 @@ class FinetuneConfig(Section):
     """[finetune]: the training loop, for `train` and `adapt` alike."""
 
     seed: int = Field(default=1, ge=0, lt=2**32, description="seed of every random generator")
-    steps: int = Field(default=2000, ge=1, description="number of updates")
-    passes: int = Field(
-        default=0,
-        ge=0,
-        description="how often all of the training speech is heard at least: where there is much of it, this raises the "
-        "number of steps; 0: steps as they are",
+    steps: int = Field(
+        default=-1,
+        ge=-1,
+        description="number of updates; -1: as the amount of training speech needs (``finetune.usual_steps``)",
     )
-    batch_s: float = Field(default=120.0, gt=0, description="seconds of audio per step and process")
+    batch_s: float = Field(default=30.0, gt=0, description="seconds of audio per step and process")
     encoder_lr: float = Field(default=5e-4, ge=0, description="highest learning rate of the encoder")
     head_lr: float = Field(default=2e-3, ge=0, description="highest learning rate of the head")
     warmup_steps: int = Field(default=-1, ge=-1, description="steps until the highest learning rate; -1: 10 % of steps")
@@ -286,14 +284,16 @@ class FinetuneConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.warmup_steps >= self.steps:
+        if self.steps == 0:
+            raise ValueError("finetune.steps = 0 has no meaning; set 1 or more, or -1 for as many as the speech needs")
+        if 0 < self.steps <= self.warmup_steps:
             raise ValueError(
                 f"finetune.warmup_steps = {self.warmup_steps} leaves none of finetune.steps = {self.steps}; "
                 "set fewer, or -1 for 10 %"
             )
         if self.evaluate_every_steps == 0:
             raise ValueError("finetune.evaluate_every_steps = 0 has no meaning; set 1 or more, or -1 for steps / 20")
-        if self.evaluate_every_steps > self.steps:
+        if 0 < self.steps < self.evaluate_every_steps:
             raise ValueError(
                 f"finetune.evaluate_every_steps = {self.evaluate_every_steps} is more than "
                 f"finetune.steps = {self.steps}; set fewer, or -1 for steps / 20"

@@ -41,7 +41,7 @@ from speechxfer.batches import (
 )
 from speechxfer.check import ctc_frames_needed
 from speechxfer.checkpoint import load_weights, read_weights, write_weights
-from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
+from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig, parse_config
 from speechxfer.decode import Hypothesis, score_hypotheses, several_without_gpu, transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import Samples, filterbank
@@ -65,6 +65,8 @@ from speechxfer.progress import bar, say
 from speechxfer.transfer import frozen_modules, set_frozen, thaw_step
 
 LOG_EVERY_STEPS = 10
+HEARD_S_AT_10_MINUTES, HEARD_EXPONENT = 24_000, 0.6  # an hour is heard 20 times, four hours 11 times
+FEWEST_PASSES, FEWEST_STEPS = 3, 500
 FEATURES_TIMEOUT = timedelta(hours=12)  # the other processes wait while the first one computes features
 SATURATED_WER = 0.9  # above it nearly every word is wrong, WER says little, and CER decides which model is better
 
@@ -177,6 +179,9 @@ def _prepare(
     accelerator = Accelerator(cpu=several_without_gpu(), kwargs_handlers=[patient])
     if not train:
         raise InputError("there is no training utterance; give at least one")
+    if config.steps < 0:
+        steps = usual_steps(sum(u.duration for u in train), config.batch_s * accelerator.num_processes)
+        config = parse_config({"finetune": config.model_dump() | {"steps": steps}}).finetune
     if config.gradient_checkpointing:
         _save_memory(model)
     if transfer.lora_rank and not has_lora(model):
@@ -200,10 +205,6 @@ def _prepare(
         dev_store = store_features(dev, reading, folder)
     usable = usable_speeds(model, train, targets, store, config.speed_factors)
     _check_dev(model, dev, dev_store)
-    if config.passes:
-        frames = [max(store.frames[speed][i] for speed in speeds) for i, speeds in enumerate(usable)]
-        steps = config.passes * len(_plan(frames, config, model, np.random.default_rng(config.seed), accelerator))
-        config = config.model_copy(update={"steps": max(config.steps, steps)})
     model.to(accelerator.device)
     _start_alike(model, accelerator)
     identity = _identity(model, [*train, *dev], targets, accelerator) | {
@@ -228,6 +229,15 @@ def _prepare(
         accelerator,
         identity,
     )
+
+
+def usual_steps(train_s: float, step_s: float) -> int:
+    """How many steps of `step_s` seconds of audio suit `train_s` seconds of training speech.
+
+    Found on the dev sets of Mboshi (10 minutes, 1 hour, 4 hours) and Yoruba (50 minutes): see ``recipes/mboshi/notes.md``.
+    """
+    heard_s = max(HEARD_S_AT_10_MINUTES * (train_s / 600) ** HEARD_EXPONENT, FEWEST_PASSES * train_s)
+    return max(FEWEST_STEPS, math.ceil(heard_s / step_s))
 
 
 def _retention(
@@ -397,7 +407,7 @@ def _optimizer(job: Job) -> torch.optim.Optimizer:
     groups = [{"params": group} for group in (*layers, [p for p in job.model.parameters() if p not in placed])]
     if job.config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=0.9, weight_decay=job.config.weight_decay)
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), weight_decay=job.config.weight_decay)
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), weight_decay=job.config.weight_decay, fused=True)
 
 
 def rate_factor(step: int, steps: int, warmup_steps: int, final_ratio: float) -> float:

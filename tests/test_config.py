@@ -51,9 +51,8 @@ DEFAULTS = {
     },
     "finetune": {
         "seed": 1,
-        "steps": 2000,
-        "passes": 0,
-        "batch_s": 120.0,
+        "steps": -1,
+        "batch_s": 30.0,
         "encoder_lr": 0.0005,
         "head_lr": 0.002,
         "warmup_steps": -1,
@@ -170,10 +169,11 @@ def test_keys_outside_any_section_are_pointed_home(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("finetune.steps=abc", 'finetune.steps = "abc" is not allowed: expected a whole number (number of updates)'),
+        ("finetune.steps=abc", 'finetune.steps = "abc" is not allowed: expected a whole number (number of updates; -1'),
         ("finetune.steps=1.5", "finetune.steps = 1.5 is not allowed: expected a whole number"),
         ("finetune.steps=true", "finetune.steps = true is not allowed: expected a whole number"),
-        ("finetune.steps=0", "expected greater than or equal to 1"),
+        ("finetune.steps=-2", "expected greater than or equal to -1"),
+        ("finetune.steps=0", "finetune.steps = 0 has no meaning"),
         ("finetune.batch_s=nan", "expected a finite number"),
         ("finetune.batch_s=inf", "expected a finite number"),
         ("finetune.batch_s=-1", "expected greater than 0"),

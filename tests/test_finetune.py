@@ -392,14 +392,30 @@ def test_a_frozen_encoder_moves_after_freeze_steps(
     assert moves == [False, False, False, True, True, True]
 
 
-def test_passes_raise_the_steps_where_there_is_much_speech(corpus: Corpus, tmp_path: Path) -> None:
-    """Every utterance is a batch of its own, so that a pass over the 12 takes 12 steps."""
+@pytest.mark.parametrize(
+    ("train_s", "step_s", "steps"),
+    [
+        (600.0, 30.0, 800),  # 40 passes
+        (3600.0, 30.0, 2345),  # 19.5 passes: 24,000 s times 6 to the power of 0.6, which is 2.930
+        (3600.0, 60.0, 1173),  # half as many of twice the size
+        (60.0, 30.0, 500),  # the fewest
+        (360_000.0, 300.0, 3716),  # 3.10 passes: 600 to the power of 0.6 is 46.44
+        (3_600_000.0, 300.0, 36_000),  # 3 passes, the fewest
+    ],
+)
+def test_usual_steps(train_s: float, step_s: float, steps: int) -> None:
+    assert abs(loop.usual_steps(train_s, step_s) - steps) <= 1
+
+
+def test_without_a_number_the_steps_follow_from_the_training_speech(corpus: Corpus, tmp_path: Path) -> None:
+    """12 utterances of about a second are far below the amount at which steps begin to grow."""
     train, dev = corpus
-    alone = {"batch_s": 0.1, "evaluate_every_steps": -1}
-    for steps, passes, expected in ((10, 2, 24), (30, 2, 30), (7, 0, 7)):
-        config = settings(steps=steps, passes=passes, **alone)
-        finetune(make_model(train, "dnn"), train, dev, config, out=tmp_path / str(expected))
-        assert loop.training_cost(tmp_path / str(expected))[0] == expected
+    quick = settings(steps=-1, batch_s=1000.0, evaluate_every_steps=400)
+    finetune(make_model(train, "dnn"), train, dev, quick, out=tmp_path / "run")
+    assert loop.training_cost(tmp_path / "run")[0] == 500
+    with pytest.raises(InputError, match=r"warmup_steps = 500 leaves none of finetune\.steps = 500"):
+        job = (make_model(train, "dnn"), train, dev, settings(steps=-1, warmup_steps=500))
+        loop._prepare(*job, DataConfig(), TransferConfig(), tmp_path)
 
 
 # Which utterances, how often, in which process -----------------------------------------------------------------------

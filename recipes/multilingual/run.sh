@@ -4,7 +4,7 @@ set -euo pipefail
 usage="usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]"
 udhr=$(realpath "${1:?$usage}") speechocean762=$(realpath "${2:?$usage}") kathleen=$(realpath "${3:?$usage}")
 cd "$(dirname "$0")"
-names="prepare check train evaluate ship"
+names="prepare check train refine evaluate ship"
 source ../stages.sh
 stages "${@:4}"
 
@@ -12,6 +12,7 @@ scripts=../../data_scripts
 if stage prepare; then
   python $scripts/prepare_udhr.py "$udhr" data/udhr
   python $scripts/synthesize_multilingual.py data/udhr/sentences.tsv data/spoken --takes 1
+  python $scripts/synthesize_multilingual.py data/udhr/sentences.tsv data/spoken_twice --takes 2
   python $scripts/prepare_speechocean762.py "$speechocean762" data/letters/speechocean762
   python $scripts/prepare_kathleen.py "$kathleen" data/letters/kathleen
   for split in {speechocean762,kathleen}/{train,dev,test}; do
@@ -26,11 +27,16 @@ fi
 # PROCESSES processes train and decode, each on a GPU or a CPU core of its own. The settings are made for two: 40 s each.
 launch=(torchrun --nproc-per-node "${PROCESSES:-2}" -m speechxfer)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-if stage train; then
-  "${launch[@]}" train recipe.toml --out exp/multilingual-small --language mul \
+run() { # run VERB OUT SPOKEN [OPTION...]
+  "${launch[@]}" "$1" recipe.toml --out "$2" --language mul \
     --licence "synthetic speech of UN texts (espeak-ng), speechocean762 (free for commercial and non-commercial use), kathleen (CC0)" \
-    --train data/spoken/train.jsonl --train data/phones/speechocean762/train.jsonl --train data/phones/kathleen/train.jsonl \
-    --dev data/spoken/dev.jsonl --dev data/phones/speechocean762/dev.jsonl --dev data/phones/kathleen/dev.jsonl $SETTINGS
+    --train "data/$3/train.jsonl" --train data/phones/speechocean762/train.jsonl --train data/phones/kathleen/train.jsonl \
+    --dev data/spoken/dev.jsonl --dev data/phones/speechocean762/dev.jsonl --dev data/phones/kathleen/dev.jsonl "${@:4}" $SETTINGS
+}
+if stage train; then run train exp/first spoken; fi
+if stage refine; then # a second descent from there: each text in two voices, smaller steps
+  run adapt exp/multilingual-small spoken_twice --source exp/first --set "data.repeats=[1, 3, 3]" --set finetune.steps=20000 \
+    --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0 --set finetune.encoder_lr=8e-4 --set finetune.head_lr=8e-4
 fi
 if stage evaluate; then
   for set in phones/speechocean762/test phones/kathleen/test spoken/unseen; do
