@@ -33,9 +33,9 @@ run() { # run VERB OUT SPOKEN [OPTION...]
     --train "data/$3/train.jsonl" --train data/phones/speechocean762/train.jsonl --train data/phones/kathleen/train.jsonl \
     --dev data/spoken/dev.jsonl --dev data/phones/speechocean762/dev.jsonl --dev data/phones/kathleen/dev.jsonl "${@:4}" $SETTINGS
 }
-if stage train; then run train exp/first spoken; fi
+if stage train; then run train exp/multilingual-first spoken; fi
 if stage refine; then # a second descent from there: each text in two voices, smaller steps
-  run adapt exp/multilingual-small spoken_twice --source exp/first --set "data.repeats=[1, 3, 3]" --set finetune.steps=20000 \
+  run adapt exp/multilingual-small spoken_twice --source exp/multilingual-first --set "data.repeats=[1, 3, 3]" --set finetune.steps=20000 \
     --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0 --set finetune.encoder_lr=8e-4 --set finetune.head_lr=8e-4
 fi
 if stage evaluate; then
