@@ -1,6 +1,7 @@
 # Named stages for run.sh: `run.sh ... --from train --to evaluate` runs a part. Sourced, never run.
 # A recipe lists its stages' names, calls `stages "$@"` after its own arguments, and guards each part with `if stage NAME`.
-# SETTINGS="--set finetune.steps=20" in the environment goes to every training, for a quick look.
+# SETTINGS="--set finetune.steps=20" in the environment goes to every training, for a quick look. The stage `forgetting` runs where
+# KATHLEEN_DIR names a corpus that the source models know.
 from="" to="" started="" SETTINGS=${SETTINGS:-}
 
 # What the recipes that compare sources share: SEEDS="1 2 3" trains and scores everything so often, SOURCES names the source
@@ -45,6 +46,33 @@ compare_with_scratch() { # compare_with_scratch FOLDER SPLIT: fine-tuned from ea
       ((${#seeds[@]} > 1)) || part=report.json
       speechxfer compare "$1/$name/$2/$part" "$1/scratch/$2/$part"
     done
+  done
+}
+
+# What became of the source's own task: held-out English of kathleen, in letters for the source `english`, else in phones.
+knows_source_speech() {
+  [[ -z ${KATHLEEN_DIR:-} ]] || return 0
+  echo "left out: KATHLEEN_DIR does not say where kathleen lies, English that the source models know" >&2
+  return 1
+}
+source_speech() { # source_speech KATHLEEN_DIR: data/source/{letters,phones}/{train,dev,test}.jsonl
+  local scripts=$repository/data_scripts split
+  python "$scripts/prepare_kathleen.py" "$1" data/source/letters ${PREPARE:-}
+  for split in train dev test; do
+    python "$scripts/phonemize.py" data/source/letters/$split.jsonl data/source/phones/$split.jsonl --voice en-us
+  done
+}
+forgetting() { # forgetting ROW SOURCE OUT MODEL...: the source's error rates before and after go into the models' ROW
+  local kind=phones
+  [[ ${2##*/} != english ]] || kind=letters
+  speechxfer evaluate "${@:4}" --on data/source/$kind/test.jsonl --out "$3" --as-parent --resample --mono --results results.json \
+    --row "$1" --split "kathleen $kind"
+}
+forgetting_of_finetuned() { # forgetting_of_finetuned FOLDER: of the models in it that were fine-tuned from each source
+  local source name
+  for source in "${sources[@]}"; do
+    name=$1/finetuned-${source##*/}
+    forgetting finetuned "$source" "$name/source" "${seeds[@]/#/$name-}"
   done
 }
 

@@ -100,6 +100,16 @@ def yoruba_layout(folder: Path) -> Path:
     return folder
 
 
+def kathleen_layout(folder: Path) -> Path:
+    """Tones in the layout of kathleen, fewer than it has."""
+    (folder / "data").mkdir(parents=True)
+    for utterance in write_tone_corpus(folder / "tones.jsonl", 40, letters="abcd"):
+        path = folder / "data" / f"arctic_a{utterance.id[-3:]}_1.wav"
+        shutil.copy(utterance.audio_filepath, path)
+        path.with_suffix(".txt").write_text(utterance.text, encoding="utf-8")
+    return folder
+
+
 def test_a_whole_recipe_runs_twice_and_the_second_time_changes_nothing(copy: Path, tmp_path: Path) -> None:
     corpus = yoruba_layout(tmp_path / "corpus")
     tiny_source(copy / "recipes" / "yoruba" / DEFAULT_SOURCE, "abcdeo ")  # found before a shipped model of that name
@@ -134,6 +144,12 @@ def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path
     assert {tuple(row.seeds) for row in rows} == {(1, 2)}
     verdicts = re.findall(r"better than|no difference", result.stdout)
     assert len(verdicts) == 2 * 2 * 2  # of WER and CER, for two sources, seed by seed
+    assert "KATHLEEN_DIR does not say" in result.stderr
+    heard = {"KATHLEEN_DIR": str(kathleen_layout(tmp_path / "kathleen")), "PREPARE": "--partial"}
+    again = run(copy, "yoruba", corpus, "--from", "forgetting", **several, **heard)
+    assert again.returncode == 0, again.stderr
+    splits = [row.forgetting.split if row.forgetting else "" for row in read_rows(recipe / "results.json")]
+    assert splits == ["", "", "", "kathleen letters", "kathleen phones"]
 
 
 def test_own_recordings_in_one_command(copy: Path, tmp_path: Path) -> None:
@@ -179,13 +195,8 @@ def test_commands_go_from_a_source_of_their_own(copy: Path, tmp_path: Path) -> N
         path.parent.mkdir(parents=True, exist_ok=True)
         tone = 0.1 * np.sin(np.arange(4000) * (0.2 * digit + 0.003 * index + 0.04 * (speaker == "bob")))
         soundfile.write(path, tone, 8000)
-    for utterance in write_tone_corpus(tmp_path / "tones.jsonl", 40, letters="abcd"):
-        path = tmp_path / "kathleen" / "data" / f"arctic_a{utterance.id[-3:]}_1.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(utterance.audio_filepath, path)
-        path.with_suffix(".txt").write_text(utterance.text, encoding="utf-8")
     few = {"NETWORKS": "dnn", "PREPARE": "--partial", "SETTINGS": QUICK}
-    result = run(copy, "commands", tmp_path / "fsdd", tmp_path / "kathleen", **few)
+    result = run(copy, "commands", tmp_path / "fsdd", kathleen_layout(tmp_path / "kathleen"), **few)
     assert result.returncode == 0, result.stderr
     rows = read_rows(copy / "recipes" / "commands" / "results.json")
     assert [(row.name, row.source) for row in rows] == [

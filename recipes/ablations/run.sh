@@ -32,15 +32,13 @@ declare -A about=(
   [mboshi]="--train data/mboshi/train_1h.jsonl --dev data/mboshi/valid.jsonl --language mdw --set finetune.steps=1500 --set finetune.batch_s=30.0"
   [yoruba]="--train data/yoruba/train.jsonl --dev data/yoruba/dev.jsonl --language yo --set finetune.steps=2000 --set finetune.batch_s=20.0"
 )
+declare -A dev=([mboshi]=data/mboshi/valid.jsonl [yoruba]=data/yoruba/dev.jsonl)
 corpora=${CORPORA:-mboshi yoruba}
 
 if stage prepare; then
   python ../../data_scripts/prepare_mboshi.py "$mboshi" data/mboshi
   python ../../data_scripts/prepare_yoruba.py "$yoruba" data/yoruba
-  python ../../data_scripts/prepare_kathleen.py "$kathleen" data/kathleen # the source's own speech, in its phones
-  for split in train test; do
-    python ../../data_scripts/phonemize.py data/kathleen/$split.jsonl data/source/$split.jsonl --voice en-us
-  done
+  source_speech "$kathleen"
 fi
 if stage check; then
   speechxfer check data/mboshi/{train_1h,valid}.jsonl --config recipe.toml
@@ -56,18 +54,18 @@ if stage train; then
     done
   done
 fi
-for how in evaluate forgetting; do
-  if stage $how; then
-    for way in $chosen; do
-      for corpus in $corpora; do
-        on=data/yoruba/dev.jsonl parent=()
-        [[ $corpus == yoruba ]] || on=data/mboshi/valid.jsonl
-        [[ $how == evaluate ]] || on=data/source/test.jsonl parent=(--as-parent --resample --mono)
-        split=$corpus
-        [[ $how == evaluate ]] || split="kathleen phones"
-        speechxfer evaluate "${seeds[@]/#/exp/$corpus/$way-}" --on $on --out "exp/$corpus/$way/$how" "${parent[@]}" \
-          --results results.json --row "$way" --split "$split"
-      done
+if stage evaluate; then
+  for way in $chosen; do
+    for corpus in $corpora; do
+      speechxfer evaluate "${seeds[@]/#/exp/$corpus/$way-}" --on "${dev[$corpus]}" --out "exp/$corpus/$way/dev" \
+        --results results.json --row "$way" --split "$corpus"
     done
-  fi
-done
+  done
+fi
+if stage forgetting; then
+  for way in $chosen; do
+    for corpus in $corpora; do
+      forgetting "$way" "${sources[0]}" "exp/$corpus/$way/source" "${seeds[@]/#/exp/$corpus/$way-}"
+    done
+  done
+fi

@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen finetuned evaluate compare crossval"
+names="prepare check scratch frozen finetuned evaluate compare forgetting crossval"
 source ../stages.sh
 stages "${@:2}"
 
@@ -30,6 +30,10 @@ if stage evaluate; then
   done
 fi
 if stage compare; then compare_with_scratch exp test; fi
+if stage forgetting && knows_source_speech; then
+  source_speech "$KATHLEEN_DIR"
+  forgetting_of_finetuned exp
+fi
 if stage crossval; then # every recording by a model that has not heard its speaker
   for source in "${sources[@]}"; do
     speechxfer crossval data/{train,dev,test}.jsonl --config recipe.toml --source "$source" --out "exp/crossval-${source##*/}" \

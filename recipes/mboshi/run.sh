@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen finetuned evaluate compare"
+names="prepare check scratch frozen finetuned evaluate compare forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -37,4 +37,8 @@ if stage evaluate; then
 fi
 if stage compare; then
   for size in $sizes; do compare_with_scratch "exp/$size" dev; done
+fi
+if stage forgetting && knows_source_speech; then
+  source_speech "$KATHLEEN_DIR"
+  for size in $sizes; do forgetting_of_finetuned "exp/$size"; done
 fi

@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen finetuned evaluate compare"
+names="prepare check scratch frozen finetuned evaluate compare forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -30,3 +30,7 @@ if stage evaluate; then
   done
 fi
 if stage compare; then compare_with_scratch exp test; fi
+if stage forgetting && knows_source_speech; then
+  source_speech "$KATHLEEN_DIR"
+  forgetting_of_finetuned exp
+fi
