@@ -220,7 +220,7 @@ class FinetuneConfig(Section):
         ge=-1,
         description="number of updates; -1: as the amount of training speech needs (``finetune.usual_steps``)",
     )
-    batch_s: float = Field(default=30.0, gt=0, description="seconds of audio per step and process")
+    batch_s: float = Field(default=20.0, gt=0, description="seconds of audio per step and process")
     encoder_lr: float = Field(default=5e-4, ge=0, description="highest learning rate of the encoder")
     head_lr: float = Field(default=2e-3, ge=0, description="highest learning rate of the head")
     warmup_steps: int = Field(default=-1, ge=-1, description="steps until the highest learning rate; -1: 10 % of steps")

@@ -65,7 +65,10 @@ from speechxfer.progress import bar, say
 from speechxfer.transfer import frozen_modules, set_frozen, thaw_step
 
 LOG_EVERY_STEPS = 10
-HEARD_S_AT_10_MINUTES, HEARD_EXPONENT = 24_000, 0.6  # an hour is heard 20 times, four hours 11 times
+HEARD_S_AT_10_MINUTES, HEARD_EXPONENT = (
+    36_000,
+    0.5,
+)  # 10 minutes are heard 60 times, an hour 24 times, four hours 12 times
 FEWEST_PASSES, FEWEST_STEPS = 3, 500
 FEATURES_TIMEOUT = timedelta(hours=12)  # the other processes wait while the first one computes features
 SATURATED_WER = 0.9  # above it nearly every word is wrong, WER says little, and CER decides which model is better
@@ -180,7 +183,11 @@ def _prepare(
     if not train:
         raise InputError("there is no training utterance; give at least one")
     if config.steps < 0:
-        steps = usual_steps(sum(u.duration for u in train), config.batch_s * accelerator.num_processes)
+        train_s, step_s = sum(u.duration for u in train), config.batch_s * accelerator.num_processes
+        steps = usual_steps(train_s, step_s)
+        say(
+            f"{steps:,} steps of {step_s:g} s, in which all of the training speech is heard {steps * step_s / train_s:.0f} times"
+        )
         config = parse_config({"finetune": config.model_dump() | {"steps": steps}}).finetune
     if config.gradient_checkpointing:
         _save_memory(model)

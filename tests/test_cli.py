@@ -292,7 +292,9 @@ def test_a_run_is_recognised_that_did_not_know_a_setting_yet(
     del asked["config"]["finetune"]["tempo_change"]
     (run / "run.json").write_text(json.dumps(asked))
     assert "already finished" in speechxfer("train", *train_arguments(corpus, run, *QUICK)).err
-    assert_refused(speechxfer("train", *train_arguments(corpus, run, *QUICK, "finetune.tempo_change=0.1")), "finetune.tempo_change")
+    assert_refused(
+        speechxfer("train", *train_arguments(corpus, run, *QUICK, "finetune.tempo_change=0.1")), "finetune.tempo_change"
+    )
 
 
 def test_other_settings_or_data_do_not_overwrite_a_run(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ DEFAULTS = {
     "finetune": {
         "seed": 1,
         "steps": -1,
-        "batch_s": 30.0,
+        "batch_s": 20.0,
         "encoder_lr": 0.0005,
         "head_lr": 0.002,
         "warmup_steps": -1,

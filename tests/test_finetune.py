@@ -395,12 +395,12 @@ def test_a_frozen_encoder_moves_after_freeze_steps(
 @pytest.mark.parametrize(
     ("train_s", "step_s", "steps"),
     [
-        (600.0, 30.0, 800),  # 40 passes
-        (3600.0, 30.0, 2345),  # 19.5 passes: 24,000 s times 6 to the power of 0.6, which is 2.930
-        (3600.0, 60.0, 1173),  # half as many of twice the size
-        (60.0, 30.0, 500),  # the fewest
-        (360_000.0, 300.0, 3716),  # 3.10 passes: 600 to the power of 0.6 is 46.44
-        (3_600_000.0, 300.0, 36_000),  # 3 passes, the fewest
+        (600.0, 30.0, 1200),  # 60 passes
+        (3600.0, 30.0, 2940),  # 24.5 passes: 36,000 s times the root of 6, which is 2.4495
+        (3600.0, 60.0, 1470),  # half as many of twice the size
+        (10.0, 30.0, 500),  # the fewest
+        (54_000.0, 30.0, 11_384),  # 6.3 passes: the root of 90 is 9.4868
+        (360_000.0, 300.0, 3600),  # 3 passes, the fewest
     ],
 )
 def test_usual_steps(train_s: float, step_s: float, steps: int) -> None:
@@ -414,7 +414,7 @@ def test_without_a_number_the_steps_follow_from_the_training_speech(corpus: Corp
     finetune(make_model(train, "dnn"), train, dev, quick, out=tmp_path / "run")
     assert loop.training_cost(tmp_path / "run")[0] == 500
     with pytest.raises(InputError, match=r"warmup_steps = 500 leaves none of finetune\.steps = 500"):
-        job = (make_model(train, "dnn"), train, dev, settings(steps=-1, warmup_steps=500))
+        job = (make_model(train, "dnn"), train, dev, settings(steps=-1, batch_s=1000.0, warmup_steps=500))
         loop._prepare(*job, DataConfig(), TransferConfig(), tmp_path)
 
 

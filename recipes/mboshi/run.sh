@@ -8,12 +8,11 @@ source ../stages.sh
 stages "${@:2}"
 
 sizes="${SIZES:-train_10min train_1h train}"
-steps() { case "$1" in train_10min) echo 800 ;; train_1h) echo 2500 ;; *) echo 5000 ;; esac; }
-run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, once with each size and seed
+run() { # run NAME VERB [OPTION...]: the same number of steps for every NAME, once with each size and seed
   for size in $sizes; do
     for seed in "${seeds[@]}"; do
-      speechxfer "$2" recipe.toml --out "exp/$size/$1-$seed" --train "data/$size.jsonl" --dev data/valid.jsonl --language mdw \
-        --set "finetune.steps=$(steps "$size")" --set "finetune.seed=$seed" "${@:3}" $SETTINGS
+      speechxfer "$2" recipe.toml --out "exp/$size/$1-$seed" --train "data/$size.jsonl" --dev data/valid.jsonl \
+        --language mdw --set "finetune.seed=$seed" "${@:3}" $SETTINGS
     done
   done
 }
