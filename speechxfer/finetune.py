@@ -243,7 +243,7 @@ def usual_steps(train_s: float, step_s: float) -> int:
 
     Found on the dev sets of Mboshi (10 minutes, 1 hour, 4 hours) and Yoruba (50 minutes): see ``recipes/mboshi/notes.md``.
     """
-    heard_s = max(HEARD_S_AT_10_MINUTES * (train_s / 600) ** HEARD_EXPONENT, FEWEST_PASSES * train_s)
+    heard_s = max(HEARD_S_AT_10_MINUTES * math.sqrt(train_s / 600), FEWEST_PASSES * train_s)
     return max(FEWEST_STEPS, math.ceil(heard_s / step_s))
 
 
