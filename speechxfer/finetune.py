@@ -65,10 +65,9 @@ from speechxfer.progress import bar, say
 from speechxfer.transfer import frozen_modules, set_frozen, thaw_step
 
 LOG_EVERY_STEPS = 10
-HEARD_S_AT_10_MINUTES, HEARD_EXPONENT = (
-    36_000,
-    0.5,
-)  # 10 minutes are heard 60 times, an hour 24 times, four hours 12 times
+# Seconds of audio that suit ten minutes of training speech. They grow with the root of the amount: ten minutes are heard 60
+# times, an hour 24 times, four hours 12 times.
+HEARD_S_AT_10_MINUTES = 36_000
 FEWEST_PASSES, FEWEST_STEPS = 3, 500
 FEATURES_TIMEOUT = timedelta(hours=12)  # the other processes wait while the first one computes features
 SATURATED_WER = 0.9  # above it nearly every word is wrong, WER says little, and CER decides which model is better
