@@ -24,7 +24,7 @@ if stage check; then
   speechxfer check data/phones/speechocean762/{train,dev,test}.jsonl --config recipe.toml
   speechxfer check data/phones/kathleen/{train,dev,test}.jsonl --config recipe.toml
 fi
-# PROCESSES processes train and decode, each on a GPU or a CPU core of its own. The settings are made for two: 40 s each.
+# PROCESSES processes train and decode, each on a GPU or a CPU core of its own. The settings are made for two.
 launch=(torchrun --nproc-per-node "${PROCESSES:-2}" -m speechxfer)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 run() { # run VERB OUT SPOKEN [OPTION...]
