@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 
 from speechxfer.errors import InputError
-from speechxfer.features import FeatureSpec, feature_fingerprint, middle_frame
+from speechxfer.features import FeatureSpec, feature_fingerprint, feature_preset, middle_frame
 from speechxfer.foreign import HUB, card_of, hash_of, is_foreign, load_foreign, locate
 from speechxfer.lora import has_lora, merge_lora, own_weights, with_lora
 from speechxfer.models import AcousticModel, Architecture, Parent
@@ -380,16 +380,39 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
 
 
 def copy_model(
-    name: Path | str, folder: Path | str, *, new_name: str = "", half: bool = False, results: str = "", limits: str = ""
+    name: Path | str,
+    folder: Path | str,
+    *,
+    new_name: str = "",
+    half: bool = False,
+    results: str = "",
+    limits: str = "",
+    features: str = "",
 ) -> None:
     """Save a model again elsewhere with the card it has, under another name or in half precision for shipping.
 
     Args:
         results: a results.json of this model; its rates go onto the card.
         limits: what a user must not expect of it; goes onto the card too.
+        features: name of another feature preset that it shall hear with from now on.
+
+    Raises:
+        InputError: no such model or preset, or the preset's frames are of another size or rate.
     """
     card = _card_in(read_card(name))
     figures = [row.summary() for row in read_rows(Path(results))] if results else []
     told = {key: value for key, value in (("figures", figures), ("limits", limits)) if value}
     card = replace(card, name=new_name or card.name, details=card.details | told)
-    save_model(load_model(name), folder, card, half=half)
+    model = load_model(name)
+    if features:
+        model.spec = _exchanged(model.spec, feature_preset(features))
+    save_model(model, folder, card, half=half)
+
+
+def _exchanged(old: FeatureSpec, new: FeatureSpec) -> FeatureSpec:
+    """The new features, if a network that was made for the old ones can read them."""
+    shapes = [(spec.dim, spec.frames_per_s, spec.sample_rate_hz) for spec in (old, new)]
+    if shapes[0] != shapes[1]:
+        was, would = ("{} values at {:g} frames a second of {} Hz".format(*shape) for shape in shapes)
+        raise InputError(f"features {new.name} have {would}, and the model hears {was}; choose a preset of that shape")
+    return new

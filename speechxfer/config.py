@@ -93,7 +93,7 @@ class ModelConfig(Section):
     subsampling: Literal[1, 4, 8] = Field(
         default=4, description="feature frames (10 ms each) per encoder frame: 4 or 8 for conformer and cnn, 1 for dnn"
     )
-    features: str = Field(default="kaldi-mvn-78db", min_length=1, description="name of the feature preset")
+    features: str = Field(default="kaldi-mvn-78db-1.5s", min_length=1, description="name of the feature preset")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="probability that an activation is dropped in training")
 
     @model_validator(mode="after")

@@ -37,6 +37,8 @@ LATER_FIELDS = {
     "band_mean",
     "band_scale",
     "precision",
+    "shortest_samples",
+    "surround_db",
 }  # that a FeatureSpec did not have at first
 
 
@@ -96,6 +98,10 @@ class FeatureSpec:
     """Neighbouring frames joined to one of `stack` times as many values; a rest that does not fill one is dropped."""
     precision: Literal["single", "double"] = "single"
     """Of the computation; its result is float32 either way."""
+    shortest_samples: int = 0
+    """A shorter utterance is set in the middle of so many samples, in white noise. Zero: off."""
+    surround_db: float = 30.0
+    """How far below the peak of a very short utterance that noise is; it fades with the samples that are missing."""
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
@@ -134,7 +140,10 @@ class FeatureSpec:
 
     def frames(self, samples: int) -> int:
         """Number of frames that `filterbank` makes of so many samples."""
-        return max(0, _window_count(samples, self) - int(self.drop_last_frame)) // self.stack
+        if not _window_count(samples, self):
+            return 0
+        heard = max(samples, self.shortest_samples)
+        return max(0, _window_count(heard, self) - int(self.drop_last_frame)) // self.stack
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a field of `LATER_FIELDS` only where it is set, so that older runs are known again."""
@@ -203,6 +212,16 @@ PRESETS = {
     # because it was sampled at 8 kHz or coded, is flat and therefore zero, not rounding noise blown up to deviation 1.
     "kaldi-mvn-78db": FeatureSpec(
         "kaldi-mvn-78db", scale=32768.0, dynamic_range=18.0, normalize="mean_std", normalize_epsilon=1e-2
+    ),
+    # The same, an utterance of less than 1.5 s in the middle of faint noise: the mean of a single word is its vowel, and
+    # taking it away leaves little to tell words by.
+    "kaldi-mvn-78db-1.5s": FeatureSpec(
+        "kaldi-mvn-78db-1.5s",
+        scale=32768.0,
+        dynamic_range=18.0,
+        normalize="mean_std",
+        normalize_epsilon=1e-2,
+        shortest_samples=24_000,
     ),
     # lhotse 1.33, Fbank(): what icefall's recipes train on. Kaldi's frames without snipping, bands up to 7600 Hz. Its
     # `energy_floor` does nothing here; the floor is float32's epsilon, as in Kaldi.
@@ -288,7 +307,7 @@ def filterbank(samples: Tensor | Samples, spec: FeatureSpec) -> Tensor:
         raise InputError(f"expected samples of shape [samples] or [batch, samples], found {list(signal.shape)}")
     if spec.frames(signal.shape[-1]) == 0:
         return signal.new_zeros(*signal.shape[:-1], 0, spec.dim, dtype=torch.float32)
-    frames = _frames(_emphasised_signal(signal, spec), spec)
+    frames = _frames(_emphasised_signal(_surrounded(signal, spec), spec), spec)
     if spec.remove_dc:
         frames = frames - frames.mean(dim=-1, keepdim=True)
     if spec.preemphasis and spec.preemphasis_on == "frame":
@@ -327,9 +346,8 @@ def middle_frame(spec: FeatureSpec) -> list[float]:
 
 def _test_signal(rate_hz: int) -> Tensor:
     """0.55 s of noise from whole numbers, the same everywhere: loud, silent, fading by 140 dB, loud; loud parts off centre."""
-    number = torch.arange(round(0.55 * rate_hz))
-    noise = ((number * number % 65_521) * number % 65_521).double() / 32_760 - 1.0
-    time_s = number / rate_hz
+    noise = white_noise(round(0.55 * rate_hz)) / math.sqrt(3)
+    time_s = torch.arange(len(noise)) / rate_hz
     loud = (time_s < 0.1) | (time_s >= 0.45)
     faded = torch.where(time_s < 0.2, 0.0, 10.0 ** (-7.0 * (time_s - 0.2) / 0.25))
     return torch.where(loud, 0.1 + 0.5 * noise, 0.5 * faded * noise).float()
@@ -337,6 +355,28 @@ def _test_signal(rate_hz: int) -> Tensor:
 
 def _dtype(spec: FeatureSpec) -> torch.dtype:
     return torch.float64 if spec.precision == "double" else torch.float32
+
+
+def _surrounded(signal: Tensor, spec: FeatureSpec) -> Tensor:
+    """`[..., samples]`, where there are fewer than the shortest an utterance may be: in the middle of faint noise."""
+    missing = spec.shortest_samples - signal.shape[-1]
+    if missing <= 0:
+        return signal
+    level = signal.abs().amax(dim=-1, keepdim=True) * surround_gain(spec) * missing
+    padded = torch.nn.functional.pad(signal, (missing // 2, missing - missing // 2))
+    return padded + level * white_noise(spec.shortest_samples).to(signal)
+
+
+def surround_gain(spec: FeatureSpec) -> float:
+    """Of the noise around a short utterance, over its peak, for each sample that is missing."""
+    return 10 ** (-spec.surround_db / 20) / max(1, spec.shortest_samples)
+
+
+@lru_cache(maxsize=32)
+def white_noise(samples: int) -> Tensor:
+    """Noise of deviation 1, `[samples]`: from whole numbers, so that it is the same everywhere."""
+    number = torch.arange(samples)
+    return ((number * number % 65_521) * number % 65_521).double() / 32_760 * math.sqrt(3) - math.sqrt(3)
 
 
 def _emphasised_signal(signal: Tensor, spec: FeatureSpec) -> Tensor:

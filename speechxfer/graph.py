@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from speechxfer.features import FeatureSpec, analysis_window, mel_filters
+from speechxfer.features import FeatureSpec, analysis_window, mel_filters, surround_gain, white_noise
 from speechxfer.models import AcousticModel
 from speechxfer.models.conformer import padding_mask
 
@@ -50,6 +50,7 @@ class FrontEnd(nn.Module):
         self.register_buffer("cosines", (window[:, None] * angles.cos()).float())
         self.register_buffer("sines", (window[:, None] * angles.sin()).float())
         self.register_buffer("mels", mel_filters(spec).float() * spec.mel_gain)
+        self.register_buffer("noise", white_noise(spec.shortest_samples).float() * surround_gain(spec))
         if spec.normalize == "fixed":
             self.register_buffer("band_mean", torch.tensor(spec.band_mean))
             self.register_buffer("band_scale", torch.tensor(spec.band_scale))
@@ -58,6 +59,10 @@ class FrontEnd(nn.Module):
         """Samples in [-1, 1] and their numbers to features and theirs."""
         spec = self.spec
         signal = samples * padding_mask(lengths, samples.shape[1]) * spec.scale
+        counts = self._counts(lengths)
+        if spec.shortest_samples:
+            counts = self._counts(lengths.clamp(min=spec.shortest_samples)) * (counts > 0)
+            signal, lengths = self._surrounded(signal, lengths)
         if spec.preemphasis and spec.preemphasis_on == "signal":
             signal = torch.cat([signal[:, :1], signal[:, 1:] - spec.preemphasis * signal[:, :-1]], dim=1)
         frames = self._frames(signal, lengths)
@@ -69,9 +74,19 @@ class FrontEnd(nn.Module):
         if spec.power != 2.0:
             spectrum = spectrum ** (spec.power / 2)
         bands = spectrum @ self.get_buffer("mels")
-        counts = self._counts(lengths)
         values = self._normalized(self._logarithm(bands, counts), counts)
         return self._stacked(values, counts)
+
+    def _surrounded(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Utterances that are too short in the middle of faint noise, and the lengths after that."""
+        noise, shortest = self.get_buffer("noise"), self.spec.shortest_samples
+        missing = (shortest - lengths).clamp(min=0)[:, None]
+        number = torch.arange(signal.shape[1] + shortest, device=signal.device)[None]
+        place = number - missing // 2
+        heard = signal.gather(1, place.clamp(min=0).minimum(lengths[:, None] - 1))
+        heard = heard * ((place >= 0) & (place < lengths[:, None]))
+        level = signal.abs().amax(dim=1, keepdim=True) * missing
+        return heard + level * nn.functional.pad(noise, (0, signal.shape[1])), lengths.clamp(min=shortest)
 
     def _counts(self, lengths: Tensor) -> Tensor:
         """Frames before stacking; the arithmetic of `FeatureSpec.frames` on tensors."""

@@ -289,6 +289,8 @@ OTHER_VALUES: dict[
     "band_mean": (FIXED, [1.0] * 79 + [1.1]),
     "band_scale": (FIXED, [1.0] * 79 + [1.1]),
     "stack": (PRESETS["seamless"], 1),
+    "shortest_samples": (PRESETS["kaldi-mvn-78db-1.5s"], 23_900),
+    "surround_db": (PRESETS["kaldi-mvn-78db-1.5s"], 31.0),
 }
 
 
@@ -339,8 +341,8 @@ def test_a_fingerprint_of_another_machines_rounding_is_accepted(saved: Path) -> 
 
 @pytest.fixture
 def older(tmp_path: Path) -> Path:
-    """A model as it was written when the fingerprint was one frame: with the features and the values of a shipped one."""
-    card = read_card("english")
+    """A model as it was written when the fingerprint was one frame: with what the first shipped one then said of itself."""
+    card = json.loads(Path(__file__).with_name("older_features.json").read_text(encoding="utf-8"))
     save_model(made(spec=FeatureSpec.from_dict(card["features"])), tmp_path / "older", CARD)
 
     def changed(description: dict[str, Any]) -> None:
@@ -350,6 +352,13 @@ def older(tmp_path: Path) -> Path:
     assert "mel_sides" not in card["features"]
     rewrite(tmp_path / "older", changed)
     return tmp_path / "older"
+
+
+def test_a_copy_may_hear_with_other_features_of_the_same_shape(saved: Path, tmp_path: Path) -> None:
+    copy_model(saved, tmp_path / "copy", features="kaldi-mvn-78db-1.5s")
+    assert load_model(tmp_path / "copy").spec == PRESETS["kaldi-mvn-78db-1.5s"]
+    with pytest.raises(InputError, match="features seamless have 160 values at 50 frames a second of 16000 Hz"):
+        copy_model(saved, tmp_path / "other", features="seamless")
 
 
 def test_an_older_model_is_still_loaded_and_saved_anew(older: Path, tmp_path: Path) -> None:

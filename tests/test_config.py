@@ -29,7 +29,13 @@ DEFAULTS = {
         "bpe_size": 500,
         "letters": "",
     },
-    "model": {"encoder": "conformer", "size": "small", "subsampling": 4, "features": "kaldi-mvn-78db", "dropout": 0.1},
+    "model": {
+        "encoder": "conformer",
+        "size": "small",
+        "subsampling": 4,
+        "features": "kaldi-mvn-78db-1.5s",
+        "dropout": 0.1,
+    },
     "transfer": {
         "head": "symbols",
         "symbol_map": "",

@@ -16,11 +16,11 @@ import torch
 import torchaudio
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from speechxfer.checkpoint import SHIPPED
 from speechxfer.errors import InputError
 from speechxfer.features import (
     PRESETS,
     FeatureSpec,
+    _surrounded,
     audio_rate_hz,
     feature_fingerprint,
     feature_preset,
@@ -307,6 +307,35 @@ def test_samples_of_a_wrong_shape_are_refused() -> None:
         filterbank(torch.zeros(1, 1, 400), KALDI)
 
 
+# --- Short utterances -----------------------------------------------------------------------------------------------------
+
+
+def test_a_word_is_set_in_the_middle_of_faint_noise() -> None:
+    spec, word = PRESETS["kaldi-mvn-78db-1.5s"], 0.5 * torch.sin(torch.arange(8000) * 0.3)
+    surrounded = _surrounded(word, spec)
+    added = surrounded - torch.nn.functional.pad(word, (8000, 8000))
+    # Two thirds of the samples are missing: noise of two thirds of what is 30 dB below the peak, 0.5 * 0.031623 * 2 / 3.
+    assert float(added.square().mean().sqrt()) == pytest.approx(0.010541, rel=0.02)
+    spectrum = torch.fft.rfft(added).abs().square()
+    thirds = torch.stack([part.mean() for part in spectrum[1:12_001].split(4000)])
+    assert float(thirds.max() / thirds.min()) < 1.2  # white
+    expected = filterbank(surrounded, PRESETS["kaldi-mvn-78db"])
+    assert torch.equal(filterbank(word, spec), expected)
+    assert len(expected) == spec.frames(8000) == spec.frames(24_000) == 148
+
+
+def test_only_what_is_short_is_set_in_noise() -> None:
+    spec, plain = PRESETS["kaldi-mvn-78db-1.5s"], PRESETS["kaldi-mvn-78db"]
+    speech = torch.from_numpy(noise(24_001))
+    for samples in (24_000, 24_001):
+        assert torch.equal(filterbank(speech[:samples], spec), filterbank(speech[:samples], plain))
+    nearly = filterbank(speech[:23_999], spec) - filterbank(speech[:24_000], plain)
+    assert float(nearly.abs().mean()) < 0.01  # it fades in
+    assert filterbank(torch.zeros(8000), spec).abs().max() == 0  # silence stays silent
+    assert [spec.frames(samples) for samples in (0, 399, 400)] == [0, 0, 148]
+    assert filterbank(speech[:399], spec).shape == (0, 80)
+
+
 # --- Specs --------------------------------------------------------------------------------------------------------------
 
 
@@ -318,11 +347,12 @@ def test_a_spec_survives_its_dictionary(name: str) -> None:
 
 
 def test_the_first_presets_are_told_as_they_were() -> None:
-    # A run is resumed, and features on disk are found again, by these values; those of the shipped models are older.
-    stored = json.loads((SHIPPED / "english" / "model.json").read_text())["features"]
-    assert PRESETS["kaldi-mvn-78db"].to_dict() == stored
-    for name in ("kaldi", "kaldi-mvn"):
-        assert PRESETS[name].to_dict().keys() == stored.keys()
+    # A run is resumed, and features on disk are found again, by these values; those of older models have no others.
+    first = "name version sample_rate_hz mels scale window_samples hop_samples fft_size window framing drop_last_frame remove_dc "
+    first += "preemphasis preemphasis_on power mel_scale mel_norm low_hz high_hz log floor floor_mode dynamic_range offset gain "
+    first += "normalize normalize_ddof normalize_epsilon normalize_epsilon_on stack"
+    for name in ("kaldi", "kaldi-mvn", "kaldi-mvn-78db"):
+        assert list(PRESETS[name].to_dict()) == first.split()
 
 
 @pytest.mark.parametrize(

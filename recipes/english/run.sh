@@ -29,5 +29,8 @@ if stage evaluate; then
   done
 fi
 if stage ship; then
-  python -c 'import speechxfer as sx; sx.copy_model("exp/english", "../../speechxfer/shipped/english", half=True)'
+  python - <<'END'
+import speechxfer as sx
+sx.copy_model("exp/english", "../../speechxfer/shipped/english", half=True, features="kaldi-mvn-78db-1.5s")
+END
 fi
