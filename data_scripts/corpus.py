@@ -7,6 +7,7 @@ not on the machine, the order of files or the version of Python.
 """
 
 import argparse
+import codecs
 import os
 import shlex
 import sys
@@ -79,23 +80,28 @@ def skip(utterance_id: str, reason: str) -> None:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a UTF-8 text file, without line ends; a byte-order mark is dropped.
+    """Lines of a UTF-8 text file (or UTF-16, if its byte-order mark says so), without line ends and byte-order mark.
 
     Raises:
-        InputError: the file is missing, or not UTF-8 (the message names the line).
+        InputError: the file is missing, a spreadsheet, or not UTF-8 (the message names the line).
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected a text file: check the path") from error
+    if data.startswith(b"PK\x03\x04"):
+        raise InputError(
+            f"{path}: a spreadsheet or another archive; expected a text file: save the table as CSV (UTF-8)"
+        )
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(
             f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; expected UTF-8 text: save the file as UTF-8"
         ) from error
-    return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
+    return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n") if text else []
 
 
 def one_space(text: str) -> str:

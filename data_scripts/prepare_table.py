@@ -30,7 +30,7 @@ import os
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,7 @@ COLUMNS = {
     "lang": ("lang", "language", "locale"),
 }
 TABLE_NAME = "transcripts.tsv"
+END = r"(end|stop|to|xmax)([ _-]*(time|ms|s|sec|seconds))?([ _-].*)?"  # as annotation tools call where a stretch ends
 HELD_OUT = 0.1  # share of dev, and of test, where the table has no split column
 MIN_SPEAKERS = 10  # with fewer, sentences are kept apart instead of speakers
 MIN_REPEATS = 5  # recordings per sentence from which a table counts as a few words said over and over
@@ -93,6 +94,7 @@ def read_rows(table: Path) -> list[Row]:
     cells = _split_lines(table, lines)
     _, header = next(cells)
     columns = _match_columns(header, f"{table}:1")
+    _refuse_ends(header, columns, f"{table}:1")
     unused = [name for index, name in enumerate(header) if index not in columns.values()]
     if unused:
         say(f"note: {table}: columns not used: {', '.join(unused)}")
@@ -109,6 +111,17 @@ def read_rows(table: Path) -> list[Row]:
     if not rows:
         raise InputError(f"{table}: no rows below the header; expected one a recording")
     return rows
+
+
+def _refuse_ends(header: Sequence[str], columns: Mapping[str, int], where: str) -> None:
+    """A stretch whose end would be overlooked reaches to the end of its file, from a start in another unit, and trains."""
+    ends = [name for name in header if re.fullmatch(END, name.strip().casefold())]
+    if ends and not {"duration", "frames"} & set(columns):
+        raise InputError(
+            f"{where}: the column {ends[0]!r} would be overlooked, and every stretch would reach to the end of its file; "
+            "expected offset and duration in seconds (duration is end minus offset), or start and frames in samples: rename "
+            "the columns"
+        )
 
 
 def _split_lines(table: Path, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
@@ -143,9 +156,15 @@ def _match_columns(header: Sequence[str], where: str) -> dict[str, int]:
         elif column in ("path", "text"):
             raise InputError(
                 f"{where}: no {column} column among {', '.join(map(repr, header))}; expected one named "
-                f"{', '.join(aliases)}: add a header line or rename the column"
+                f"{', '.join(aliases)}: {_way_to_columns(header)}"
             )
     return columns
+
+
+def _way_to_columns(header: Sequence[str]) -> str:
+    if len(header) == 1 and re.search("[,;]", header[0]):
+        return "the cells are separated by commas or semicolons, so name the file .csv, or separate them with tabs"
+    return "add a header line or rename the column"
 
 
 def read_segments(table: Path, *, lang: str = "", audio_dir: Path | None = None) -> list[Segment]:
@@ -328,6 +347,9 @@ def prepare(
     if not placed:
         raise InputError(f"{table}: every row was left out; see the reasons above")
     has_splits = any(item.split for item in placed)
+    named = {item.split for item in placed}
+    if "train" in named and "dev" not in named:
+        say(f"note: {table}: no row is dev, by which the best evaluation is chosen; mark a tenth of the rows dev")
     splits = group_by_split(placed) if has_splits else split_by_hash([item.utterance for item in placed])
     if limit_hours is not None and "train" in splits:
         splits["train"] = take_seconds(splits["train"], limit_hours * 3600, "limit")

@@ -3,6 +3,7 @@
 # SETTINGS="--set finetune.steps=20" in the environment goes to every training, for a quick look. The stage `forgetting` runs where
 # KATHLEEN_DIR names a corpus that the source models know.
 from="" to="" started="" SETTINGS=${SETTINGS:-}
+KATHLEEN_DIR=${KATHLEEN_DIR:+$(cd "$OLDPWD" && realpath -e "$KATHLEEN_DIR")} || exit 2 # given from where run.sh was called
 
 # What the recipes that compare sources share: SEEDS="1 2 3" trains and scores everything so often, SOURCES names the source
 # models, KINDS what is scored, and these settings are the better ones where nothing is transferred.
@@ -21,7 +22,11 @@ stages() {
     case "$1" in
       --from=* | --to=*) printf -v "${1:2:$((${#1} - ${#1#*=} - 3))}" %s "${1#*=}"; shift ;;
       --from | --to) printf -v "${1:2}" %s "${2:?$1 needs a stage}"; shift 2 ;;
-      *) echo "run.sh: unknown argument $1; expected --from STAGE or --to STAGE" >&2; exit 2 ;;
+      *)
+        echo "run.sh: unknown argument $1; expected --from STAGE or --to STAGE (options of the data script go into PREPARE=\"...\"," \
+          "settings into SETTINGS=\"--set ...\")" >&2
+        exit 2
+        ;;
     esac
   done
   local name

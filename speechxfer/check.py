@@ -70,6 +70,7 @@ RATE_LEAST_UTTERANCES = 20
 SHOWN_IDS = 5
 SHOWN_SYMBOLS = 20
 SHOWN_LEFT_OUT = 50
+FEW_LEFT = 0.75  # of a split; with less of it a person should know before training
 
 LOSSY_FORMATS = {"OGG", "MP3"}  # seeking in them is not sample-exact: decoded whole, then sliced
 FULL_SCALE = {"PCM_U8": 127 / 128, "PCM_S8": 127 / 128, "ULAW": 32124 / 32768, "ALAW": 32256 / 32768}
@@ -96,7 +97,7 @@ ADVICE = {  # every kind of finding, in the order of the report
     "duplicate audio": "keep one copy; none of train's may be in dev or test",
     "digital zeros": "look for drop-outs and padding",
     "clipping": "listen; recorded too loud, it cannot be mended but still trains",
-    "too long": "cut it at pauses (offset and duration in the manifest), or raise data.max_duration_s",
+    "too long": "cut it at pauses (offset and duration in the table or manifest), or raise data.max_duration_s",
     "speaking rate": "compare text and recording: one of them is probably longer than the other",
     "unseen symbol": "correct the transcripts, or add such text to train: what train lacks is never recognised",
     "shared sentence": "fine for commands and digits; else the score flatters: keep sentences apart",
@@ -952,6 +953,11 @@ def fix(report: CheckReport, out_dir: Path | str) -> list[Path]:
     _write_left_out(paths[-1], left_out)
     _print_rows([*map(_left_out_row, left_out.values()), *corrected], paths[-1])
     counts = ", ".join(f"{len(kept[split.name]):,} of {split.utterances:,} in {split.name}" for split in report.splits)
+    for split in report.splits:
+        if len(kept[split.name]) < FEW_LEFT * split.utterances:
+            kind, count = Counter(f.kind for f in report.errors if f.split == split.name).most_common(1)[0]
+            left = f"{split.utterances - len(kept[split.name]):,} of {split.utterances:,} in {split.name} are left out"
+            print(f"warning: {left}, most often for {kind!r} (x{count:,}): {ADVICE[kind]}")
     print(f"written to {out_dir}: {counts}; reasons in {paths[-1]}; next: {_command(report, paths[:-1])}")
     return paths
 

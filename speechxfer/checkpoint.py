@@ -191,6 +191,10 @@ def find_model(name: Path | str) -> Path:
     for folder in (Path(name), Path(name) / "model", SHIPPED / str(name)):
         if (folder / "model.json").is_file():
             return folder
+    if (Path(name) / "run.json").is_file():
+        raise InputError(
+            f"{name}: this run has not finished, so it has no model yet; give its command again, which goes on"
+        )
     shipped = sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()) if SHIPPED.is_dir() else []
     raise InputError(
         f"{name}: no model there (a model is a folder with model.json); give a folder, a finished run, hf:ORGANISATION/NAME, a "

@@ -28,9 +28,20 @@ Resample = Annotated[
     bool, typer.Option("--resample", help="Convert audio of another sampling rate instead of refusing it.")
 ]
 Mono = Annotated[bool, typer.Option("--mono", help="Average the channels of stereo audio instead of refusing it.")]
-Source = Annotated[str, typer.Option("--source", help="A model's folder, a finished run, or a shipped model.")]
+MODELS = (
+    "A model's folder, a finished run, a shipped model (multilingual-small, english), hf:ORGANISATION/NAME or a .nemo."
+)
+ModelName = Annotated[str, typer.Argument(help=MODELS)]
+Source = Annotated[str, typer.Option("--source", help=MODELS)]
 Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Runs side by side; 0: one a core, or one on a GPU.")]
-Language = Annotated[str, typer.Option("--language", help="Noted on the model's card.")]
+Language = Annotated[
+    str,
+    typer.Option(
+        "--language",
+        help="Language code, such as sw: noted on the card, and tells a source of phones how letters are read; leave it out for "
+        "a language that it does not know, or name one that is spelt alike.",
+    ),
+]
 Licence = Annotated[str, typer.Option("--licence", help="Noted on the model's card.")]
 
 
@@ -231,7 +242,7 @@ def self_train(
 
 @app.command()
 def embed(
-    model: Annotated[str, typer.Argument(help="A model's folder, a finished run, or a shipped model.")],
+    model: ModelName,
     manifests: Annotated[list[Path], typer.Argument(help="Manifests; texts may be empty.")],
     out: Out,
     frames: Annotated[bool, typer.Option("--frames", help="Also keep every encoded frame.")] = False,
@@ -246,7 +257,7 @@ def embed(
 
 @app.command()
 def transcribe(
-    model: Annotated[str, typer.Argument(help="A model's folder, a finished run, or a shipped model.")],
+    model: ModelName,
     inputs: Annotated[list[Path], typer.Argument(help="Audio files (cut at pauses) or manifests (.jsonl).")],
     resample: Resample = False,
     mono: Mono = False,
@@ -303,7 +314,7 @@ def compare(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="A model's folder, a finished run, or a shipped model.")],
+    model: ModelName,
     to: Annotated[
         Literal["hf", "nemo-manifest", "onnx"],
         typer.Option(
@@ -322,7 +333,7 @@ def export(
 
 
 @app.command()
-def info(model: Annotated[str, typer.Argument(help="A model's folder, a finished run, or a shipped model.")]) -> None:
+def info(model: ModelName) -> None:
     """Show a model's card: what it is, where it comes from, what it hears and writes."""
     from speechxfer.runs import describe
 

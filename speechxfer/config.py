@@ -184,6 +184,11 @@ class TransferConfig(Section):
                 f"transfer.unfreeze_every_steps = {self.unfreeze_every_steps} starts from a frozen encoder by itself, and "
                 f"transfer.freeze = {self.freeze!r} says otherwise; set only one of them"
             )
+        if self.freeze_steps >= 0 and self.freeze == "none":
+            raise ValueError(
+                f"transfer.freeze_steps = {self.freeze_steps} says for how long something rests, and transfer.freeze says that "
+                'nothing does; set transfer.freeze = "encoder" or a number of layers'
+            )
         if self.lora_rank and self.freeze != "none":
             raise ValueError(
                 f"transfer.lora_rank = {self.lora_rank} lets the whole encoder rest, so transfer.freeze = {self.freeze!r} "
@@ -192,6 +197,12 @@ class TransferConfig(Section):
         if self.freeze == "encoder" and self.freeze_steps < 0 and (self.l2_sp or self.ewc):
             raise ValueError(
                 'transfer.freeze = "encoder" never moves what transfer.l2_sp and transfer.ewc would draw back; set only one'
+            )
+        resting = self.freeze == "encoder" and self.freeze_steps < 0 and not self.adapter_dim
+        useless = [name for name in ("distillation", "replay") if resting and getattr(self, name)]
+        if useless:
+            raise ValueError(
+                f'transfer.freeze = "encoder" leaves nothing that transfer.{useless[0]} could hold back; set only one of them'
             )
         own_weights_move = [name for name in ("l2_sp", "ewc", "unfreeze_every_steps") if getattr(self, name)]
         if self.lora_rank and own_weights_move:
@@ -218,7 +229,7 @@ class FinetuneConfig(Section):
     steps: int = Field(
         default=-1,
         ge=-1,
-        description="number of updates; -1: as the amount of training speech needs (``finetune.usual_steps``)",
+        description="number of updates; -1: from the amount of training speech (1,800 of 20 s for ten minutes, 4,409 an hour)",
     )
     batch_s: float = Field(default=20.0, gt=0, description="seconds of audio per step and process")
     encoder_lr: float = Field(default=5e-4, ge=0, description="highest learning rate of the encoder")

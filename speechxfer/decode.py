@@ -45,7 +45,8 @@ class Hypothesis:
     frames: int
     blank_frames: int
     confidence: float
-    """Geometric mean of the chosen symbols' probabilities over all frames."""
+    """Geometric mean of the chosen symbols' probabilities over the frames that are not blank; 0 where all are. In pauses the
+    model is sure of blank, and says nothing of how well it knows the speech."""
 
 
 def collapse(ids: Sequence[int]) -> list[int]:
@@ -62,7 +63,8 @@ def decode_batch(model: AcousticModel, batch: Batch) -> list[Hypothesis]:
     for row, length in enumerate(lengths.tolist()):
         ids = symbols[row, :length].tolist()
         kept = ids if model.task == "classify" else collapse(ids)
-        confidence = float(best[row, :length].mean().exp()) if length else 0.0
+        written = best[row, :length][symbols[row, :length] != 0]
+        confidence = float(written.mean().exp()) if len(written) else 0.0
         hypotheses.append(Hypothesis(model.vocabulary.decode(kept), length, ids.count(0), confidence))
     return hypotheses
 

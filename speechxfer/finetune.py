@@ -187,7 +187,8 @@ def _prepare(
         say(
             f"{steps:,} steps of {step_s:g} s, in which all of the training speech is heard {steps * step_s / train_s:.0f} times"
         )
-        config = parse_config({"finetune": config.model_dump() | {"steps": steps}}).finetune
+        where = f"{steps:,} steps follow from {train_s / 60:.0f} min of training speech; settings"
+        config = parse_config({"finetune": config.model_dump() | {"steps": steps}}, where).finetune
     if config.gradient_checkpointing:
         _save_memory(model)
     if transfer.lora_rank and not has_lora(model):
@@ -211,6 +212,7 @@ def _prepare(
         dev_store = store_features(dev, reading, folder)
     usable = usable_speeds(model, train, targets, store, config.speed_factors)
     _check_dev(model, dev, dev_store)
+    _check_thaws(model, config, transfer)
     model.to(accelerator.device)
     _start_alike(model, accelerator)
     identity = _identity(model, [*train, *dev], targets, accelerator) | {
@@ -237,6 +239,18 @@ def _prepare(
     )
 
 
+def _check_thaws(model: AcousticModel, config: FinetuneConfig, transfer: TransferConfig) -> None:
+    """What is to rest at first has to wake within the run."""
+    groups = len(model.encoder.layer_groups())
+    last = max((thaw_step(transfer, group, groups) or 0 for group in range(groups)), default=0)
+    if last >= config.steps:
+        name = "unfreeze_every_steps" if transfer.unfreeze_every_steps else "freeze_steps"
+        raise InputError(
+            f"transfer.{name} = {getattr(transfer, name)} lets the encoder's lowest layers learn from step {last + 1} on, and "
+            f"the run ends at step {config.steps}; set fewer"
+        )
+
+
 def usual_steps(train_s: float, step_s: float) -> int:
     """How many steps of `step_s` seconds of audio suit `train_s` seconds of training speech.
 
@@ -258,10 +272,12 @@ def _retention(
         raise InputError(
             f"transfer.{asking[0]} holds on to a source model, and there is none; adapt one, or set it to 0"
         )
-    if len(source.vocabulary.symbols) == 1 and asking != ["l2_sp"]:
+    of_features = {"l2_sp", *(["distillation"] if settings.distilled == "features" else [])}
+    of_head = [name for name in asking if name not in of_features]
+    if len(source.vocabulary.symbols) == 1 and of_head:
         raise InputError(
-            f"transfer.{next(name for name in asking if name != 'l2_sp')} holds on to what the source's head says, and it came "
-            "without one; use l2_sp, or set it to 0"
+            f"transfer.{of_head[0]} holds on to what the source's head says, and it came without one; use l2_sp or "
+            'transfer.distilled = "features", or set it to 0'
         )
     if not (settings.ewc or settings.replay):
         return hold_on(job.model, source, settings, None)
@@ -581,7 +597,9 @@ def _losses(job: Job, batch: Batch) -> tuple[Tensor, Tensor]:
     with listening(middle_layer(model) if share else None) as heard:
         encoded, lengths = model.encoder(batch.features, batch.lengths)
     losses = utterance_losses(model, *model.log_probs(encoded, lengths), batch, smoothing)
-    if share:
+    if (
+        share and heard[0].requires_grad
+    ):  # where all below rests, it would only draw the head away from what it will read
         middle = utterance_losses(model, *model.log_probs(heard[0], lengths), batch, smoothing)
         losses = (1 - share) * losses + share * middle
     if not (job.retention and job.transfer.distillation):

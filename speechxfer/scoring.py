@@ -32,6 +32,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -457,6 +458,36 @@ def score(
     )
 
 
+def join(reports: Sequence[WerReport]) -> WerReport:
+    """One report on the utterances of several, which share none, as each counted them; the interval is over all of them.
+
+    Raises:
+        InputError: no report, an utterance is in two of them, or they were normalised differently.
+    """
+    rows = tuple(sorted((row for report in reports for row in report.utterances), key=lambda row: row.id))
+    twice = [row.id for row, other in pairwise(rows) if row.id == other.id]
+    if not rows or twice or len({report.normalizer for report in reports}) > 1:
+        raise InputError(
+            f"join: {len(reports)} reports, {len(twice)} utterances in two of them; expected reports on different utterances "
+            "under one normaliser"
+        )
+    unit, reason = _choose_unit(rows)
+    unknown: Counter[str] = Counter()
+    for report in reports:
+        unknown.update(dict(report.unknown_symbols or ()))
+    return WerReport(
+        rows,
+        reports[0].normalizer,
+        *_rate_intervals(rows, unit, reports[0].seed),
+        unit,
+        reason,
+        reports[0].seed,
+        _summed([report.word_confusions for report in reports]),
+        _summed([report.character_confusions for report in reports]),
+        None if reports[0].unknown_symbols is None else _most_frequent(unknown),
+    )
+
+
 def pool(reports: Sequence[WerReport]) -> PooledScore:
     """Average the reports of several seeds of one system on the same utterances.
 
@@ -467,7 +498,7 @@ def pool(reports: Sequence[WerReport]) -> PooledScore:
         raise InputError("pool: no report; expected one per seed")
     first = reports[0]
     for other in reports[1:]:
-        _check_same_task(first, other)
+        check_same_task(first, other)
     count = len(reports)
     table = np.hstack(
         [_unit_table(report.utterances, first.resampling)[:, [0, 2]] for report in reports]
@@ -503,7 +534,7 @@ def compare(a: WerReport, b: WerReport, *, names: tuple[str, str] = ("A", "B")) 
     Raises:
         InputError: the reports are not of the same utterances, references, speakers and normaliser.
     """
-    _check_same_task(a, b)
+    check_same_task(a, b)
     of_a, of_b = (_unit_table(report.utterances, a.resampling) for report in (a, b))  # [units, 6]
     wer, cer = (_paired_difference(of_a[:, column], of_b[:, column], of_a[:, column + 1], a.seed) for column in (0, 2))
     return Comparison(wer, cer, a.resampling, len(of_a), names)
@@ -629,6 +660,16 @@ def _confusions(aligned: Iterable[Iterable[Pair]]) -> Confusions:
     )
 
 
+def _summed(several: Iterable[Confusions]) -> Confusions:
+    """The confusions of several reports in one; what a report left out, being rarer than its 50th, is not known."""
+    pairs: list[list[Pair]] = []
+    for each in several:
+        pairs += [[(reference, hypothesis)] * count for reference, hypothesis, count in each.substitutions]
+        pairs += [[(word, None)] * count for word, count in each.deletions]
+        pairs += [[(None, word)] * count for word, count in each.insertions]
+    return _confusions(pairs)
+
+
 def _most_frequent(counts: "Counter[str]") -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
@@ -717,7 +758,7 @@ def _interval(values: Floats, estimate: float, units: int, extremes: Interval) -
     return seen * estimate + (1 - seen) * extremes[0], seen * estimate + (1 - seen) * extremes[1]
 
 
-def _check_same_task(a: WerReport, b: WerReport) -> None:
+def check_same_task(a: WerReport, b: WerReport) -> None:
     """Reports can be set against each other only where nothing but the hypotheses differs."""
     only_a, only_b = ({row.id for row in x.utterances} - {row.id for row in y.utterances} for x, y in ((a, b), (b, a)))
     if only_a or only_b:
@@ -731,6 +772,14 @@ def _check_same_task(a: WerReport, b: WerReport) -> None:
         raise InputError(
             f"compare: the reports were normalised differently ({a.normalizer} and {b.normalizer}); "
             "expected one normaliser; score both with the same"
+        )
+    lengths = [[(row.words.total, row.characters.total) for row in report.utterances] for report in (a, b)]
+    if lengths[0] != lengths[1] and [row.normalized_reference for row in a.utterances] == [
+        row.normalized_reference for row in b.utterances
+    ]:
+        raise InputError(
+            "compare: the reports count the same references differently (one of phones, one of letters); score both with models "
+            "of one kind of vocabulary"
         )
     for name, what in (("normalized_reference", "reference"), ("speaker", "speaker")):
         other = [x.id for x, y in zip(a.utterances, b.utterances, strict=True) if getattr(x, name) != getattr(y, name)]

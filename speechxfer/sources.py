@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,24 +20,26 @@ from torch import Tensor, nn
 from torchaudio.functional import forced_align
 
 from speechxfer.batches import Batch, Reading, collate, plan_batches
+from speechxfer.check import ctc_frames_needed
 from speechxfer.checkpoint import load_model
 from speechxfer.config import Config
 from speechxfer.decode import Hypothesis, decode_batch, encoded_frames, score_hypotheses
 from speechxfer.errors import InputError
 from speechxfer.features import Samples
+from speechxfer.finetune import encode_targets
 from speechxfer.manifest import Utterance, read_together
 from speechxfer.models import AcousticModel
 from speechxfer.models.acoustic import Task
 from speechxfer.objective import utterance_losses
+from speechxfer.progress import say
 from speechxfer.runs import normalizer_of, vocabulary_of
-from speechxfer.scoring import WerReport, compare, read_report
-from speechxfer.splits import hold_out, take_seconds
+from speechxfer.scoring import WerReport, check_same_task, compare, read_report
+from speechxfer.splits import hold_out, take_seconds, total_s
 from speechxfer.studies import side_by_side
-from speechxfer.text import Normalizer, Vocabulary
 
 Floats = npt.NDArray[np.float64]
 MINUTES = 12.0
-PROBE_STEPS, PROBE_LR, PROBE_BATCH_FRAMES = 300, 1e-2, 1500
+PROBE_STEPS, PROBE_LR, PROBE_BATCH_S = 300, 1e-2, 60.0
 RANK_TOLERANCE = 1e-6
 LOGME_TOLERANCE, LOGME_ITERATIONS = 1e-4, 100
 
@@ -49,7 +52,7 @@ class Candidate:
     report: WerReport
     """Of a linear head on the frozen encoder, on utterances that it was not trained on."""
     logme: float
-    """Nats per frame; the higher the better. Comparable between the candidates of one ranking only."""
+    """Nats per symbol; the higher the better. Comparable between the candidates of one ranking only."""
     seconds: float
     finetuned: WerReport | None = None
     """What came of fine-tuning it, where that has been done: the truth that the ranking guesses at."""
@@ -120,6 +123,9 @@ def rank_sources(
             f"{len(finetuned)} reports after fine-tuning for {len(models)} models; give one for each, in order"
         )
     truth: list[WerReport | None] = [read_report(path) for path in finetuned] if finetuned else [None] * len(models)
+    for after in truth[1:]:
+        if truth[0] and after:
+            check_same_task(truth[0], after)
     config = config or Config()
     train, dev = hold_out(take_seconds(read_together(manifests), 60 * minutes, "rank"), "rank")
     with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +133,7 @@ def rank_sources(
         tasks = [(name, train, dev, config, place) for name, place in zip(models, places, strict=True)]
         probed: list[Probed] = side_by_side(_probe, tasks, jobs, "probing")
         best = min(probed, key=lambda one: (one[0].cer, one[0].wer))
-        evidence = [logme(*_labelled(place, best[1])) for place in places]
+        evidence = [logme(*_symbols_heard(place, best[1])) for place in places]
     found = [
         Candidate(name, report, score, seconds, after)
         for name, (report, _, seconds), score, after in zip(models, probed, evidence, truth, strict=True)
@@ -160,14 +166,25 @@ def _probe(name: str, train: Sequence[Utterance], dev: Sequence[Utterance], conf
     source = load_model(name)
     normalizer, vocabulary = normalizer_of(config), vocabulary_of(config, train)
     reading = Reading(source.spec, config.data.resample, config.data.mono)
+    architecture = replace(source.architecture, extra_layers=0)
+    probe = AcousticModel(architecture, vocabulary, source.spec, normalizer, config.text.task, encoder=source.encoder)
+    targets = encode_targets(probe, train, config.data)
     frames, held_out = (encoded_frames(source, part, reading) for part in (train, dev))
-    targets = [vocabulary.encode(normalizer(utterance.text)) for utterance in train]
-    probe = _trained_head(source, vocabulary, normalizer, config.text.task, frames, targets)
+    fit = [_can_align(config.text.task, values, target) for values, target in zip(frames, targets, strict=True)]
+    if not all(fit):
+        short = f"{fit.count(False)} of {len(fit)} utterances are too short for their text at its frame rate"
+        say(f"{name}: {short}, and are not learned from")
+    if not any(fit):
+        raise InputError(f"{name}: no utterance has as many frames as CTC needs for its text; leave this candidate out")
+    _train_head(probe, list(compress(frames, fit)), list(compress(targets, fit)), total_s(compress(train, fit)))
     hypotheses: dict[str, Hypothesis] = {}
     for utterance, values in zip(dev, held_out, strict=True):
         hypotheses[utterance.id] = decode_batch(probe, collate([utterance.id], [values], [[]]))[0]
     report = score_hypotheses(probe, dev, hypotheses)
-    aligned = [_alignment(probe, values, target) for values, target in zip(frames, targets, strict=True)]
+    aligned = [
+        _alignment(probe, values, target) if fits else np.zeros(len(values), dtype=np.int64)
+        for values, target, fits in zip(frames, targets, fit, strict=True)
+    ]
     np.savez(place, lengths=[len(values) for values in frames], frames=np.concatenate(frames))
     return report, aligned, time.monotonic() - began
 
@@ -186,37 +203,35 @@ class _Given(nn.Module):
         return (features - self.get_buffer("mean")) / self.get_buffer("deviation"), lengths
 
 
-def _trained_head(
-    source: AcousticModel,
-    vocabulary: Vocabulary,
-    normalizer: Normalizer,
-    task: Task,
-    frames: Sequence[Samples],
-    targets: Sequence[Sequence[int]],
-) -> AcousticModel:
-    architecture = replace(source.architecture, extra_layers=0)
-    probe = AcousticModel(
-        architecture, vocabulary, source.spec, normalizer, task, encoder=_Given(np.concatenate(frames))
-    )
+def _can_align(task: Task, frames: Samples, target: Sequence[int]) -> bool:
+    return len(frames) >= (ctc_frames_needed(target) if task == "ctc" else 1)
+
+
+def _train_head(
+    probe: AcousticModel, frames: Sequence[Samples], targets: Sequence[Sequence[int]], speech_s: float
+) -> None:
+    """Train the head alone, on steps of equally many seconds whatever the candidate's frame rate is."""
+    probe.encoder = _Given(np.concatenate(frames))
     nn.init.zeros_(probe.head.weight)
     nn.init.zeros_(probe.head.bias)
     optimizer = torch.optim.AdamW(probe.head.parameters(), lr=PROBE_LR)
     generator, done = np.random.default_rng(0), 0
+    lengths = [len(values) for values in frames]
+    step_frames = max(1, round(PROBE_BATCH_S * sum(lengths) / speech_s))
     while done < PROBE_STEPS:
-        for [indices] in plan_batches([len(values) for values in frames], PROBE_BATCH_FRAMES, generator):
+        for [indices] in plan_batches(lengths, step_frames, generator):
             batch = collate([str(i) for i in indices], [frames[i] for i in indices], [targets[i] for i in indices])
             _update(probe, optimizer, batch, rate=PROBE_LR * (1 - done / PROBE_STEPS))
             done += 1
             if done == PROBE_STEPS:
                 break
-    return probe.eval()
+    probe.eval()
 
 
 def _update(probe: AcousticModel, optimizer: torch.optim.Optimizer, batch: Batch, rate: float) -> None:
     log_probs, lengths = probe(batch.features, batch.lengths)
     losses = utterance_losses(probe, log_probs, lengths, batch)
-    fine = losses.isfinite()  # too short an utterance for its text at this candidate's frame rate teaches nothing here
-    torch.autograd.backward(losses[fine].sum() / batch.target_lengths[fine].sum().clamp(min=1))
+    torch.autograd.backward(losses.sum() / batch.target_lengths.sum())
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()
@@ -225,30 +240,31 @@ def _update(probe: AcousticModel, optimizer: torch.optim.Optimizer, batch: Batch
 
 @torch.inference_mode()
 def _alignment(probe: AcousticModel, frames: Samples, target: Sequence[int]) -> npt.NDArray[np.int64]:
-    """The symbol of each frame on the likeliest path that reads as `target`; all blank where none does."""
+    """The symbol of each frame on the likeliest path that reads as `target`."""
     if probe.task == "classify":
         return np.full(len(frames), target[0], dtype=np.int64)
     log_probs, lengths = probe(torch.from_numpy(frames)[None], torch.tensor([len(frames)]))
-    try:
-        labels, _ = forced_align(log_probs, torch.tensor([target]), lengths)
-    except RuntimeError:  # fewer frames than CTC needs
-        return np.zeros(len(frames), dtype=np.int64)
+    labels, _ = forced_align(log_probs, torch.tensor([target]), lengths)
     symbols: npt.NDArray[np.int64] = labels[0].numpy().astype(np.int64)
     return symbols
 
 
-def _labelled(place: Path, alignment: Sequence[npt.NDArray[np.int64]]) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """The frames at `place` that some symbol falls on by the best candidate's alignment, and these symbols.
+def _symbols_heard(place: Path, alignment: Sequence[npt.NDArray[np.int64]]) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Of each symbol on the best candidate's alignment the mean of the frames at `place` that it falls on, and the symbol.
 
-    Candidates whose frames come at another rate get the label at the same share of the utterance.
+    So every candidate has as many vectors, whatever its frame rate is; its frames are found by their share of the utterance.
     """
     with np.load(place) as saved:
         lengths, frames = saved["lengths"], saved["frames"].astype(np.float64)
-    labels = []
-    for length, aligned in zip(lengths, alignment, strict=True):
-        labels.append(aligned[((np.arange(length) + 0.5) * len(aligned) / length).astype(int)])
-    joined = np.concatenate(labels)
-    return frames[joined > 0], joined[joined > 0]
+    heard, labels = [], []
+    for values, aligned in zip(np.split(frames, np.cumsum(lengths)[:-1]), alignment, strict=True):
+        edges = np.flatnonzero(np.diff(aligned)) + 1
+        for first, last in pairwise([0, *edges, len(aligned)]):
+            if aligned[first]:
+                begin = int(first / len(aligned) * len(values))
+                heard.append(values[begin : max(begin + 1, round(last / len(aligned) * len(values)))].mean(axis=0))
+                labels.append(aligned[first])
+    return np.array(heard), np.array(labels)
 
 
 def logme(frames: Floats, labels: npt.NDArray[np.int64]) -> float:

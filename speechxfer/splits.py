@@ -15,6 +15,7 @@ from speechxfer.text import Normalizer
 
 Apart = Literal["speaker", "sentence", "utterance"]
 DEV_SHARE = 0.1
+MOST_OF_ONE_SPEAKER = 0.5  # of the speech, up to which folds are cut by speaker
 MANY_SENTENCES = 0.5  # distinct sentences per utterance above which a corpus is of sentences, not of repeated words
 
 
@@ -31,7 +32,8 @@ def total_s(utterances: Iterable[Utterance]) -> float:
 def proportional_order(utterances: Sequence[Utterance], seed: str) -> list[Utterance]:
     """The utterances in an order every beginning of which has the speakers in proportion to their total time.
 
-    Within a speaker the order is by hash; speakers are interleaved by the share of their own time used so far.
+    Within a speaker the order is by hash. An utterance's place is the middle of its share of its speaker's time, shifted by a
+    hash of the speaker within half an utterance: so that many speakers of one utterance each do not all come at once.
     """
     speaker_s: defaultdict[str, float] = defaultdict(float)
     for utterance in utterances:
@@ -39,8 +41,11 @@ def proportional_order(utterances: Sequence[Utterance], seed: str) -> list[Utter
     used_s = dict.fromkeys(speaker_s, 0.0)
     keyed = []
     for utterance in sorted(utterances, key=lambda u: digest(seed, u.id)):
-        used_s[utterance.speaker] += utterance.duration
-        keyed.append((used_s[utterance.speaker] / speaker_s[utterance.speaker], utterance.id, utterance))
+        name, hashed = utterance.speaker, digest(seed, utterance.speaker)
+        shift = int(hashed[:8], 16) / 16**8
+        place = (used_s[name] + shift * utterance.duration) / max(speaker_s[name], 1e-9)
+        used_s[name] += utterance.duration
+        keyed.append((place, digest(seed, utterance.id), utterance))
     return [utterance for _, _, utterance in sorted(keyed, key=lambda key: key[:2])]
 
 
@@ -61,10 +66,12 @@ def take_seconds(utterances: Sequence[Utterance], limit_s: float, seed: str) -> 
 def what_keeps_apart(utterances: Sequence[Utterance], folds: int) -> Apart:
     """By what folds should differ: speakers where every utterance names one and there are enough, else sentences.
 
-    Where the texts are few and repeated (spoken commands), sentences cannot differ, and utterances are dealt out.
+    A speaker of more than half of the speech would leave next to nothing to learn from where he is tested: then sentences,
+    too. Where the texts are few and repeated (spoken commands), sentences cannot differ, and utterances are dealt out.
     """
-    speakers = {utterance.speaker for utterance in utterances}
-    if "" not in speakers and len(speakers) >= folds:
+    speakers = _groups(utterances, "speaker")
+    largest_s = max(map(total_s, speakers.values()), default=0.0)
+    if "" not in speakers and len(speakers) >= folds and largest_s <= MOST_OF_ONE_SPEAKER * total_s(utterances):
         return "speaker"
     return _by_text(utterances)
 
@@ -112,13 +119,14 @@ def hold_out(utterances: Sequence[Utterance], seed: str = "") -> tuple[list[Utte
         raise InputError(
             f"{len(utterances)} utterances of {len(groups)} {apart} cannot be parted into train and dev; give more speech"
         )
+    sizes = {name: total_s(group) for name, group in groups.items()}
     chosen: set[str] = set()
     wanted_s, have_s = DEV_SHARE * total_s(utterances), 0.0
     for name in sorted(groups, key=lambda name: digest(seed, name)):
-        if chosen and have_s + total_s(groups[name]) > wanted_s:
-            break
-        chosen.add(name)
-        have_s += total_s(groups[name])
+        if have_s + sizes[name] <= wanted_s:
+            chosen.add(name)
+            have_s += sizes[name]
+    chosen = chosen or {min(groups, key=lambda name: (sizes[name], digest(seed, name)))}
     key = _KEYS[apart]
     return [u for u in utterances if key(u) not in chosen], [u for u in utterances if key(u) in chosen]
 

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 from speechxfer.config import Config, TransferConfig
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_together, write_manifest, write_whole
+from speechxfer.manifest import Utterance, read_manifest, read_together, write_manifest, write_whole
 from speechxfer.progress import say, track
 from speechxfer.report import CurvePoint, curve_table, plot_data_curve
-from speechxfer.scoring import Comparison, WerReport, compare, pool, score
+from speechxfer.scoring import Comparison, WerReport, compare, join, pool
 from speechxfer.splits import (
     Apart,
     cut_into_folds,
@@ -31,6 +31,7 @@ from speechxfer.splits import (
 )
 
 Result = TypeVar("Result")
+MOST_FOLDS = 10
 SCRATCH_LR = 1e-3  # what random weights learn best with in our recipes, encoder and head alike, and without dropout
 
 
@@ -49,19 +50,33 @@ class Training:
 
 
 def from_scratch(training: Training, out: Path) -> Training:
-    """The same network, data and budget of steps from random weights, at the learning rates that suit those."""
+    """The same network, data and budget of steps from random weights, at the learning rates that suit those.
+
+    Of a borrowed network, which random weights would need thousands of hours for, the network that [model] names.
+
+    Raises:
+        InputError: the source hears with features that are no preset, with which nothing can be trained from scratch.
+    """
     from speechxfer.checkpoint import load_model
+    from speechxfer.features import PRESETS
+    from speechxfer.models.borrowed import KINDS
 
     source = load_model(training.source)
-    model = training.config.model.model_copy(
-        update={
-            "encoder": source.architecture.encoder,
-            "size": source.architecture.size,
-            "subsampling": source.architecture.subsampling,
-            "features": source.spec.name,
-            "dropout": 0.0,
-        }
-    )
+    asked: dict[str, Any] = {"dropout": 0.0}
+    if source.architecture.encoder in KINDS:
+        settings = training.config.model
+        say(
+            f"from scratch: the {settings.encoder} of size {settings.size} in place of the source's {source.architecture.encoder}"
+        )
+    elif PRESETS.get(source.spec.name) != source.spec:
+        raise InputError(
+            f"{training.source}: its features {source.spec.name} are none of the presets, so no baseline can hear with them; "
+            "train one with `speechxfer train` and compare, or leave the baseline out"
+        )
+    else:
+        asked |= {name: getattr(source.architecture, name) for name in ("encoder", "size", "subsampling")}
+        asked["features"] = source.spec.name
+    model = training.config.model.model_copy(update=asked)
     finetune = training.config.finetune.model_copy(update={"encoder_lr": SCRATCH_LR, "head_lr": SCRATCH_LR})
     config = training.config.model_copy(update={"model": model, "finetune": finetune, "transfer": TransferConfig()})
     return replace(training, config=config, out=out, source="")
@@ -177,8 +192,11 @@ def verdict(comparison: Comparison) -> str:
             "little to score on."
         )
     if difference.difference < 0:
-        return "The transfer helped."
-    return "The transfer hurt: from scratch is better at this budget. Try another source, or a higher encoder_lr."
+        return "The transfer helped, with this seed (`speechxfer curve` takes several)."
+    return (
+        "The transfer hurt, with this seed (`speechxfer curve` takes several): from scratch is better at this budget. Try "
+        "another source, or a higher encoder_lr."
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ cross-validation
@@ -216,21 +234,27 @@ def cross_validate(
     Args:
         training: what every fold shares; it has no manifests, and its `out` is the study's folder.
         manifests: the whole corpus.
-        folds: how many; 0: one a speaker where every utterance names one, else 5.
-        apart: what no two folds share; None: see `what_keeps_apart`.
+        folds: how many; 0: one a speaker, but at most 10, where every utterance names one, else 5.
+        apart: what no two folds share; None: speakers, where that leaves every fold at least half of the speech to learn from
+            (see also `what_keeps_apart`), else sentences.
         results: a results.json that gets a row of the pooled score.
     """
     from speechxfer.runs import record
 
     utterances = read_together(manifests)
-    speakers = {utterance.speaker for utterance in utterances}
-    folds = folds or (len(speakers) if "" not in speakers and len(speakers) > 1 else 5)
-    apart = apart or what_keeps_apart(utterances, folds)
+    apart = apart or what_keeps_apart(utterances, folds or 2)
+    if not folds:
+        speakers = {utterance.speaker for utterance in utterances}
+        folds = min(len(speakers), MOST_FOLDS) if apart == "speaker" else 5
     trainings, shared = [], 0
     for number, test in enumerate(cut_into_folds(utterances, folds, apart), start=1):
         tested = {utterance.id for utterance in test}
         rest = [utterance for utterance in utterances if utterance.id not in tested]
         train, dev = hold_out(rest)
+        told = ", ".join(
+            f"{total_s(part) / 60:.1f} min {name}" for name, part in (("train", train), ("dev", dev), ("test", test))
+        )
+        say(f"fold {number}: {told}")
         shared += shared_sentences(rest, test)
         folder = training.out / f"fold{number}"
         paths = [folder / "data" / f"{part}.jsonl" for part in ("train", "dev", "test")]
@@ -238,24 +262,13 @@ def cross_validate(
             write_manifest(path, part)
         trainings.append(replace(training, train=(paths[0],), dev=(paths[1],), test=paths[2], out=folder))
     reports = do_all(trainings, jobs, f"{folds} folds by {apart}")
-    pooled = joined(reports)
+    pooled = join(reports)
     write_whole(training.out / "report.json", pooled.to_json())
     write_whole(training.out / "report.txt", pooled.text())
     if results:
         record(results, [str(each.out) for each in trainings], pooled, "crossval", f"{folds} folds by {apart}")
     say(f"wrote {training.out / 'report.txt'}; every fold's model and log lie beside it")
     return CrossValidation(pooled, apart, tuple(reports), shared)
-
-
-def joined(reports: Sequence[WerReport]) -> WerReport:
-    """One report on the utterances of several, which share none; the interval is over all of them."""
-    rows = [row for report in reports for row in report.utterances]
-    return score(
-        {row.id: row.reference for row in rows},
-        {row.id: row.hypothesis for row in rows},
-        speakers={row.id: row.speaker for row in rows},
-        normalizer=reports[0].normalizer,
-    )
 
 
 # ------------------------------------------------------------------------------------------------------- how much data?
@@ -339,8 +352,8 @@ def self_train(
     """Train on labelled speech, transcribe the unlabelled, keep what is likely right, train on both; again and again.
 
     What is kept is decided by the model's confidence in an utterance; which confidence is enough, by dev, where an
-    isotonic regression says what error rate a confidence means. Every round starts from the source again, at the same
-    budget, so that it is compared with labelled speech alone fairly.
+    isotonic regression says what error rate a confidence means. Every round starts from the source again and takes as many
+    steps as labelled speech alone, so that both are compared fairly.
 
     Args:
         training: as for one run; its `out` is the study's folder (``labelled``, ``round1``, ...), all scored on `test`.
@@ -348,9 +361,10 @@ def self_train(
         most_errors: expected character error rate above which an utterance is not learned from.
 
     Raises:
-        InputError: no utterance is expected to be that good.
+        InputError: no utterance is expected to be that good, or unlabelled ones are also in train, dev or test.
     """
-    without_text = [replace(utterance, text="") for utterance in read_together(unlabelled)]
+    without_text = _unheard(read_together(unlabelled), training)
+    training = replace(training, config=_with_steps_of(training))
     first = replace(training, out=training.out / "labelled")
     reports = do_all([first], 1, "labelled speech alone")
     kept: list[tuple[int, float]] = []
@@ -367,13 +381,64 @@ def self_train(
         write_manifest(manifest, chosen)
         kept.append((len(chosen), total_s(chosen) / 3600))
         say(f"round {number}: learning from {len(chosen)} of {len(without_text)} own transcripts")
-        reports += do_all([replace(training, out=folder, train=(*training.train, manifest))], 1, f"round {number}")
+        both = replace(training, out=folder, train=(*training.train, manifest), config=_with_one_more(training.config))
+        reports += do_all([both], 1, f"round {number}")
         teacher = folder
     comparison = compare(reports[-1], reports[0], names=("with own transcripts", "labelled only"))
     found = SelfTraining(reports[0], tuple(reports[1:]), tuple(kept), comparison)
     write_whole(training.out / "self-training.txt", f"{found}\n")
     say(f"wrote {training.out / 'self-training.txt'}")
     return found
+
+
+def _with_steps_of(training: Training) -> Config:
+    """The settings with the number of steps that suits this training speech, if they leave it open."""
+    from speechxfer.finetune import usual_steps
+
+    settings = training.config.finetune
+    if settings.steps > 0:
+        return training.config
+    steps = usual_steps(total_s(read_together(training.train)), settings.batch_s)
+    return training.config.model_copy(update={"finetune": settings.model_copy(update={"steps": steps})})
+
+
+def _with_one_more(config: Config) -> Config:
+    """The settings for one training manifest more, which is heard once a pass."""
+    if not config.data.repeats:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"repeats": [*config.data.repeats, 1]})})
+
+
+def _unheard(unlabelled: Sequence[Utterance], training: Training) -> list[Utterance]:
+    """The unlabelled utterances without any text; those too long to train on are left out, and told.
+
+    Raises:
+        InputError: one of them has an id, or a stretch of a recording, that is also in train, dev or test.
+    """
+    parts = [*training.train, *training.dev, *([training.test] if training.test else [])]
+    known = [utterance for path in parts for utterance in read_manifest(path)]
+    ids = {utterance.id for utterance in known}
+    stretches: dict[Path, list[Utterance]] = {}
+    for utterance in known:
+        stretches.setdefault(utterance.audio_filepath, []).append(utterance)
+    for utterance in unlabelled:
+        same = [other.id for other in stretches.get(utterance.audio_filepath, []) if _overlap(utterance, other)]
+        if same or utterance.id in ids:
+            raise InputError(
+                f"{utterance.id}: the unlabelled speech holds what train, dev or test hold ({same[0] if same else 'its id'}), "
+                "so the gain would flatter; leave it out, or rename it if it is another recording"
+            )
+    longest = training.config.data.max_duration_s
+    kept = [replace(utterance, text="") for utterance in unlabelled if utterance.duration <= longest]
+    if len(kept) < len(unlabelled):
+        say(
+            f"{len(unlabelled) - len(kept)} unlabelled utterances are longer than {longest:g} s and left out; cut them at pauses"
+        )
+    return kept
+
+
+def _overlap(one: Utterance, other: Utterance) -> bool:
+    return one.offset < other.offset + other.duration and other.offset < one.offset + one.duration
 
 
 def _own_transcripts(
@@ -397,7 +462,7 @@ def _own_transcripts(
     return [
         replace(utterance, text=found[utterance.id].text)
         for utterance, error in zip(unlabelled, errors, strict=True)
-        if error <= most_errors and found[utterance.id].text
+        if error <= most_errors and model.normalizer(found[utterance.id].text)
     ]
 
 

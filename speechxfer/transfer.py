@@ -146,7 +146,7 @@ def head_table(rows: Sequence[HeadRow]) -> str:
 def head_summary(rows: Sequence[HeadRow]) -> str:
     """One line: how many rows of each origin, and which are new."""
     counts = {how: sum(row.how == how for row in rows) for how in get_args(How)}
-    new = " ".join(row.symbol for row in rows if row.how == "new")
+    new = " ".join(repr(row.symbol) for row in rows if row.how == "new")
     listed = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
     return f"head: {len(rows)} rows ({listed})" + (f"; new: {new[:200]}" if new else "")
 

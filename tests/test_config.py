@@ -211,6 +211,11 @@ def test_wrong_type_or_range_is_refused_in_one_line(override: str, expected: str
         (["finetune.steps=10", "finetune.evaluate_every_steps=11"], "is more than finetune.steps = 10"),
         (["finetune.encoder_lr=0", "finetune.head_lr=0"], "nothing is learned"),
         (["finetune.speed_factors=[]"], "set [1.0]"),
+        (["transfer.freeze_steps=500"], "transfer.freeze says that nothing does"),
+        (
+            ["transfer.freeze=encoder", "transfer.distillation=1.0"],
+            "leaves nothing that transfer.distillation could hold back",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(overrides: list[str], expected: str) -> None:

@@ -813,3 +813,29 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path, out):
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "taken" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["end", "End Time", "stop", "xmax", "end_ms", "End Time - ss.msec"])
+def test_table_with_ends_that_would_be_overlooked(tmp_path, name):
+    file = table(tmp_path, f"path\ttext\tstart\t{name}\na.wav\tone\t250\t900\n")
+    with pytest.raises(InputError, match=f"the column '{name}' would be overlooked.*offset and duration"):
+        prepare_table.prepare(file, tmp_path / "out")
+
+
+def test_table_without_dev_is_told(tmp_path, capsys):
+    prepare_table.prepare(table(tmp_path, "path\ttext\tsplit\na.wav\tone\ttrain\nb.wav\ttwo\ttest\n"), tmp_path / "out")
+    assert "no row is dev" in capsys.readouterr().out
+
+
+def test_table_as_a_spreadsheet_writes_it(tmp_path):
+    content = "path\ttext\tsplit\r\na.wav\tọ̀kan\ttrain\r\n"
+    wave(tmp_path / "a.wav")
+    (tmp_path / "wide.txt").write_bytes(content.encode("utf-16"))
+    [utterance] = read_manifest(prepare_table.prepare(tmp_path / "wide.txt", tmp_path / "out")["train"])
+    assert utterance.text == "ọ̀kan"
+    (tmp_path / "book.xlsx").write_bytes(b"PK\x03\x04 and so on")
+    with pytest.raises(InputError, match=r"book\.xlsx: a spreadsheet.*CSV"):
+        prepare_table.prepare(tmp_path / "book.xlsx", tmp_path / "out")
+    file = table(tmp_path, "path;text\na.wav;one\n")
+    with pytest.raises(InputError, match=r"separated by commas or semicolons, so name the file \.csv"):
+        prepare_table.prepare(file, tmp_path / "out")

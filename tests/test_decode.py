@@ -94,11 +94,13 @@ def test_greedy_reads_real_log_probabilities(shared_data: Path) -> None:
 
 
 def test_counts_and_confidence_by_hand() -> None:
-    """Frames a, a, blank, then one beyond the end; confidence is the geometric mean of 0.5, 0.9, 0.8."""
+    """Frames a, a, blank, then one beyond the end; confidence is the geometric mean of 0.5 and 0.9: of what is written."""
     log_probs = torch.tensor([[0.4, 0.5, 0.1], [0.05, 0.9, 0.05], [0.8, 0.1, 0.1], [0.0, 0.0, 1.0]]).log()
     [hypothesis] = decoded(log_probs[None], [3], "ab")
     assert (hypothesis.text, hypothesis.frames, hypothesis.blank_frames) == ("a", 3, 1)
-    assert hypothesis.confidence == pytest.approx((0.5 * 0.9 * 0.8) ** (1 / 3))
+    assert hypothesis.confidence == pytest.approx((0.5 * 0.9) ** (1 / 2))
+    [silent] = decoded(log_probs[None, 2:3], [1], "ab")
+    assert (silent.text, silent.confidence) == ("", 0.0)
 
 
 def test_a_word_is_the_likeliest_row() -> None:

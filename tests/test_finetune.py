@@ -349,6 +349,27 @@ def test_only_the_lowest_layers_stay_frozen(corpus: Corpus, tmp_path: Path) -> N
     assert {name.rsplit(".", 2)[0] for name in moved(before, model.encoder)} == {"layers.1", "layers.2", "layers.3"}
 
 
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        (
+            TransferConfig(freeze="encoder", freeze_steps=6),
+            "freeze_steps = 6 lets .* from step 7 on, and the run ends at step 6",
+        ),
+        (
+            TransferConfig(unfreeze_every_steps=2),
+            "unfreeze_every_steps = 2 lets .* from step 11 on",
+        ),  # five groups, top down
+    ],
+)
+def test_what_rests_at_first_wakes_within_the_run(
+    corpus: Corpus, tmp_path: Path, held: TransferConfig, told: str
+) -> None:
+    train, dev = corpus
+    with pytest.raises(InputError, match=told):
+        finetune(make_model(train, "cnn"), train, dev, settings(steps=6), out=tmp_path, transfer=held)
+
+
 def test_an_encoder_that_thaws_is_warmed_up_by_hand() -> None:
     """100 steps, 10 of warm-up, constant rate after it; the encoder joins at step 20 and gets ten steps of its own."""
     config = settings(steps=100, warmup_steps=10, final_lr_ratio=1.0, encoder_lr=1.0, head_lr=2.0)

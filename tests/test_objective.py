@@ -32,7 +32,7 @@ from speechxfer.objective import (
     pull_back,
 )
 from speechxfer.text import BLANK, Normalizer, Vocabulary
-from speechxfer.transfer import set_frozen, transfer, with_new_layers
+from speechxfer.transfer import frozen_modules, set_frozen, transfer, with_new_layers
 from tests import small_models as small
 from tests.small_models import Tones, state
 from tests.tone_corpus import write_tone_corpus
@@ -405,7 +405,7 @@ def one_step(
     job = loop._prepare(model, tones.train, tones.dev, config, DataConfig(), held, tones.folder / "run")
     job = replace(job, retention=loop._retention(job, DataConfig(), source, tones.source))
     batch = loop._load(job, [4, 0, 2], [0] * len(tones.train), 0, False)
-    set_frozen(model, [])
+    set_frozen(model, frozen_modules(model, held))
     return Step(loop._step(job, loop._optimizer(job), batch, 0), batch, drawn[0] if drawn else None)
 
 
@@ -451,6 +451,19 @@ def test_a_step_with_distillation_by_hand(tones: Tones, monkeypatch: pytest.Monk
     away = torch.cat(apart).square().mean().item()
     assert step.loss == pytest.approx(own + 1e4 * away, rel=1e-3)
     assert 1e4 * away > 0.1 * own
+
+
+@pytest.mark.parametrize("encoder", ["conformer", "cnn"])
+def test_where_the_encoder_rests_its_middle_does_not_draw_the_head(
+    tones: Tones, monkeypatch: pytest.MonkeyPatch, encoder: str
+) -> None:
+    model = target_model(source_model(encoder), tones)
+    whole = copy.deepcopy(model).eval()
+    held = TransferConfig(freeze="encoder")
+    step = one_step(model, tones, monkeypatch, held=held, config=settings(intermediate_ctc=0.3))
+    with torch.no_grad():
+        final = ctc_sum(*whole(step.batch.features, step.batch.lengths), step.batch)
+    assert step.loss == pytest.approx(final / int(step.batch.target_lengths.sum()), rel=1e-3)
 
 
 @pytest.mark.parametrize("encoder", ["conformer", "cnn"])

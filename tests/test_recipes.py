@@ -222,8 +222,8 @@ def test_the_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert block
     code = block.group(1)
-    assert "steps=2000" in code
+    assert "FinetuneConfig(" in code
     monkeypatch.chdir(tmp_path)
-    exec(compile(code.replace("steps=2000", "steps=2"), "README.md", "exec"), {})
+    exec(compile(code.replace("FinetuneConfig(", "FinetuneConfig(steps=2, "), "README.md", "exec"), {})
     assert (tmp_path / "exp" / "python" / "metrics.jsonl").exists()
     assert sx.load_model(tmp_path / "exp" / "python").vocabulary.symbols == ("<blank>", " ", "a", "b", "c")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechxfer.errors import InputError
-from speechxfer.scoring import Counts, WerReport, compare, pool, read_report, score
+from speechxfer.scoring import Counts, WerReport, compare, join, pool, read_report, score
 from speechxfer.text import Normalizer, Vocabulary
 
 
@@ -298,6 +298,31 @@ def test_the_seed_decides() -> None:
 
 
 # Several seeds, two systems ------------------------------------------------------------------------------------------
+
+
+def test_reports_on_different_utterances_join_as_each_counted() -> None:
+    """One of letters (a space is a character), one of phones (none is): 1 of 7 and 1 of 4 characters wrong are 2 of 11."""
+    letters = score({"a": "one two"}, {"a": "one tw"}, speakers={"a": "x"})
+    phones = Vocabulary(("<blank>", "w", "ʌ", "n", "t"), "phones")
+    sounds = score({"b": "w ʌ n u"}, {"b": "w ʌ n t"}, speakers={"b": "y"}, vocabulary=phones)
+    joined = join([sounds, letters])
+    assert counts(joined.character_counts) == (9, 1, 1, 0)
+    assert counts(joined.word_counts) == (4, 2, 0, 0)
+    assert [row.id for row in joined.utterances] == ["a", "b"]
+    assert joined.character_confusions.substitutions == (("u", "t", 1),)
+    assert joined.character_confusions.deletions == (("o", 1),)
+    whole = score({"a": "one two", "c": "x"}, {"a": "one tw", "c": "y"})
+    parts = [score({"a": "one two"}, {"a": "one tw"}), score({"c": "x"}, {"c": "y"})]
+    assert join(parts) == whole
+    with pytest.raises(InputError, match="1 utterances in two of them"):
+        join([letters, letters])
+
+
+def test_reports_that_count_characters_differently_are_not_compared() -> None:
+    phones = Vocabulary(("<blank>", "w", "ʌ", "n"), "phones")
+    texts = {"b": "w ʌ n"}
+    with pytest.raises(InputError, match="count the same references differently"):
+        compare(score(texts, texts), score(texts, texts, vocabulary=phones))
 
 
 def test_pool_of_one_is_the_report_and_of_equal_ones_too() -> None:

@@ -1,5 +1,6 @@
 """Ranking sources: evidence against brute force, places that show ties, the better encoder first."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from speechxfer.checkpoint import Card, load_model, save_model
 from speechxfer.config import load_config
 from speechxfer.decode import encoded_frames
 from speechxfer.errors import InputError
-from speechxfer.manifest import read_manifest
+from speechxfer.manifest import read_manifest, write_manifest
 from speechxfer.scoring import score
-from speechxfer.sources import Candidate, Ranking, _places, logme, rank_sources
+from speechxfer.sources import Candidate, Ranking, _places, _symbols_heard, logme, rank_sources
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
 
@@ -90,6 +91,33 @@ def test_an_encoder_that_knows_the_sounds_comes_first(corpus: Path) -> None:
     assert ranking.places == ("1", "2")
     assert ranking.candidates[0].logme > ranking.candidates[1].logme
     assert str(ranking).splitlines()[1].startswith(f"1\t{names[1]}\t")
+
+
+def test_what_cannot_be_aligned_is_left_out_and_told(
+    corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """180 symbols in two seconds: no encoder of ours has as many frames."""
+    utterances = [replace(u, id=f"n{u.id}") for u in read_manifest(corpus / "tones.jsonl")]
+    for number in (7, 20, 33):
+        utterances[number] = replace(utterances[number], text="vwxyz " * (number + 30))
+    write_manifest(tmp_path / "tones.jsonl", utterances)
+    names = [str(corpus / "deaf"), str(corpus / "heard")]
+    ranking = rank_sources([tmp_path / "tones.jsonl"], names, config=load_config(None), jobs=1)
+    assert [Path(one.name).name for one in ranking.candidates] == ["heard", "deaf"]
+    assert np.isfinite([one.logme for one in ranking.candidates]).all()
+    assert re.search(r"heard: [123] of \d+ utterances are too short for their text", capfd.readouterr().err)
+
+
+def test_evidence_does_not_depend_on_the_frame_rate(tmp_path: Path) -> None:
+    """Every frame four times over tells nothing new."""
+    generator = np.random.default_rng(0)
+    frames, aligned = generator.standard_normal((60, 6)), np.repeat(generator.integers(0, 4, 30), 2)
+    lengths = np.array([40, 20])
+    np.savez(tmp_path / "slow.npz", lengths=lengths, frames=frames)
+    np.savez(tmp_path / "fast.npz", lengths=4 * lengths, frames=frames.repeat(4, axis=0))
+    slow, fast = (_symbols_heard(tmp_path / name, np.split(aligned, [40])) for name in ("slow.npz", "fast.npz"))
+    np.testing.assert_allclose(slow[0], fast[0])
+    assert logme(*slow) == pytest.approx(logme(*fast))
 
 
 def test_a_ranking_is_held_against_the_order_after_fine_tuning() -> None:

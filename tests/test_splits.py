@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from speechxfer.errors import InputError
 from speechxfer.manifest import Utterance
-from speechxfer.splits import cut_into_folds, hold_out, shared_sentences, what_keeps_apart
+from speechxfer.splits import cut_into_folds, hold_out, shared_sentences, take_seconds, what_keeps_apart
 
 
 def utterance(name: str, text: str = "", speaker: str = "", duration: float = 1.0) -> Utterance:
@@ -88,6 +88,26 @@ def test_of_repeated_words_dev_takes_utterances() -> None:
     train, dev = hold_out(digits("abcdefgh"))
     assert len(dev) == 7 and not {u.id for u in train} & {u.id for u in dev}
     assert shared_sentences(train, dev) == 7
+
+
+@pytest.mark.parametrize("seed", ["", "a", "b", "c", "d"])
+def test_one_common_sentence_is_not_all_of_dev(seed: str) -> None:
+    """600 sentences, and 'mhm' 400 times: it is more than a tenth by itself, so it stays in train whatever its hash is."""
+    corpus = [*(utterance(str(n)) for n in range(600)), *(utterance(f"m{n}", "mhm") for n in range(400))]
+    _, dev = hold_out(corpus, seed)
+    assert len(dev) == 100 and "mhm" not in {u.text for u in dev}
+
+
+def test_speakers_of_one_utterance_each_have_their_share_of_every_beginning() -> None:
+    """30 minutes of one speaker and 10 of 120 others: a third as many of theirs as of his in any ten minutes."""
+    main = [utterance(f"m{n:03}", speaker="m", duration=5.0) for n in range(360)]
+    others = [utterance(f"o{n:03}", speaker=f"o{n:03}", duration=5.0) for n in range(120)]
+    taken = take_seconds([*main, *others], 600.0, "x")
+    assert len(taken) == 120 and 20 <= sum(u.speaker != "m" for u in taken) <= 40
+    assert set(taken) <= set(take_seconds([*main, *others], 1200.0, "x"))
+    alone = [u.id for u in take_seconds(others, 100.0, "x")]
+    assert alone != [f"o{n:03}" for n in range(20)]  # not the first by name
+    assert take_seconds([utterance("z", speaker="s", duration=0.0)], 1.0, "x")
 
 
 def test_what_cannot_be_cut_is_told() -> None:

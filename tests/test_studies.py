@@ -12,7 +12,7 @@ from speechxfer.errors import InputError
 from speechxfer.manifest import read_manifest, write_manifest
 from speechxfer.report import read_rows
 from speechxfer.scoring import Comparison, Difference, read_report
-from speechxfer.splits import total_s
+from speechxfer.splits import total_s, what_keeps_apart
 from speechxfer.studies import (
     CrossValidation,
     Training,
@@ -24,6 +24,7 @@ from speechxfer.studies import (
     self_train,
     verdict,
 )
+from tests.foreign_models import write_w2v_bert
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
 
@@ -137,7 +138,7 @@ def outcome(a: float, b: float, p: float) -> Comparison:
 
 
 def test_the_verdict_goes_by_the_paired_test() -> None:
-    assert verdict(outcome(0.3, 0.4, 0.001)) == "The transfer helped."
+    assert verdict(outcome(0.3, 0.4, 0.001)).startswith("The transfer helped, with this seed")
     assert verdict(outcome(0.4, 0.3, 0.001)).startswith("The transfer hurt")
     assert verdict(outcome(0.3, 0.4, 0.2)).startswith("The transfer made no difference that the data can show")
 
@@ -181,7 +182,8 @@ def test_what_error_rate_a_confidence_means() -> None:
 
 
 def test_own_transcripts_that_are_likely_right_are_learned_from(corpus: Path, tmp_path: Path) -> None:
-    hidden = [replace(u, id=f"u-{u.id}", text="not to be read") for u in read_manifest(corpus / "dev.jsonl")]
+    more = write_tone_corpus(tmp_path / "more" / "more.jsonl", 4, letters="abc", seed=3, words=(1, 2))
+    hidden = [replace(u, id=f"u-{u.id}", text="not to be read") for u in more]
     write_manifest(tmp_path / "unlabelled.jsonl", hidden)
     write_model(tmp_path / "cnn", "cnn", letters="abc ")
     learns = ("finetune.steps=40", "finetune.evaluate_every_steps=20", "finetune.encoder_lr=2e-3")
@@ -199,5 +201,35 @@ def test_own_transcripts_that_are_likely_right_are_learned_from(corpus: Path, tm
 
 def test_when_nothing_is_good_enough_self_training_says_so(corpus: Path, tmp_path: Path) -> None:
     asked = replace(training(corpus, tmp_path), test=corpus / "dev.jsonl")
+    more = write_tone_corpus(tmp_path / "more" / "more.jsonl", 2, letters="abc", seed=3, words=(1, 2))
+    write_manifest(tmp_path / "more.jsonl", [replace(u, id=f"u-{u.id}") for u in more])
     with pytest.raises(InputError, match="none is expected to have at most 0 % wrong characters"):
-        self_train(asked, [corpus / "dev.jsonl"], most_errors=0.0)
+        self_train(asked, [tmp_path / "more.jsonl"], most_errors=0.0)
+
+
+def test_self_training_does_not_learn_from_what_it_is_scored_on(corpus: Path, tmp_path: Path) -> None:
+    asked = replace(training(corpus, tmp_path / "study"), test=corpus / "dev.jsonl")
+    renamed = [replace(u, id=f"u-{u.id}", offset=0.1, duration=0.2) for u in read_manifest(corpus / "dev.jsonl")]
+    write_manifest(tmp_path / "renamed.jsonl", renamed)
+    with pytest.raises(InputError, match="u-dev000: the unlabelled speech holds what train, dev or test hold"):
+        self_train(asked, [tmp_path / "renamed.jsonl"])
+    with pytest.raises(InputError, match="the unlabelled speech holds"):
+        self_train(asked, [corpus / "all.jsonl"])
+    assert not (tmp_path / "study").exists()  # found out before anything is trained
+
+
+def test_a_borrowed_networks_baseline_is_the_network_that_the_settings_name(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    write_w2v_bert(tmp_path / "w2v-bert-tiny")
+    asked = replace(training(corpus, tmp_path, "model.size=tiny"), source=str(tmp_path / "w2v-bert-tiny"))
+    model = from_scratch(asked, tmp_path / "baseline").config.model
+    assert (model.encoder, model.size, model.features) == ("conformer", "tiny", "kaldi-mvn-78db-1.5s")
+
+
+def test_one_who_speaks_most_of_the_time_is_not_a_fold(corpus: Path, tmp_path: Path) -> None:
+    """One speaker of 39 minutes and one of a minute: left out by speaker, the fold of the first would learn from a minute."""
+    one, *_ = read_manifest(corpus / "all.jsonl")
+    long = [replace(one, id=f"l{i}", speaker="l", text=f"a {i}", duration=10.0) for i in range(234)]
+    short = [replace(one, id=f"s{i}", speaker="s", text=f"b {i}", duration=10.0) for i in range(6)]
+    assert what_keeps_apart([*long, *short], 2) == "sentence"
+    assert what_keeps_apart([*long[:6], *short], 2) == "speaker"

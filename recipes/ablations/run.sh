@@ -29,8 +29,8 @@ declare -A ways=(
 )
 chosen=${WAYS:-$(printf "%s\n" "${!ways[@]}" | sort)}
 declare -A about=(
-  [mboshi]="--train data/mboshi/train_1h.jsonl --dev data/mboshi/valid.jsonl --language mdw --set finetune.steps=1500 --set finetune.batch_s=30.0"
-  [yoruba]="--train data/yoruba/train.jsonl --dev data/yoruba/dev.jsonl --language yo --set finetune.steps=2000 --set finetune.batch_s=20.0"
+  [mboshi]="--train data/mboshi/train_1h.jsonl --dev data/mboshi/valid.jsonl --language mdw"
+  [yoruba]="--train data/yoruba/train.jsonl --dev data/yoruba/dev.jsonl --language yo"
 )
 declare -A dev=([mboshi]=data/mboshi/valid.jsonl [yoruba]=data/yoruba/dev.jsonl)
 corpora=${CORPORA:-mboshi yoruba}

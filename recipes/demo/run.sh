@@ -12,7 +12,7 @@ run() { # run NAME VERB [OPTION...]
     --language "$language" "${@:3}" $SETTINGS
 }
 mkdir -p "exp/$language"
-echo "Training from scratch in the background (exp/$language/scratch.log) and from multilingual-small here; about 3 minutes." >&2
+echo "Training from scratch in the background (exp/$language/scratch.log) and from multilingual-small here; one to three minutes." >&2
 run scratch train "${from_scratch[@]}" 2> "exp/$language/scratch.log" &
 scratch=$!
 trap 'kill $scratch 2>/dev/null || true' EXIT
