@@ -69,6 +69,8 @@ RATE_LEAST_SPREAD = 0.1  # of the log rate, so that a corpus of nearly one rate 
 RATE_LEAST_UTTERANCES = 20
 SHOWN_IDS = 5
 SHOWN_SYMBOLS = 20
+SHOWN_INVENTORY = 100
+RARE = 5  # occurrences of a symbol in train
 SHOWN_LEFT_OUT = 50
 FEW_LEFT = 0.75  # of a split; with less of it a person should know before training
 
@@ -190,6 +192,7 @@ class CheckReport:
         parts += _section("errors (training would stop, or learn or score what is not so):", self.errors)
         parts += _section("warnings (worth a look; they stay in):", self.warnings)
         parts += _unseen_lines(self.unseen_symbols)
+        parts += _inventory_lines(self)
         return "\n".join([*parts, *_next_steps(self), _verdict(self)])
 
 
@@ -881,6 +884,32 @@ def _unseen_lines(symbols: Sequence[UnseenSymbol]) -> list[str]:
     return lines + ([f"  and {len(symbols) - SHOWN_SYMBOLS:,} more"] if len(symbols) > SHOWN_SYMBOLS else [])
 
 
+def _inventory_lines(report: CheckReport) -> list[str]:
+    """The letters that train would teach, and those to look at: rare ones, which are often slips, and digits."""
+    if report.settings["vocabulary_kind"] != "characters":
+        return []
+    counts: Counter[str] = Counter()
+    ids: dict[str, list[str]] = defaultdict(list)
+    for entry in report.entries:
+        if entry.role == "train":
+            counts.update(entry.text.replace(" ", ""))
+            for symbol in set(entry.text):
+                ids[symbol].append(entry.id)
+    if not counts:
+        return []
+    common = [f"{symbol} x{count:,}" for symbol, count in counts.most_common(SHOWN_INVENTORY)]
+    more = f" and {len(counts) - SHOWN_INVENTORY:,} more" if len(counts) > SHOWN_INVENTORY else ""
+    lines = ["", f"symbols of train: {', '.join(common)}{more}"]
+    for title, chosen in (
+        (f"fewer than {RARE} times, too rare to learn if it is no slip", [s for s in counts if counts[s] < RARE]),
+        ("digits, better written as they are said", [s for s in counts if s.isnumeric()]),
+    ):
+        lines += [f"  {title}:"] if chosen else []
+        for symbol in sorted(chosen, key=lambda symbol: (counts[symbol], symbol))[:SHOWN_SYMBOLS]:
+            lines.append(f"    {describe_symbol(symbol)} x{counts[symbol]:,}: {_some(ids[symbol])}")
+    return lines
+
+
 def _next_steps(report: CheckReport) -> list[str]:
     """Permissions first, since they may settle most errors; then --fix."""
     kinds = {finding.kind for finding in report.errors}
@@ -894,7 +923,7 @@ def _next_steps(report: CheckReport) -> list[str]:
     elif report.warnings:
         steps.append("look at the warnings; nothing has to be done before training")
     else:
-        steps.append("train")
+        steps.append("speechxfer adapt --train ... --dev ... --out ...")
     return ["", *(f"next: {step}" for step in steps)]
 
 

@@ -855,7 +855,8 @@ def test_fix_writes_what_is_left_and_lists_the_rest(
     printed = capsys.readouterr().out.splitlines()
     assert "left out: gone (train): missing audio" in printed
     assert "duration corrected: a (train): 1.01 to 1 s" in printed
-    assert len(printed) == 11 + 1 + 1
+    assert len(printed) == 11 + 1 + 1 + 1
+    assert printed[-2].startswith("warning: 10 of 13 in train are left out, most often for 'silence' (x8): record it again")
     assert printed[-1].startswith(f"written to {out}: 3 of 13 in train, 2 of 2 in test;")
     assert check_manifests(paths[:2]).errors == ()
 
@@ -879,8 +880,8 @@ def test_a_long_list_is_cut_on_the_screen_only(
         corpus.line("train", {"id": f"g{i}", "audio_filepath": "gone.wav", "duration": 1.0, "text": TEXT})
     *_, listed = fix(corpus.check(), tmp_path / "clean")
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 50 + 2
-    assert printed[-2].startswith("and 10 more")
+    assert len(printed) == 50 + 3
+    assert printed[-3].startswith("and 10 more")
     assert len(listed.read_text().splitlines()) == 60
 
 
@@ -915,3 +916,17 @@ def test_every_kind_of_finding_has_its_advice(faulty: Corpus) -> None:
         if finding.kind not in ("broken line", "duration"):
             assert finding.message.endswith(ADVICE[finding.kind])
     assert check_module.KEPT_FIRST == ("test", "dev", "train")
+
+
+def test_the_letters_of_train_are_shown_with_the_rare_ones_and_digits(corpus: Corpus) -> None:
+    for number in range(4):
+        corpus.add("train", f"t{number}", text="kaka 1")
+    corpus.add("train", "slip", text="kaqa")
+    lines = str(corpus.check()).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("symbols of train: "))
+    own = {symbol: int(count) for symbol, count in (part.split(" x") for part in lines[start][18:].split(", "))}
+    assert own["q"] == 1 and own["1"] == 4
+    rare = lines.index("  fewer than 5 times, too rare to learn if it is no slip:", start)
+    assert "    'q' (U+0071 LATIN SMALL LETTER Q) x1: slip" in lines[rare:]
+    digits = lines.index("  digits, better written as they are said:", rare)
+    assert lines[digits + 1] == "    '1' (U+0031 DIGIT ONE) x4: t0, t1, t2, t3"
