@@ -31,6 +31,7 @@ _HOMES = {
     "with_new_layers": "transfer",
     "with_lora": "lora",
     "merge_lora": "lora",
+    "DataConfig": "config",
     "FinetuneConfig": "config",
     "TransferConfig": "config",
     "finetune": "finetune",
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from speechxfer.checkpoint import load_model as load_model
     from speechxfer.checkpoint import save_model as save_model
     from speechxfer.checkpoint import save_pack as save_pack
+    from speechxfer.config import DataConfig as DataConfig
     from speechxfer.config import FinetuneConfig as FinetuneConfig
     from speechxfer.config import TransferConfig as TransferConfig
     from speechxfer.decode import evaluate as evaluate
