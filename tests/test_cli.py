@@ -344,7 +344,7 @@ def test_adapt_shows_where_the_head_comes_from(speechxfer: Speechxfer, corpus: P
     write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="abcŋ", seed=4)
     arguments = train_arguments(tmp_path, tmp_path / "run", *QUICK)
     outcome = speechxfer("adapt", *arguments, "--source", corpus / "run")
-    assert outcome.code == 0 and "1 blank, 4 exact, 1 new); new: ŋ" in outcome.err
+    assert outcome.code == 0 and "1 blank, 4 exact, 1 new); new: 'ŋ'" in outcome.err
     rows = [line.split("\t") for line in (tmp_path / "run" / "head.tsv").read_text().splitlines()]
     assert rows == [
         ["<blank>", "blank", "<blank>"],
