@@ -856,7 +856,9 @@ def test_fix_writes_what_is_left_and_lists_the_rest(
     assert "left out: gone (train): missing audio" in printed
     assert "duration corrected: a (train): 1.01 to 1 s" in printed
     assert len(printed) == 11 + 1 + 1 + 1
-    assert printed[-2].startswith("warning: 10 of 13 in train are left out, most often for 'silence' (x8): record it again")
+    assert printed[-2].startswith(
+        "warning: 10 of 13 in train are left out, most often for 'silence' (x8): record it again"
+    )
     assert printed[-1].startswith(f"written to {out}: 3 of 13 in train, 2 of 2 in test;")
     assert check_manifests(paths[:2]).errors == ()
 
