@@ -346,11 +346,10 @@ def prepare(
     placed = measure(read_segments(table, lang=lang, audio_dir=audio_dir), partial=partial)
     if not placed:
         raise InputError(f"{table}: every row was left out; see the reasons above")
-    has_splits = any(item.split for item in placed)
     named = {item.split for item in placed}
     if "train" in named and "dev" not in named:
         say(f"note: {table}: no row is dev, by which the best evaluation is chosen; mark a tenth of the rows dev")
-    splits = group_by_split(placed) if has_splits else split_by_hash([item.utterance for item in placed])
+    splits = group_by_split(placed) if any(named) else split_by_hash([item.utterance for item in placed])
     if limit_hours is not None and "train" in splits:
         splits["train"] = take_seconds(splits["train"], limit_hours * 3600, "limit")
         say(f"note: train is cut to {limit_hours} h")

@@ -167,6 +167,10 @@ class FeatureSpec:
         return cls(**values | lists)
 
 
+_KALDI_MVN_78DB = FeatureSpec(
+    "kaldi-mvn-78db", scale=32768.0, dynamic_range=18.0, normalize="mean_std", normalize_epsilon=1e-2
+)
+
 _NEMO_2024 = FeatureSpec(
     "nemo-2024",
     window="hann_symmetric",
@@ -210,19 +214,10 @@ PRESETS = {
     "kaldi-mvn": FeatureSpec("kaldi-mvn", scale=32768.0, normalize="mean_std", normalize_epsilon=1e-2),
     # The same, values more than 78 dB (18 nepers of power) below the loudest raised to that: a band that a recording lacks,
     # because it was sampled at 8 kHz or coded, is flat and therefore zero, not rounding noise blown up to deviation 1.
-    "kaldi-mvn-78db": FeatureSpec(
-        "kaldi-mvn-78db", scale=32768.0, dynamic_range=18.0, normalize="mean_std", normalize_epsilon=1e-2
-    ),
+    "kaldi-mvn-78db": _KALDI_MVN_78DB,
     # The same, an utterance of less than 1.5 s in the middle of faint noise: the mean of a single word is its vowel, and
     # taking it away leaves little to tell words by.
-    "kaldi-mvn-78db-1.5s": FeatureSpec(
-        "kaldi-mvn-78db-1.5s",
-        scale=32768.0,
-        dynamic_range=18.0,
-        normalize="mean_std",
-        normalize_epsilon=1e-2,
-        shortest_samples=24_000,
-    ),
+    "kaldi-mvn-78db-1.5s": replace(_KALDI_MVN_78DB, name="kaldi-mvn-78db-1.5s", shortest_samples=24_000),
     # lhotse 1.33, Fbank(): what icefall's recipes train on. Kaldi's frames without snipping, bands up to 7600 Hz. Its
     # `energy_floor` does nothing here; the floor is float32's epsilon, as in Kaldi.
     "icefall": FeatureSpec("icefall", framing="kaldi_center", high_hz=-400.0),

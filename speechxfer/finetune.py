@@ -62,6 +62,7 @@ from speechxfer.objective import (
     utterance_losses,
 )
 from speechxfer.progress import bar, say
+from speechxfer.splits import total_s
 from speechxfer.transfer import frozen_modules, set_frozen, thaw_step
 
 LOG_EVERY_STEPS = 10
@@ -182,7 +183,7 @@ def _prepare(
     if not train:
         raise InputError("there is no training utterance; give at least one")
     if config.steps < 0:
-        train_s, step_s = sum(u.duration for u in train), config.batch_s * accelerator.num_processes
+        train_s, step_s = total_s(train), config.batch_s * accelerator.num_processes
         steps = usual_steps(train_s, step_s)
         say(
             f"{steps:,} steps of {step_s:g} s, in which all of the training speech is heard {steps * step_s / train_s:.0f} times"
@@ -254,7 +255,7 @@ def _check_thaws(model: AcousticModel, config: FinetuneConfig, transfer: Transfe
 def usual_steps(train_s: float, step_s: float) -> int:
     """How many steps of `step_s` seconds of audio suit `train_s` seconds of training speech.
 
-    Found on the dev sets of Mboshi (10 minutes, 1 hour, 4 hours) and Yoruba (50 minutes): see ``recipes/mboshi/notes.md``.
+    A rule of thumb, near the budgets that were tried on Mboshi (10 minutes, 1 hour) and Yoruba (50 minutes); not of a search.
     """
     heard_s = max(HEARD_S_AT_10_MINUTES * math.sqrt(train_s / 600), FEWEST_PASSES * train_s)
     return max(FEWEST_STEPS, math.ceil(heard_s / step_s))
@@ -381,7 +382,7 @@ def usable_speeds(
     """Per utterance the speeds at which its frames suffice for CTC; InputError lists utterances for which none does."""
     frames = torch.tensor(store.frames)
     encoded = model.output_lengths(frames) if model.task == "ctc" else frames
-    needed = [_frames_needed(model, target) for target in targets]
+    needed = [frames_needed(model, target) for target in targets]
     usable = [[s for s in range(len(speeds)) if encoded[s, i] >= needed[i]] for i in range(len(train))]
     hopeless = [
         f"{u.id} ({int(encoded[:, i].max())} frames for {needed[i]})" for i, u in enumerate(train) if not usable[i]
@@ -394,14 +395,14 @@ def usable_speeds(
     return usable
 
 
-def _frames_needed(model: AcousticModel, target: Sequence[int]) -> int:
+def frames_needed(model: AcousticModel, target: Sequence[int]) -> int:
     """Encoder frames (of a classifier: feature frames) below which nothing can be learned from an utterance."""
     return max(1, ctc_frames_needed(target)) if model.task == "ctc" else 1
 
 
 def _can_align(model: AcousticModel, frames: int, target: Sequence[int]) -> bool:
     encoded = int(model.output_lengths(torch.tensor(frames))) if model.task == "ctc" else frames
-    return encoded >= _frames_needed(model, target)
+    return encoded >= frames_needed(model, target)
 
 
 def _check_dev(model: AcousticModel, dev: Sequence[Utterance], store: FeatureStore) -> None:
@@ -597,9 +598,8 @@ def _losses(job: Job, batch: Batch) -> tuple[Tensor, Tensor]:
     with listening(middle_layer(model) if share else None) as heard:
         encoded, lengths = model.encoder(batch.features, batch.lengths)
     losses = utterance_losses(model, *model.log_probs(encoded, lengths), batch, smoothing)
-    if (
-        share and heard[0].requires_grad
-    ):  # where all below rests, it would only draw the head away from what it will read
+    # Where all below the middle rests, its loss would only draw the head away from the frames that it will read.
+    if share and heard[0].requires_grad:
         middle = utterance_losses(model, *model.log_probs(heard[0], lengths), batch, smoothing)
         losses = (1 - share) * losses + share * middle
     if not (job.retention and job.transfer.distillation):

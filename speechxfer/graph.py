@@ -50,7 +50,8 @@ class FrontEnd(nn.Module):
         self.register_buffer("cosines", (window[:, None] * angles.cos()).float())
         self.register_buffer("sines", (window[:, None] * angles.sin()).float())
         self.register_buffer("mels", mel_filters(spec).float() * spec.mel_gain)
-        self.register_buffer("noise", white_noise(spec.shortest_samples).float() * surround_gain(spec))
+        if spec.shortest_samples:
+            self.register_buffer("noise", white_noise(spec.shortest_samples).float() * surround_gain(spec))
         if spec.normalize == "fixed":
             self.register_buffer("band_mean", torch.tensor(spec.band_mean))
             self.register_buffer("band_scale", torch.tensor(spec.band_scale))

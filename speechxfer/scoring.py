@@ -652,22 +652,30 @@ def _confusions(aligned: Iterable[Iterable[Pair]]) -> Confusions:
                 deletions[reference] += 1
             elif reference is not None and hypothesis is not None and reference != hypothesis:
                 substitutions[reference, hypothesis] += 1
+    return _ranked(substitutions, deletions, insertions)
+
+
+def _summed(several: Iterable[Confusions]) -> Confusions:
+    """The confusions of several reports in one; what a report left out, being rarer than its 50th, is not known."""
+    substitutions: Counter[tuple[str, str]] = Counter()
+    deletions: Counter[str] = Counter()
+    insertions: Counter[str] = Counter()
+    for each in several:
+        substitutions.update({(reference, hypothesis): count for reference, hypothesis, count in each.substitutions})
+        deletions.update(dict(each.deletions))
+        insertions.update(dict(each.insertions))
+    return _ranked(substitutions, deletions, insertions)
+
+
+def _ranked(
+    substitutions: "Counter[tuple[str, str]]", deletions: "Counter[str]", insertions: "Counter[str]"
+) -> Confusions:
     frequent = sorted(substitutions.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS_KEPT]
     return Confusions(
         tuple((reference, hypothesis, count) for (reference, hypothesis), count in frequent),
         _most_frequent(deletions)[:CONFUSIONS_KEPT],
         _most_frequent(insertions)[:CONFUSIONS_KEPT],
     )
-
-
-def _summed(several: Iterable[Confusions]) -> Confusions:
-    """The confusions of several reports in one; what a report left out, being rarer than its 50th, is not known."""
-    pairs: list[list[Pair]] = []
-    for each in several:
-        pairs += [[(reference, hypothesis)] * count for reference, hypothesis, count in each.substitutions]
-        pairs += [[(word, None)] * count for word, count in each.deletions]
-        pairs += [[(None, word)] * count for word, count in each.insertions]
-    return _confusions(pairs)
 
 
 def _most_frequent(counts: "Counter[str]") -> tuple[tuple[str, int], ...]:
@@ -773,14 +781,6 @@ def check_same_task(a: WerReport, b: WerReport) -> None:
             f"compare: the reports were normalised differently ({a.normalizer} and {b.normalizer}); "
             "expected one normaliser; score both with the same"
         )
-    lengths = [[(row.words.total, row.characters.total) for row in report.utterances] for report in (a, b)]
-    if lengths[0] != lengths[1] and [row.normalized_reference for row in a.utterances] == [
-        row.normalized_reference for row in b.utterances
-    ]:
-        raise InputError(
-            "compare: the reports count the same references differently (one of phones, one of letters); score both with models "
-            "of one kind of vocabulary"
-        )
     for name, what in (("normalized_reference", "reference"), ("speaker", "speaker")):
         other = [x.id for x, y in zip(a.utterances, b.utterances, strict=True) if getattr(x, name) != getattr(y, name)]
         if other:
@@ -788,6 +788,12 @@ def check_same_task(a: WerReport, b: WerReport) -> None:
                 f"compare: {len(other)} utterances have another {what} in the second report: {_listed(other)}; "
                 "expected the same; score both against the same manifest"
             )
+    lengths = [[(row.words.total, row.characters.total) for row in report.utterances] for report in (a, b)]
+    if lengths[0] != lengths[1]:
+        raise InputError(
+            "compare: the reports count the same references differently (one of phones, one of letters); score both with models "
+            "of one kind of vocabulary"
+        )
 
 
 def _paired_difference(errors_a: Floats, errors_b: Floats, lengths: Floats, seed: int) -> Difference:

@@ -20,16 +20,14 @@ from torch import Tensor, nn
 from torchaudio.functional import forced_align
 
 from speechxfer.batches import Batch, Reading, collate, plan_batches
-from speechxfer.check import ctc_frames_needed
 from speechxfer.checkpoint import load_model
 from speechxfer.config import Config
 from speechxfer.decode import Hypothesis, decode_batch, encoded_frames, score_hypotheses
 from speechxfer.errors import InputError
 from speechxfer.features import Samples
-from speechxfer.finetune import encode_targets
+from speechxfer.finetune import encode_targets, frames_needed
 from speechxfer.manifest import Utterance, read_together
 from speechxfer.models import AcousticModel
-from speechxfer.models.acoustic import Task
 from speechxfer.objective import utterance_losses
 from speechxfer.progress import say
 from speechxfer.runs import normalizer_of, vocabulary_of
@@ -170,7 +168,7 @@ def _probe(name: str, train: Sequence[Utterance], dev: Sequence[Utterance], conf
     probe = AcousticModel(architecture, vocabulary, source.spec, normalizer, config.text.task, encoder=source.encoder)
     targets = encode_targets(probe, train, config.data)
     frames, held_out = (encoded_frames(source, part, reading) for part in (train, dev))
-    fit = [_can_align(config.text.task, values, target) for values, target in zip(frames, targets, strict=True)]
+    fit = [len(values) >= frames_needed(probe, target) for values, target in zip(frames, targets, strict=True)]
     if not all(fit):
         short = f"{fit.count(False)} of {len(fit)} utterances are too short for their text at its frame rate"
         say(f"{name}: {short}, and are not learned from")
@@ -201,10 +199,6 @@ class _Given(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Frames `[batch, frames, dim]` and their lengths to the same."""
         return (features - self.get_buffer("mean")) / self.get_buffer("deviation"), lengths
-
-
-def _can_align(task: Task, frames: Samples, target: Sequence[int]) -> bool:
-    return len(frames) >= (ctc_frames_needed(target) if task == "ctc" else 1)
 
 
 def _train_head(

@@ -38,14 +38,14 @@ def proportional_order(utterances: Sequence[Utterance], seed: str) -> list[Utter
     speaker_s: defaultdict[str, float] = defaultdict(float)
     for utterance in utterances:
         speaker_s[utterance.speaker] += utterance.duration
+    shift = {name: int(digest(seed, name)[:8], 16) / 16**8 for name in speaker_s}
     used_s = dict.fromkeys(speaker_s, 0.0)
     keyed = []
-    for utterance in sorted(utterances, key=lambda u: digest(seed, u.id)):
-        name, hashed = utterance.speaker, digest(seed, utterance.speaker)
-        shift = int(hashed[:8], 16) / 16**8
-        place = (used_s[name] + shift * utterance.duration) / max(speaker_s[name], 1e-9)
+    for number, utterance in enumerate(sorted(utterances, key=lambda u: digest(seed, u.id))):
+        name = utterance.speaker
+        place = (used_s[name] + shift[name] * utterance.duration) / max(speaker_s[name], 1e-9)
         used_s[name] += utterance.duration
-        keyed.append((place, digest(seed, utterance.id), utterance))
+        keyed.append((place, number, utterance))
     return [utterance for _, _, utterance in sorted(keyed, key=lambda key: key[:2])]
 
 

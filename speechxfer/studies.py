@@ -76,9 +76,10 @@ def from_scratch(training: Training, out: Path) -> Training:
     else:
         asked |= {name: getattr(source.architecture, name) for name in ("encoder", "size", "subsampling")}
         asked["features"] = source.spec.name
-    model = training.config.model.model_copy(update=asked)
-    finetune = training.config.finetune.model_copy(update={"encoder_lr": SCRATCH_LR, "head_lr": SCRATCH_LR})
-    config = training.config.model_copy(update={"model": model, "finetune": finetune, "transfer": TransferConfig()})
+    config = _changed(
+        _changed(training.config, "model", **asked), "finetune", encoder_lr=SCRATCH_LR, head_lr=SCRATCH_LR
+    )
+    config = config.model_copy(update={"transfer": TransferConfig()})
     return replace(training, config=config, out=out, source="")
 
 
@@ -306,7 +307,9 @@ def learning_curve(
         for kind, asked in kinds.items():
             for seed in range(1, seeds + 1):
                 out = training.out / name / f"{kind}-{seed}"
-                trainings.append(replace(asked, config=_with_seed(asked.config, seed), train=(path,), out=out))
+                trainings.append(
+                    replace(asked, config=_changed(asked.config, "finetune", seed=seed), train=(path,), out=out)
+                )
     reports = iter(do_all(trainings, jobs, f"{len(trainings)} runs"))
     points = []
     for name, part in parts.items():
@@ -322,8 +325,9 @@ def learning_curve(
     return LearningCurve(tuple(points))
 
 
-def _with_seed(config: Config, seed: int) -> Config:
-    return config.model_copy(update={"finetune": config.finetune.model_copy(update={"seed": seed})})
+def _changed(config: Config, section: str, **values: Any) -> Config:
+    """The settings with other values in one section."""
+    return config.model_copy(update={section: getattr(config, section).model_copy(update=values)})
 
 
 # ------------------------------------------------------------------------------------------------------ unlabelled audio
@@ -381,7 +385,9 @@ def self_train(
         write_manifest(manifest, chosen)
         kept.append((len(chosen), total_s(chosen) / 3600))
         say(f"round {number}: learning from {len(chosen)} of {len(without_text)} own transcripts")
-        both = replace(training, out=folder, train=(*training.train, manifest), config=_with_one_more(training.config))
+        repeats = training.config.data.repeats
+        config = _changed(training.config, "data", repeats=[*repeats, 1] if repeats else [])
+        both = replace(training, out=folder, train=(*training.train, manifest), config=config)
         reports += do_all([both], 1, f"round {number}")
         teacher = folder
     comparison = compare(reports[-1], reports[0], names=("with own transcripts", "labelled only"))
@@ -399,14 +405,7 @@ def _with_steps_of(training: Training) -> Config:
     if settings.steps > 0:
         return training.config
     steps = usual_steps(total_s(read_together(training.train)), settings.batch_s)
-    return training.config.model_copy(update={"finetune": settings.model_copy(update={"steps": steps})})
-
-
-def _with_one_more(config: Config) -> Config:
-    """The settings for one training manifest more, which is heard once a pass."""
-    if not config.data.repeats:
-        return config
-    return config.model_copy(update={"data": config.data.model_copy(update={"repeats": [*config.data.repeats, 1]})})
+    return _changed(training.config, "finetune", steps=steps)
 
 
 def _unheard(unlabelled: Sequence[Utterance], training: Training) -> list[Utterance]:

@@ -28,11 +28,11 @@ declare -A ways=(
   [lr_ratio_1]="--set finetune.encoder_lr=2e-3"
 )
 chosen=${WAYS:-$(printf "%s\n" "${!ways[@]}" | sort)}
-declare -A about=(
-  [mboshi]="--train data/mboshi/train_1h.jsonl --dev data/mboshi/valid.jsonl --language mdw"
-  [yoruba]="--train data/yoruba/train.jsonl --dev data/yoruba/dev.jsonl --language yo"
-)
 declare -A dev=([mboshi]=data/mboshi/valid.jsonl [yoruba]=data/yoruba/dev.jsonl)
+declare -A about=(
+  [mboshi]="--train data/mboshi/train_1h.jsonl --dev ${dev[mboshi]} --language mdw"
+  [yoruba]="--train data/yoruba/train.jsonl --dev ${dev[yoruba]} --language yo"
+)
 corpora=${CORPORA:-mboshi yoruba}
 
 if stage prepare; then
