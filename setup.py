@@ -69,6 +69,7 @@ setup(
         "torch>=2.11,<2.12",
         "torchaudio>=2.11,<2.12",
         "accelerate>=1.10",
+        "filelock>=3.16",
         "jiwer>=4",
         "librosa>=0.11",
         "numpy>=1.26",

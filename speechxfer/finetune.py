@@ -10,10 +10,12 @@ Losses are in nats per symbol over the whole step, all processes together (see `
 import hashlib
 import json
 import math
+import os
 import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +26,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, gather_object
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from speechxfer.augment import at_speed, at_tempo, distort, spec_augment
@@ -153,19 +156,46 @@ def finetune(
 
     Raises:
         InputError: no usable utterance, texts with unknown symbols or none at all, utterances CTC cannot align or that
-            are too long (all listed by id), or a loss that is not finite (utterances named).
+            are too long (all listed by id), a loss that is not finite (utterances named), or another process trains in
+            `out`.
     """
     config, data, transfer = config or FinetuneConfig(), data or DataConfig(), transfer or TransferConfig()
-    job = _prepare(model, train, dev, config, data, transfer, Path(out))
-    retention = _retention(job, data, source, replayed)
-    if retention:
-        job = replace(
-            job, retention=retention, identity={**job.identity, **_source_identity(retention.source, replayed)}
-        )
-    optimizer = _optimizer(job)
-    progress = _resume(job, optimizer)
-    _loop(job, optimizer, progress)
-    return _choose(job, progress)
+    with alone_in(Path(out)):
+        job = _prepare(model, train, dev, config, data, transfer, Path(out))
+        retention = _retention(job, data, source, replayed)
+        if retention:
+            job = replace(
+                job, retention=retention, identity={**job.identity, **_source_identity(retention.source, replayed)}
+            )
+        optimizer = _optimizer(job)
+        progress = _resume(job, optimizer)
+        _loop(job, optimizer, progress)
+        return _choose(job, progress)
+
+
+@contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Keep `out` to this call and those within it: two runs that write the same files would spoil both.
+
+    The lock is the operating system's, so nothing of it outlives the process, killed or not. Of several processes of one
+    run the first one holds it.
+
+    Raises:
+        InputError: another process trains there.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / "lock", blocking=False, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"{out}: another process trains there; let it end, or choose another `out`") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _prepare(

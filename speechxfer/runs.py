@@ -2,7 +2,7 @@
 
 This is what the command line calls: it ties manifests, settings, model, training loop and files together. What it is
 not: any of those. A run's folder holds ``run.json`` (what was asked), ``head.tsv`` (where each row of the head comes
-from), ``metrics.jsonl``, ``state``, ``best`` and, at the end, ``model``.
+from), ``metrics.jsonl``, ``state``, ``best``, ``lock`` and, at the end, ``model``.
 """
 
 import datetime
@@ -27,7 +27,7 @@ from speechxfer.config import Config, TransferConfig
 from speechxfer.decode import evaluate, file_as_utterances, own_device, transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset, read_audio
-from speechxfer.finetune import finetune, training_cost
+from speechxfer.finetune import alone_in, finetune, training_cost
 from speechxfer.foreign import is_foreign
 from speechxfer.lora import with_lora
 from speechxfer.manifest import Utterance, read_manifest, read_several, read_together, write_whole
@@ -131,7 +131,8 @@ def train_run(
         The folder of the finished model.
 
     Raises:
-        InputError: bad manifests, settings or source; or `out` holds a run with other settings or data.
+        InputError: bad manifests, settings or source; or `out` holds a run with other settings or data, or another
+            process trains there.
     """
     manifests = read_several(train)
     train_utterances, dev_utterances = [u for manifest in manifests for u in manifest], read_together(dev)
@@ -146,31 +147,32 @@ def train_run(
     language = language or train_utterances[0].lang
     pretrained = load_model(source) if source else None
     model, rows = _starting_model(config, train_utterances, pretrained, language)
-    _write_once(out, asked, rows)
-    say(
-        f"{len(train_utterances)} training and {len(dev_utterances)} dev utterances, {_parameters(model):.2f} M parameters"
-    )
-    say(head_summary(rows) if rows else f"head: {len(model.vocabulary.symbols)} rows, all new")
-    finetune(
-        model,
-        heard,
-        dev_utterances,
-        config.finetune,
-        out=out,
-        data=config.data,
-        transfer=config.transfer if source else TransferConfig(),
-        source=pretrained,
-        replayed=replayed,
-    )
-    if _is_main_process():
-        details = _details(config, train_utterances, dev_utterances, out)
-        if source and is_foreign(source):
-            details |= {f"source {key}": value for key, value in read_card(source)["details"].items()}
-        card = Card(out.name, source, language, licence, details)
-        _plot(out)
-        if source and config.transfer.lora_rank:
-            save_pack(model, out / "pack", card, base=source)
-        save_model(model, out / "model", card)
+    with alone_in(out):
+        _write_once(out, asked, rows)
+        say(
+            f"{len(train_utterances)} training and {len(dev_utterances)} dev utterances, {_parameters(model):.2f} M parameters"
+        )
+        say(head_summary(rows) if rows else f"head: {len(model.vocabulary.symbols)} rows, all new")
+        finetune(
+            model,
+            heard,
+            dev_utterances,
+            config.finetune,
+            out=out,
+            data=config.data,
+            transfer=config.transfer if source else TransferConfig(),
+            source=pretrained,
+            replayed=replayed,
+        )
+        if _is_main_process():
+            details = _details(config, train_utterances, dev_utterances, out)
+            if source and is_foreign(source):
+                details |= {f"source {key}": value for key, value in read_card(source)["details"].items()}
+            card = Card(out.name, source, language, licence, details)
+            _plot(out)
+            if source and config.transfer.lora_rank:
+                save_pack(model, out / "pack", card, base=source)
+            save_model(model, out / "model", card)
     say(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
     return out / "model"
 
