@@ -14,6 +14,7 @@ from speechxfer.models.conformer import (
     SUBSAMPLING_CHANNELS,
     ChannelDropout,
     ConformerLayer,
+    ConvolutionModule,
     MaskedBatchNorm,
     padding_mask,
     rotary,
@@ -284,6 +285,12 @@ def test_conformer_hears_the_order_of_frames() -> None:
     forwards, _ = model.encoder(values, torch.tensor([64]))
     backwards, _ = model.encoder(values.flip(1), torch.tensor([64]))
     assert (forwards - backwards.flip(1)).abs().max() > 0.1
+
+
+def test_the_depthwise_convolution_is_torchs_own_over_time() -> None:
+    torch.manual_seed(0)
+    module, x = ConvolutionModule(24, 15, 0.0), torch.randn(3, 40, 24)
+    torch.testing.assert_close(module._over_time(x), module.depthwise(x.transpose(1, 2)).transpose(1, 2))
 
 
 def test_attention_depends_on_distance_and_not_on_position() -> None:

@@ -239,7 +239,15 @@ class ConvolutionModule(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         x = nn.functional.glu(self.pointwise1(self.norm(x)), dim=-1)
-        x = self.depthwise((x * valid[..., None]).transpose(1, 2)).transpose(1, 2)
-        x = nn.functional.silu(self.depthwise_norm(x, valid))
+        x = nn.functional.silu(self.depthwise_norm(self._over_time(x * valid[..., None]), valid))
         result: Tensor = self.dropout(self.pointwise2(x))
         return result
+
+    def _over_time(self, x: Tensor) -> Tensor:
+        """The depthwise convolution of `[batch, frames, dim]`, in two dimensions of which one is 1 wide.
+
+        Frames by channels are what torch calls channels last, for which two dimensions have a fast path on CPUs.
+        """
+        weight, bias, padding = self.depthwise.weight[..., None], self.depthwise.bias, (*self.depthwise.padding, 0)
+        image = x.transpose(1, 2)[..., None]
+        return nn.functional.conv2d(image, weight, bias, padding=padding, groups=len(weight))[..., 0].transpose(1, 2)
