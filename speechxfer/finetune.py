@@ -160,13 +160,13 @@ def finetune(
             `out`.
     """
     config, data, transfer = config or FinetuneConfig(), data or DataConfig(), transfer or TransferConfig()
-    with alone_in(Path(out)):
-        job = _prepare(model, train, dev, config, data, transfer, Path(out))
-        retention = _retention(job, data, source, replayed)
-        if retention:
-            job = replace(
-                job, retention=retention, identity={**job.identity, **_source_identity(retention.source, replayed)}
-            )
+    job = _prepare(model, train, dev, config, data, transfer, Path(out))
+    retention = _retention(job, data, source, replayed)
+    if retention:
+        job = replace(
+            job, retention=retention, identity={**job.identity, **_source_identity(retention.source, replayed)}
+        )
+    with alone_in(job.out):
         optimizer = _optimizer(job)
         progress = _resume(job, optimizer)
         _loop(job, optimizer, progress)
