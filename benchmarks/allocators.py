@@ -54,7 +54,7 @@ def seconds_a_step(manifest: Path) -> float:
     )
     started: list[float] = []
     model.encoder.register_forward_pre_hook(lambda *_: started.append(time.perf_counter()))
-    config = sx.FinetuneConfig(steps=STEPS, evaluate_every_steps=STEPS, augment_warmup_steps=0)
+    config = sx.FinetuneConfig(steps=STEPS, evaluate_every_steps=STEPS)
     sx.finetune(model, noise, noise[:1], config, out=manifest.parent / f"run-{os.getpid()}")
     return (started[STEPS - 1] - started[WARM_UP_STEPS]) / (STEPS - 1 - WARM_UP_STEPS)
 

@@ -10,7 +10,6 @@ Losses are in nats per symbol over the whole step, all processes together (see `
 import hashlib
 import json
 import math
-import os
 import shutil
 import time
 from collections import Counter
@@ -64,7 +63,7 @@ from speechxfer.objective import (
     pull_back,
     utterance_losses,
 )
-from speechxfer.progress import bar, say
+from speechxfer.progress import bar, is_main_process, say
 from speechxfer.splits import total_s
 from speechxfer.transfer import frozen_modules, set_frozen, thaw_step
 
@@ -183,7 +182,7 @@ def alone_in(out: Path) -> Iterator[None]:
     Raises:
         InputError: another process trains there.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if not is_main_process():
         yield
         return
     out.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Item = TypeVar("Item")
 LOG_EVERY_S = 30.0
 
-console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")  # of several processes the first one speaks
+
+def is_main_process() -> bool:
+    """Whether this is the first of the processes of a run; by the environment, so also before they have met."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+console = Console(stderr=True, quiet=not is_main_process())  # of several processes the first one speaks
 
 
 def say(text: str) -> None:

@@ -8,7 +8,6 @@ from), ``metrics.jsonl``, ``state``, ``best``, ``lock`` and, at the end, ``model
 import datetime
 import hashlib
 import json
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from speechxfer.foreign import is_foreign
 from speechxfer.lora import with_lora
 from speechxfer.manifest import Utterance, read_manifest, read_several, read_together, write_whole
 from speechxfer.models import AcousticModel, Architecture
-from speechxfer.progress import say
+from speechxfer.progress import is_main_process, say
 from speechxfer.report import (
     Forgetting,
     ResultRow,
@@ -164,7 +163,7 @@ def train_run(
             source=pretrained,
             replayed=replayed,
         )
-        if _is_main_process():
+        if is_main_process():
             details = _details(config, train_utterances, dev_utterances, out)
             if source and is_foreign(source):
                 details |= {f"source {key}": value for key, value in read_card(source)["details"].items()}
@@ -281,16 +280,11 @@ def read_letters(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _write_once(out: Path, asked: dict[str, Any], rows: Sequence[HeadRow]) -> None:
-    if not _is_main_process():
+    if not is_main_process():
         return
     if rows:
         write_whole(out / "head.tsv", head_table(rows))
     write_whole(out / "run.json", json.dumps(asked, indent=1) + "\n")
-
-
-def _is_main_process() -> bool:
-    """By the environment, which is right also before the processes have met."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _parameters(model: torch.nn.Module) -> float:
@@ -358,7 +352,7 @@ def evaluate_run(
         rows_of_model(results, *of_model)  # what would fail after decoding fails before it
     elif results and results.exists():
         read_rows(results)
-    if _is_main_process():
+    if is_main_process():
         out.mkdir(parents=True, exist_ok=True)
     reports = []
     for number, name in enumerate(models, start=1):
@@ -366,14 +360,14 @@ def evaluate_run(
         scored = model.as_parent() if as_parent else model
         report = evaluate(scored.to(own_device()), utterances, resample=resample, mono=mono)
         folder = out if len(models) == 1 else out / str(number)
-        if _is_main_process():
+        if is_main_process():
             _write_report(report, folder)
         reports.append(report)
     summary = reports[0] if len(reports) == 1 else pool(reports)
     before = None
     if results and as_parent:
         before = evaluate(load_model(cards[0]["parent"]).to(own_device()), utterances, resample=resample, mono=mono)
-    if results and of_model and _is_main_process():
+    if results and of_model and is_main_process():
         if before:
             add_forgetting(results, *of_model, _forgetting(before, summary, split or manifest.stem))
         else:

@@ -133,23 +133,6 @@ MOMENTS = [  # function, which call of it in that process, after it instead of b
 ]
 
 
-def test_two_runs_in_one_folder_are_refused(corpus: Path, tmp_path: Path) -> None:
-    arguments = adapt_arguments(corpus, tmp_path / "run", "finetune.steps=4000", "finetune.evaluate_every_steps=4000")
-    first = start("-m", "speechxfer", *arguments)
-    deadline = time.monotonic() + TIMEOUT_S
-    while first.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    asked = (tmp_path / "run" / "run.json").read_bytes()
-    for others in (arguments, [*arguments, "--set", "finetune.seed=7"]):
-        second = start("-m", "speechxfer", *others)
-        out, err = second.communicate(timeout=TIMEOUT_S)
-        assert second.returncode == 2 and "another process trains there" in err and not out
-        assert first.poll() is None and (tmp_path / "run" / "run.json").read_bytes() == asked
-    first.kill()
-    first.communicate()
-    finish(start("-m", "speechxfer", *adapt_arguments(corpus, tmp_path / "run", "finetune.steps=2")))
-
-
 def killed_at_step(process: "subprocess.Popen[str]", metrics: Path, step: int) -> None:
     """SIGKILL as soon as metrics.jsonl tells of that step."""
     deadline = time.monotonic() + TIMEOUT_S
@@ -188,6 +171,23 @@ def test_a_killed_run_ends_with_the_same_bits(corpus: Path, tmp_path: Path) -> N
     before = contents(tmp_path)
     train_run(load_config(None, RESUMED), *manifests(corpus), disturbed, source=str(corpus / "source"))
     assert contents(tmp_path) == before, "the same command once more changes nothing"
+
+
+def test_two_runs_in_one_folder_are_refused(corpus: Path, tmp_path: Path) -> None:
+    arguments = adapt_arguments(corpus, tmp_path / "run", "finetune.steps=4000", "finetune.evaluate_every_steps=4000")
+    first = start("-m", "speechxfer", *arguments)
+    deadline = time.monotonic() + TIMEOUT_S
+    while first.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    asked = (tmp_path / "run" / "run.json").read_bytes()
+    for others in (arguments, [*arguments, "--set", "finetune.seed=7"]):
+        second = start("-m", "speechxfer", *others)
+        out, err = second.communicate(timeout=TIMEOUT_S)
+        assert second.returncode == 2 and "another process trains there" in err and not out
+        assert first.poll() is None and (tmp_path / "run" / "run.json").read_bytes() == asked
+    first.kill()
+    first.communicate()
+    finish(start("-m", "speechxfer", *adapt_arguments(corpus, tmp_path / "run", "finetune.steps=2")))
 
 
 def manifests(corpus: Path) -> tuple[list[Path], list[Path]]:
