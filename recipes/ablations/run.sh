@@ -17,9 +17,9 @@ declare -A ways=(
   [gradual]="--set transfer.unfreeze_every_steps=60"
   [layer_decay_0.8]="--set transfer.layer_decay=0.8"
   [batch_norm_frozen]="--set transfer.batch_norm=frozen"
-  [l2_sp_0.01]="--set transfer.l2_sp=0.01"
-  [l2_sp_0.1]="--set transfer.l2_sp=0.1"
-  [l2_sp_1]="--set transfer.l2_sp=1.0"
+  [l2_sp_1]="--set transfer.l2_sp=1.0" # far less than 1 draws nothing back within so many steps
+  [l2_sp_3]="--set transfer.l2_sp=3.0"
+  [l2_sp_10]="--set transfer.l2_sp=10.0"
   [distillation_0.3]="--set transfer.distillation=0.3"
   [replay_0.2]="--set transfer.replay=0.2"
   [lora_8]="--set transfer.lora_rank=8 --set finetune.encoder_lr=2e-3"

@@ -35,7 +35,7 @@ if stage forgetting && knows_source_speech; then
   forgetting_of_finetuned exp
 fi
 if stage crossval; then # every recording by a model that has not heard its speaker
-  # Beside five speakers' digits the source goes on hearing its own 125 speakers, where they are at hand, and so forgets fewer voices.
+  # Beside five speakers' digits the model goes on hearing the 113 of its source, where they are at hand: replay.
   replay=()
   if [[ -n $SPEECHOCEAN762_DIR ]]; then
     python ../../data_scripts/prepare_speechocean762.py "$SPEECHOCEAN762_DIR" data/voices/letters ${PREPARE:-}
