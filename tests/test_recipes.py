@@ -189,14 +189,57 @@ def test_common_voice_from_a_checkpoint_of_transformers(copy: Path, tmp_path: Pa
     assert (row.name, row.source, row.split, row.steps) == ("finetuned", "w2v-bert-tiny", "tn", 2)
 
 
-def test_commands_go_from_a_source_of_their_own(copy: Path, tmp_path: Path) -> None:
+def digits_layout(folder: Path) -> Path:
+    """Two digits as tones of two speakers, in the layout of FSDD."""
+    (folder / "recordings").mkdir(parents=True)
     for digit, speaker, index in itertools.product((1, 2), ("ann", "bob"), range(12)):
-        path = tmp_path / "fsdd" / "recordings" / f"{digit}_{speaker}_{index}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
         tone = 0.1 * np.sin(np.arange(4000) * (0.2 * digit + 0.003 * index + 0.04 * (speaker == "bob")))
-        soundfile.write(path, tone, 8000)
+        soundfile.write(folder / "recordings" / f"{digit}_{speaker}_{index}.wav", tone, 8000)
+    return folder
+
+
+def speechocean762_layout(folder: Path) -> Path:
+    """Tones in the layout of speechocean762, fewer than it has."""
+    for split, first in (("train", 100), ("test", 200)):
+        lists: dict[str, str] = {"wav.scp": "", "text": "", "utt2spk": ""}
+        for number, utterance in enumerate(
+            write_tone_corpus(folder / "tones" / f"{split}.jsonl", 12, letters="abcd", seed=first)
+        ):
+            speaker = f"{first + number:04}"
+            path = folder / "WAVE" / f"SPEAKER{speaker}" / f"{speaker}0.WAV"
+            path.parent.mkdir(parents=True)
+            shutil.copy(utterance.audio_filepath, path)
+            values = (path.relative_to(folder), utterance.text.upper(), speaker)
+            lists = {name: f"{lists[name]}{path.stem}\t{value}\n" for name, value in zip(lists, values, strict=True)}
+        (folder / split).mkdir()
+        for name, lines in lists.items():
+            (folder / split / name).write_text(lines, encoding="utf-8")
+    return folder
+
+
+def test_folds_of_digits_replay_what_the_source_heard_in_the_symbols_that_it_writes(copy: Path, tmp_path: Path) -> None:
+    """A source of letters named english replays letters, any other one phones."""
+    recipe = copy / "recipes" / "fsdd"
+    tiny_source(recipe / "models" / "english", "ab cd")
+    given = {"SOURCES": "models/english", "PREPARE": "--partial", "SETTINGS": QUICK, "JOBS": "1"}
+    corpus, voices = digits_layout(tmp_path / "fsdd"), speechocean762_layout(tmp_path / "voices")
+    prepared = run(copy, "fsdd", corpus, "--to", "prepare", **given)
+    assert prepared.returncode == 0, prepared.stderr
+    result = run(copy, "fsdd", corpus, "--from", "crossval", SPEECHOCEAN762_DIR=str(voices), **given)
+    assert result.returncode == 0, result.stderr
+    [row] = read_rows(recipe / "results.json")
+    assert (row.name, row.source, row.split, row.words) == ("crossval", "english", "2 folds by speaker", 48)
+    asked = json.loads((recipe / "exp" / "crossval-english" / "fold1" / "run.json").read_text(encoding="utf-8"))
+    assert asked["config"]["transfer"]["replay"] == 0.5
+    assert asked["config"]["transfer"]["source_manifests"] == ["data/voices/letters/train.jsonl"]
+    phones = (recipe / "data" / "voices" / "phones" / "train.jsonl").read_text(encoding="utf-8")
+    assert len(phones.splitlines()) == len(sx.read_manifest(recipe / "data" / "voices" / "letters" / "train.jsonl"))
+
+
+def test_commands_go_from_a_source_of_their_own(copy: Path, tmp_path: Path) -> None:
+    corpus = digits_layout(tmp_path / "fsdd")
     few = {"NETWORKS": "dnn", "PREPARE": "--partial", "SETTINGS": QUICK}
-    result = run(copy, "commands", tmp_path / "fsdd", kathleen_layout(tmp_path / "kathleen"), **few)
+    result = run(copy, "commands", corpus, kathleen_layout(tmp_path / "kathleen"), **few)
     assert result.returncode == 0, result.stderr
     rows = read_rows(copy / "recipes" / "commands" / "results.json")
     assert [(row.name, row.source) for row in rows] == [
