@@ -201,18 +201,18 @@ def digits_layout(folder: Path) -> Path:
 def speechocean762_layout(folder: Path) -> Path:
     """Tones in the layout of speechocean762, fewer than it has."""
     for split, first in (("train", 100), ("test", 200)):
-        lists: dict[str, str] = {"wav.scp": "", "text": "", "utt2spk": ""}
-        for number, utterance in enumerate(
-            write_tone_corpus(folder / "tones" / f"{split}.jsonl", 12, letters="abcd", seed=first)
-        ):
-            speaker = f"{first + number:04}"
+        scp, text, speakers = "", "", ""
+        tones = write_tone_corpus(folder / "tones" / f"{split}.jsonl", 12, letters="abcd", seed=first)
+        for number, utterance in enumerate(tones, start=first):
+            speaker = f"{number:04}"
             path = folder / "WAVE" / f"SPEAKER{speaker}" / f"{speaker}0.WAV"
             path.parent.mkdir(parents=True)
             shutil.copy(utterance.audio_filepath, path)
-            values = (path.relative_to(folder), utterance.text.upper(), speaker)
-            lists = {name: f"{lists[name]}{path.stem}\t{value}\n" for name, value in zip(lists, values, strict=True)}
+            scp += f"{path.stem}\t{path.relative_to(folder)}\n"
+            text += f"{path.stem}\t{utterance.text.upper()}\n"
+            speakers += f"{path.stem}\t{speaker}\n"
         (folder / split).mkdir()
-        for name, lines in lists.items():
+        for name, lines in (("wav.scp", scp), ("text", text), ("utt2spk", speakers)):
             (folder / split / name).write_text(lines, encoding="utf-8")
     return folder
 

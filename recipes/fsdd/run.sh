@@ -44,9 +44,7 @@ if stage crossval; then # every recording by a model that has not heard its spea
     replay[phones]="--set transfer.source_manifests=['data/voices/phones/train.jsonl'] --set transfer.replay=0.5 --set finetune.steps=600"
   fi
   for source in "${sources[@]}"; do
-    kind=phones # what the source writes
-    [[ ${source##*/} != english ]] || kind=letters
     speechxfer crossval data/{train,dev,test}.jsonl --config recipe.toml --source "$source" --out "exp/crossval-${source##*/}" \
-      --language en --by speaker --jobs "${JOBS:-0}" --results results.json ${replay[$kind]:-} $SETTINGS
+      --language en --by speaker --jobs "${JOBS:-0}" --results results.json ${replay[$(symbols_of "$source")]:-} $SETTINGS
   done
 fi
