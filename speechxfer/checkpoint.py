@@ -25,7 +25,7 @@ from speechxfer.features import FeatureSpec, feature_fingerprint, feature_preset
 from speechxfer.foreign import HUB, card_of, hash_of, is_foreign, load_foreign, locate
 from speechxfer.lora import has_lora, merge_lora, own_weights, with_lora
 from speechxfer.models import AcousticModel, Architecture, Parent
-from speechxfer.models.acoustic import Task
+from speechxfer.models.acoustic import Task, head_of
 from speechxfer.report import read_rows
 from speechxfer.text import Normalizer, Vocabulary
 
@@ -38,7 +38,6 @@ FILES = (
     "parents.json",
     "parents.safetensors",
 )
-HEAD_PARTS = ("weight", "bias")
 FINGERPRINT_TOLERANCE = 0.005  # single and double precision differ by 0.0001 at most
 MIDDLE_FRAME_TOLERANCE = 0.02
 SHIPPED = Path(__file__).parent / "shipped"
@@ -121,7 +120,7 @@ def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) ->
     _write_description(model, partial, card)
     if not model.parents:
         return
-    heads = {f"{i}.{part}": getattr(parent, part) for i, parent in enumerate(model.parents) for part in HEAD_PARTS}
+    heads = {f"{i}.{name}": value for i, parent in enumerate(model.parents) for name, value in _tensors(parent).items()}
     write_weights(heads, partial / "parents.safetensors", half=half)
     told = [
         {
@@ -262,13 +261,13 @@ def load_model(name: Path | str) -> AcousticModel:
     else:
         model = AcousticModel(architecture, vocabulary, spec, normalizer, task)
         load_weights(model, folder / "weights.safetensors")
-        model.parents = _read_parents(folder, model.head.in_features, architecture.extra_layers)
+        model.parents = _read_parents(folder, model)
     model.name = description["name"]
     return model.eval()
 
 
-def _read_parents(folder: Path, dim: int, extra_layers: int) -> tuple[Parent, ...]:
-    """The parents' heads; InputError if what is there does not fit an encoder of this dimension and these extra layers."""
+def _read_parents(folder: Path, model: AcousticModel) -> tuple[Parent, ...]:
+    """The parents' heads; InputError if what is there does not fit the model's encoder and its extra layers."""
     path = folder / "parents.json"
     if not path.exists() and not (folder / "parents.safetensors").exists():
         return ()
@@ -276,14 +275,10 @@ def _read_parents(folder: Path, dim: int, extra_layers: int) -> tuple[Parent, ..
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         parents = tuple(_parent(each, heads, number, path) for number, each in enumerate(list(told)))
-        for parent in parents:
-            symbols = len(parent.vocabulary.symbols)
-            shapes = (tuple(parent.weight.shape), tuple(parent.bias.shape))
-            if shapes != ((symbols, dim), (symbols,)) or parent.task not in get_args(Task):
-                raise ValueError(f"the head of {parent.name!r} does not fit its vocabulary, task or the encoder")
-            if not 0 <= parent.extra_layers <= extra_layers:
-                raise ValueError(f"{parent.name!r} lies on {parent.extra_layers} extra layers of {extra_layers}")
-        if len(heads) != len(HEAD_PARTS) * len(parents):
+        misfits = [why for parent in parents if (why := _misfit(parent, model))]
+        if misfits:
+            raise ValueError(misfits[0])
+        if len(heads) != sum(len(_tensors(parent)) for parent in parents):
             raise ValueError(f"{len(parents)} parents, but {len(heads)} tensors")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); copy the model again") from error
@@ -291,14 +286,39 @@ def _read_parents(folder: Path, dim: int, extra_layers: int) -> tuple[Parent, ..
 
 
 def _parent(told: Mapping[str, Any], heads: Mapping[str, torch.Tensor], number: int, path: Path) -> Parent:
+    start = f"{number}.pooling."
     return Parent(
         told["name"],
         Vocabulary.from_dict(told["vocabulary"], path),
         Normalizer.from_dict(told["normalizer"]),
         told["task"],
         int(told["extra_layers"]),
-        *(heads[f"{number}.{part}"] for part in HEAD_PARTS),
+        heads[f"{number}.weight"],
+        heads[f"{number}.bias"],
+        {name.removeprefix(start): value for name, value in heads.items() if name.startswith(start)},
     )
+
+
+def _tensors(parent: Parent) -> dict[str, torch.Tensor]:
+    statistics = {f"pooling.{name}": value for name, value in parent.statistics.items()}
+    return {"weight": parent.weight, "bias": parent.bias, **statistics}
+
+
+def _misfit(parent: Parent, model: AcousticModel) -> str:
+    """Why a parent's head cannot stand on this model's encoder; empty if it can."""
+    if parent.task not in get_args(Task):
+        return f"{parent.name!r} has the unknown task {parent.task!r}"
+    if not 0 <= parent.extra_layers <= model.architecture.extra_layers:
+        return f"{parent.name!r} lies on {parent.extra_layers} extra layers of {model.architecture.extra_layers}"
+    pooling, head = head_of(model.encoder, parent.task, len(parent.vocabulary.symbols))
+    expected = {
+        **head.state_dict(),
+        **({f"pooling.{n}": v for n, v in pooling.state_dict().items()} if pooling else {}),
+    }
+    found = _tensors(parent)
+    if {name: value.shape for name, value in found.items()} != {name: value.shape for name, value in expected.items()}:
+        return f"the head of {parent.name!r} does not fit its vocabulary, task or the encoder"
+    return ""
 
 
 def _on_its_base(folder: Path, description: Mapping[str, Any], model: AcousticModel) -> AcousticModel:

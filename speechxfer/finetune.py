@@ -54,15 +54,16 @@ from speechxfer.models.borrowed import KINDS
 from speechxfer.objective import (
     Replayed,
     Retention,
+    check_middle,
     distance,
     draw_replay,
     hold_on,
-    listening,
-    middle_layer,
+    middle_of,
     middle_share,
     pull_back,
     utterance_losses,
 )
+from speechxfer.probe import fit_words
 from speechxfer.progress import bar, is_main_process, say
 from speechxfer.splits import total_s
 from speechxfer.transfer import frozen_modules, set_frozen, thaw_step
@@ -168,7 +169,13 @@ def finetune(
     with alone_in(job.out):
         optimizer = _optimizer(job)
         progress = _resume(job, optimizer)
-        _loop(job, optimizer, progress)
+        if job.model.pooling and job.model.parents and not progress.best:
+            fit_words(job.model, job.store, job.usable_speeds, [target[0] for target in job.targets])
+            _start_alike(job.model, job.accelerator)
+            _evaluate(job, progress)
+            _save_state(job, optimizer, progress)
+        if not (job.model.parents and _learns_words_alone(job)):
+            _loop(job, optimizer, progress)
         return _choose(job, progress)
 
 
@@ -242,6 +249,8 @@ def _prepare(
         dev_store = store_features(dev, reading, folder)
     usable = usable_speeds(model, train, targets, store, config.speed_factors)
     _check_dev(model, dev, dev_store)
+    if middle_share(model, config.intermediate_ctc):
+        check_middle(model)
     _check_thaws(model, config, transfer)
     model.to(accelerator.device)
     _start_alike(model, accelerator)
@@ -319,6 +328,13 @@ def _retention(
         store = store_features(replayed, Reading(source.spec, data.resample, data.mono), folder, half=True)
     usable_speeds(source, replayed, targets, store, (1.0,))
     return hold_on(job.model, source, settings, Replayed([u.id for u in replayed], store, targets))
+
+
+def _learns_words_alone(job: Job) -> bool:
+    """Whether nothing but a head of words is to learn: `fit_words` finds its best at once."""
+    settings, architecture = job.transfer, job.model.architecture
+    rests = settings.freeze == "encoder" and settings.freeze_steps < 0
+    return job.model.pooling is not None and rests and not (settings.adapter_dim or architecture.extra_layers)
 
 
 def _save_memory(model: AcousticModel) -> None:
@@ -600,9 +616,9 @@ def _step(job: Job, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -
     ):
         losses, away = _losses(job, batches[0])
         if job.retention and replay:
-            encoded, lengths = job.model.encoder(batches[1].features, batches[1].lengths)
             source = job.retention.source
-            losses = torch.cat([losses, utterance_losses(source, *source.log_probs(encoded, lengths), batches[1])])
+            under_source = source.log_probs(*job.model.encode(batches[1].features, batches[1].lengths))
+            losses = torch.cat([losses, utterance_losses(source, *under_source, batches[1])])
     finite = losses.detach().isfinite().tolist()
     ids = [name for each in batches for name in each.ids]
     _refuse("loss", [name for name, fine in zip(ids, finite, strict=True) if not fine], step, accelerator)
@@ -624,16 +640,15 @@ def _losses(job: Job, batch: Batch) -> tuple[Tensor, Tensor]:
     """Each utterance's loss in nats, `[batch]`, and the weighted distance from the source (0 where none is kept)."""
     config, model = job.config, job.model
     share, smoothing = middle_share(model, config.intermediate_ctc), config.label_smoothing
-    with listening(middle_layer(model) if share else None) as heard:
-        encoded, lengths = model.encoder(batch.features, batch.lengths)
-    losses = utterance_losses(model, *model.log_probs(encoded, lengths), batch, smoothing)
+    layers, lengths = model.encode(batch.features, batch.lengths)
+    losses = utterance_losses(model, *model.log_probs(layers, lengths), batch, smoothing)
     # Where all below the middle rests, its loss would only draw the head away from the frames that it will read.
-    if share and heard[0].requires_grad:
-        middle = utterance_losses(model, *model.log_probs(heard[0], lengths), batch, smoothing)
+    if share and middle_of(layers)[0].requires_grad:
+        middle = utterance_losses(model, *model.log_probs(middle_of(layers), lengths), batch, smoothing)
         losses = (1 - share) * losses + share * middle
     if not (job.retention and job.transfer.distillation):
         return losses, losses.new_zeros(())
-    return losses, job.transfer.distillation * distance(job.retention, batch, encoded, lengths)
+    return losses, job.transfer.distillation * distance(job.retention, batch, layers, lengths)
 
 
 def _refuse(what: str, bad: list[str], step: int, accelerator: Accelerator) -> None:

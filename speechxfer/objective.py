@@ -11,8 +11,7 @@ form weight 0 changes nothing and a growing weight ends at the source's values.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,34 +61,21 @@ def middle_share(model: AcousticModel, asked: float) -> float:
     return asked if asked >= 0 else usual
 
 
-def middle_layer(model: AcousticModel) -> nn.Module:
-    """The module whose output is the encoder's stream after half of its layers.
+def middle_of(layers: Sequence[Tensor]) -> list[Tensor]:
+    """Of what flows out of the layers (`AcousticModel.encode`) that after half of them, as `log_probs` takes it."""
+    return [layers[len(layers) // 2 - 1]]
 
-    Raises:
-        InputError: what flows there is not what the head reads.
-    """
+
+def check_middle(model: AcousticModel) -> None:
+    """Raises InputError where a head has nothing to read in the middle of the encoder."""
     encoder: Any = model.encoder
+    if model.task != "ctc":
+        raise InputError(f"finetune.intermediate_ctc is for transcribing, and the task is {model.task}; set it to 0")
     if not encoder.readable_inside:
         raise InputError(
             "finetune.intermediate_ctc needs an encoder whose layers are equally wide and normed; set it to 0, or take "
             "another encoder"
         )
-    middle: nn.Module = encoder.adapters[len(encoder.adapters) // 2 - 1]
-    return middle
-
-
-@contextmanager
-def listening(module: nn.Module | None) -> Iterator[list[Tensor]]:
-    """What the module puts out while the context is open, call by call; nothing without a module."""
-    heard: list[Tensor] = []
-    if module is None:
-        yield heard
-        return
-    handle = module.register_forward_hook(lambda _module, _inputs, output: heard.append(output))
-    try:
-        yield heard
-    finally:
-        handle.remove()
 
 
 # ------------------------------------------------------------------------------------------------------ back to the source
@@ -208,22 +194,23 @@ def draw_replay(retention: Retention, frames: int, generator: np.random.Generato
     return replayed_batch(replayed, chosen)
 
 
-def distance(retention: Retention, batch: Batch, encoded: Tensor, lengths: Tensor) -> Tensor:
-    """How far the encoded frames `[batch, frames, dim]` are from what the source makes of the same batch.
+def distance(retention: Retention, batch: Batch, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
+    """How far what flows out of the layers (`AcousticModel.encode`) is from what the source makes of the same batch.
 
     `logits`: Kullback-Leibler divergence of the source head's distributions on the model's frames from those on the
-    source's own, in nats per frame; `features`: mean squared difference.
+    source's own, in nats per frame; `features`: mean squared difference of the encoded
+    frames.
     """
     source = retention.source
     with torch.no_grad():
-        expected, _ = source.encoder(batch.features, batch.lengths)
-    valid = torch.arange(encoded.shape[1], device=lengths.device)[None] < lengths[:, None]
+        expected, _ = source.encode(batch.features, batch.lengths)
+    valid = torch.arange(layers[-1].shape[1], device=lengths.device)[None] < lengths[:, None]
     if retention.settings.distilled == "features":
-        apart: Tensor = (encoded.float() - expected.float())[valid]
+        apart: Tensor = (layers[-1].float() - expected[-1].float())[valid]
         return apart.square().mean()
     with torch.no_grad():
         wanted, kept = source.log_probs(expected, lengths)
-    found, _ = source.log_probs(encoded, lengths)
+    found, _ = source.log_probs(layers, lengths)
     if source.task == "classify":
         valid, wanted, found = kept[:, None] > 0, wanted[..., 1:], found[..., 1:]
     divergence: Tensor = nn.functional.kl_div(found[valid], wanted[valid], reduction="batchmean", log_target=True)

@@ -244,7 +244,8 @@ def _starting_model(
         )
         return AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, task), ()
     symbol_map = read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else None
-    rows = plan_head(pretrained.vocabulary, vocabulary, symbol_map, language, head=config.transfer.head)
+    head = config.transfer.head if task == pretrained.task else "random"
+    rows = plan_head(pretrained.vocabulary, vocabulary, symbol_map, language, head=head)
     model = transfer(
         pretrained,
         vocabulary,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -165,7 +166,9 @@ def _probe(name: str, train: Sequence[Utterance], dev: Sequence[Utterance], conf
     normalizer, vocabulary = normalizer_of(config), vocabulary_of(config, train)
     reading = Reading(source.spec, config.data.resample, config.data.mono)
     architecture = replace(source.architecture, extra_layers=0)
-    probe = AcousticModel(architecture, vocabulary, source.spec, normalizer, config.text.task, encoder=source.encoder)
+    encoder: Any = source.encoder
+    given = _Given(encoder.output_dim)
+    probe = AcousticModel(architecture, vocabulary, source.spec, normalizer, config.text.task, encoder=given)
     targets = encode_targets(probe, train, config.data)
     frames, held_out = (encoded_frames(source, part, reading) for part in (train, dev))
     fit = [len(values) >= frames_needed(probe, target) for values, target in zip(frames, targets, strict=True)]
@@ -174,6 +177,7 @@ def _probe(name: str, train: Sequence[Utterance], dev: Sequence[Utterance], conf
         say(f"{name}: {short}, and are not learned from")
     if not any(fit):
         raise InputError(f"{name}: no utterance has as many frames as CTC needs for its text; leave this candidate out")
+    given.measure(np.concatenate(list(compress(frames, fit))))
     _train_head(probe, list(compress(frames, fit)), list(compress(targets, fit)), total_s(compress(train, fit)))
     hypotheses: dict[str, Hypothesis] = {}
     for utterance, values in zip(dev, held_out, strict=True):
@@ -190,11 +194,18 @@ def _probe(name: str, train: Sequence[Utterance], dev: Sequence[Utterance], conf
 class _Given(nn.Module):
     """An encoder that hands on frames which were encoded before, each dimension brought to mean 0 and deviation 1."""
 
-    def __init__(self, frames: Samples) -> None:
+    readable_inside = False
+
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.output_dim = frames.shape[1]
-        self.register_buffer("mean", torch.from_numpy(frames.mean(axis=0)))
-        self.register_buffer("deviation", torch.from_numpy(frames.std(axis=0)).clamp(min=1e-5))
+        self.output_dim = dim
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("deviation", torch.ones(dim))
+
+    def measure(self, frames: Samples) -> None:
+        """Take mean and deviation from `[frames, dim]`."""
+        self.get_buffer("mean").copy_(torch.from_numpy(frames.mean(axis=0)))
+        self.get_buffer("deviation").copy_(torch.from_numpy(frames.std(axis=0)).clamp(min=1e-5))
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Frames `[batch, frames, dim]` and their lengths to the same."""
@@ -205,7 +216,6 @@ def _train_head(
     probe: AcousticModel, frames: Sequence[Samples], targets: Sequence[Sequence[int]], speech_s: float
 ) -> None:
     """Train the head alone, on steps of equally many seconds whatever the candidate's frame rate is."""
-    probe.encoder = _Given(np.concatenate(frames))
     nn.init.zeros_(probe.head.weight)
     nn.init.zeros_(probe.head.bias)
     optimizer = torch.optim.AdamW(probe.head.parameters(), lr=PROBE_LR)

@@ -195,14 +195,17 @@ def transfer(
         head: 'symbols' and 'position' fill rows as `plan_head` says, new ones small around the mean row; 'random' draws all.
         symbol_map: target symbol to source symbol, the user's own.
         language: code of the target's language, by which a source of phones reads letters.
-        normalizer, task, dropout: of the new model; None: as the source's.
+        normalizer, task, dropout: of the new model; None: as the source's. For another task than the source's all rows are drawn.
         seed: of the new rows.
 
     Raises:
-        InputError: from `plan_head`, or the source has a low-rank update that is not merged.
+        InputError: from `plan_head`, a symbol map for another task than the source's, or the source has a low-rank update that
+            is not merged.
     """
     _refuse_update(source)
     architecture = source.architecture if dropout is None else replace(source.architecture, dropout=dropout)
+    if task not in (None, source.task):
+        head = _without_rows(source, task, symbol_map)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AcousticModel(
@@ -217,7 +220,19 @@ def transfer(
         model.extra.load_state_dict(source.extra.state_dict())
         rows = plan_head(source.vocabulary, vocabulary, symbol_map, language, head=head)
         _fill_head(model.head, source.head, source.vocabulary, rows)
+        if model.pooling and source.pooling:
+            model.pooling.load_state_dict(source.pooling.state_dict())
     return model.to(source.head.weight.device).train(source.training)
+
+
+def _without_rows(source: AcousticModel, task: str, symbol_map: Mapping[str, str] | None) -> Head:
+    """For another task all rows are drawn: one head reads frames, the other what was gathered over them."""
+    if symbol_map:
+        raise InputError(
+            f"the symbol map has no use: the source's task is {source.task} and the target's {task}, whose heads read "
+            "different things; leave transfer.symbol_map empty"
+        )
+    return "random"
 
 
 def _refuse_update(model: AcousticModel) -> None:

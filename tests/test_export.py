@@ -129,11 +129,11 @@ def test_the_front_end_in_plain_operations_is_the_front_end(preset: str) -> None
         assert not values[row, len(expected) :].any()
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
-def test_an_onnx_graph_hears_what_the_model_hears(tmp_path: Path, encoder: str) -> None:
+@pytest.mark.parametrize(("encoder", "task"), [*((encoder, "ctc") for encoder in ENCODERS), ("cnn", "classify")])
+def test_an_onnx_graph_hears_what_the_model_hears(tmp_path: Path, encoder: str, task: str) -> None:
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
-    made = source_model(encoder)
+    made = source_model(encoder, task=task)
     made.spec = PRESETS["kaldi-mvn-78db-1.5s"]  # two of the three recordings are shorter than that
     save_model(made, tmp_path / "model", Card("model"))
     export_onnx(str(tmp_path / "model"), tmp_path / "model.onnx")

@@ -1,7 +1,9 @@
 """Models: padding never matters, lengths are exact, `classify` is one distribution, `dnn` is the articles' network."""
 
+import copy
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from speechxfer.errors import InputError
 from speechxfer.features import PRESETS
 from speechxfer.models import AcousticModel, Architecture, build_encoder
+from speechxfer.models.acoustic import Pooling
 from speechxfer.models.conformer import (
     SIZES,
     SUBSAMPLING_CHANNELS,
@@ -184,13 +187,67 @@ def test_classify_gives_one_distribution_without_the_blank(encoder: str, subsamp
     assert (model.head.weight.grad[0] == 0).all()  # nothing is learned about a symbol that is never an answer
 
 
-def test_classify_judges_the_mean_of_the_encoded_frames() -> None:
+def test_classify_on_the_articles_network_judges_the_mean_of_the_encoded_frames() -> None:
     model = model_of("dnn", 1, "classify")
     values = utterances((37,))[0]
     encoded, _ = model.encoder(values, torch.tensor([37]))
     expected = model.head(encoded.mean(dim=1))[:, 1:].log_softmax(dim=-1)
     log_probs, _ = model(values, torch.tensor([37]))
     assert torch.allclose(log_probs[:, 0, 1:], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("encoder", ["conformer", "cnn"])
+def test_classify_judges_mean_and_maximum_of_every_layer(encoder: str) -> None:
+    """Of one utterance, each layer's output by cutting the encoder off above it; normed by numpy with what was learnt."""
+    model = model_of(encoder, 4, "classify")
+    values, length = utterances((37,))[0], torch.tensor([37])
+    statistics = []
+    with torch.no_grad():
+        for count in range(1, len(model.encoder.layers) + 1):
+            lower = copy.deepcopy(model.encoder)
+            lower.layers, lower.adapters = lower.layers[:count], lower.adapters[:count]
+            statistics.append(lower(values, length)[0][0].numpy())
+        found = model(values, length)[0][0, 0, 1:]
+        gathered = np.concatenate(
+            [f(axis=0) for name in ("mean", "max") for f in (getattr(x, name) for x in statistics)]
+        )
+        mean, variance = (getattr(model.pooling.norm, f"running_{name}").numpy() for name in ("mean", "var"))
+        normed = torch.from_numpy((gathered - mean) / np.sqrt(variance + 1e-5)).float()
+        expected = model.head(normed)[1:].log_softmax(dim=-1)
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_words_are_normed_by_the_batch_in_training_and_a_single_one_by_what_was_learnt() -> None:
+    torch.manual_seed(3)
+    pooling, lengths = Pooling(12), torch.tensor([5, 2, 4])
+    layers = [torch.randn(3, 5, 3) for _ in range(2)]
+    pooling.dropout.p = 0.0
+    gathered = torch.stack(
+        [
+            torch.cat([*(x[i, :n].mean(0) for x in layers), *(x[i, :n].amax(0) for x in layers)])
+            for i, n in enumerate([5, 2, 4])
+        ]
+    )
+    batch = pooling(layers, lengths)[:, 0]
+    torch.testing.assert_close(batch, (gathered - gathered.mean(0)) / (gathered.var(0, correction=0) + 1e-5).sqrt())
+    learnt = {"mean": 0.05 * gathered.mean(0), "var": 0.95 + 0.05 * gathered.var(0)}
+    torch.testing.assert_close(pooling.norm.running_mean, learnt["mean"])
+    torch.testing.assert_close(pooling.norm.running_var, learnt["var"])
+    expected = (gathered - learnt["mean"]) / (learnt["var"] + 1e-5).sqrt()
+    alone = pooling([x[1:2] for x in layers], lengths[1:2])[:, 0]  # still in training
+    torch.testing.assert_close(alone, expected[1:2])
+    torch.testing.assert_close(pooling.eval()(layers, lengths)[:, 0], expected)
+
+
+def test_extra_layers_come_before_what_is_gathered() -> None:
+    torch.manual_seed(1)
+    architecture = Architecture("conformer", "tiny", 4, extra_layers=1)
+    model = AcousticModel(architecture, VOCABULARY, PRESETS["kaldi-mvn"], Normalizer(), "classify").eval()
+    values, length = utterances((37,))[0], torch.tensor([37])
+    before = model(values, length)[0]
+    with torch.no_grad():
+        model.extra.layers[0].norm.weight.uniform_(0.5, 2.0)
+    assert not torch.allclose(model(values, length)[0][..., 1:], before[..., 1:], atol=1e-3)
 
 
 # --- Dropout --------------------------------------------------------------------------------------------------------------

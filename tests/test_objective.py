@@ -24,6 +24,7 @@ from speechxfer.objective import (
     Pull,
     Replayed,
     Retention,
+    check_middle,
     distance,
     draw_replay,
     fisher,
@@ -313,8 +314,8 @@ def test_a_model_that_is_its_source_is_at_no_distance(encoder: str, task: str, c
     source, batch = source_model(encoder, task), batch_of([120, 61])
     model = transfer(source, Vocabulary((BLANK, "x")))
     with torch.no_grad():
-        encoded, lengths = model.encoder(batch.features, batch.lengths)
-        assert distance(held_by(source, compared), batch, encoded, lengths).item() == pytest.approx(0.0, abs=1e-6)
+        layers, lengths = model.encode(batch.features, batch.lengths)
+        assert distance(held_by(source, compared), batch, layers, lengths).item() == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("encoder", ["conformer", "cnn", "dnn"])
@@ -327,27 +328,27 @@ def test_the_distance_of_distributions_is_torchs_divergence_over_valid_frames(en
         for features, length in alone(batch):
             wanted, found = (source.head(each.encoder(features, length)[0][0]) for each in (source, model))
             frames.append(kl_divergence(Categorical(logits=wanted), Categorical(logits=found)))
-        encoded, lengths = model.encoder(batch.features, batch.lengths)
+        layers, lengths = model.encode(batch.features, batch.lengths)
         padded = kl_divergence(
             *(Categorical(logits=source.head(e.encoder(batch.features, batch.lengths)[0])) for e in (source, model))
         )
-        divergence = distance(held_by(source, "logits"), batch, encoded, lengths)
+        divergence = distance(held_by(source, "logits"), batch, layers, lengths)
     expected = torch.cat(frames).mean().item()
     assert divergence.item() == pytest.approx(expected, rel=1e-4) and expected > 1e-4
     assert padded.mean().item() != pytest.approx(expected, rel=1e-2), "padding would be noticed"
 
 
 def test_the_distance_of_words_is_torchs_divergence_between_the_words() -> None:
-    """One distribution an utterance, from its mean frame; the blank is no word."""
+    """One distribution an utterance; the blank is no word."""
     source, batch = source_model("cnn", "classify"), batch_of([120, 61, 37])
     model = shaken(source)
     divergences = []
     with torch.no_grad():
-        for features, length in alone(batch):
-            wanted, found = (source.head(e.encoder(features, length)[0][0].mean(dim=0))[1:] for e in (source, model))
+        for each in alone(batch):
+            wanted, found = (heard(*each)[0][0, 0, 1:] for heard in (source, model))
             divergences.append(kl_divergence(Categorical(logits=wanted), Categorical(logits=found)))
-        encoded, lengths = model.encoder(batch.features, batch.lengths)
-        divergence = distance(held_by(source, "logits"), batch, encoded, lengths)
+        layers, lengths = model.encode(batch.features, batch.lengths)
+        divergence = distance(held_by(source, "logits"), batch, layers, lengths)
     expected = torch.stack(divergences).mean().item()
     assert divergence.item() == pytest.approx(expected, rel=1e-3) and expected > 1e-5
 
@@ -358,8 +359,7 @@ def test_the_distance_of_features_is_their_mean_square_over_valid_frames(task: s
     model = shaken(source)
     with torch.no_grad():
         apart = [(model.encoder(*each)[0] - source.encoder(*each)[0])[0].numpy() for each in alone(batch)]
-        encoded, lengths = model.encoder(batch.features, batch.lengths)
-        found = distance(held_by(source, "features"), batch, encoded, lengths)
+        found = distance(held_by(source, "features"), batch, *model.encode(batch.features, batch.lengths))
     expected = float(np.mean(np.concatenate(apart) ** 2))
     assert found.item() == pytest.approx(expected, rel=1e-4) and expected > 1e-4
 
@@ -368,8 +368,8 @@ def test_the_source_learns_nothing_from_a_distance() -> None:
     source, batch = source_model("cnn"), batch_of([120, 61])
     source.requires_grad_(False)
     model = shaken(source).requires_grad_(True)
-    encoded, lengths = model.encoder(batch.features, batch.lengths)
-    torch.autograd.backward(distance(held_by(source, "logits"), batch, encoded, lengths))
+    apart = distance(held_by(source, "logits"), batch, *model.encode(batch.features, batch.lengths))
+    torch.autograd.backward(apart)
     assert all(weights.grad is None for weights in source.parameters())
     assert all(weights.grad is not None for weights in model.encoder.parameters())
 
@@ -491,6 +491,11 @@ def test_the_middle_is_heard_by_default_where_a_transcribing_head_can_read_it() 
     assert usual == {"conformer": 0.3, "cnn": 0.3, "dnn": 0.0}
     assert middle_share(source_model("cnn", "classify"), -1.0) == 0.0
     assert [middle_share(source_model("cnn"), asked) for asked in (0.0, 0.5)] == [0.0, 0.5]
+
+
+def test_there_is_nothing_to_read_in_the_middle_for_words() -> None:
+    with pytest.raises(InputError, match=r"finetune\.intermediate_ctc is for transcribing, and the task is classify"):
+        check_middle(source_model("cnn", "classify"))
 
 
 def test_the_middle_of_an_encoder_of_unequal_widths_is_refused(tones: Tones, tmp_path: Path) -> None:

@@ -307,6 +307,22 @@ def test_the_new_model_keeps_features_and_encoder_and_takes_what_it_is_told() ->
     assert (plain.normalizer, plain.task, plain.architecture) == (source.normalizer, "ctc", source.architecture)
 
 
+def test_for_another_task_every_row_is_drawn() -> None:
+    """A head of words reads all layers, one of letters the last; the same names on both sides are another thing each."""
+    source, words = source_model("cnn"), Vocabulary((BLANK, "a", "b"), "words")
+    model = transfer(source, words, task="classify", seed=3)
+    layers = len(source.encoder.layers)
+    assert model.head.weight.shape == (3, 2 * layers * source.encoder.output_dim)
+    assert torch.equal(model.head.weight, transfer(source, words, task="classify", seed=3).head.weight)
+    assert not torch.equal(model.head.weight, transfer(source, words, task="classify", seed=4).head.weight)
+    back = transfer(model, ENGLISH, task="ctc")
+    assert back.head.weight.shape == source.head.weight.shape and [p.task for p in back.parents] == ["classify", "ctc"]
+    with pytest.raises(
+        InputError, match="the symbol map has no use: the source's task is ctc and the target's classify"
+    ):
+        transfer(source, words, symbol_map={"a": "b"}, task="classify")
+
+
 def test_the_new_model_is_in_the_sources_mode() -> None:
     source = source_model()
     assert not any(module.training for module in transfer(source, ENGLISH).modules())

@@ -1,9 +1,13 @@
 """The acoustic model: encoder, linear head, and all that gives their numbers a meaning (symbols, features, normaliser).
 
-What it is not: a trainer or a decoder. Two tasks: `ctc` gives log-probabilities per frame (Graves et al., 2006),
-`classify` one distribution per utterance from the mean of its encoded frames.
+What it is not: a trainer or a decoder. Two tasks: `ctc` gives log-probabilities per frame (Graves et al., 2006), `classify`
+one distribution per utterance from mean and maximum over time of what flows out of each layer. Which word was said is
+easier to tell from all layers than from the last one alone, most of all where a voice is new (see ``recipes/fsdd/notes.md``;
+Yang et al., 'SUPERB', arXiv:2105.01051, weigh the layers of frozen encoders for the same reason).
 """
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -89,6 +93,8 @@ class Parent:
     """`[symbols, dim]`."""
     bias: Tensor
     """`[symbols]`."""
+    statistics: dict[str, Tensor] = field(default_factory=dict)
+    """Of the pooling below a head of words, see `Pooling`."""
 
 
 class AcousticModel(nn.Module):
@@ -121,7 +127,7 @@ class AcousticModel(nn.Module):
         built: Any = encoder or build_encoder(architecture, spec.dim)
         self.encoder = built
         self.extra = ExtraLayers(built.output_dim, architecture.extra_layers, architecture.dropout)
-        self.head = nn.Linear(built.output_dim, len(vocabulary.symbols))
+        self.pooling, self.head = head_of(built, task, len(vocabulary.symbols))
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Encoded frames `[batch]` for feature frames `[batch]`."""
@@ -136,14 +142,26 @@ class AcousticModel(nn.Module):
             `ctc`: `[batch, frames', symbols]` and frames' per utterance; `classify`: `[batch, 1, symbols]` and ones.
             Always float32.
         """
-        encoded, lengths = self.encoder(features, lengths)
-        return self.log_probs(encoded, lengths)
+        return self.log_probs(*self.encode(features, lengths))
 
-    def log_probs(self, encoded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """What the head, with any extra layers below it, makes of encoded frames `[batch, frames', dim]`; as `forward`."""
-        encoded = self.extra(encoded, lengths)
+    def encode(self, features: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Features `[batch, frames, mels]` and lengths `[batch]` to what flows out of the encoder's layers, and its lengths.
+
+        Returns:
+            `[batch, frames', dim]` of each layer, the last one's as the encoder hands it on; of an encoder whose layers a head
+            cannot read, this alone. And frames' per utterance.
+        """
+        encoder: Any = self.encoder
+        with listening(encoder.adapters[:-1] if encoder.readable_inside else ()) as heard:
+            encoded, lengths = encoder(features, lengths)
+        return [*heard, encoded], lengths
+
+    def log_probs(self, layers: Sequence[Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """What the head, with any extra layers below it, makes of `layers` (see `encode`); as `forward`."""
+        encoded = self.extra(layers[-1], lengths)
         if self.task == "classify":
-            encoded, lengths = mean_frame(encoded, lengths), torch.ones_like(lengths)
+            gathered = self.pooling([*layers[:-1], encoded], lengths) if self.pooling else mean_frame(encoded, lengths)
+            encoded, lengths = gathered, torch.ones_like(lengths)
         logits = self.head(encoded).float()
         if self.task == "classify":
             logits = logits.index_fill(-1, torch.zeros(1, dtype=torch.long, device=logits.device), float("-inf"))
@@ -154,7 +172,9 @@ class AcousticModel(nn.Module):
         weight, bias = (value.detach().cpu().clone() for value in (self.head.weight, self.head.bias))
         vocabulary = replace(self.vocabulary, letters={})  # they serve to make heads, not to read them
         layers = self.architecture.extra_layers
-        return Parent(self.name, vocabulary, self.normalizer, self.task, layers, weight, bias)
+        statistics = self.pooling.state_dict() if self.pooling else {}
+        kept = {name: value.detach().cpu().clone() for name, value in statistics.items()}
+        return Parent(self.name, vocabulary, self.normalizer, self.task, layers, weight, bias, kept)
 
     def as_parent(self, number: int = 0) -> "AcousticModel":
         """The encoder as it is now under the head of the model it was made from; both share the encoder's weights.
@@ -179,12 +199,69 @@ class AcousticModel(nn.Module):
             )
         model.extra.layers = self.extra.layers[: parent.extra_layers]
         model.head.load_state_dict({"weight": parent.weight, "bias": parent.bias})
+        if model.pooling:
+            model.pooling.load_state_dict(parent.statistics)
         model.training = self.training  # the encoder's own modes stay: parts of it may be frozen
         model.extra.training = model.head.training = self.training
+        if model.pooling:
+            model.pooling.train(self.training)
         return model.to(self.head.weight.device)
 
 
+def head_of(encoder: nn.Module, task: Task, symbols: int) -> tuple["Pooling | None", nn.Linear]:
+    """A fresh head for this task on this encoder, and what gathers a recording for it where it reads all layers."""
+    of: Any = encoder
+    dim, layers = int(of.output_dim), len(of.adapters) if of.readable_inside else 1
+    if task == "ctc" or layers == 1:
+        return None, nn.Linear(dim, symbols)
+    width = 2 * layers * dim
+    return Pooling(width), nn.Linear(width, symbols)
+
+
+class Pooling(nn.Module):
+    """What tells words apart: mean and maximum over time of every layer, brought to one scale over utterances.
+
+    In training each value is normed by the batch and half of them are dropped, otherwise it is normed by the running
+    statistics, as a batch norm does (Ioffe & Szegedy, arXiv:1502.03167); a batch of one utterance by these, too.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width, affine=False, momentum=0.05)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
+        """What is gathered, `[batch, 1, 2 * layers * dim]`, on one scale; arguments as for `gather`."""
+        gathered = self.gather(layers, lengths)
+        if self.training and len(gathered) > 1:
+            normed: Tensor = self.norm(gathered)
+        else:
+            known = (self.norm.running_mean, self.norm.running_var)
+            normed = nn.functional.batch_norm(gathered, *known, training=False, eps=self.norm.eps)
+        scaled: Tensor = self.dropout(normed)[:, None]
+        return scaled
+
+    def gather(self, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
+        """`[batch, frames, dim]` of each layer and the utterances' own frames `[batch]` to `[batch, 2 * layers * dim]`."""
+        means = [mean_frame(values, lengths)[:, 0] for values in layers]
+        outside = ~padding_mask(lengths.clamp(min=1), layers[0].shape[1])[..., None]
+        highest = [values.float().masked_fill(outside, -torch.inf).amax(dim=1) for values in layers]
+        return torch.cat([*means, *highest], dim=-1)
+
+
 def mean_frame(encoded: Tensor, lengths: Tensor) -> Tensor:
-    """Average of the valid frames of `[batch, frames, dim]` as `[batch, 1, dim]`."""
+    """Average of the valid frames of `[batch, frames, dim]` as `[batch, 1, dim]`, in float32."""
     valid = padding_mask(lengths, encoded.shape[1])[..., None]
-    return (encoded * valid).sum(dim=1, keepdim=True) / lengths.clamp(min=1)[:, None, None]
+    return (encoded.float() * valid).sum(dim=1, keepdim=True) / lengths.clamp(min=1)[:, None, None]
+
+
+@contextmanager
+def listening(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+    """What these modules put out while the context is open, call by call."""
+    heard: list[Tensor] = []
+    handles = [module.register_forward_hook(lambda _module, _given, output: heard.append(output)) for module in modules]
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()

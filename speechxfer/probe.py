@@ -1,0 +1,102 @@
+"""Words: the best head on an encoder as it is, computed instead of trained.
+
+Logistic regression with an L2 penalty on what `Pooling` gathers, by L-BFGS: a linear probe. A transfer to words starts from
+there, and where nothing but the head learns it ends there: what is known of other voices stays whole (Kumar et al.,
+'Fine-tuning can distort pretrained features and underperform out-of-distribution', arXiv:2202.10054). What it is not: for
+transcribing, whose head is filled by symbols (see ``transfer.py``).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speechxfer.batches import FeatureStore, collate, plan_batches
+from speechxfer.models import AcousticModel
+from speechxfer.models.acoustic import Pooling
+from speechxfer.progress import track
+
+MOST_RECORDINGS = 40_000  # recordings times speeds: of more, so many are drawn
+BATCH_FRAMES = 6_000
+SCORE_VARIANCE = (
+    6.0  # what the penalty expects of a word's score: the best on spoken digits of speakers left out, see recipes/fsdd
+)
+ITERATIONS = 100
+
+
+def fit_words(
+    model: AcousticModel, store: FeatureStore, usable_speeds: Sequence[Sequence[int]], words: Sequence[int]
+) -> None:
+    """Set the head, and the statistics of the pooling below it, to the best for these recordings on the resting encoder.
+
+    Args:
+        model: a `classify` model whose head reads all layers; where it is, its encoder untouched.
+        store: features of the recordings at several speeds; each usable one is a recording of its own.
+        usable_speeds: numbers of the speeds, for each recording.
+        words: the symbol of each recording.
+    """
+    every = [(index, speed) for index, speeds in enumerate(usable_speeds) for speed in speeds]
+    if len(every) > MOST_RECORDINGS:
+        kept = np.random.default_rng(0).choice(len(every), MOST_RECORDINGS, replace=False)
+        every = [every[number] for number in sorted(kept.tolist())]
+    vectors = _gather(model, store, every)
+    targets = torch.tensor([words[index] for index, _ in every], device=vectors.device)
+    mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)
+    weight, bias = logistic_regression(
+        (vectors - mean) / (variance + _pooling(model).norm.eps).sqrt(), targets - 1, model.head.out_features - 1
+    )
+    with torch.no_grad():
+        for value, found in ((_pooling(model).norm.running_mean, mean), (_pooling(model).norm.running_var, variance)):
+            value.copy_(found)  # type: ignore[union-attr]  # there are statistics
+        model.head.weight[1:].copy_(weight)
+        model.head.bias[1:].copy_(bias)
+
+
+def _pooling(model: AcousticModel) -> Pooling:
+    if model.pooling is None:
+        raise TypeError("fit_words is for models of words whose head reads all layers")
+    return model.pooling
+
+
+@torch.no_grad()
+def _gather(model: AcousticModel, store: FeatureStore, recordings: Sequence[tuple[int, int]]) -> Tensor:
+    """`[recordings, width]` float32 of (utterance, speed) numbers, where the model is; its mode stays."""
+    training, device = model.training, model.head.weight.device
+    model.eval()
+    vectors = torch.empty(len(recordings), model.head.in_features, device=device)
+    frames = [store.frames[speed][index] for index, speed in recordings]
+    plan = [numbers for [numbers] in plan_batches(frames, BATCH_FRAMES, np.random.default_rng(0))]
+    for numbers in track(plan, "probing"):
+        features = [store.get(*recordings[number]) for number in numbers]
+        batch = collate([str(number) for number in numbers], features, [[] for _ in numbers]).to(device)
+        layers, lengths = model.encode(batch.features, batch.lengths)
+        vectors[numbers] = _pooling(model).gather([*layers[:-1], model.extra(layers[-1], lengths)], lengths)
+    model.train(training)
+    return vectors
+
+
+def logistic_regression(inputs: Tensor, classes: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Weights `[number, width]` and biases `[number]` of the penalised likeliest linear model.
+
+    It minimises the mean cross-entropy plus ``|weights|^2 / (2 C n)``, n the inputs and C `SCORE_VARIANCE` over their width:
+    scikit-learn's `LogisticRegression` with that C.
+
+    Args:
+        inputs: `[n, width]`, standardised.
+        classes: `[n]`, from 0.
+    """
+    count, width = inputs.shape
+    weight = torch.zeros(number, width, device=inputs.device, requires_grad=True)
+    bias = torch.zeros(number, device=inputs.device, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+    penalty = width / (2 * SCORE_VARIANCE * count)
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = nn.functional.cross_entropy(inputs @ weight.T + bias, classes) + penalty * weight.square().sum()
+        torch.autograd.backward(value)
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return weight.detach(), bias.detach()

@@ -1,0 +1,112 @@
+"""The head of words that is computed: against scikit-learn, and what a run makes of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from speechxfer.batches import Reading, store_features, utterance_features
+from speechxfer.checkpoint import read_weights
+from speechxfer.config import TransferConfig
+from speechxfer.finetune import finetune
+from speechxfer.manifest import Utterance
+from speechxfer.models import AcousticModel
+from speechxfer.probe import SCORE_VARIANCE, fit_words, logistic_regression
+from speechxfer.text import Vocabulary
+from speechxfer.transfer import transfer
+from tests.small_models import settings, source_model, state
+from tests.tone_corpus import write_tone_corpus
+
+FROZEN = TransferConfig(freeze="encoder")
+Corpus = tuple[list[Utterance], list[Utterance]]
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Recordings of one letter each, four letters."""
+    folder = tmp_path_factory.mktemp("words")
+    made = [
+        write_tone_corpus(folder / f"{part}.jsonl", count, letters="abcd", seed=seed, words=(1, 1), letters_in_word=1)
+        for part, count, seed in (("train", 40, 1), ("dev", 12, 2))
+    ]
+    return made[0], made[1]
+
+
+def model_of_words(words: Corpus, encoder: str = "cnn") -> AcousticModel:
+    vocabulary = Vocabulary.from_texts((u.text for u in words[0]), "words")
+    return transfer(source_model(encoder), vocabulary, task="classify")
+
+
+def rows(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_regression_is_scikit_learns() -> None:
+    generator = np.random.default_rng(0)
+    inputs = generator.normal(size=(60, 24)).astype(np.float32)
+    classes = generator.integers(0, 4, 60)
+    weight, bias = logistic_regression(torch.from_numpy(inputs), torch.from_numpy(classes), 4)
+    expected = LogisticRegression(C=SCORE_VARIANCE / 24, max_iter=2000, tol=1e-8).fit(inputs, classes)
+    found = (torch.from_numpy(inputs) @ weight.T + bias).softmax(dim=-1).numpy()
+    np.testing.assert_allclose(found, expected.predict_proba(inputs), atol=2e-3)
+    assert np.abs(found - 0.25).max() > 0.2, "something was learnt"
+
+
+@pytest.mark.parametrize("encoder", ["conformer", "cnn"])
+def test_the_head_is_the_best_for_what_each_recording_gives_alone(words: Corpus, tmp_path: Path, encoder: str) -> None:
+    """What is gathered of every recording by itself, normed and fitted by numpy and scikit-learn."""
+    model = model_of_words(words, encoder).train()
+    before, blank = state(model.encoder), model.head.weight[0].detach().clone()
+    train, reading = words[0], Reading(model.spec)
+    targets = [model.vocabulary.encode(u.text)[0] for u in train]
+    fit_words(model, store_features(train, reading, tmp_path), [[0]] * len(train), targets)
+    assert model.training and model.head.training
+    assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
+    assert torch.equal(model.head.weight[0], blank)
+
+    model.eval()
+    gathered = []
+    with torch.no_grad():
+        for utterance in train:
+            features = torch.from_numpy(utterance_features(utterance, reading))[None]
+            gathered.append(model.pooling.gather(*model.encode(features, torch.tensor([features.shape[1]]))))
+            assert model(features, torch.tensor([features.shape[1]]))[0].shape == (1, 1, 5)
+    values = torch.cat(gathered).numpy()
+    standard = (values - values.mean(axis=0)) / np.sqrt(values.var(axis=0) + 1e-5)
+    expected = LogisticRegression(C=SCORE_VARIANCE / values.shape[1], max_iter=2000, tol=1e-8).fit(standard, targets)
+    with torch.no_grad():
+        found = model.head(model.pooling.norm(torch.from_numpy(values)))[:, 1:].softmax(dim=-1).numpy()
+    np.testing.assert_allclose(found, expected.predict_proba(standard), atol=5e-3)
+
+
+def test_where_only_the_head_learns_the_run_ends_where_it_begins(words: Corpus, tmp_path: Path) -> None:
+    model = model_of_words(words)
+    encoder = state(model.encoder)
+    done = finetune(model, *words, settings(), out=tmp_path, transfer=FROZEN)
+    assert [row["step"] for row in rows(tmp_path)] == [0]
+    assert all(torch.equal(value, encoder[name]) for name, value in done.encoder.state_dict().items())
+    fitted = state(done)
+    again = finetune(model_of_words(words), *words, settings(), out=tmp_path, transfer=FROZEN)
+    assert all(torch.equal(value, fitted[name]) for name, value in again.state_dict().items())
+    assert [row["step"] for row in rows(tmp_path)] == [0]
+
+
+def test_a_transfer_to_words_begins_with_the_best_head(words: Corpus, tmp_path: Path) -> None:
+    """And goes on from it: with a rate of zero the head stays what a frozen encoder ends with, while the encoder learns."""
+    resting = finetune(model_of_words(words), *words, settings(), out=tmp_path / "resting", transfer=FROZEN)
+    finetune(model_of_words(words), *words, settings(head_lr=0.0), out=tmp_path / "moving")
+    assert [row["step"] for row in rows(tmp_path / "moving") if "dev_wer" in row] == [0, 2, 4]
+    last = read_weights(next((tmp_path / "moving" / "state").glob("step-*")) / "weights.safetensors")
+    assert torch.equal(last["head.weight"], resting.head.weight)
+    moved = [not torch.equal(last[f"encoder.{name}"], value) for name, value in resting.encoder.named_parameters()]
+    assert all(moved)
+
+
+def test_without_a_source_nothing_is_fitted(words: Corpus, tmp_path: Path) -> None:
+    model = model_of_words(words)
+    model.parents = ()
+    finetune(model, *words, settings(), out=tmp_path, transfer=FROZEN)
+    assert [row["step"] for row in rows(tmp_path) if "dev_wer" in row] == [2, 4]
