@@ -1,10 +1,9 @@
 # Named stages for run.sh: `run.sh ... --from train --to evaluate` runs a part. Sourced, never run.
 # A recipe lists its stages' names, calls `stages "$@"` after its own arguments, and guards each part with `if stage NAME`.
 # SETTINGS="--set finetune.steps=20" in the environment goes to every training, for a quick look. The stage `forgetting` runs where
-# KATHLEEN_DIR names a corpus that the source models know; where SPEECHOCEAN762_DIR names their other one, it can be replayed.
+# KATHLEEN_DIR names a corpus that the source models know.
 from="" to="" started="" SETTINGS=${SETTINGS:-}
 KATHLEEN_DIR=${KATHLEEN_DIR:+$(cd "$OLDPWD" && realpath -e "$KATHLEEN_DIR")} || exit 2 # given from where run.sh was called
-SPEECHOCEAN762_DIR=${SPEECHOCEAN762_DIR:+$(cd "$OLDPWD" && realpath -e "$SPEECHOCEAN762_DIR")} || exit 2
 
 # What the recipes that compare sources share: SEEDS="1 2 3" trains and scores everything so often, SOURCES names the source
 # models, KINDS what is scored, and these settings are the better ones where nothing is transferred.
