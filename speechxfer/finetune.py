@@ -174,7 +174,9 @@ def finetune(
             _start_alike(job.model, job.accelerator)
             _evaluate(job, progress)
             _save_state(job, optimizer, progress)
-        if not (job.model.parents and _learns_words_alone(job)):
+        if job.model.parents and _learns_words_alone(job):
+            say("only the head learns, and it is at its best: no step is taken")
+        else:
             _loop(job, optimizer, progress)
         return _choose(job, progress)
 
