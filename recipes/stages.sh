@@ -67,12 +67,9 @@ source_speech() { # source_speech KATHLEEN_DIR: data/source/{letters,phones}/{tr
     python "$scripts/phonemize.py" data/source/letters/$split.jsonl data/source/phones/$split.jsonl --voice en-us
   done
 }
-symbols_of() { # symbols_of SOURCE: what it writes, letters or phones
-  if [[ ${1##*/} == english ]]; then echo letters; else echo phones; fi
-}
 forgetting() { # forgetting ROW SOURCE OUT MODEL...: the source's error rates before and after go into the models' ROW
-  local kind
-  kind=$(symbols_of "$2")
+  local kind=phones # what the source writes
+  [[ ${2##*/} != english ]] || kind=letters
   speechxfer evaluate "${@:4}" --on data/source/$kind/test.jsonl --out "$3" --as-parent --resample --mono --results results.json \
     --row "$1" --split "kathleen $kind"
 }

@@ -304,6 +304,10 @@ def _tensors(parent: Parent) -> dict[str, torch.Tensor]:
     return {"weight": parent.weight, "bias": parent.bias, **statistics}
 
 
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in tensors.items()}
+
+
 def _misfit(parent: Parent, model: AcousticModel) -> str:
     """Why a parent's head cannot stand on this model's encoder; empty if it can."""
     if parent.task not in get_args(Task):
@@ -311,12 +315,9 @@ def _misfit(parent: Parent, model: AcousticModel) -> str:
     if not 0 <= parent.extra_layers <= model.architecture.extra_layers:
         return f"{parent.name!r} lies on {parent.extra_layers} extra layers of {model.architecture.extra_layers}"
     pooling, head = head_of(model.encoder, parent.task, len(parent.vocabulary.symbols))
-    expected = {
-        **head.state_dict(),
-        **({f"pooling.{n}": v for n, v in pooling.state_dict().items()} if pooling else {}),
-    }
-    found = _tensors(parent)
-    if {name: value.shape for name, value in found.items()} != {name: value.shape for name, value in expected.items()}:
+    statistics = pooling.state_dict() if pooling else {}
+    expected = replace(parent, weight=head.weight, bias=head.bias, statistics=statistics)
+    if _shapes(_tensors(parent)) != _shapes(_tensors(expected)):
         return f"the head of {parent.name!r} does not fit its vocabulary, task or the encoder"
     return ""
 

@@ -172,6 +172,11 @@ class TransferConfig(Section):
         default=[], description="paths of manifests of the source's own training data, for ewc and replay"
     )
 
+    @property
+    def encoder_rests(self) -> bool:
+        """Whether the source's own layers are never to move."""
+        return self.freeze == "encoder" and self.freeze_steps < 0
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.head != "symbols" and self.symbol_map:
@@ -194,11 +199,11 @@ class TransferConfig(Section):
                 f"transfer.lora_rank = {self.lora_rank} lets the whole encoder rest, so transfer.freeze = {self.freeze!r} "
                 'would say nothing; set transfer.freeze = "none"'
             )
-        if self.freeze == "encoder" and self.freeze_steps < 0 and (self.l2_sp or self.ewc):
+        if self.encoder_rests and (self.l2_sp or self.ewc):
             raise ValueError(
                 'transfer.freeze = "encoder" never moves what transfer.l2_sp and transfer.ewc would draw back; set only one'
             )
-        resting = self.freeze == "encoder" and self.freeze_steps < 0 and not self.adapter_dim
+        resting = self.encoder_rests and not self.adapter_dim
         useless = [name for name in ("distillation", "replay") if resting and getattr(self, name)]
         if useless:
             raise ValueError(

@@ -169,12 +169,12 @@ def finetune(
     with alone_in(job.out):
         optimizer = _optimizer(job)
         progress = _resume(job, optimizer)
-        if job.model.pooling and job.model.parents and not progress.best:
+        if _begins_with_best_head(job) and not progress.best:
             fit_words(job.model, job.store, job.usable_speeds, [target[0] for target in job.targets])
             _start_alike(job.model, job.accelerator)
             _evaluate(job, progress)
             _save_state(job, optimizer, progress)
-        if job.model.parents and _learns_words_alone(job):
+        if _begins_with_best_head(job) and _learns_head_alone(job):
             say("only the head learns, and it is at its best: no step is taken")
         else:
             _loop(job, optimizer, progress)
@@ -332,11 +332,13 @@ def _retention(
     return hold_on(job.model, source, settings, Replayed([u.id for u in replayed], store, targets))
 
 
-def _learns_words_alone(job: Job) -> bool:
-    """Whether nothing but a head of words is to learn: `fit_words` finds its best at once."""
-    settings, architecture = job.transfer, job.model.architecture
-    rests = settings.freeze == "encoder" and settings.freeze_steps < 0
-    return job.model.pooling is not None and rests and not (settings.adapter_dim or architecture.extra_layers)
+def _begins_with_best_head(job: Job) -> bool:
+    """Whether `fit_words` finds the head to begin with: of words, all layers read, on an encoder that has learnt something."""
+    return bool(job.model.pooling and job.model.parents)
+
+
+def _learns_head_alone(job: Job) -> bool:
+    return job.transfer.encoder_rests and not (job.transfer.adapter_dim or job.model.architecture.extra_layers)
 
 
 def _save_memory(model: AcousticModel) -> None:

@@ -198,8 +198,7 @@ def distance(retention: Retention, batch: Batch, layers: Sequence[Tensor], lengt
     """How far what flows out of the layers (`AcousticModel.encode`) is from what the source makes of the same batch.
 
     `logits`: Kullback-Leibler divergence of the source head's distributions on the model's frames from those on the
-    source's own, in nats per frame; `features`: mean squared difference of the encoded
-    frames.
+    source's own, in nats per frame; `features`: mean squared difference of the encoded frames.
     """
     source = retention.source
     with torch.no_grad():

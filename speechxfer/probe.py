@@ -7,20 +7,21 @@ transcribing, whose head is filled by symbols (see ``transfer.py``).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from speechxfer.batches import FeatureStore, collate, plan_batches
+from speechxfer.decode import DECODE_FRAMES
 from speechxfer.models import AcousticModel
 from speechxfer.models.acoustic import Pooling
 from speechxfer.progress import track
 
 MOST_RECORDINGS = 40_000  # recordings times speeds: of more, so many are drawn
-BATCH_FRAMES = 6_000
 SCORE_VARIANCE = (
-    6.0  # what the penalty expects of a word's score: the best on spoken digits of speakers left out, see recipes/fsdd
+    6.0  # what the penalty expects of a word's score: best on digits of speakers left out, see recipes/fsdd
 )
 ITERATIONS = 100
 
@@ -40,38 +41,36 @@ def fit_words(
     if len(every) > MOST_RECORDINGS:
         kept = np.random.default_rng(0).choice(len(every), MOST_RECORDINGS, replace=False)
         every = [every[number] for number in sorted(kept.tolist())]
-    vectors = _gather(model, store, every)
+    if model.pooling is None:
+        raise TypeError("fit_words is for models of words whose head reads all layers")
+    norm = model.pooling.norm
+    vectors = _gather(model, model.pooling, store, every)
     targets = torch.tensor([words[index] for index, _ in every], device=vectors.device)
     mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)
-    weight, bias = logistic_regression(
-        (vectors - mean) / (variance + _pooling(model).norm.eps).sqrt(), targets - 1, model.head.out_features - 1
-    )
+    standard = (vectors - mean) / (variance + norm.eps).sqrt()
+    weight, bias = logistic_regression(standard, targets - 1, model.head.out_features - 1)
     with torch.no_grad():
-        for value, found in ((_pooling(model).norm.running_mean, mean), (_pooling(model).norm.running_var, variance)):
-            value.copy_(found)  # type: ignore[union-attr]  # there are statistics
+        norm.get_buffer("running_mean").copy_(mean)
+        norm.get_buffer("running_var").copy_(variance)
         model.head.weight[1:].copy_(weight)
         model.head.bias[1:].copy_(bias)
 
 
-def _pooling(model: AcousticModel) -> Pooling:
-    if model.pooling is None:
-        raise TypeError("fit_words is for models of words whose head reads all layers")
-    return model.pooling
-
-
 @torch.no_grad()
-def _gather(model: AcousticModel, store: FeatureStore, recordings: Sequence[tuple[int, int]]) -> Tensor:
+def _gather(
+    model: AcousticModel, pooling: Pooling, store: FeatureStore, recordings: Sequence[tuple[int, int]]
+) -> Tensor:
     """`[recordings, width]` float32 of (utterance, speed) numbers, where the model is; its mode stays."""
     training, device = model.training, model.head.weight.device
     model.eval()
     vectors = torch.empty(len(recordings), model.head.in_features, device=device)
     frames = [store.frames[speed][index] for index, speed in recordings]
-    plan = [numbers for [numbers] in plan_batches(frames, BATCH_FRAMES, np.random.default_rng(0))]
+    plan = [numbers for [numbers] in plan_batches(frames, DECODE_FRAMES, np.random.default_rng(0))]
     for numbers in track(plan, "probing"):
         features = [store.get(*recordings[number]) for number in numbers]
         batch = collate([str(number) for number in numbers], features, [[] for _ in numbers]).to(device)
         layers, lengths = model.encode(batch.features, batch.lengths)
-        vectors[numbers] = _pooling(model).gather([*layers[:-1], model.extra(layers[-1], lengths)], lengths)
+        vectors[numbers] = pooling.gather(model.with_extra(layers, lengths), lengths)
     model.train(training)
     return vectors
 
@@ -89,7 +88,7 @@ def logistic_regression(inputs: Tensor, classes: Tensor, number: int) -> tuple[T
     count, width = inputs.shape
     weight = torch.zeros(number, width, device=inputs.device, requires_grad=True)
     bias = torch.zeros(number, device=inputs.device, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+    optimizer: Any = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
     penalty = width / (2 * SCORE_VARIANCE * count)
 
     def loss() -> Tensor:
@@ -98,5 +97,5 @@ def logistic_regression(inputs: Tensor, classes: Tensor, number: int) -> tuple[T
         torch.autograd.backward(value)
         return value
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)
     return weight.detach(), bias.detach()

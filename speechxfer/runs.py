@@ -48,6 +48,7 @@ from speechxfer.scoring import PooledScore, WerReport, pool
 from speechxfer.text import Normalizer, Vocabulary, checked_letters
 from speechxfer.transfer import (
     HeadRow,
+    head_between,
     head_summary,
     head_table,
     plan_head,
@@ -244,12 +245,12 @@ def _starting_model(
         )
         return AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, task), ()
     symbol_map = read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else None
-    head = config.transfer.head if task == pretrained.task else "random"
+    head = head_between(pretrained, task, config.transfer.head, symbol_map)
     rows = plan_head(pretrained.vocabulary, vocabulary, symbol_map, language, head=head)
     model = transfer(
         pretrained,
         vocabulary,
-        head=config.transfer.head,
+        head=head,
         symbol_map=symbol_map,
         language=language,
         normalizer=normalizer,

@@ -177,8 +177,9 @@ def _probe(name: str, train: Sequence[Utterance], dev: Sequence[Utterance], conf
         say(f"{name}: {short}, and are not learned from")
     if not any(fit):
         raise InputError(f"{name}: no utterance has as many frames as CTC needs for its text; leave this candidate out")
-    given.measure(np.concatenate(list(compress(frames, fit))))
-    _train_head(probe, list(compress(frames, fit)), list(compress(targets, fit)), total_s(compress(train, fit)))
+    usable = list(compress(frames, fit))
+    given.measure(np.concatenate(usable))
+    _train_head(probe, usable, list(compress(targets, fit)), total_s(compress(train, fit)))
     hypotheses: dict[str, Hypothesis] = {}
     for utterance, values in zip(dev, held_out, strict=True):
         hypotheses[utterance.id] = decode_batch(probe, collate([utterance.id], [values], [[]]))[0]

@@ -204,8 +204,7 @@ def transfer(
     """
     _refuse_update(source)
     architecture = source.architecture if dropout is None else replace(source.architecture, dropout=dropout)
-    if task not in (None, source.task):
-        head = _without_rows(source, task, symbol_map)
+    head = head_between(source, task or source.task, head, symbol_map)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AcousticModel(
@@ -225,8 +224,16 @@ def transfer(
     return model.to(source.head.weight.device).train(source.training)
 
 
-def _without_rows(source: AcousticModel, task: str, symbol_map: Mapping[str, str] | None) -> Head:
-    """For another task all rows are drawn: one head reads frames, the other what was gathered over them."""
+def head_between(source: AcousticModel, task: str, head: Head, symbol_map: Mapping[str, str] | None) -> Head:
+    """How a head for `task` begins: as asked, but for another task than the source's all rows are drawn.
+
+    One of them reads frames, the other what was gathered over them.
+
+    Raises:
+        InputError: a symbol map for another task.
+    """
+    if task == source.task:
+        return head
     if symbol_map:
         raise InputError(
             f"the symbol map has no use: the source's task is {source.task} and the target's {task}, whose heads read "

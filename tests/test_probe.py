@@ -78,7 +78,8 @@ def test_the_head_is_the_best_for_what_each_recording_gives_alone(words: Corpus,
     standard = (values - values.mean(axis=0)) / np.sqrt(values.var(axis=0) + 1e-5)
     expected = LogisticRegression(C=SCORE_VARIANCE / values.shape[1], max_iter=2000, tol=1e-8).fit(standard, targets)
     with torch.no_grad():
-        found = model.head(model.pooling.norm(torch.from_numpy(values)))[:, 1:].softmax(dim=-1).numpy()
+        normed = model.pooling.norm(torch.from_numpy(values)[:, None], torch.ones(len(values), 1, dtype=torch.bool))
+        found = model.head(normed[:, 0])[:, 1:].softmax(dim=-1).numpy()
     np.testing.assert_allclose(found, expected.predict_proba(standard), atol=5e-3)
 
 

@@ -18,7 +18,7 @@ from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec
 from speechxfer.models import cnn, conformer, dnn
 from speechxfer.models.borrowed import KINDS, BorrowedEncoder
-from speechxfer.models.conformer import ExtraLayers, padding_mask
+from speechxfer.models.conformer import ExtraLayers, MaskedBatchNorm, padding_mask
 from speechxfer.text import Normalizer, Vocabulary
 
 Task = Literal["ctc", "classify"]
@@ -142,7 +142,10 @@ class AcousticModel(nn.Module):
             `ctc`: `[batch, frames', symbols]` and frames' per utterance; `classify`: `[batch, 1, symbols]` and ones.
             Always float32.
         """
-        return self.log_probs(*self.encode(features, lengths))
+        if self.pooling:
+            return self.log_probs(*self.encode(features, lengths))
+        encoded, lengths = self.encoder(features, lengths)
+        return self.log_probs([encoded], lengths)
 
     def encode(self, features: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
         """Features `[batch, frames, mels]` and lengths `[batch]` to what flows out of the encoder's layers, and its lengths.
@@ -158,14 +161,18 @@ class AcousticModel(nn.Module):
 
     def log_probs(self, layers: Sequence[Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
         """What the head, with any extra layers below it, makes of `layers` (see `encode`); as `forward`."""
-        encoded = self.extra(layers[-1], lengths)
+        *_, encoded = layers = self.with_extra(layers, lengths)
         if self.task == "classify":
-            gathered = self.pooling([*layers[:-1], encoded], lengths) if self.pooling else mean_frame(encoded, lengths)
+            gathered = self.pooling(layers, lengths) if self.pooling else mean_frame(encoded, lengths)
             encoded, lengths = gathered, torch.ones_like(lengths)
         logits = self.head(encoded).float()
         if self.task == "classify":
             logits = logits.index_fill(-1, torch.zeros(1, dtype=torch.long, device=logits.device), float("-inf"))
         return logits.log_softmax(dim=-1), lengths
+
+    def with_extra(self, layers: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
+        """`layers` (see `encode`), the last one through the extra layers, if there are any."""
+        return [*layers[:-1], self.extra(layers[-1], lengths)]
 
     def as_kept(self) -> Parent:
         """This model's head, as a model made from it keeps it."""
@@ -201,10 +208,9 @@ class AcousticModel(nn.Module):
         model.head.load_state_dict({"weight": parent.weight, "bias": parent.bias})
         if model.pooling:
             model.pooling.load_state_dict(parent.statistics)
+            model.pooling.train(self.training)
         model.training = self.training  # the encoder's own modes stay: parts of it may be frozen
         model.extra.training = model.head.training = self.training
-        if model.pooling:
-            model.pooling.train(self.training)
         return model.to(self.head.weight.device)
 
 
@@ -227,18 +233,13 @@ class Pooling(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(width, affine=False, momentum=0.05)
+        self.norm = MaskedBatchNorm(width, affine=False, momentum=0.05)
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
         """What is gathered, `[batch, 1, 2 * layers * dim]`, on one scale; arguments as for `gather`."""
-        gathered = self.gather(layers, lengths)
-        if self.training and len(gathered) > 1:
-            normed: Tensor = self.norm(gathered)
-        else:
-            known = (self.norm.running_mean, self.norm.running_var)
-            normed = nn.functional.batch_norm(gathered, *known, training=False, eps=self.norm.eps)
-        scaled: Tensor = self.dropout(normed)[:, None]
+        gathered = self.gather(layers, lengths)[:, None]
+        scaled: Tensor = self.dropout(self.norm(gathered, torch.ones_like(gathered[..., 0], dtype=torch.bool)))
         return scaled
 
     def gather(self, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
