@@ -170,9 +170,11 @@ def finetune(
         optimizer = _optimizer(job)
         progress = _resume(job, optimizer)
         if _begins_with_best_head(job) and not progress.best:
+            started = time.monotonic()
             fit_words(job.model, job.store, job.usable_speeds, [target[0] for target in job.targets])
             _start_alike(job.model, job.accelerator)
             _evaluate(job, progress)
+            progress.wall_s += time.monotonic() - started
             _save_state(job, optimizer, progress)
         if _begins_with_best_head(job) and _learns_head_alone(job):
             say("only the head learns, and it is at its best: no step is taken")

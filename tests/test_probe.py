@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from speechxfer.batches import Reading, store_features, utterance_features
 from speechxfer.checkpoint import read_weights
 from speechxfer.config import TransferConfig
-from speechxfer.finetune import finetune
+from speechxfer.finetune import finetune, training_cost
 from speechxfer.manifest import Utterance
 from speechxfer.models import AcousticModel
 from speechxfer.probe import SCORE_VARIANCE, fit_words, logistic_regression
@@ -88,6 +88,8 @@ def test_where_only_the_head_learns_the_run_ends_where_it_begins(words: Corpus, 
     encoder = state(model.encoder)
     done = finetune(model, *words, settings(), out=tmp_path, transfer=FROZEN)
     assert [row["step"] for row in rows(tmp_path)] == [0]
+    steps, wall_s = training_cost(tmp_path)
+    assert steps == 0 and wall_s > 0, "what no step took still took its time"
     assert all(torch.equal(value, encoder[name]) for name, value in done.encoder.state_dict().items())
     fitted = state(done)
     again = finetune(model_of_words(words), *words, settings(), out=tmp_path, transfer=FROZEN)
