@@ -14,10 +14,11 @@ declare -A ways=(
   [head_random]="--set transfer.head=random"
   [head_position]="--set transfer.head=position"
   [frozen]="--set transfer.freeze=encoder"
-  [gradual]="--set transfer.unfreeze_every_steps=60"
+  [gradual]="--set transfer.unfreeze_every_steps=40"
   [layer_decay_0.8]="--set transfer.layer_decay=0.8"
   [batch_norm_frozen]="--set transfer.batch_norm=frozen"
-  [l2_sp_1]="--set transfer.l2_sp=1.0" # far less than 1 draws nothing back within so many steps
+  [l2_sp_0.5]="--set transfer.l2_sp=0.5" # far less draws nothing back within so many steps
+  [l2_sp_1]="--set transfer.l2_sp=1.0"
   [l2_sp_3]="--set transfer.l2_sp=3.0"
   [l2_sp_10]="--set transfer.l2_sp=10.0"
   [distillation_0.3]="--set transfer.distillation=0.3"
