@@ -3,9 +3,10 @@
     python data_scripts/synthesize_words.py data/train.jsonl data/spoken.jsonl --voice en-us --voice en-gb --takes 200
 
 What it is: training speech to hear beside the real recordings of a few speakers, so that a word is not learned as how these
-few say it; espeak-ng's voices, at random speeds and heights, cut close to the word as such corpora are. What it is not: a
-test set, or a language model. The same manifest, options and seed give the same bytes. Audio goes into a folder beside the
-manifest, named as it.
+few say it; espeak-ng's voices, at random speeds and heights, cut close to the word as such corpora are, at the rate of the
+manifest's first recording (up to 16 kHz), so that telephone speech gets beside it what a telephone lets through. What it is
+not: a test set, or a language model. The same manifest, options and seed give the same bytes. Audio goes into a folder beside
+the manifest, named as it.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from data_scripts import espeak
 from data_scripts.corpus import exit_on_bad_input, say
 from data_scripts.synthesize_multilingual import PITCH_RANGE, RATE_RANGE_WPM, SAMPLE_RATE_HZ, VARIANTS
 from speechxfer.errors import InputError
+from speechxfer.features import audio_rate_hz
 from speechxfer.manifest import Utterance, read_manifest, write_manifest
 from speechxfer.splits import digest
 
@@ -39,11 +41,14 @@ def synthesize(manifest: Path, out: Path, *, voice: Sequence[str], takes: int = 
     """Write `out`, each distinct text of `manifest` said `takes` times, and the audio beside it.
 
     Raises:
-        InputError: a bad manifest, fewer than one take, an unknown voice, or espeak-ng is not installed.
+        InputError: a bad manifest, its first recording cannot be read, fewer than one take, an unknown voice, or espeak-ng is
+            not installed.
     """
     if takes < 1 or seed < 0:
         raise InputError(f"takes={takes}, seed={seed}: expected at least one take and a seed of 0 or more")
-    texts = sorted({utterance.text for utterance in read_manifest(manifest)})
+    utterances = read_manifest(manifest)
+    texts = sorted({utterance.text for utterance in utterances})
+    rate_hz = min(audio_rate_hz(utterances[0].audio_filepath), SAMPLE_RATE_HZ)
     folder = out.parent / out.stem
     folder.mkdir(parents=True, exist_ok=True)
     numbers = range(len(texts))
@@ -56,27 +61,30 @@ def synthesize(manifest: Path, out: Path, *, voice: Sequence[str], takes: int = 
             [takes] * len(texts),
             [seed] * len(texts),
             [folder] * len(texts),
+            [rate_hz] * len(texts),
         )
         spoken = list(track(results, "speaking", total=len(texts), console=Console(stderr=True)))
     write_manifest(out, [utterance for utterances in spoken for utterance in utterances])
     say(f"{out}: {len(texts)} texts, {takes} takes each")
 
 
-def _say(number: int, text: str, voices: Sequence[str], takes: int, seed: int, folder: Path) -> list[Utterance]:
-    """All takes of one text, in one file."""
+def _say(
+    number: int, text: str, voices: Sequence[str], takes: int, seed: int, folder: Path, rate_hz: int
+) -> list[Utterance]:
+    """All takes of one text, in one file of this rate."""
     path, start = folder / f"{number:04d}.flac", 0
     pieces, utterances = [], []
     for take in range(takes):
         random = np.random.default_rng(int(digest(str(seed), text, str(take))[:16], 16))
         voice = f"{random.choice(voices)}+{random.choice(VARIANTS['train'])}"
         rate_wpm, pitch = (int(random.integers(low, high + 1)) for low, high in (RATE_RANGE_WPM, PITCH_RANGE))
-        samples = _trimmed(*espeak.speak(text, voice, rate_wpm, pitch))
+        samples = _trimmed(*espeak.speak(text, voice, rate_wpm, pitch), rate_hz)
         utterances.append(
             Utterance(
                 id=f"{folder.name}-{number:04d}-{take}",
                 audio_filepath=path,
-                offset=start / SAMPLE_RATE_HZ,
-                duration=len(samples) / SAMPLE_RATE_HZ,
+                offset=start / rate_hz,
+                duration=len(samples) / rate_hz,
                 text=text,
                 speaker=voice,
                 lang=voice.split("-")[0],
@@ -84,17 +92,17 @@ def _say(number: int, text: str, voices: Sequence[str], takes: int, seed: int, f
         )
         pieces.append(samples)
         start += len(samples)
-    soundfile.write(path, np.concatenate(pieces), SAMPLE_RATE_HZ)
+    soundfile.write(path, np.concatenate(pieces), rate_hz)
     return utterances
 
 
-def _trimmed(samples: NDArray[np.int16], rate_hz: int) -> NDArray[np.int16]:
-    """At `SAMPLE_RATE_HZ`, without the silence at both ends."""
-    at_rate: NDArray[np.int16] = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ)
+def _trimmed(samples: NDArray[np.int16], from_hz: int, to_hz: int) -> NDArray[np.int16]:
+    """At the other rate, without the silence at both ends."""
+    at_rate: NDArray[np.int16] = soxr.resample(samples, from_hz, to_hz)
     loud = np.flatnonzero(np.abs(at_rate.astype(np.int32)) > QUIET * 2**15)
     if not len(loud):
         return at_rate
-    margin = round(MARGIN_S * SAMPLE_RATE_HZ)
+    margin = round(MARGIN_S * to_hz)
     return at_rate[max(0, loud[0] - margin) : loud[-1] + margin]
 
 

@@ -134,6 +134,12 @@ def crossval(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of the whole corpus.")],
     source: Source = DEFAULT_SOURCE,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")] = None,
+    train: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--train", help="Heard in every fold besides, never scored, such as synthetic voices; may be repeated."
+        ),
+    ] = None,
     folds: Annotated[int, typer.Option("--folds", min=0, help="How many; 0: one a speaker, else 5.")] = 0,
     by: Annotated[
         Literal["speaker", "sentence", "utterance"] | None,
@@ -153,7 +159,7 @@ def crossval(
     from speechxfer.studies import Training, cross_validate
 
     loaded = load_config(config, _overrides(settings, resample, mono))
-    training = Training(loaded, out, source, language)
+    training = Training(loaded, out, source, language, train=tuple(train or ()))
     print(cross_validate(training, manifests, folds=folds, apart=by, jobs=jobs, results=results))
 
 

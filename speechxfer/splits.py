@@ -107,6 +107,18 @@ def cut_into_folds(utterances: Sequence[Utterance], folds: int, apart: Apart, se
     return sorted(cut, key=lambda fold: min(map(key, fold)))
 
 
+def check_apart(besides: Iterable[Utterance], corpus: Iterable[Utterance], apart: Apart) -> None:
+    """InputError where what every fold hears besides shares a speaker (or sentence) with the corpus that is cut by it."""
+    key = _KEYS[apart]
+    known = {key(utterance) for utterance in corpus}
+    for utterance in besides:
+        if key(utterance) in known:
+            raise InputError(
+                f"{utterance.id}: its {apart} {key(utterance)!r} is in the corpus, too, and would be heard in the fold that "
+                "tests it; leave it out of what every fold trains on, or cut folds by something else"
+            )
+
+
 def hold_out(utterances: Sequence[Utterance], seed: str = "") -> tuple[list[Utterance], list[Utterance]]:
     """Train and dev parts: about a tenth for dev, no sentence in both (of repeated words: no utterance).
 

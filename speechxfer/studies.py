@@ -22,6 +22,7 @@ from speechxfer.report import CurvePoint, curve_table, plot_data_curve
 from speechxfer.scoring import Comparison, WerReport, compare, join, pool
 from speechxfer.splits import (
     Apart,
+    check_apart,
     cut_into_folds,
     hold_out,
     shared_sentences,
@@ -233,17 +234,22 @@ def cross_validate(
     """Train once a fold on all other folds (a tenth of them for choosing), score on the fold, and pool all utterances.
 
     Args:
-        training: what every fold shares; it has no manifests, and its `out` is the study's folder.
+        training: what every fold shares; its `train` is heard in every fold besides and never scored, such as synthetic
+            voices, and its `out` is the study's folder.
         manifests: the whole corpus.
         folds: how many; 0: one a speaker, but at most 10, where every utterance names one, else 5.
         apart: what no two folds share; None: speakers, where that leaves every fold at least half of the speech to learn from
             (see also `what_keeps_apart`), else sentences.
         results: a results.json that gets a row of the pooled score.
+
+    Raises:
+        InputError: the corpus cannot be cut so, or `training.train` shares a speaker (or sentence) with it.
     """
     from speechxfer.runs import record
 
     utterances = read_together(manifests)
     apart = apart or what_keeps_apart(utterances, folds or 2)
+    check_apart(read_together(training.train), utterances, apart)
     if not folds:
         speakers = {utterance.speaker for utterance in utterances}
         folds = min(len(speakers), MOST_FOLDS) if apart == "speaker" else 5
@@ -261,7 +267,9 @@ def cross_validate(
         paths = [folder / "data" / f"{part}.jsonl" for part in ("train", "dev", "test")]
         for path, part in zip(paths, (train, dev, test), strict=True):
             write_manifest(path, part)
-        trainings.append(replace(training, train=(paths[0],), dev=(paths[1],), test=paths[2], out=folder))
+        trainings.append(
+            replace(training, train=(paths[0], *training.train), dev=(paths[1],), test=paths[2], out=folder)
+        )
     reports = do_all(trainings, jobs, f"{folds} folds by {apart}")
     pooled = join(reports)
     write_whole(training.out / "report.json", pooled.to_json())

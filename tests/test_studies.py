@@ -53,9 +53,8 @@ def training(corpus: Path, out: Path, *settings: str) -> Training:
 
 
 def crossval(corpus: Path, out: Path, jobs: int) -> CrossValidation:
-    return cross_validate(
-        training(corpus, out), [corpus / "all.jsonl"], jobs=jobs, results=out / "results" / "results.json"
-    )
+    asked = replace(training(corpus, out), train=())
+    return cross_validate(asked, [corpus / "all.jsonl"], jobs=jobs, results=out / "results" / "results.json")
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +93,30 @@ def test_every_utterance_is_scored_by_a_model_that_has_not_heard_its_speaker(
     assert (row.name, row.split, row.words, row.seeds) == ("crossval", "3 folds by speaker", words, [1])
     assert row.wer == pytest.approx(100 * errors / words)
     assert "| crossval |" in (folder / "results" / "RESULTS.md").read_text(encoding="utf-8")
+
+
+def test_what_is_heard_besides_is_heard_in_every_fold_and_never_scored(corpus: Path, tmp_path: Path) -> None:
+    others = write_tone_corpus(tmp_path / "others.jsonl", 4, letters="abc", seed=4, words=(1, 2))
+    others = [replace(each, id=f"other-{each.id}", speaker="another") for each in others]
+    write_manifest(tmp_path / "others.jsonl", others)
+    asked = replace(training(corpus, tmp_path / "study"), train=(tmp_path / "others.jsonl",))
+    found = cross_validate(asked, [corpus / "all.jsonl"], jobs=2)
+    whole = read_manifest(corpus / "all.jsonl")
+    assert sorted(row.id for row in found.report.utterances) == sorted(u.id for u in whole)
+    for number in (1, 2, 3):
+        fold = tmp_path / "study" / f"fold{number}"
+        own = sum(u.duration for u in read_manifest(fold / "data" / "train.jsonl"))
+        details = json.loads((fold / "model" / "model.json").read_text(encoding="utf-8"))["details"]
+        assert details["train_hours"] == pytest.approx((own + sum(u.duration for u in others)) / 3600, abs=1e-3)
+
+
+def test_what_is_heard_besides_shares_no_speaker_with_the_corpus(corpus: Path, tmp_path: Path) -> None:
+    [first, *_] = read_manifest(corpus / "all.jsonl")
+    write_manifest(tmp_path / "others.jsonl", [replace(first, id="again")])
+    asked = replace(training(corpus, tmp_path / "study"), train=(tmp_path / "others.jsonl",))
+    with pytest.raises(InputError, match=f"again: its speaker '{first.speaker}' is in the corpus, too"):
+        cross_validate(asked, [corpus / "all.jsonl"], jobs=1)
+    assert not (tmp_path / "study").exists()
 
 
 def test_a_stopped_study_keeps_what_is_finished(
@@ -164,9 +187,8 @@ def test_what_fails_in_a_run_is_told_by_the_study(corpus: Path, tmp_path: Path) 
     train = read_manifest(corpus / "all.jsonl")
     write_manifest(tmp_path / "broken.jsonl", [*train, train[0].__class__("gone", tmp_path / "gone.wav", 1.0, "a")])
     with pytest.raises(InputError, match=r"gone\.wav: the audio file is missing"):
-        cross_validate(
-            training(corpus, tmp_path / "out"), [tmp_path / "broken.jsonl"], folds=2, apart="sentence", jobs=1
-        )
+        asked = replace(training(corpus, tmp_path / "out"), train=())
+        cross_validate(asked, [tmp_path / "broken.jsonl"], folds=2, apart="sentence", jobs=1)
 
 
 def test_a_study_is_not_started_by_torchrun(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ pytest.importorskip("espeakng_loader")
 
 
 def test_every_text_is_said_by_many_voices(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000), 8000)
     rows = [Utterance(str(n), tmp_path / "a.wav", 1.0, text) for n, text in enumerate(["yes", "no", "yes"])]
     write_manifest(tmp_path / "train.jsonl", rows)
     for folder in ("one", "two"):
@@ -30,12 +31,17 @@ def test_every_text_is_said_by_many_voices(tmp_path: Path) -> None:
         start = round(utterance.offset * rate)
         word = np.abs(whole[start : start + round(utterance.duration * rate)])
         loud = np.flatnonzero(word > 0.01)
-        assert rate == 16000 and 0.1 < utterance.duration < 1.5
+        assert rate == 8000 and 0.1 < utterance.duration < 1.5
         assert loud[0] / rate < 0.03 and (len(word) - loud[-1]) / rate < 0.03
 
 
 def test_bad_input_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path / "train.jsonl", [Utterance("1", tmp_path / "a.wav", 1.0, "yes")])
+    with pytest.raises(InputError, match=r"a\.wav: the audio file is missing"):
+        synthesize(tmp_path / "train.jsonl", tmp_path / "out.jsonl", voice=["en-us"], takes=1)
+    soundfile.write(tmp_path / "a.wav", np.zeros(44100), 44100)
+    synthesize(tmp_path / "train.jsonl", tmp_path / "out.jsonl", voice=["en-us"], takes=1)
+    assert soundfile.info(tmp_path / "out" / "0000.flac").samplerate == 16000
     with pytest.raises(InputError, match="expected at least one take"):
         synthesize(tmp_path / "train.jsonl", tmp_path / "out.jsonl", voice=["en-us"], takes=0)
     with pytest.raises(InputError, match="klingon"):
