@@ -171,7 +171,7 @@ def finetune(
         progress = _resume(job, optimizer)
         if _begins_with_best_head(job) and not progress.best:
             started = time.monotonic()
-            fit_words(job.model, job.store, job.usable_speeds, [target[0] for target in job.targets])
+            _fit_head(job)
             _start_alike(job.model, job.accelerator)
             _evaluate(job, progress)
             progress.wall_s += time.monotonic() - started
@@ -337,6 +337,15 @@ def _retention(
 def _begins_with_best_head(job: Job) -> bool:
     """Whether `fit_words` finds the head to begin with: of words, all layers read, on an encoder that has learnt something."""
     return bool(job.model.pooling and job.model.parents)
+
+
+def _fit_head(job: Job) -> None:
+    """The computed head: each utterance is heard at every usable speed, a share of these distorted as in training."""
+
+    def heard(index: int, speed: int) -> Samples:
+        return _heard(job, index, speed, np.random.default_rng([job.config.seed, index, speed]))
+
+    fit_words(job.model, job.store.frames, heard, job.usable_speeds, [target[0] for target in job.targets])
 
 
 def _learns_head_alone(job: Job) -> bool:
@@ -586,12 +595,7 @@ def _augmented(job: Job, index: int, speed: int, epoch: int) -> Samples:
     """Features `[frames, mels]` as this epoch hears them; what is drawn depends on seed, epoch and utterance alone."""
     config = job.config
     generator = np.random.default_rng([config.seed, epoch, index])
-    if job.samples and generator.random() < config.distortion:
-        spec = job.model.spec
-        samples = at_speed(job.samples.get(index), config.speed_factors[speed], spec.sample_rate_hz)
-        features = filterbank(distort(samples, generator, spec.sample_rate_hz), spec).numpy()
-    else:
-        features = job.store.get(index, speed)
+    features = _heard(job, index, speed, generator)
     if config.tempo_change:
         played = at_tempo(features, generator.uniform(1 - config.tempo_change, 1 + config.tempo_change))
         features = played if _can_align(job.model, len(played), job.targets[index]) else features
@@ -603,6 +607,15 @@ def _augmented(job: Job, index: int, speed: int, epoch: int) -> Samples:
         time_masks=config.time_masks,
         time_mask_ratio=config.time_mask_ratio,
     )
+
+
+def _heard(job: Job, index: int, speed: int, generator: np.random.Generator) -> Samples:
+    """Features `[frames, mels]` at this speed, or, as often as the settings say, distorted anew."""
+    if not job.samples or generator.random() >= job.config.distortion:
+        return job.store.get(index, speed)
+    spec = job.model.spec
+    samples = at_speed(job.samples.get(index), job.config.speed_factors[speed], spec.sample_rate_hz)
+    return filterbank(distort(samples, generator, spec.sample_rate_hz), spec).numpy()
 
 
 def _step(job: Job, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -> float:

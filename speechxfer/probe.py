@@ -6,15 +6,16 @@ there, and where nothing but the head learns it ends there: what is known of oth
 transcribing, whose head is filled by symbols (see ``transfer.py``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechxfer.batches import FeatureStore, collate, plan_batches
+from speechxfer.batches import collate, plan_batches
 from speechxfer.decode import DECODE_FRAMES
+from speechxfer.features import Samples
 from speechxfer.models import AcousticModel
 from speechxfer.models.acoustic import Pooling
 from speechxfer.progress import track
@@ -27,13 +28,18 @@ ITERATIONS = 100
 
 
 def fit_words(
-    model: AcousticModel, store: FeatureStore, usable_speeds: Sequence[Sequence[int]], words: Sequence[int]
+    model: AcousticModel,
+    frames: Sequence[Sequence[int]],
+    heard: Callable[[int, int], Samples],
+    usable_speeds: Sequence[Sequence[int]],
+    words: Sequence[int],
 ) -> None:
     """Set the head, and the statistics of the pooling below it, to the best for these recordings on the resting encoder.
 
     Args:
         model: a `classify` model whose head reads all layers; where it is, its encoder untouched.
-        store: features of the recordings at several speeds; each usable one is a recording of its own.
+        frames: `[speed][recording]`, how many each has at each speed.
+        heard: features `[frames, mels]` of a recording at a speed, by their numbers; each usable one counts for itself.
         usable_speeds: numbers of the speeds, for each recording.
         words: the symbol of each recording.
     """
@@ -44,7 +50,8 @@ def fit_words(
     if model.pooling is None:
         raise TypeError("fit_words is for models of words whose head reads all layers")
     norm = model.pooling.norm
-    vectors = _gather(model, model.pooling, store, every)
+    lengths = [frames[speed][index] for index, speed in every]
+    vectors = _gather(model, model.pooling, lengths, lambda number: heard(*every[number]))
     targets = torch.tensor([words[index] for index, _ in every], device=vectors.device)
     mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)
     standard = (vectors - mean) / (variance + norm.eps).sqrt()
@@ -57,17 +64,14 @@ def fit_words(
 
 
 @torch.no_grad()
-def _gather(
-    model: AcousticModel, pooling: Pooling, store: FeatureStore, recordings: Sequence[tuple[int, int]]
-) -> Tensor:
-    """`[recordings, width]` float32 of (utterance, speed) numbers, where the model is; its mode stays."""
+def _gather(model: AcousticModel, pooling: Pooling, frames: Sequence[int], heard: Callable[[int], Samples]) -> Tensor:
+    """`[recordings, width]` float32 of recordings of so many frames each, where the model is; its mode stays."""
     training, device = model.training, model.head.weight.device
     model.eval()
-    vectors = torch.empty(len(recordings), model.head.in_features, device=device)
-    frames = [store.frames[speed][index] for index, speed in recordings]
+    vectors = torch.empty(len(frames), model.head.in_features, device=device)
     plan = [numbers for [numbers] in plan_batches(frames, DECODE_FRAMES, np.random.default_rng(0))]
     for numbers in track(plan, "probing"):
-        features = [store.get(*recordings[number]) for number in numbers]
+        features = [heard(number) for number in numbers]
         batch = collate([str(number) for number in numbers], features, [[] for _ in numbers]).to(device)
         layers, lengths = model.encode(batch.features, batch.lengths)
         vectors[numbers] = pooling.gather(model.with_extra(layers, lengths), lengths)

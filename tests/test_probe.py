@@ -1,6 +1,7 @@
 """The head of words that is computed: against scikit-learn, and what a run makes of it."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,8 @@ def test_the_head_is_the_best_for_what_each_recording_gives_alone(words: Corpus,
     before, blank = state(model.encoder), model.head.weight[0].detach().clone()
     train, reading = words[0], Reading(model.spec)
     targets = [model.vocabulary.encode(u.text)[0] for u in train]
-    fit_words(model, store_features(train, reading, tmp_path), [[0]] * len(train), targets)
+    store = store_features(train, reading, tmp_path)
+    fit_words(model, store.frames, store.get, [[0]] * len(train), targets)
     assert model.training and model.head.training
     assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
     assert torch.equal(model.head.weight[0], blank)
@@ -106,6 +108,33 @@ def test_a_transfer_to_words_begins_with_the_best_head(words: Corpus, tmp_path: 
     assert torch.equal(last["head.weight"], resting.head.weight)
     moved = [not torch.equal(last[f"encoder.{name}"], value) for name, value in resting.encoder.named_parameters()]
     assert all(moved)
+
+
+def test_recordings_are_heard_distorted_as_often_as_the_settings_say(
+    words: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise of a draw of their own on 0, some or all of 40 recordings at three speeds; twice the same head."""
+    drawn: list[float] = []
+
+    def noisy(samples: np.ndarray, generator: np.random.Generator, rate_hz: int) -> np.ndarray:
+        drawn.append(generator.random())
+        return samples + 0.1 * generator.standard_normal(len(samples)).astype(np.float32)
+
+    monkeypatch.setattr(
+        sys.modules["speechxfer.finetune"], "distort", noisy
+    )  # the package exports the function of that name
+    weights, counts = [], []
+    for number, share in enumerate((0.0, 0.5, 1.0, 1.0)):
+        drawn.clear()
+        asked = settings(distortion=share, speed_factors=(0.9, 1.0, 1.1))
+        weights.append(
+            finetune(model_of_words(words), *words, asked, out=tmp_path / str(number), transfer=FROZEN).head.weight
+        )
+        counts.append(len(drawn))
+        assert len(set(drawn)) == len(drawn), "each has a draw of its own"
+    assert counts[0] == 0 and 40 < counts[1] < 80 and counts[2:] == [120, 120]
+    assert torch.equal(weights[2], weights[3])
+    assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
 
 
 def test_without_a_source_nothing_is_fitted(words: Corpus, tmp_path: Path) -> None:
