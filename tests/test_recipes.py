@@ -17,6 +17,7 @@ import torch
 import speechxfer as sx
 from speechxfer.cli import DEFAULT_SOURCE
 from speechxfer.config import load_config
+from speechxfer.manifest import read_manifest
 from speechxfer.models import Architecture
 from speechxfer.report import read_rows, update_readme
 from tests.foreign_models import write_w2v_bert
@@ -202,7 +203,7 @@ def digits_layout(folder: Path) -> Path:
 def test_folds_of_digits_by_speaker_leave_the_encoder_as_it_is(copy: Path, tmp_path: Path) -> None:
     recipe = copy / "recipes" / "fsdd"
     tiny_source(recipe / "models" / "english", "ab cd")
-    given = {"SOURCES": "models/english", "PREPARE": "--partial", "SETTINGS": QUICK, "JOBS": "1"}
+    given = {"SOURCES": "models/english", "PREPARE": "--partial", "SETTINGS": QUICK, "JOBS": "1", "TAKES": "20"}
     corpus = digits_layout(tmp_path / "fsdd")
     prepared = run(copy, "fsdd", corpus, "--to", "prepare", **given)
     assert prepared.returncode == 0, prepared.stderr
@@ -214,6 +215,8 @@ def test_folds_of_digits_by_speaker_leave_the_encoder_as_it_is(copy: Path, tmp_p
     for fold in ("fold1", "fold2"):
         adapted = sx.load_model(recipe / "exp" / "crossval-english" / fold).encoder.state_dict()
         assert all(torch.equal(value, source[name]) for name, value in adapted.items())
+    spoken = read_manifest(recipe / "data" / "spoken.jsonl")
+    assert len(spoken) == 40 and sum(u.duration for u in spoken) / 3600 < row.train_hours
 
 
 def test_commands_go_from_a_source_of_their_own(copy: Path, tmp_path: Path) -> None:
