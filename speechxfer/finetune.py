@@ -169,14 +169,14 @@ def finetune(
     with alone_in(job.out):
         optimizer = _optimizer(job)
         progress = _resume(job, optimizer)
-        if _begins_with_best_head(job) and not progress.best:
+        if _begins_with_best_head(job.model) and not progress.best:
             started = time.monotonic()
             _fit_head(job)
             _start_alike(job.model, job.accelerator)
             _evaluate(job, progress)
             progress.wall_s += time.monotonic() - started
             _save_state(job, optimizer, progress)
-        if _begins_with_best_head(job) and _learns_head_alone(job):
+        if _takes_no_step(job.model, transfer):
             say("only the head learns, and it is at its best: no step is taken")
         else:
             _loop(job, optimizer, progress)
@@ -225,9 +225,9 @@ def _prepare(
     if config.steps < 0:
         train_s, step_s = total_s(train), config.batch_s * accelerator.num_processes
         steps = usual_steps(train_s, step_s)
-        say(
-            f"{steps:,} steps of {step_s:g} s, in which all of the training speech is heard {steps * step_s / train_s:.0f} times"
-        )
+        if not _takes_no_step(model, transfer):
+            times = f"{steps * step_s / train_s:.0f} times"
+            say(f"{steps:,} steps of {step_s:g} s, in which all of the training speech is heard {times}")
         where = f"{steps:,} steps follow from {train_s / 60:.0f} min of training speech; settings"
         config = parse_config({"finetune": config.model_dump() | {"steps": steps}}, where).finetune
     if config.gradient_checkpointing:
@@ -334,9 +334,9 @@ def _retention(
     return hold_on(job.model, source, settings, Replayed([u.id for u in replayed], store, targets))
 
 
-def _begins_with_best_head(job: Job) -> bool:
+def _begins_with_best_head(model: AcousticModel) -> bool:
     """Whether `fit_words` finds the head to begin with: of words, all layers read, on an encoder that has learnt something."""
-    return bool(job.model.pooling and job.model.parents)
+    return bool(model.pooling and model.parents)
 
 
 def _fit_head(job: Job) -> None:
@@ -348,8 +348,10 @@ def _fit_head(job: Job) -> None:
     fit_words(job.model, job.store.frames, heard, job.usable_speeds, [target[0] for target in job.targets])
 
 
-def _learns_head_alone(job: Job) -> bool:
-    return job.transfer.encoder_rests and not (job.transfer.adapter_dim or job.model.architecture.extra_layers)
+def _takes_no_step(model: AcousticModel, transfer: TransferConfig) -> bool:
+    """Whether that head is all there is to learn."""
+    head_alone = transfer.encoder_rests and not (transfer.adapter_dim or model.architecture.extra_layers)
+    return _begins_with_best_head(model) and head_alone
 
 
 def _save_memory(model: AcousticModel) -> None:

@@ -85,16 +85,20 @@ def test_the_head_is_the_best_for_what_each_recording_gives_alone(words: Corpus,
     np.testing.assert_allclose(found, expected.predict_proba(standard), atol=5e-3)
 
 
-def test_where_only_the_head_learns_the_run_ends_where_it_begins(words: Corpus, tmp_path: Path) -> None:
+def test_where_only_the_head_learns_the_run_ends_where_it_begins(
+    words: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = model_of_words(words)
     encoder = state(model.encoder)
-    done = finetune(model, *words, settings(), out=tmp_path, transfer=FROZEN)
+    done = finetune(model, *words, settings(steps=-1), out=tmp_path, transfer=FROZEN)
+    told = capsys.readouterr().err
+    assert "no step is taken" in told and "steps of" not in told
     assert [row["step"] for row in rows(tmp_path)] == [0]
     steps, wall_s = training_cost(tmp_path)
     assert steps == 0 and wall_s > 0, "what no step took still took its time"
     assert all(torch.equal(value, encoder[name]) for name, value in done.encoder.state_dict().items())
     fitted = state(done)
-    again = finetune(model_of_words(words), *words, settings(), out=tmp_path, transfer=FROZEN)
+    again = finetune(model_of_words(words), *words, settings(steps=-1), out=tmp_path, transfer=FROZEN)
     assert all(torch.equal(value, fitted[name]) for name, value in again.state_dict().items())
     assert [row["step"] for row in rows(tmp_path)] == [0]
 
