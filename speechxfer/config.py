@@ -107,6 +107,9 @@ class ModelConfig(Section):
         return self
 
 
+USUAL_L2_SP = 0.5  # costs the target nothing, and less of the source is forgotten: recipes/ablations
+
+
 class TransferConfig(Section):
     """[transfer]: how the source model becomes a model of the target."""
 
@@ -148,7 +151,10 @@ class TransferConfig(Section):
     )
     extra_layers: int = Field(default=0, ge=0, description="Conformer layers added between encoder and head")
     l2_sp: float = Field(
-        default=0.0, ge=0, description="lambda of L2-SP: how strongly encoder weights are drawn to the source's"
+        default=-1.0,
+        ge=-1,
+        description="lambda of L2-SP: how strongly encoder weights are drawn to the source's; -1: 0.5 where they move and "
+        "nothing else holds on to the source, else 0",
     )
     ewc: float = Field(
         default=0.0,
@@ -177,6 +183,14 @@ class TransferConfig(Section):
         """Whether the source's own layers are never to move."""
         return self.freeze == "encoder" and self.freeze_steps < 0
 
+    @property
+    def drawn_back(self) -> float:
+        """lambda of L2-SP: as set, or what is usual."""
+        if self.l2_sp >= 0:
+            return self.l2_sp
+        needless = self.encoder_rests or self.lora_rank or self.ewc or self.distillation or self.replay
+        return 0.0 if needless else USUAL_L2_SP
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.head != "symbols" and self.symbol_map:
@@ -199,7 +213,7 @@ class TransferConfig(Section):
                 f"transfer.lora_rank = {self.lora_rank} lets the whole encoder rest, so transfer.freeze = {self.freeze!r} "
                 'would say nothing; set transfer.freeze = "none"'
             )
-        if self.encoder_rests and (self.l2_sp or self.ewc):
+        if self.encoder_rests and (self.drawn_back or self.ewc):
             raise ValueError(
                 'transfer.freeze = "encoder" never moves what transfer.l2_sp and transfer.ewc would draw back; set only one'
             )
@@ -209,7 +223,7 @@ class TransferConfig(Section):
             raise ValueError(
                 f'transfer.freeze = "encoder" leaves nothing that transfer.{useless[0]} could hold back; set only one of them'
             )
-        own_weights_move = [name for name in ("l2_sp", "ewc", "unfreeze_every_steps") if getattr(self, name)]
+        own_weights_move = [name for name in ("l2_sp", "ewc", "unfreeze_every_steps") if getattr(self, name) > 0]
         if self.lora_rank and own_weights_move:
             raise ValueError(
                 f"transfer.lora_rank = {self.lora_rank} lets the encoder's own weights rest, so "

@@ -147,8 +147,8 @@ def finetune(
         out: folder of the run: metrics.jsonl, state (for resuming), best (weights of the best evaluations).
         data: how recordings are read.
         transfer: what rests when, layer by layer rates, and what holds on to the source.
-        source: the model that `model` was made from; needed where `transfer` holds on to it (`l2_sp`, `ewc`,
-            `distillation`, `replay`), stays untouched.
+        source: the model that `model` was made from; needed where `transfer` asks to hold on to it (`l2_sp`, `ewc`,
+            `distillation`, `replay`), stays untouched. Without one nothing is drawn back, by default either.
         replayed: speech that the source was trained on; needed for `ewc` and `replay`.
 
     Returns:
@@ -308,13 +308,13 @@ def _retention(
 ) -> Retention | None:
     """What the run holds on to of its source; InputError where the settings need a source or speech that is not given."""
     settings = job.transfer
-    asking = [name for name in ("l2_sp", "ewc", "distillation", "replay") if getattr(settings, name)]
-    if not asking:
-        return None
-    if source is None:
+    asking = [name for name in ("l2_sp", "ewc", "distillation", "replay") if getattr(settings, name) > 0]
+    if source is None and asking:
         raise InputError(
             f"transfer.{asking[0]} holds on to a source model, and there is none; adapt one, or set it to 0"
         )
+    if source is None:
+        return None
     of_features = {"l2_sp", *(["distillation"] if settings.distilled == "features" else [])}
     of_head = [name for name in asking if name not in of_features]
     if len(source.vocabulary.symbols) == 1 and of_head:

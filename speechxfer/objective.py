@@ -98,7 +98,10 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Retention:
-    """R: all that holds on to the source during a run; the source is in evaluation mode, where the model is."""
+    """R: all that holds on to the source during a run.
+
+    The source is in evaluation mode, where the model is; where nothing but L2-SP holds on, it is as it was given.
+    """
 
     settings: TransferConfig
     source: AcousticModel
@@ -116,19 +119,21 @@ def hold_on(
         source: what it was made from; stays untouched.
         replayed: needed for `ewc` and `replay`.
     """
-    if not (settings.l2_sp or settings.ewc or settings.distillation or settings.replay):
+    if not (settings.drawn_back or settings.ewc or settings.distillation or settings.replay):
         return None
-    source = copy.deepcopy(source).to(model.head.weight.device).eval()
+    device = model.head.weight.device
     strengths: dict[str, Tensor] = {}
-    if settings.ewc and replayed:
-        strengths = {name: settings.ewc * value for name, value in fisher(source, replayed).items()}
-    source.requires_grad_(False)
-    anchors = dict(source.encoder.named_parameters())
+    if settings.ewc or settings.distillation or settings.replay:  # L2-SP alone needs no more than the values
+        source = copy.deepcopy(source).to(device).eval()
+        if settings.ewc and replayed:
+            strengths = {name: settings.ewc * value for name, value in fisher(source, replayed).items()}
+        source.requires_grad_(False)
+    anchors = {name: value.detach().to(device) for name, value in source.encoder.named_parameters()}
     pulls = {}
     for name, parameter in model.encoder.named_parameters():
-        if name in anchors and (settings.l2_sp or name in strengths):
-            strength = strengths.get(name, torch.zeros(())) + settings.l2_sp
-            pulls[parameter] = Pull(anchors[name].detach().clone(), strength.to(parameter.device))
+        if name in anchors and (settings.drawn_back or name in strengths):
+            strength = strengths.get(name, torch.zeros(())) + settings.drawn_back
+            pulls[parameter] = Pull(anchors[name], strength.to(parameter.device))
     return Retention(settings, source, pulls, replayed)
 
 

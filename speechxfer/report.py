@@ -23,6 +23,7 @@ from speechxfer.errors import InputError
 from speechxfer.manifest import write_whole
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+MOST_ROWS = 12  # of one recipe in the README's table
 NOTES = "notes.md"
 MOST_IN_LEGEND = 20
 
@@ -171,6 +172,8 @@ def render_results(results_json: Path, results_md: Path) -> None:
 def update_readme(readme: Path, recipes_dir: Path) -> None:
     """Fill the block between the two markers of a README with the results of all recipes, sorted by recipe.
 
+    Of a recipe with more than `MOST_ROWS` only the page is named, below the table.
+
     Raises:
         InputError: the README lacks its two markers, one of each and in order, or a results file is malformed.
     """
@@ -181,12 +184,18 @@ def update_readme(readme: Path, recipes_dir: Path) -> None:
         raise InputError(
             f"{readme}: expected one line `{BEGIN}` and after it one line `{END}`; add them where results go"
         )
-    lines = []
+    lines, long = [], []
     for results_json in sorted(recipes_dir.glob("*/results.json")):
         folder = results_json.parent
         page = Path(os.path.relpath(folder.absolute() / "RESULTS.md", readme.absolute().parent)).as_posix()
-        lines += [(f"[{folder.name}]({page})", *_cells(row)) for row in read_rows(results_json)]
-    table = _table(("recipe", *_COLUMNS), lines) if lines else "No recipe has been run yet."
+        rows = read_rows(results_json)
+        if len(rows) > MOST_ROWS:
+            long.append(f"[{folder.name}]({page}) ({len(rows)} rows)")
+        else:
+            lines += [(f"[{folder.name}]({page})", *_cells(row)) for row in rows]
+    parts = [_table(("recipe", *_COLUMNS), lines)] if lines else []
+    parts += [f"Longer tables: {', '.join(long)}."] if long else []
+    table = "\n\n".join(parts) or "No recipe has been run yet."
     write_whole(readme, f"{before}{BEGIN}\n{table}\n{END}{after}")
 
 

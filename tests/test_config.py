@@ -48,7 +48,7 @@ DEFAULTS = {
         "lora_alpha": 16.0,
         "adapter_dim": 0,
         "extra_layers": 0,
-        "l2_sp": 0.0,
+        "l2_sp": -1.0,
         "ewc": 0.0,
         "distillation": 0.0,
         "distilled": "logits",

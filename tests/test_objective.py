@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,6 +155,45 @@ def test_no_l2_sp_is_a_plain_run_bit_for_bit(tones: Tones, tmp_path: Path) -> No
     assert same_bits(with_source, state(plain))
 
 
+def test_by_default_the_encoder_is_drawn_to_its_source(tones: Tones, tmp_path: Path) -> None:
+    """As strongly as 0.5 says, where there is a source; without one the run is plain."""
+    source = source_model("dnn")
+    default, drawn, plain, alone = (
+        state(
+            finetune(
+                target_model(source, tones),
+                tones.train,
+                tones.dev,
+                PLAIN,
+                out=tmp_path / str(number),
+                transfer=TransferConfig(**asked),
+                source=given,
+            )
+        )
+        for number, (asked, given) in enumerate(
+            (({}, source), ({"l2_sp": 0.5}, source), ({"l2_sp": 0.0}, source), ({}, None))
+        )
+    )
+    assert all(torch.equal(value, drawn[name]) for name, value in default.items())
+    assert all(torch.equal(value, plain[name]) for name, value in alone.items())
+    assert not all(torch.equal(value, plain[name]) for name, value in default.items())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"freeze": "encoder"},
+        {"lora_rank": 4},
+        {"ewc": 1.0, "source_manifests": NAMED},
+        {"distillation": 1.0},
+        {"replay": 0.2, "source_manifests": NAMED},
+    ],
+)
+def test_l2_sp_is_not_added_to_what_holds_on_otherwise(settings: dict[str, Any]) -> None:
+    assert TransferConfig(**settings).drawn_back == 0
+    assert TransferConfig(freeze=1).drawn_back == TransferConfig(freeze="encoder", freeze_steps=5).drawn_back == 0.5
+
+
 def test_more_l2_sp_stays_nearer(tones: Tones, tmp_path: Path) -> None:
     source = source_model("dnn")
     apart = []
@@ -234,7 +274,7 @@ def test_what_is_held_on_to_and_how_strongly(tones: Tones) -> None:
     strengths = {names[parameter]: pull.strength for parameter, pull in held.pulls.items()}
     assert_same(strengths, {name: 2 * value + 0.5 for name, value in information.items()})
     assert all(torch.equal(pull.anchor, values[names[parameter]]) for parameter, pull in held.pulls.items())
-    assert hold_on(model, source, TransferConfig(), speech) is None
+    assert hold_on(model, source, TransferConfig(l2_sp=0.0), speech) is None
 
 
 def test_ewc_holds_what_the_source_needs(tones: Tones, tmp_path: Path) -> None:

@@ -215,6 +215,17 @@ def test_the_readme_block_lists_all_recipes_in_order(results_json: Path, tmp_pat
     assert readme.read_bytes() == before
 
 
+def test_the_readme_names_the_page_of_a_long_table(results_json: Path, tmp_path: Path) -> None:
+    for number in range(13):
+        add_row(tmp_path / "recipes" / "ways" / "results.json", dataclasses.replace(ROW, name=f"way {number}"))
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- results:begin --><!-- results:end -->", encoding="utf-8")
+    update_readme(readme, tmp_path / "recipes")
+    text = readme.read_text(encoding="utf-8")
+    assert "way" not in text.partition("Longer tables")[0] and "| finetuned |" in text
+    assert "\n\nLonger tables: [ways](recipes/ways/RESULTS.md) (13 rows).\n<!--" in text
+
+
 def test_a_readme_without_any_result_says_so(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("<!-- results:begin --><!-- results:end -->", encoding="utf-8")
