@@ -9,7 +9,7 @@ KATHLEEN_DIR=${KATHLEEN_DIR:+$(cd "$OLDPWD" && realpath -e "$KATHLEEN_DIR")} || 
 # models, KINDS what is scored, and these settings are the better ones where nothing is transferred.
 read -ra seeds <<< "${SEEDS:-1}"
 read -ra sources <<< "${SOURCES:-multilingual-small}"
-kinds=${KINDS:-scratch frozen finetuned}
+kinds=${KINDS:-scratch frozen plain finetuned}
 from_scratch=(--set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0)
 
 # The project's own environment, which `make venv` (or demo, or test) makes; else whatever the caller has activated.
@@ -43,13 +43,16 @@ names_of() { # names_of KIND...: the names of what was trained in these ways, su
   done
 }
 
-compare_with_scratch() { # compare_with_scratch FOLDER SPLIT: fine-tuned from each source against scratch, seed by seed
-  local name number part
+compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each source against the other kinds, seed by seed
+  local name other number part
   for name in $(names_of finetuned); do
-    for number in "${!seeds[@]}"; do
-      part=$((number + 1))/report.json
-      ((${#seeds[@]} > 1)) || part=report.json
-      speechxfer compare "$1/$name/$2/$part" "$1/scratch/$2/$part"
+    for other in scratch "${name/#finetuned/plain}"; do
+      [[ " $kinds " == *" ${other%%-*} "* ]] || continue
+      for number in "${!seeds[@]}"; do
+        part=$((number + 1))/report.json
+        ((${#seeds[@]} > 1)) || part=report.json
+        speechxfer compare "$1/$name/$2/$part" "$1/$other/$2/$part"
+      done
     done
   done
 }
@@ -73,11 +76,13 @@ forgetting() { # forgetting ROW SOURCE OUT MODEL...: the source's error rates be
   speechxfer evaluate "${@:4}" --on data/source/$kind/test.jsonl --out "$3" --as-parent --resample --mono --results results.json \
     --row "$1" --split "kathleen $kind"
 }
-forgetting_of_finetuned() { # forgetting_of_finetuned FOLDER: of the models in it that were fine-tuned from each source
-  local source name
+forgetting_of_kinds() { # forgetting_of_kinds FOLDER: of the models in it whose encoders moved, from each source
+  local source kind name
   for source in "${sources[@]}"; do
-    name=$1/finetuned-${source##*/}
-    forgetting finetuned "$source" "$name/source" "${seeds[@]/#/$name-}"
+    for kind in plain finetuned; do
+      name=$1/$kind-${source##*/}
+      [[ " $kinds " != *" $kind "* ]] || forgetting $kind "$source" "$name/source" "${seeds[@]/#/$name-}"
+    done
   done
 }
 

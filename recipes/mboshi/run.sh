@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen finetuned evaluate compare forgetting"
+names="prepare check scratch frozen plain finetuned evaluate compare forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -23,6 +23,9 @@ if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then
   for source in "${sources[@]}"; do run "frozen-${source##*/}" adapt --source "$source" --set transfer.freeze=encoder; done
 fi
+if stage plain; then # nothing draws the encoder back to its source
+  for source in "${sources[@]}"; do run "plain-${source##*/}" adapt --source "$source" --set transfer.l2_sp=0; done
+fi
 if stage finetuned; then
   for source in "${sources[@]}"; do run "finetuned-${source##*/}" adapt --source "$source"; done
 fi
@@ -35,9 +38,9 @@ if stage evaluate; then
   done
 fi
 if stage compare; then
-  for size in $sizes; do compare_with_scratch "exp/$size" dev; done
+  for size in $sizes; do compare_finetuned "exp/$size" dev; done
 fi
 if stage forgetting && knows_source_speech; then
   source_speech "$KATHLEEN_DIR"
-  for size in $sizes; do forgetting_of_finetuned "exp/$size"; done
+  for size in $sizes; do forgetting_of_kinds "exp/$size"; done
 fi

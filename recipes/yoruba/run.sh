@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen finetuned evaluate compare forgetting"
+names="prepare check scratch frozen plain finetuned evaluate compare forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -20,6 +20,9 @@ if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then
   for source in "${sources[@]}"; do run "frozen-${source##*/}" adapt --source "$source" --set transfer.freeze=encoder; done
 fi
+if stage plain; then # nothing draws the encoder back to its source
+  for source in "${sources[@]}"; do run "plain-${source##*/}" adapt --source "$source" --set transfer.l2_sp=0; done
+fi
 if stage finetuned; then
   for source in "${sources[@]}"; do run "finetuned-${source##*/}" adapt --source "$source"; done
 fi
@@ -29,8 +32,8 @@ if stage evaluate; then
       --row "${name%%-*}"
   done
 fi
-if stage compare; then compare_with_scratch exp test; fi
+if stage compare; then compare_finetuned exp test; fi
 if stage forgetting && knows_source_speech; then
   source_speech "$KATHLEEN_DIR"
-  forgetting_of_finetuned exp
+  forgetting_of_kinds exp
 fi
