@@ -260,6 +260,23 @@ def test_two_processes_score_like_one(corpus: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.distributed
+def test_two_processes_compute_the_head_that_one_does(corpus: Path, tmp_path: Path) -> None:
+    """Of words, on an encoder that rests; distorted recordings are drawn alike, so the bytes are the same."""
+    for split, count, seed in (("train", 24, 1), ("dev", 8, 2)):
+        write_tone_corpus(
+            tmp_path / f"{split}.jsonl", count, letters="abcd", seed=seed, words=(1, 1), letters_in_word=1
+        )
+    words = ("text.task=classify", "text.vocabulary=words", "transfer.freeze=encoder", "finetune.distortion=0.5")
+    source = corpus / "source"
+    _, err = finish(torchrun(*adapt_arguments(tmp_path, tmp_path / "two", *words, source=source)))
+    assert "no step is taken" in err
+    train_run(load_config(None, words), *manifests(tmp_path), tmp_path / "one", source=str(source))
+    learnt = [(tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("one", "two")]
+    assert learnt[0] == learnt[1]
+    assert load_model(tmp_path / "two").head.weight.abs().max() > 0.01
+
+
+@pytest.mark.distributed
 def test_bad_input_ends_all_processes(tmp_path: Path) -> None:
     process = torchrun("evaluate", str(tmp_path / "gone"), "--on", "gone.jsonl", "--out", str(tmp_path / "out"))
     _, err = process.communicate(timeout=TIMEOUT_S)
