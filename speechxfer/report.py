@@ -149,10 +149,12 @@ def read_rows(results_json: Path) -> list[ResultRow]:
 
 
 def render_results(results_json: Path, results_md: Path) -> None:
-    """Write the page of one recipe: the table, how each row was made, and what `notes.md` beside the page adds.
+    """Write the page of one recipe: the table, how each row was made, other tables that its programs left, and notes.
+
+    The other tables are the `*.tsv` beside the page; the notes are `notes.md` there.
 
     Raises:
-        InputError: the results file is missing or malformed.
+        InputError: the results file is missing or malformed, or such a table is.
     """
     rows = read_rows(results_json)
     parts = [
@@ -162,6 +164,7 @@ def render_results(results_json: Path, results_md: Path) -> None:
         _page_table(rows),
         "## How each row was made",
         *(_provenance(number, row) for number, row in enumerate(rows, start=1)),
+        *(_printed_table(path) for path in sorted(results_md.parent.glob("*.tsv"))),
     ]
     notes = results_md.parent / NOTES
     if notes.exists():
@@ -441,6 +444,16 @@ def _table(columns: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
     columns = tuple(columns)
     rows = [columns, ["---"] * len(columns), *lines]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def _printed_table(path: Path) -> str:
+    """What a program printed: columns parted by tabs, the first line their names; lines that begin with # become text."""
+    lines = _read(path).splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    if not rows or any(len(row) != len(rows[0]) for row in rows):
+        raise InputError(f"{path}: expected lines of as many columns as the first; run again what writes it, or delete it")
+    remarks = [line.removeprefix("# ") for line in lines if line.startswith("#")]
+    return "\n\n".join([f"## {path.stem}", _table(rows[0], rows[1:]), *remarks])
 
 
 def _provenance(number: int, row: ResultRow) -> str:
