@@ -451,7 +451,9 @@ def _printed_table(path: Path) -> str:
     lines = _read(path).splitlines()
     rows = [line.split("\t") for line in lines if not line.startswith("#")]
     if not rows or any(len(row) != len(rows[0]) for row in rows):
-        raise InputError(f"{path}: expected lines of as many columns as the first; run again what writes it, or delete it")
+        raise InputError(
+            f"{path}: expected lines of as many columns as the first; run again what writes it, or delete it"
+        )
     remarks = [line.removeprefix("# ") for line in lines if line.startswith("#")]
     return "\n\n".join([f"## {path.stem}", _table(rows[0], rows[1:]), *remarks])
 
