@@ -25,6 +25,7 @@ from speechxfer.manifest import write_whole
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 MOST_ROWS = 12  # of one recipe in the README's table
 NOTES = "notes.md"
+RANKINGS = "ranking-*.tsv"  # what rank-sources printed
 MOST_IN_LEGEND = 20
 
 
@@ -149,12 +150,12 @@ def read_rows(results_json: Path) -> list[ResultRow]:
 
 
 def render_results(results_json: Path, results_md: Path) -> None:
-    """Write the page of one recipe: the table, how each row was made, other tables that its programs left, and notes.
+    """Write the page of one recipe: the table, how each row was made, rankings of sources, and notes.
 
-    The other tables are the `*.tsv` beside the page; the notes are `notes.md` there.
+    The rankings are the files `RANKINGS` beside the page, the notes `NOTES`.
 
     Raises:
-        InputError: the results file is missing or malformed, or such a table is.
+        InputError: the results file is missing or malformed, or a ranking is.
     """
     rows = read_rows(results_json)
     parts = [
@@ -164,7 +165,7 @@ def render_results(results_json: Path, results_md: Path) -> None:
         _page_table(rows),
         "## How each row was made",
         *(_provenance(number, row) for number, row in enumerate(rows, start=1)),
-        *(_printed_table(path) for path in sorted(results_md.parent.glob("*.tsv"))),
+        *(_printed_table(path) for path in sorted(results_md.parent.glob(RANKINGS))),
     ]
     notes = results_md.parent / NOTES
     if notes.exists():

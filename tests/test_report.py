@@ -169,15 +169,16 @@ def test_the_page_holds_table_provenance_and_notes(results_json: Path) -> None:
     assert page.read_text(encoding="utf-8") == PAGE + "\n## Tried, did not help\n\n- larger batches\n"
 
 
-def test_the_page_holds_the_tables_that_programs_printed(results_json: Path) -> None:
+def test_the_page_holds_rankings_and_no_other_table(results_json: Path) -> None:
     page = results_json.parent / "RESULTS.md"
-    (results_json.parent / "order.tsv").write_text("place\tsource\n1\ta|b\n2-3\tc\n# tau: 0.67\n", encoding="utf-8")
+    (results_json.parent / "ranking-x.tsv").write_text("place\tsource\n1\ta|b\n2-3\tc\n# tau: 0.67\n", encoding="utf-8")
+    (results_json.parent / "recordings.tsv").write_text("path\ttext\nmine.wav\thello\n", encoding="utf-8")
     render_results(results_json, page)
-    table = "## order\n\n| place | source |\n| --- | --- |\n| 1 | a\\|b |\n| 2-3 | c |\n\ntau: 0.67\n"
+    table = "## ranking-x\n\n| place | source |\n| --- | --- |\n| 1 | a\\|b |\n| 2-3 | c |\n\ntau: 0.67\n"
     assert page.read_text(encoding="utf-8") == f"{PAGE}\n{table}"
     for broken in ("", "place\tsource\n1\n"):
-        (results_json.parent / "order.tsv").write_text(broken, encoding="utf-8")
-        with pytest.raises(InputError, match=r"order\.tsv: expected lines of as many columns"):
+        (results_json.parent / "ranking-x.tsv").write_text(broken, encoding="utf-8")
+        with pytest.raises(InputError, match=r"ranking-x\.tsv: expected lines of as many columns"):
             render_results(results_json, page)
 
 
