@@ -43,6 +43,11 @@ names_of() { # names_of KIND...: the names of what was trained in these ways, su
   done
 }
 
+adapt_from_each() { # adapt_from_each KIND [OPTION...]: by the recipe's own `run`, as KIND-SOURCE
+  local source
+  for source in "${sources[@]}"; do run "$1-${source##*/}" adapt --source "$source" "${@:2}"; done
+}
+
 compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each source against the other kinds, seed by seed
   local name other number part
   for name in $(names_of finetuned); do

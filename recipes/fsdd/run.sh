@@ -17,15 +17,9 @@ run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, on
 if stage prepare; then python ../../data_scripts/prepare_fsdd.py "$corpus" data ${PREPARE:-}; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
-if stage frozen; then
-  for source in "${sources[@]}"; do run "frozen-${source##*/}" adapt --source "$source" --set transfer.freeze=encoder; done
-fi
-if stage plain; then # nothing draws the encoder back to its source
-  for source in "${sources[@]}"; do run "plain-${source##*/}" adapt --source "$source" --set transfer.l2_sp=0; done
-fi
-if stage finetuned; then
-  for source in "${sources[@]}"; do run "finetuned-${source##*/}" adapt --source "$source"; done
-fi
+if stage frozen; then adapt_from_each frozen --set transfer.freeze=encoder; fi
+if stage plain; then adapt_from_each plain --set transfer.l2_sp=0; fi # nothing draws the encoder back to its source
+if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for name in $(names_of $kinds); do
     speechxfer evaluate "${seeds[@]/#/exp/$name-}" --on data/test.jsonl --out "exp/$name/test" --resample --results results.json \
