@@ -1,9 +1,10 @@
 """Which source? Candidate models ranked for a target in minutes, without fine-tuning any of them.
 
-Each candidate gets two scores on a few minutes of the target: the error rate of a linear head that is trained briefly on its
-frozen encoder's frames, with an interval and a paired test against its neighbour in the ranking; and LogME (You et al.,
-arXiv:2102.11005), the evidence of a linear model of the symbols given the frames, in closed form. What it is not: the
-truth, which is each candidate's error rate after fine-tuning; the ranking says which ones are worth that.
+Each candidate gets two scores on a few minutes of the target: LogME (You et al., arXiv:2102.11005), the evidence of a linear
+model of the symbols given its frozen encoder's frames, in closed form, which decides the places, with a paired test against
+its neighbour; and the error rate of a linear head that is trained briefly on the same frames, with an interval. LogME agrees
+better with the order after fine-tuning (``recipes/ranking``). What it is not: the truth, which is each candidate's error rate
+after fine-tuning; the ranking says which ones are worth that.
 """
 
 import tempfile
@@ -32,15 +33,16 @@ from speechxfer.models import AcousticModel
 from speechxfer.objective import utterance_losses
 from speechxfer.progress import say
 from speechxfer.runs import normalizer_of, vocabulary_of
-from speechxfer.scoring import WerReport, check_same_task, compare, read_report
+from speechxfer.scoring import WerReport, check_same_task, read_report
 from speechxfer.splits import hold_out, take_seconds, total_s
 from speechxfer.studies import side_by_side
 
 Floats = npt.NDArray[np.float64]
 MINUTES = 12.0
 PROBE_STEPS, PROBE_LR, PROBE_BATCH_S = 300, 1e-2, 60.0
-RANK_TOLERANCE = 1e-6
+RANK_TOLERANCE = 1e-10  # of squared singular values
 LOGME_TOLERANCE, LOGME_ITERATIONS = 1e-4, 100
+GROUPS = 10  # parts of the jackknife
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Candidate:
     """Of a linear head on the frozen encoder, on utterances that it was not trained on."""
     logme: float
     """Nats per symbol; the higher the better. Comparable between the candidates of one ranking only."""
+    logme_without: tuple[float, ...]
+    """The same without one part of the utterances, for each part: every tenth of them, the ones after these, and so on."""
     seconds: float
     finetuned: WerReport | None = None
     """What came of fine-tuning it, where that has been done: the truth that the ranking guesses at."""
@@ -59,7 +63,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Candidates from the best to the worst, by the character error rate of their heads."""
+    """Candidates from the best to the worst, by LogME."""
 
     candidates: tuple[Candidate, ...]
     places: tuple[str, ...]
@@ -68,25 +72,25 @@ class Ranking:
     def __str__(self) -> str:
         known = any(one.finetuned for one in self.candidates)
         truth = "\tCER % after fine-tuning\t95 %" if known else ""
-        lines = [f"place\tsource\tCER % of a linear head\t95 %\tLogME\tseconds{truth}"]
+        lines = [f"place\tsource\tLogME\tCER % of a linear head\t95 %\tseconds{truth}"]
         for place, one in zip(self.places, self.candidates, strict=True):
             after = f"\t{_rate(one.finetuned)}" if one.finetuned else ""
-            lines.append(f"{place}\t{one.name}\t{_rate(one.report)}\t{one.logme:.3f}\t{one.seconds:.0f}{after}")
+            lines.append(f"{place}\t{one.name}\t{one.logme:.3f}\t{_rate(one.report)}\t{one.seconds:.0f}{after}")
         if known:
-            by_head, by_logme = self.agreement()
+            by_logme, by_head = self.agreement()
             lines.append(
-                f"# Kendall's tau with the order after fine-tuning: {by_head:.2f} by head, {by_logme:.2f} by LogME"
+                f"# Kendall's tau with the order after fine-tuning: {by_logme:.2f} by LogME, {by_head:.2f} by head"
             )
         return "\n".join(lines)
 
     def agreement(self) -> tuple[float, float]:
-        """Kendall's tau-b of the heads' error rates, and of LogME, with the error rates after fine-tuning; 1: the same order."""
+        """Kendall's tau-b of LogME, and of the heads' error rates, with the error rates after fine-tuning; 1: the same order."""
         from scipy.stats import kendalltau
 
         pairs = [(one, one.finetuned.cer) for one in self.candidates if one.finetuned]
         truth = [cer for _, cer in pairs]
-        heads, evidence = [one.report.cer for one, _ in pairs], [-one.logme for one, _ in pairs]
-        return float(kendalltau(heads, truth).statistic), float(kendalltau(evidence, truth).statistic)
+        evidence, heads = [-one.logme for one, _ in pairs], [one.report.cer for one, _ in pairs]
+        return float(kendalltau(evidence, truth).statistic), float(kendalltau(heads, truth).statistic)
 
 
 def _rate(report: WerReport) -> str:
@@ -132,12 +136,12 @@ def rank_sources(
         tasks = [(name, train, dev, config, place) for name, place in zip(models, places, strict=True)]
         probed: list[Probed] = side_by_side(_probe, tasks, jobs, "probing")
         best = min(probed, key=lambda one: (one[0].cer, one[0].wer))
-        evidence = [logme(*_symbols_heard(place, best[1])) for place in places]
+        evidence = [_evidences(*_symbols_heard(place, best[1])) for place in places]
     found = [
-        Candidate(name, report, score, seconds, after)
-        for name, (report, _, seconds), score, after in zip(models, probed, evidence, truth, strict=True)
+        Candidate(name, report, score, without, seconds, after)
+        for name, (report, _, seconds), (score, without), after in zip(models, probed, evidence, truth, strict=True)
     ]
-    ordered = tuple(sorted(found, key=lambda one: (one.report.cer, one.report.wer, -one.logme)))
+    ordered = tuple(sorted(found, key=lambda one: (-one.logme, one.report.cer, one.report.wer)))
     return Ranking(ordered, _places(ordered))
 
 
@@ -145,12 +149,27 @@ def _places(ordered: Sequence[Candidate]) -> tuple[str, ...]:
     """Numbers from 1; a run of candidates, each not to be told from the one before it, shares the numbers it spans."""
     runs: list[list[int]] = []
     for number, one in enumerate(ordered):
-        tied = number > 0 and not compare(ordered[number - 1].report, one.report).cer.significant
+        tied = number > 0 and not _better(ordered[number - 1], one)
         if tied:
             runs[-1].append(number + 1)
         else:
             runs.append([number + 1])
     return tuple(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs for _ in run)
+
+
+def _better(one: Candidate, other: Candidate) -> bool:
+    """Whether `one`'s LogME is the higher at 5 %, by a jackknife over parts of the same utterances.
+
+    The standard error of the difference is that of the delete-a-group jackknife (Kott, 'The delete-a-group jackknife',
+    Journal of Official Statistics 17(4), 2001).
+    """
+    from scipy.stats import t
+
+    apart = np.subtract(one.logme_without, other.logme_without)
+    if len(apart) < 2:
+        return False
+    error = np.sqrt((len(apart) - 1) * np.mean((apart - apart.mean()) ** 2))
+    return bool(one.logme - other.logme > t.ppf(0.975, len(apart) - 1) * error)
 
 
 Probed = tuple[WerReport, list[npt.NDArray[np.int64]], float]
@@ -254,22 +273,35 @@ def _alignment(probe: AcousticModel, frames: Samples, target: Sequence[int]) -> 
     return symbols
 
 
-def _symbols_heard(place: Path, alignment: Sequence[npt.NDArray[np.int64]]) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Of each symbol on the best candidate's alignment the mean of the frames at `place` that it falls on, and the symbol.
+def _symbols_heard(
+    place: Path, alignment: Sequence[npt.NDArray[np.int64]]
+) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Of each symbol on the best head's alignment the mean of the frames at `place` that it falls on, the symbol, and the
+    utterance's number.
 
     So every candidate has as many vectors, whatever its frame rate is; its frames are found by their share of the utterance.
     """
     with np.load(place) as saved:
         lengths, frames = saved["lengths"], saved["frames"].astype(np.float64)
-    heard, labels = [], []
-    for values, aligned in zip(np.split(frames, np.cumsum(lengths)[:-1]), alignment, strict=True):
+    heard, labels, numbers = [], [], []
+    for number, (values, aligned) in enumerate(zip(np.split(frames, np.cumsum(lengths)[:-1]), alignment, strict=True)):
         edges = np.flatnonzero(np.diff(aligned)) + 1
         for first, last in pairwise([0, *edges, len(aligned)]):
             if aligned[first]:
                 begin = int(first / len(aligned) * len(values))
                 heard.append(values[begin : max(begin + 1, round(last / len(aligned) * len(values)))].mean(axis=0))
                 labels.append(aligned[first])
-    return np.array(heard), np.array(labels)
+                numbers.append(number)
+    return np.array(heard), np.array(labels), np.array(numbers)
+
+
+def _evidences(
+    frames: Floats, labels: npt.NDArray[np.int64], utterances: npt.NDArray[np.int64]
+) -> tuple[float, tuple[float, ...]]:
+    """LogME of all, and without each part of the utterances."""
+    part = np.unique(utterances, return_inverse=True)[1] % GROUPS
+    without = [logme(frames[part != left_out], labels[part != left_out]) for left_out in np.unique(part)]
+    return logme(frames, labels), tuple(without)
 
 
 def logme(frames: Floats, labels: npt.NDArray[np.int64]) -> float:
@@ -279,17 +311,22 @@ def logme(frames: Floats, labels: npt.NDArray[np.int64]) -> float:
     label's frames and 0 elsewhere, and X `[frames, dim]` is centred (You et al., arXiv:2102.11005, section 4).
     """
     centred = frames - frames.mean(axis=0)
-    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
-    alive = singular > RANK_TOLERANCE * max(1.0, singular.max())
-    left, squares = left[:, alive], singular[alive] ** 2
-    each = [_evidence(left, squares, (labels == label).astype(float)) for label in np.unique(labels)]
+    squares, directions = np.linalg.eigh(centred.T @ centred)
+    alive = squares > max(1.0, squares[-1]) * RANK_TOLERANCE
+    squares, directions = squares[alive], directions[:, alive]
+    each = []
+    for label in np.unique(labels):
+        y = (labels == label).astype(float)
+        each.append(_evidence((directions.T @ (centred.T @ y)) ** 2 / squares, squares, y))
     return float(np.mean(each))
 
 
-def _evidence(left: Floats, squares: Floats, y: Floats) -> float:
-    """Fixed point of alpha and beta, then the evidence over n; `squares` are the squared singular values."""
+def _evidence(projected: Floats, squares: Floats, y: Floats) -> float:
+    """Fixed point of alpha and beta, then the evidence over n.
+
+    `squares` are the squared singular values, `projected` those of `y` along the left singular vectors.
+    """
     count = len(y)
-    projected = (left.T @ y) ** 2
     outside = max(float(y @ y - projected.sum()), 0.0)
     if not len(squares):  # frames that are all alike tell nothing: y is noise
         return float(-0.5 * (np.log(2 * np.pi * outside / count) + 1))

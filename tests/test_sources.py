@@ -1,6 +1,7 @@
 """Ranking sources: evidence against brute force, places that show ties, the better encoder first."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, ttest_rel
 
 from speechxfer.batches import Reading
 from speechxfer.checkpoint import Card, load_model, save_model
@@ -17,7 +18,7 @@ from speechxfer.decode import encoded_frames
 from speechxfer.errors import InputError
 from speechxfer.manifest import read_manifest, write_manifest
 from speechxfer.scoring import score
-from speechxfer.sources import Candidate, Ranking, _places, _symbols_heard, logme, rank_sources
+from speechxfer.sources import Candidate, Ranking, _better, _evidences, _places, _symbols_heard, logme, rank_sources
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
 
@@ -59,16 +60,36 @@ def test_frames_that_are_all_alike_are_no_evidence() -> None:
     assert logme(np.ones((5, 3)), labels) == pytest.approx(expected)
 
 
-def candidate(name: str, wrong: int, total: int = 40) -> Candidate:
+def candidate(name: str, wrong: int, total: int = 40, means: Sequence[float] = ()) -> Candidate:
+    """`means` are what the jackknife sees where a score is a mean over as many parts: the jackknife is then the t-test."""
     references = {str(n): "ab" for n in range(total)}
     hypotheses = {str(n): "xb" if n < wrong else "ab" for n in range(total)}
-    return Candidate(name, score(references, hypotheses), 0.0, 1.0)
+    without = [(sum(means) - one) / (len(means) - 1) for one in means]
+    return Candidate(name, score(references, hypotheses), float(np.mean(means or 0.0)), tuple(without), 1.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_jackknife_of_a_mean_is_the_paired_t_test(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    one, other = generator.normal(0.7, 1, 10), generator.normal(0, 1, 10)
+    expected = ttest_rel(one, other)
+    better = _better(candidate("one", 1, means=one.tolist()), candidate("other", 1, means=other.tolist()))
+    assert better == (expected.pvalue < 0.05 and expected.statistic > 0)
 
 
 def test_places_show_what_cannot_be_told_apart() -> None:
-    """10 of 40 against 11 is a tie by any test; 30 more errors is none."""
-    ordered = [candidate("a", 1), candidate("b", 10), candidate("c", 11), candidate("d", 40)]
+    """Parts that differ by 1 on both sides of 0 are a tie by any test; parts that all differ by 5 are none."""
+    wave = [0.0, 1.0] * 5
+    ordered = [candidate(name, 1, means=[base + sign * one for one in wave]) for name, base, sign in
+               (("a", 20.0, 1), ("b", 15.0, 1), ("c", 15.9, -1), ("d", 10.0, 1))]  # fmt: skip
     assert _places(ordered) == ("1", "2-3", "2-3", "4")
+
+
+def test_one_part_tells_nothing_apart() -> None:
+    one, other = (
+        replace(candidate(name, 1), logme=score, logme_without=(0.0,)) for name, score in (("a", 9.0), ("b", 0.0))
+    )
+    assert not _better(one, other)
 
 
 @pytest.fixture(scope="module")
@@ -117,18 +138,32 @@ def test_evidence_does_not_depend_on_the_frame_rate(tmp_path: Path) -> None:
     np.savez(tmp_path / "fast.npz", lengths=4 * lengths, frames=frames.repeat(4, axis=0))
     slow, fast = (_symbols_heard(tmp_path / name, np.split(aligned, [40])) for name in ("slow.npz", "fast.npz"))
     np.testing.assert_allclose(slow[0], fast[0])
-    assert logme(*slow) == pytest.approx(logme(*fast))
+    assert logme(*slow[:2]) == pytest.approx(logme(*fast[:2]))
+    assert set(slow[2][:5]) == {0} and set(slow[2][-3:]) == {1}
+
+
+def test_evidence_without_each_part_of_the_utterances() -> None:
+    """Three utterances are three parts; of twelve, the first and the eleventh are one part."""
+    generator = np.random.default_rng(3)
+    frames, labels, numbers = generator.standard_normal((48, 4)), generator.integers(1, 4, 48), np.arange(48) // 4
+    few = numbers < 3
+    whole, without = _evidences(frames[few], labels[few], numbers[few])
+    assert whole == logme(frames[few], labels[few]) and len(without) == 3
+    assert without[1] == logme(frames[few & (numbers != 1)], labels[few & (numbers != 1)])
+    rest = ~np.isin(numbers, (0, 10))
+    assert _evidences(frames, labels, numbers)[1][0] == logme(frames[rest], labels[rest])
 
 
 def test_a_ranking_is_held_against_the_order_after_fine_tuning() -> None:
-    """Heads say a, b, c, d and fine-tuning a, c, b, d: five pairs agree, one does not, so tau is (5 - 1) / 6."""
+    """Heads say a, b, c, d and fine-tuning a, c, b, d: five pairs agree, one does not, so tau is (5 - 1) / 6; LogME is right."""
     truth = {"a": 1, "b": 20, "c": 10, "d": 30}
     found = [replace(candidate(name, wrong), finetuned=candidate("", truth[name]).report) for name, wrong in
              (("a", 1), ("b", 10), ("c", 11), ("d", 40))]  # fmt: skip
-    ranking = Ranking(tuple(replace(one, logme=-rank) for rank, one in enumerate(found)), ("1", "2-3", "2-3", "4"))
-    assert ranking.agreement() == pytest.approx((4 / 6, 4 / 6))
+    evidence = {"a": 4.0, "c": 3.0, "b": 2.0, "d": 1.0}
+    ranking = Ranking(tuple(replace(one, logme=evidence[one.name]) for one in found), ("1", "2-3", "2-3", "4"))
+    assert ranking.agreement() == pytest.approx((1.0, 4 / 6))
     lines = str(ranking).splitlines()
-    assert lines[2].split("\t")[6].startswith("25.0") and "0.67 by head, 0.67 by LogME" in lines[-1]
+    assert lines[2].split("\t")[6].startswith("25.0") and "1.00 by LogME, 0.67 by head" in lines[-1]
 
 
 def test_reports_after_fine_tuning_are_given_for_all_or_none(corpus: Path) -> None:
