@@ -50,6 +50,7 @@ adapt_from_each() { # adapt_from_each KIND [OPTION...]: by the recipe's own `run
 
 compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each source against the other kinds, seed by seed
   local name other number part
+  [[ " $kinds " == *" finetuned "* ]] || return 0
   for name in $(names_of finetuned); do
     for other in scratch "${name/#finetuned/plain}"; do
       [[ " $kinds " == *" ${other%%-*} "* ]] || continue

@@ -152,6 +152,11 @@ def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path
     assert again.returncode == 0, again.stderr
     splits = [row.forgetting.split if row.forgetting else "" for row in read_rows(recipe / "results.json")]
     assert splits == ["", "", "", *["kathleen letters", "kathleen phones"] * 2]
+    for folder in recipe.glob("exp/finetuned-other*"):
+        shutil.rmtree(folder)
+    one_kind = {"KINDS": "plain", "SOURCES": "models/other", "SEEDS": "1 2"}
+    part = run(copy, "yoruba", corpus, "--from", "evaluate", "--to", "compare", **one_kind)
+    assert part.returncode == 0 and not part.stdout.count("better than"), part.stderr
 
 
 def test_own_recordings_in_one_command(copy: Path, tmp_path: Path) -> None:
