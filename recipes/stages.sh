@@ -48,12 +48,14 @@ adapt_from_each() { # adapt_from_each KIND [OPTION...]: by the recipe's own `run
   for source in "${sources[@]}"; do run "$1-${source##*/}" adapt --source "$source" "${@:2}"; done
 }
 
+scored() { [[ " $kinds " == *" $1 "* ]]; } # scored KIND: whether KINDS names it
+
 compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each source against the other kinds, seed by seed
   local name other number part
-  [[ " $kinds " == *" finetuned "* ]] || return 0
+  scored finetuned || return 0
   for name in $(names_of finetuned); do
     for other in scratch "${name/#finetuned/plain}"; do
-      [[ " $kinds " == *" ${other%%-*} "* ]] || continue
+      scored "${other%%-*}" || continue
       for number in "${!seeds[@]}"; do
         part=$((number + 1))/report.json
         ((${#seeds[@]} > 1)) || part=report.json
@@ -87,7 +89,7 @@ forgetting_of_kinds() { # forgetting_of_kinds FOLDER: of the models in it whose 
   for source in "${sources[@]}"; do
     for kind in plain finetuned; do
       name=$1/$kind-${source##*/}
-      [[ " $kinds " != *" $kind "* ]] || forgetting $kind "$source" "$name/source" "${seeds[@]/#/$name-}"
+      ! scored $kind || forgetting $kind "$source" "$name/source" "${seeds[@]/#/$name-}"
     done
   done
 }

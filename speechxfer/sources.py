@@ -31,7 +31,7 @@ from speechxfer.finetune import encode_targets, frames_needed
 from speechxfer.manifest import Utterance, read_together
 from speechxfer.models import AcousticModel
 from speechxfer.objective import utterance_losses
-from speechxfer.progress import say
+from speechxfer.progress import say, track
 from speechxfer.runs import normalizer_of, vocabulary_of
 from speechxfer.scoring import WerReport, check_same_task, read_report
 from speechxfer.splits import hold_out, take_seconds, total_s
@@ -55,7 +55,8 @@ class Candidate:
     logme: float
     """Nats per symbol; the higher the better. Comparable between the candidates of one ranking only."""
     logme_without: tuple[float, ...]
-    """The same without one part of the utterances, for each part: every tenth of them, the ones after these, and so on."""
+    """The same without one part of the utterances, for each part: every tenth of them, the ones after these, and so on. None
+    where one part is all."""
     seconds: float
     finetuned: WerReport | None = None
     """What came of fine-tuning it, where that has been done: the truth that the ranking guesses at."""
@@ -136,7 +137,7 @@ def rank_sources(
         tasks = [(name, train, dev, config, place) for name, place in zip(models, places, strict=True)]
         probed: list[Probed] = side_by_side(_probe, tasks, jobs, "probing")
         best = min(probed, key=lambda one: (one[0].cer, one[0].wer))
-        evidence = [_evidences(*_symbols_heard(place, best[1])) for place in places]
+        evidence = [_evidences(*_symbols_heard(place, best[1])) for place in track(places, "weighing")]
     found = [
         Candidate(name, report, score, without, seconds, after)
         for name, (report, _, seconds), (score, without), after in zip(models, probed, evidence, truth, strict=True)
@@ -298,10 +299,10 @@ def _symbols_heard(
 def _evidences(
     frames: Floats, labels: npt.NDArray[np.int64], utterances: npt.NDArray[np.int64]
 ) -> tuple[float, tuple[float, ...]]:
-    """LogME of all, and without each part of the utterances."""
+    """LogME of all, and without each part of the utterances; nothing is left out where one part is all."""
     part = np.unique(utterances, return_inverse=True)[1] % GROUPS
-    without = [logme(frames[part != left_out], labels[part != left_out]) for left_out in np.unique(part)]
-    return logme(frames, labels), tuple(without)
+    rests = [part != left_out for left_out in np.unique(part)]
+    return logme(frames, labels), tuple(logme(frames[rest], labels[rest]) for rest in rests if rest.any())
 
 
 def logme(frames: Floats, labels: npt.NDArray[np.int64]) -> float:

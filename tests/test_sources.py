@@ -86,10 +86,13 @@ def test_places_show_what_cannot_be_told_apart() -> None:
 
 
 def test_one_part_tells_nothing_apart() -> None:
-    one, other = (
-        replace(candidate(name, 1), logme=score, logme_without=(0.0,)) for name, score in (("a", 9.0), ("b", 0.0))
-    )
-    assert not _better(one, other)
+    generator = np.random.default_rng(4)
+    labels = generator.integers(1, 4, 12)
+    _, without = _evidences(generator.standard_normal((12, 2)), labels, np.zeros(12, dtype=int))
+    assert without == ()
+    for few in (without, (0.0,)):
+        one, other = (replace(candidate("", 1), logme=score, logme_without=few) for score in (9.0, 0.0))
+        assert not _better(one, other)
 
 
 @pytest.fixture(scope="module")
