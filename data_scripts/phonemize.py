@@ -1,9 +1,11 @@
 """A manifest whose texts are letters becomes one whose texts are phones, by the rules of espeak-ng.
 
     python data_scripts/phonemize.py data/kathleen/train.jsonl data/kathleen_phones/train.jsonl --voice en-us
+    python data_scripts/phonemize.py data/debian/train.jsonl data/debian_phones/train.jsonl
 
 What it is: labels for a model of phones (``recipes/multilingual``). What it is not: what the speaker did say; accents,
-slips and reductions stay unheard. Audio is not touched. An utterance that espeak-ng has no phones for, or reads partly as
+slips and reductions stay unheard. Without ``--voice`` every utterance is read by the voice that is called like its language
+(``lang``). Audio is not touched. An utterance that espeak-ng has no phones for, or reads partly as
 another language, is left out and printed.
 """
 
@@ -21,21 +23,27 @@ from speechxfer.errors import InputError
 from speechxfer.manifest import Utterance, read_manifest, write_manifest
 
 
-def phonemize(manifest: Path, out: Path, *, voice: str) -> None:
+def phonemize(manifest: Path, out: Path, *, voice: str = "") -> None:
     """Write `out`: the utterances of `manifest` with their phones, separated by spaces, as texts.
 
+    `voice` is espeak-ng's; without one the language of each utterance names it.
+
     Raises:
-        InputError: a bad manifest, an unknown voice, or espeak-ng is not installed.
+        InputError: a bad manifest, an unknown voice, no voice for an utterance without a language, or espeak-ng is not
+            installed.
     """
     spoken: list[Utterance] = []
     for utterance in read_manifest(manifest):
-        phones = phones_of(utterance.text.lower(), voice)
+        reader = voice or utterance.lang
+        if not reader:
+            raise InputError(f"{manifest}: {utterance.id}: it has no lang; give the voice of its language: --voice")
+        phones = phones_of(utterance.text.lower(), reader)
         if phones:
             spoken.append(replace(utterance, text=" ".join(phones)))
         else:
-            skip(utterance.id, f"espeak-ng does not read all of {utterance.text!r} with the voice {voice}")
+            skip(utterance.id, f"espeak-ng does not read all of {utterance.text!r} with the voice {reader}")
     if not spoken:
-        raise InputError(f"{manifest}: espeak-ng reads none of it with the voice {voice}; give its language's voice")
+        raise InputError(f"{manifest}: espeak-ng reads none of it; give its language's voice")
     write_manifest(out, spoken)
     say(f"{out}: {len(spoken):,} utterances in phones")
 
@@ -47,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("manifest", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--voice", required=True, help="of espeak-ng, for example en-us")
+    parser.add_argument("--voice", default="", help="of espeak-ng, for example en-us (default: each utterance's lang)")
     exit_on_bad_input(lambda: phonemize(**vars(parser.parse_args(arguments))))
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,8 @@ def test_a_manifest_in_letters_becomes_one_in_phones(tmp_path: Path) -> None:
     assert "left out: u1" in done.stdout
     with pytest.raises(InputError, match="no language 'xx'"):
         phonemize.phonemize(tmp_path / "letters.jsonl", out, voice="xx")
+    with pytest.raises(InputError, match="u0: it has no lang"):
+        phonemize.phonemize(tmp_path / "letters.jsonl", out)
+    write_manifest(tmp_path / "letters.jsonl", [replace(utterances[0], text="gato", lang="es")])
+    phonemize.phonemize(tmp_path / "letters.jsonl", out)
+    assert read_manifest(out)[0].text == "ɡ a t o"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A source model of phones in 83 languages. Usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]
+# A source model of phones in 83 languages. Usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR DEBIAN_DIR [--from STAGE] [--to STAGE]
 set -euo pipefail
-usage="usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]"
+usage="usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR DEBIAN_DIR [--from STAGE] [--to STAGE]"
 udhr=$(realpath "${1:?$usage}") speechocean762=$(realpath "${2:?$usage}") kathleen=$(realpath "${3:?$usage}")
+debian=$(realpath "${4:?$usage}")
 cd "$(dirname "$0")"
-names="prepare check train refine evaluate ship"
+names="prepare check train refine listen evaluate ship"
 source ../stages.sh
-stages "${@:4}"
+stages "${@:5}"
 
 scripts=../../data_scripts
 if stage prepare; then
@@ -18,28 +19,40 @@ if stage prepare; then
   for split in {speechocean762,kathleen}/{train,dev,test}; do
     python $scripts/phonemize.py data/letters/$split.jsonl data/phones/$split.jsonl --voice en-us
   done
+  python $scripts/prepare_debian.py "$debian" data/letters/debian
+  for split in train dev unseen; do
+    python $scripts/phonemize.py data/letters/debian/$split.jsonl data/phones/debian/$split.jsonl
+  done
 fi
 if stage check; then
   speechxfer check data/spoken/{train,dev,unseen}.jsonl --config recipe.toml
   speechxfer check data/phones/speechocean762/{train,dev,test}.jsonl --config recipe.toml
   speechxfer check data/phones/kathleen/{train,dev,test}.jsonl --config recipe.toml
+  speechxfer check data/phones/debian/{train,dev,unseen}.jsonl --config recipe.toml
 fi
 # PROCESSES processes train and decode, each on a GPU or a CPU core of its own. The settings are made for two.
 launch=(torchrun --nproc-per-node "${PROCESSES:-2}" -m speechxfer)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+licence="synthetic speech of UN texts (espeak-ng), speechocean762 (free for commercial and non-commercial use), kathleen (CC0)"
 run() { # run VERB OUT SPOKEN [OPTION...]
   "${launch[@]}" "$1" recipe.toml --out "$2" --language mul \
-    --licence "synthetic speech of UN texts (espeak-ng), speechocean762 (free for commercial and non-commercial use), kathleen (CC0)" \
+    --licence "$licence" \
     --train "data/$3/train.jsonl" --train data/phones/speechocean762/train.jsonl --train data/phones/kathleen/train.jsonl \
     --dev data/spoken/dev.jsonl --dev data/phones/speechocean762/dev.jsonl --dev data/phones/kathleen/dev.jsonl "${@:4}" $SETTINGS
 }
 if stage train; then run train exp/multilingual-first spoken; fi
+again=(--set transfer.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0 --set finetune.encoder_lr=8e-4 --set finetune.head_lr=8e-4)
 if stage refine; then # a second descent from there: each text in two voices, smaller steps
-  run adapt exp/multilingual-small spoken_twice --source exp/multilingual-first --set "data.repeats=[1, 3, 3]" --set finetune.steps=20000 \
-    --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0 --set finetune.encoder_lr=8e-4 --set finetune.head_lr=8e-4
+  run adapt exp/multilingual-second spoken_twice --source exp/multilingual-first --set "data.repeats=[1, 3, 3]" \
+    --set finetune.steps=20000 "${again[@]}"
+fi
+if stage listen; then # a third: people who speak other languages than English
+  licence+=", Asterisk's prompts (CC BY-SA 3.0), Fish Fillets NG and Tux Paint (GPL 2)"
+  run adapt exp/multilingual-small spoken_twice --source exp/multilingual-second --train data/phones/debian/train.jsonl \
+    --dev data/phones/debian/dev.jsonl --set "data.repeats=[1, 2, 2, 3]" --set finetune.steps=16000 "${again[@]}"
 fi
 if stage evaluate; then
-  for set in phones/speechocean762/test phones/kathleen/test spoken/unseen; do
+  for set in phones/speechocean762/test phones/kathleen/test phones/debian/unseen spoken/unseen; do
     "${launch[@]}" evaluate exp/multilingual-small --on data/$set.jsonl --out exp/multilingual-small/$set --resample --mono \
       --results results.json --row source --split "$set"
   done

@@ -1,0 +1,172 @@
+"""Manifests for the speech in Debian's packages: 13 languages, 7 hours, recorded for free programs.
+
+Story: three free programs talk, and say in writing what they say: Asterisk's telephone prompts (English, French, Italian,
+Russian, Spanish; one professional each; 8 kHz), the two fish and the rest of Fish Fillets NG (Czech, Dutch; acted), and the
+names of Tux Paint's stamps (Belarusian, Bulgarian, Catalan, Danish, Dutch, French, Greek, Romanian, Russian, Spanish).
+Packages: asterisk-core-sounds-{en,es,fr,it,ru}{,-wav}, fillets-ng-data, fillets-ng-data-{cs,nl}, tuxpaint-stamps-default.
+Licences: CC BY-SA 3.0 (Asterisk; Russian CC BY 3.0), GPL 2 (Fish Fillets, Tux Paint).
+Layout, below the folder into which the packages were unpacked (``dpkg-deb -x PACKAGE.deb DIR``; ``/`` where they are
+installed): ``usr/share/asterisk/sounds/xx_*/**.wav`` with ``usr/share/doc/asterisk-core-sounds-xx/core-sounds-xx.txt.gz``;
+``usr/share/games/fillets-ng/sound/LEVEL/xx/ID.ogg`` with ``script/LEVEL/dialogs_xx.lua``;
+``usr/share/tuxpaint/stamps/**/NAME_desc_xx.ogg`` with ``NAME.txt``.
+
+What it writes: ``unseen`` = Greek, whole, so that one language's people are never trained on; ``dev`` = 20 utterances of
+every program and language; ``train`` = the others. Left out and counted: recordings without text or of another voice than the
+text's, and texts that do not say how they are read (digits, signs, remarks in brackets) or that are longer or shorter than
+anyone could say in that time. Texts may still differ from what was said; nobody has checked them.
+"""
+
+import gzip
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_debian.py` run
+
+from data_scripts.corpus import Segment, command_line, enforce_count, measure, one_space, read_lines, say, write_splits
+from speechxfer.errors import InputError
+from speechxfer.manifest import Utterance
+from speechxfer.splits import digest
+
+UNSEEN = "el"
+DEV_UTTERANCES = 20  # of a program and language
+UTTERANCES = 12_131  # of the packages of Debian 12
+VOICES = {"en": "en_US_f_Allison", "es": "es_MX_f_Allison", "fr": "fr_CA_f_June", "it": "it_IT_m_Carlo",
+          "ru": "ru_RU_f_IvrvoiceRU"}  # fmt: skip
+LANGUAGES = {"asterisk": {"en": "en-us", "es": "es-419"}}  # as espeak-ng calls them, where that is another name
+FISH = ("cs", "nl")
+NOT_AS_READ = re.compile(r"[\d\[\](){}<>$%#*@&=+/_|~^°€£§]")
+LETTERS_PER_S = (4.0, 28.0)
+LONGEST_S = 30.0
+LINE = re.compile(r'dialogId\("(?P<id>[^"]+)", "(?P<who>[^"]*)".*\)\s+dialogStr\("(?P<text>(?:[^"\\]|\\.)*)"\)')
+
+
+def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[str, Path]:
+    """Write the manifests and return them by split.
+
+    Raises:
+        InputError: a package is missing, a table cannot be read, or the counts differ (without `partial`).
+    """
+    share = corpus_dir / "usr" / "share"
+    readers = {"asterisk": _asterisk, "fillets": _fillets, "tuxpaint": _tuxpaint}
+    omitted: Counter[str] = Counter()
+    segments: list[Segment] = []
+    for name, read in readers.items():
+        found = [_said(segment, omitted) for segment in read(share)]
+        if not found:
+            raise InputError(f"{share}: no recordings of {name}; expected its packages unpacked there: see --help")
+        segments += [segment for segment in found if segment is not None]
+    utterances = [item.utterance for item in measure(segments)]
+    possible = [utterance for utterance in utterances if _in_time(utterance)]
+    omitted[f"longer than {LONGEST_S:g} s, or too many or too few letters for its length"] += len(utterances) - len(
+        possible
+    )
+    say("left out: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
+    enforce_count("utterances", len(possible), UTTERANCES, partial=partial)
+    return write_splits(out_dir, _split(possible))
+
+
+def _said(segment: Segment, omitted: Counter[str]) -> Segment | None:
+    """The segment if its text says how it is read; else it is counted."""
+    if not segment.text:
+        omitted["no text"] += 1
+    elif NOT_AS_READ.search(segment.text):
+        omitted["digits, signs or remarks"] += 1
+    else:
+        return segment
+    return None
+
+
+def _in_time(utterance: Utterance) -> bool:
+    low, high = LETTERS_PER_S
+    letters = sum(character.isalpha() for character in utterance.text)
+    said_in_time = utterance.duration * low <= letters + 4 and letters <= utterance.duration * high + 2
+    return said_in_time and utterance.duration <= LONGEST_S
+
+
+def _split(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+    splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "unseen": []}
+    taken: Counter[tuple[str, str]] = Counter()
+    for utterance in sorted(utterances, key=lambda u: digest("debian dev", u.id)):
+        group = (utterance.id.partition("-")[0], utterance.lang)
+        taken[group] += 1
+        split = "unseen" if utterance.lang == UNSEEN else "dev" if taken[group] <= DEV_UTTERANCES else "train"
+        splits[split].append(utterance)
+    return {name: sorted(members, key=lambda u: u.id) for name, members in splits.items()}
+
+
+# ------------------------------------------------------------------------------------------------------------ programs
+def _asterisk(share: Path) -> Iterator[Segment]:
+    """``name: text`` a line; names are paths below the voice's folder."""
+    for lang, voice in VOICES.items():
+        table = share / "doc" / f"asterisk-core-sounds-{lang}" / f"core-sounds-{lang}.txt.gz"
+        texts = {}
+        for line in _gzip_lines(table):
+            name, colon, text = line.partition(":")
+            if colon and not line.startswith(";"):
+                texts[name.strip()] = one_space(text)
+        folder = share / "asterisk" / "sounds" / voice
+        for path in sorted(folder.rglob("*.wav")):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            yield _segment("asterisk", lang, name, path, texts.get(name, ""), table, f"asterisk-{voice}")
+
+
+def _gzip_lines(path: Path) -> list[str]:
+    try:
+        data = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); expected what the prompts say: unpack its package"
+        ) from error
+    try:
+        return data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; fetch the package again") from error
+
+
+def _fillets(share: Path) -> Iterator[Segment]:
+    """``dialogId("id", "who", ...)`` and ``dialogStr("text")`` by turns, one file a level and language."""
+    base = share / "games" / "fillets-ng"
+    for lang in FISH:
+        for folder in sorted((base / "sound").glob(f"*/{lang}")):
+            level = folder.parent.name
+            table = base / "script" / level / f"dialogs_{lang}.lua"
+            lines = (
+                {match["id"]: match for match in LINE.finditer("\n".join(read_lines(table)))} if table.exists() else {}
+            )
+            for path in sorted(folder.glob("*.ogg")):
+                match = lines.get(path.stem)
+                text = one_space(match["text"].replace("\\n", " ").replace("\\", "")) if match else ""
+                who = match["who"] if match else ""
+                yield _segment("fillets", lang, f"{level}-{path.stem}", path, text, table, f"fillets-{lang}-{who}")
+
+
+def _tuxpaint(share: Path) -> Iterator[Segment]:
+    """English on the first line, then ``xx.utf8=text``; one file a stamp."""
+    base = share / "tuxpaint" / "stamps"
+    texts: dict[Path, dict[str, str]] = {}
+    for path in sorted(base.rglob("*_desc_*.ogg")):
+        stem, _, lang = path.stem.partition("_desc_")
+        table = path.with_name(f"{stem}.txt")
+        if table not in texts:
+            rows = (line.partition(".utf8=") for line in read_lines(table)[1:]) if table.exists() else ()
+            texts[table] = {code: one_space(text) for code, _, text in rows}
+        name = path.relative_to(base).with_name(stem).as_posix()
+        yield _segment("tuxpaint", lang, name, path, texts[table].get(lang, ""), table, f"tuxpaint-{lang}")
+
+
+def _segment(program: str, lang: str, name: str, path: Path, text: str, table: Path, speaker: str) -> Segment:
+    return Segment(
+        id=f"{program}-{lang}-{name.replace('/', '-')}",
+        path=path,
+        text=text,
+        where=str(table),
+        speaker=speaker,
+        lang=LANGUAGES.get(program, {}).get(lang, lang),
+    )
+
+
+if __name__ == "__main__":
+    command_line(prepare, __doc__)
