@@ -49,7 +49,7 @@ fi
 if stage listen; then # a third: people who speak other languages than English
   licence+=", Asterisk's prompts (CC BY-SA 3.0), Fish Fillets NG and Tux Paint (GPL 2)"
   run adapt exp/multilingual-small spoken_twice --source exp/multilingual-second --train data/phones/debian/train.jsonl \
-    --dev data/phones/debian/dev.jsonl --set "data.repeats=[1, 2, 2, 3]" --set finetune.steps=16000 "${again[@]}"
+    --dev data/phones/debian/dev.jsonl --set "data.repeats=[1, 2, 2, 3]" --set finetune.steps=13000 "${again[@]}"
 fi
 if stage evaluate; then
   for set in phones/speechocean762/test phones/kathleen/test phones/debian/unseen spoken/unseen; do
