@@ -41,7 +41,10 @@ run() { # run VERB OUT SPOKEN [OPTION...]
     --dev data/spoken/dev.jsonl --dev data/phones/speechocean762/dev.jsonl --dev data/phones/kathleen/dev.jsonl "${@:4}" $SETTINGS
 }
 if stage train; then run train exp/multilingual-first spoken; fi
-again=(--set transfer.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0 --set finetune.encoder_lr=8e-4 --set finetune.head_lr=8e-4)
+again=(
+  --set transfer.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0
+  --set finetune.encoder_lr=8e-4 --set finetune.head_lr=8e-4
+)
 if stage refine; then # a second descent from there: each text in two voices, smaller steps
   run adapt exp/multilingual-second spoken_twice --source exp/multilingual-first --set "data.repeats=[1, 3, 3]" \
     --set finetune.steps=20000 "${again[@]}"
