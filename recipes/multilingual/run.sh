@@ -28,7 +28,7 @@ if stage check; then
   speechxfer check data/spoken/{train,dev,unseen}.jsonl --config recipe.toml
   speechxfer check data/phones/speechocean762/{train,dev,test}.jsonl --config recipe.toml
   speechxfer check data/phones/kathleen/{train,dev,test}.jsonl --config recipe.toml
-  speechxfer check data/phones/debian/{train,dev,unseen}.jsonl --config recipe.toml
+  speechxfer check data/phones/debian/{train,dev,unseen}.jsonl --config recipe.toml --set model.features=kaldi-mvn-78db-1.5s
 fi
 # PROCESSES processes train and decode, each on a GPU or a CPU core of its own. The settings are made for two.
 launch=(torchrun --nproc-per-node "${PROCESSES:-2}" -m speechxfer)
