@@ -8,9 +8,11 @@ not on the machine, the order of files or the version of Python.
 
 import argparse
 import codecs
+import gzip
 import os
 import shlex
 import sys
+import zlib
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,13 +84,17 @@ def skip(utterance_id: str, reason: str) -> None:
 def read_lines(path: Path) -> list[str]:
     """Lines of a UTF-8 text file (or UTF-16, if its byte-order mark says so), without line ends and byte-order mark.
 
+    A file called ``.gz`` is unpacked first.
+
     Raises:
         InputError: the file is missing, a spreadsheet, or not UTF-8 (the message names the line).
     """
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a text file: check the path") from error
+        data = gzip.decompress(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({why}); expected a text file: check the path") from error
     if data.startswith(b"PK\x03\x04"):
         raise InputError(
             f"{path}: a spreadsheet or another archive; expected a text file: save the table as CSV (UTF-8)"

@@ -1,4 +1,4 @@
-"""Manifests for the speech in Debian's packages: 13 languages, 7 hours, recorded for free programs.
+"""Manifests for the speech in Debian's packages: 13 languages, 6.5 hours, recorded for free programs.
 
 Story: three free programs talk, and say in writing what they say: Asterisk's telephone prompts (English, French, Italian,
 Russian, Spanish; one professional each; 8 kHz), the two fish and the rest of Fish Fillets NG (Czech, Dutch; acted), and the
@@ -17,7 +17,6 @@ that are longer or shorter than anyone could say in that time. Texts may still d
 them.
 """
 
-import gzip
 import hashlib
 import re
 import sys
@@ -69,9 +68,8 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
     segments = _once(segments, omitted)
     utterances = [item.utterance for item in measure(segments)]
     possible = [utterance for utterance in utterances if _in_time(utterance)]
-    omitted[f"longer than {LONGEST_S:g} s, or too many or too few letters for its length"] += len(utterances) - len(
-        possible
-    )
+    hasty = f"longer than {LONGEST_S:g} s, or too many or too few letters for its length"
+    omitted[hasty] += len(utterances) - len(possible)
     say("left out: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
     enforce_count("utterances", len(possible), UTTERANCES, partial=partial)
     return write_splits(out_dir, _split(possible))
@@ -91,12 +89,9 @@ def _said(segment: Segment, omitted: Counter[str]) -> Segment | None:
 def _once(segments: Iterable[Segment], omitted: Counter[str]) -> list[Segment]:
     """One recording of what a speaker says; the same bytes under two names are one too."""
     kept: list[Segment] = []
-    seen: set[str | tuple[str, str]] = set()
+    seen: set[str] = set()
     for segment in segments:
-        marks: set[str | tuple[str, str]] = {
-            hashlib.sha256(segment.path.read_bytes()).hexdigest(),
-            (segment.speaker, segment.text),
-        }
+        marks = {hashlib.sha256(segment.path.read_bytes()).hexdigest(), digest(segment.speaker, segment.text)}
         if marks & seen:
             omitted["said by the same speaker before"] += 1
         else:
@@ -129,7 +124,7 @@ def _asterisk(share: Path) -> Iterator[Segment]:
     for lang, voice in VOICES.items():
         table = share / "doc" / f"asterisk-core-sounds-{lang}" / f"core-sounds-{lang}.txt.gz"
         texts = {}
-        for line in _gzip_lines(table):
+        for line in read_lines(table):
             name, colon, text = line.partition(":")
             if colon and not line.startswith(";"):
                 texts[name.strip()] = one_space(text)
@@ -137,19 +132,6 @@ def _asterisk(share: Path) -> Iterator[Segment]:
         for path in sorted(folder.rglob("*.wav")):
             name = path.relative_to(folder).with_suffix("").as_posix()
             yield _segment("asterisk", lang, name, path, texts.get(name, ""), table, f"asterisk-{voice}")
-
-
-def _gzip_lines(path: Path) -> list[str]:
-    try:
-        data = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); expected what the prompts say: unpack its package"
-        ) from error
-    try:
-        return data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8; fetch the package again") from error
 
 
 def _fillets(share: Path) -> Iterator[Segment]:

@@ -24,11 +24,14 @@ if stage prepare; then
     python $scripts/phonemize.py data/letters/debian/$split.jsonl data/phones/debian/$split.jsonl
   done
 fi
+words=( # the features for single words, which are among what Debian's programs say
+  --set model.features=kaldi-mvn-78db-1.5s
+)
 if stage check; then
   speechxfer check data/spoken/{train,dev,unseen}.jsonl --config recipe.toml
   speechxfer check data/phones/speechocean762/{train,dev,test}.jsonl --config recipe.toml
   speechxfer check data/phones/kathleen/{train,dev,test}.jsonl --config recipe.toml
-  speechxfer check data/phones/debian/{train,dev,unseen}.jsonl --config recipe.toml --set model.features=kaldi-mvn-78db-1.5s
+  speechxfer check data/phones/debian/{train,dev,unseen}.jsonl --config recipe.toml "${words[@]}"
 fi
 # PROCESSES processes train and decode, each on a GPU or a CPU core of its own. The settings are made for two.
 launch=(torchrun --nproc-per-node "${PROCESSES:-2}" -m speechxfer)
@@ -52,8 +55,7 @@ fi
 if stage listen; then # a third: people who speak other languages than English
   licence+=", Asterisk's prompts (CC BY-SA 3.0), Fish Fillets NG and Tux Paint (GPL 2)"
   run adapt exp/multilingual-small spoken_twice --source exp/multilingual-second --train data/phones/debian/train.jsonl \
-    --dev data/phones/debian/dev.jsonl --set "data.repeats=[1, 2, 2, 3]" --set finetune.steps=13000 "${again[@]}" \
-    --set model.features=kaldi-mvn-78db-1.5s # single words are among them
+    --dev data/phones/debian/dev.jsonl --set "data.repeats=[1, 2, 2, 3]" --set finetune.steps=13000 "${again[@]}" "${words[@]}"
 fi
 if stage evaluate; then
   for set in phones/speechocean762/test phones/kathleen/test phones/debian/unseen spoken/unseen; do
