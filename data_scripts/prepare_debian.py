@@ -1,17 +1,19 @@
-"""Manifests for the speech in Debian's packages: 13 languages, 6.5 hours, recorded for free programs.
+"""Manifests for the speech in Debian's packages: 21 languages, 7 hours, recorded for free programs.
 
-Story: three free programs talk, and say in writing what they say: Asterisk's telephone prompts (English, French, Italian,
-Russian, Spanish; one professional each; 8 kHz), the two fish and the rest of Fish Fillets NG (Czech, Dutch; acted), and the
-names of Tux Paint's stamps (Belarusian, Bulgarian, Catalan, Danish, Dutch, French, Greek, Romanian, Russian, Spanish).
-Packages: asterisk-core-sounds-{en,es,fr,it,ru}{,-wav}, fillets-ng-data, fillets-ng-data-{cs,nl}, tuxpaint-stamps-default.
-Licences: CC BY-SA 3.0 (Asterisk; Russian CC BY 3.0), GPL 2 (Fish Fillets, Tux Paint).
+Story: four free programs talk, and say in writing what they say: Asterisk's telephone prompts (English, French, Italian,
+Russian, Spanish; one professional each; 8 kHz), the two fish and the rest of Fish Fillets NG (Czech, Dutch; acted), the
+names of Tux Paint's stamps (Belarusian, Bulgarian, Catalan, Danish, Dutch, French, Greek, Romanian, Russian, Spanish), and
+KLettres, which teaches letters and syllables (18 languages, one person each, at home).
+Packages: asterisk-core-sounds-{en,es,fr,it,ru}{,-wav}, fillets-ng-data, fillets-ng-data-{cs,nl}, tuxpaint-stamps-default,
+klettres-data.
+Licences: CC BY-SA 3.0 (Asterisk; Russian CC BY 3.0), GPL 2 (Fish Fillets, Tux Paint, KLettres).
 Layout, below the folder into which the packages were unpacked (``dpkg-deb -x PACKAGE.deb DIR``; ``/`` where they are
 installed): ``usr/share/asterisk/sounds/xx_*/**.wav`` with ``usr/share/doc/asterisk-core-sounds-xx/core-sounds-xx.txt.gz``;
 ``usr/share/games/fillets-ng/sound/LEVEL/xx/ID.ogg`` with ``script/LEVEL/dialogs_xx.lua``;
-``usr/share/tuxpaint/stamps/**/NAME_desc_xx.ogg`` with ``NAME.txt``.
+``usr/share/tuxpaint/stamps/**/NAME_desc_xx.ogg`` with ``NAME.txt``; ``usr/share/klettres/xx/sounds.xml``, which names files.
 
 What it writes: ``unseen`` = Greek, whole, so that one language's people are never trained on; ``dev`` = 20 utterances of
-every program and language; ``train`` = the others. Left out and counted: recordings without text or of another voice than
+every program and language, 3 of a language of KLettres; ``train`` = the others. Left out and counted: recordings without text or of another voice than
 the text's, what a speaker said before, and texts that do not say how they are read (digits, signs, remarks in brackets) or
 that are longer or shorter than anyone could say in that time. Texts may still differ from what was said; nobody has checked
 them.
@@ -23,6 +25,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_debian.py` run
 
@@ -33,13 +36,19 @@ from speechxfer.splits import digest
 
 UNSEEN = "el"
 DEV_UTTERANCES = 20  # of a program and language
-UTTERANCES = 10_896  # of the packages of Debian 12
+DEV_SYLLABLES = 3  # of a language of KLettres
+UTTERANCES = 12_567  # of the packages of Debian 12
 VOICES = {"en": "en_US_f_Allison", "es": "es_MX_f_Allison", "fr": "fr_CA_f_June", "it": "it_IT_m_Carlo",
           "ru": "ru_RU_f_IvrvoiceRU"}  # fmt: skip
-LANGUAGES = {"asterisk": {"en": "en-us", "es": "es-419"}}  # as espeak-ng calls them, where that is another name
+LANGUAGES = {  # as espeak-ng calls them, where that is another name
+    "asterisk": {"en": "en-us", "es": "es-419"},
+    "klettres": {"en": "en-us", "en_GB": "en-gb", "pt_BR": "pt-br"},
+}
+UNREADABLE = ("he", "nds")  # of KLettres: espeak-ng reads Hebrew without its vowels, and no Low German
 FISH = ("cs", "nl")
 NOT_AS_READ = re.compile(r"[\d\[\](){}<>$%#*@&=+/_|~^°€£§]")
 LETTERS_PER_S = (4.0, 22.0)
+SILENCE_LETTERS = {"klettres": 12}  # what silence around the speech may be worth in letters at the slow rate
 LONGEST_S = 30.0
 BORROWED = {  # the recording of another stamp, which is there too
     "tuxpaint-el-animals-birds-silver-gull",
@@ -57,7 +66,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         InputError: a package is missing, a table cannot be read, or the counts differ (without `partial`).
     """
     share = corpus_dir / "usr" / "share"
-    readers = {"asterisk": _asterisk, "fillets": _fillets, "tuxpaint": _tuxpaint}
+    readers = {"asterisk": _asterisk, "fillets": _fillets, "tuxpaint": _tuxpaint, "klettres": _klettres}
     omitted: Counter[str] = Counter()
     segments: list[Segment] = []
     for name, read in readers.items():
@@ -103,7 +112,8 @@ def _once(segments: Iterable[Segment], omitted: Counter[str]) -> list[Segment]:
 def _in_time(utterance: Utterance) -> bool:
     low, high = LETTERS_PER_S
     letters = sum(character.isalpha() for character in utterance.text)
-    said_in_time = utterance.duration * low <= letters + 4 and letters <= utterance.duration * high + 2
+    silence = SILENCE_LETTERS.get(_program(utterance), 4)
+    said_in_time = utterance.duration * low <= letters + silence and letters <= utterance.duration * high + 2
     return said_in_time and utterance.duration <= LONGEST_S
 
 
@@ -111,11 +121,16 @@ def _split(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
     splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "unseen": []}
     taken: Counter[tuple[str, str]] = Counter()
     for utterance in sorted(utterances, key=lambda u: digest("debian dev", u.id)):
-        group = (utterance.id.partition("-")[0], utterance.lang)
+        group = (_program(utterance), utterance.lang)
         taken[group] += 1
-        split = "unseen" if utterance.lang == UNSEEN else "dev" if taken[group] <= DEV_UTTERANCES else "train"
+        wanted = DEV_SYLLABLES if group[0] == "klettres" else DEV_UTTERANCES
+        split = "unseen" if utterance.lang == UNSEEN else "dev" if taken[group] <= wanted else "train"
         splits[split].append(utterance)
     return {name: sorted(members, key=lambda u: u.id) for name, members in splits.items()}
+
+
+def _program(utterance: Utterance) -> str:
+    return utterance.id.partition("-")[0]
 
 
 # ------------------------------------------------------------------------------------------------------------ programs
@@ -163,6 +178,22 @@ def _tuxpaint(share: Path) -> Iterator[Segment]:
             texts[table] = {code: one_space(text) for code, _, text in rows}
         name = path.relative_to(base).with_name(stem).as_posix()
         yield _segment("tuxpaint", lang, name, path, texts[table].get(lang, ""), table, f"tuxpaint-{lang}")
+
+
+def _klettres(share: Path) -> Iterator[Segment]:
+    """``<sound name="text" file="xx/.../NAME.ogg"/>``; some files that are named are not there."""
+    base = share / "klettres"
+    for table in sorted(base.glob("*/sounds.xml")):
+        lang = table.parent.name
+        try:
+            sounds = ElementTree.parse(table).iter("sound")
+        except (OSError, ElementTree.ParseError) as error:
+            raise InputError(f"{table}: not readable XML ({error}); expected klettres-data's own file") from error
+        for sound in sounds if lang not in UNREADABLE else ():
+            path = base / sound.get("file", "")
+            if path.is_file():
+                name = path.relative_to(base / lang).with_suffix("").as_posix()
+                yield _segment("klettres", lang, name, path, one_space(sound.get("name", "")), table, f"klettres-{lang}")
 
 
 def _segment(program: str, lang: str, name: str, path: Path, text: str, table: Path, speaker: str) -> Segment:

@@ -5,7 +5,7 @@ usage="usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR DEBIAN_DIR [--from
 udhr=$(realpath "${1:?$usage}") speechocean762=$(realpath "${2:?$usage}") kathleen=$(realpath "${3:?$usage}")
 debian=$(realpath "${4:?$usage}")
 cd "$(dirname "$0")"
-names="prepare check train refine listen evaluate ship"
+names="prepare check train refine listen listen_again evaluate ship"
 source ../stages.sh
 stages "${@:5}"
 
@@ -52,11 +52,13 @@ if stage refine; then # a second descent from there: each text in two voices, sm
   run adapt exp/multilingual-second spoken_twice --source exp/multilingual-first --set "data.repeats=[1, 3, 3]" \
     --set finetune.steps=20000 "${again[@]}"
 fi
-if stage listen; then # a third: people who speak other languages than English
-  licence+=", Asterisk's prompts (CC BY-SA 3.0), Fish Fillets NG and Tux Paint (GPL 2)"
-  run adapt exp/multilingual-small spoken_twice --source exp/multilingual-second --train data/phones/debian/train.jsonl \
-    --dev data/phones/debian/dev.jsonl --set "data.repeats=[1, 2, 2, 3]" --set finetune.steps=13000 "${again[@]}" "${words[@]}"
-fi
+listen() { # listen SOURCE OUT: a descent with people who speak other languages than English
+  local licence="$licence, Asterisk's prompts (CC BY-SA 3.0), Fish Fillets NG, Tux Paint and KLettres (GPL 2)"
+  run adapt "$2" spoken_twice --source "$1" --train data/phones/debian/train.jsonl --dev data/phones/debian/dev.jsonl \
+    --set "data.repeats=[1, 2, 2, 3]" --set finetune.steps=13000 "${again[@]}" "${words[@]}"
+}
+if stage listen; then listen exp/multilingual-second exp/multilingual-third; fi
+if stage listen_again; then listen exp/multilingual-third exp/multilingual-small; fi
 if stage evaluate; then
   for set in phones/speechocean762/test phones/kathleen/test phones/debian/unseen spoken/unseen; do
     "${launch[@]}" evaluate exp/multilingual-small --on data/$set.jsonl --out exp/multilingual-small/$set --resample --mono \
