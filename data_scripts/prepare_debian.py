@@ -1,22 +1,23 @@
-"""Manifests for the speech in Debian's packages: 21 languages, 7 hours, recorded for free programs.
+"""Manifests for the speech in Debian's packages: 22 languages, 7 hours, recorded for free programs.
 
 Story: four free programs talk, and say in writing what they say: Asterisk's telephone prompts (English, French, Italian,
 Russian, Spanish; one professional each; 8 kHz), the two fish and the rest of Fish Fillets NG (Czech, Dutch; acted), the
 names of Tux Paint's stamps (Belarusian, Bulgarian, Catalan, Danish, Dutch, French, Greek, Romanian, Russian, Spanish), and
-KLettres, which teaches letters and syllables (18 languages, one person each, at home).
+KLettres, which teaches letters and syllables (17 languages, one person each, at home).
 Packages: asterisk-core-sounds-{en,es,fr,it,ru}{,-wav}, fillets-ng-data, fillets-ng-data-{cs,nl}, tuxpaint-stamps-default,
 klettres-data.
 Licences: CC BY-SA 3.0 (Asterisk; Russian CC BY 3.0), GPL 2 (Fish Fillets, Tux Paint, KLettres).
+Of KLettres, Hebrew and Low German are passed over: espeak-ng reads the one without its vowels and not the other.
 Layout, below the folder into which the packages were unpacked (``dpkg-deb -x PACKAGE.deb DIR``; ``/`` where they are
 installed): ``usr/share/asterisk/sounds/xx_*/**.wav`` with ``usr/share/doc/asterisk-core-sounds-xx/core-sounds-xx.txt.gz``;
 ``usr/share/games/fillets-ng/sound/LEVEL/xx/ID.ogg`` with ``script/LEVEL/dialogs_xx.lua``;
 ``usr/share/tuxpaint/stamps/**/NAME_desc_xx.ogg`` with ``NAME.txt``; ``usr/share/klettres/xx/sounds.xml``, which names files.
 
 What it writes: ``unseen`` = Greek, whole, so that one language's people are never trained on; ``dev`` = 20 utterances of
-every program and language, 3 of a language of KLettres; ``train`` = the others. Left out and counted: recordings without text or of another voice than
-the text's, what a speaker said before, and texts that do not say how they are read (digits, signs, remarks in brackets) or
-that are longer or shorter than anyone could say in that time. Texts may still differ from what was said; nobody has checked
-them.
+every program and language, 3 of a language of KLettres; ``train`` = the others. Left out and counted: recordings without
+text or of another voice than the text's, what a speaker said before, and texts that do not say how they are read (digits,
+signs, remarks in brackets) or that are longer or shorter than anyone could say in that time. Texts may still differ from
+what was said; nobody has checked them.
 """
 
 import hashlib
@@ -44,7 +45,7 @@ LANGUAGES = {  # as espeak-ng calls them, where that is another name
     "asterisk": {"en": "en-us", "es": "es-419"},
     "klettres": {"en": "en-us", "en_GB": "en-gb", "pt_BR": "pt-br"},
 }
-UNREADABLE = ("he", "nds")  # of KLettres: espeak-ng reads Hebrew without its vowels, and no Low German
+UNREADABLE = ("he", "nds")
 FISH = ("cs", "nl")
 NOT_AS_READ = re.compile(r"[\d\[\](){}<>$%#*@&=+/_|~^°€£§]")
 LETTERS_PER_S = (4.0, 22.0)
@@ -193,7 +194,9 @@ def _klettres(share: Path) -> Iterator[Segment]:
             path = base / sound.get("file", "")
             if path.is_file():
                 name = path.relative_to(base / lang).with_suffix("").as_posix()
-                yield _segment("klettres", lang, name, path, one_space(sound.get("name", "")), table, f"klettres-{lang}")
+                yield _segment(
+                    "klettres", lang, name, path, one_space(sound.get("name", "")), table, f"klettres-{lang}"
+                )
 
 
 def _segment(program: str, lang: str, name: str, path: Path, text: str, table: Path, speaker: str) -> Segment:

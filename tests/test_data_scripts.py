@@ -580,11 +580,21 @@ def debian(folder: Path) -> Path:
         )
     say(stamps / "coin_desc_ro.ogg", 44100)
     text(stamps / "coin.txt", "A coin.\nro.utf8=O monedă de 25 de cenți.\n")
+    letters = share / "klettres"
+    for lang in ("en_GB", "he"):
+        sounds = []
+        for number, name in enumerate(("A", "BO", "PET", "SKY")):
+            wave(letters / lang / "alpha" / f"{number}.ogg", 50_000 + next(lengths), rate_hz=22050)  # long silences
+            sounds.append(f'<sound name="{name}" file="{lang}/alpha/{number}.ogg"/>')
+        sounds.append(f'<sound name="LOST" file="{lang}/alpha/lost.ogg" />')
+        text(
+            letters / lang / "sounds.xml", f'<kletters><language code="{lang}">{"".join(sounds)}</language></kletters>'
+        )
     return folder
 
 
 def test_debian(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(prepare_debian, "UTTERANCES", 58)  # 5 x 2 + 2 x 2 + 22 x 2
+    monkeypatch.setattr(prepare_debian, "UTTERANCES", 62)  # 5 x 2 + 2 x 2 + 22 x 2 + 4
     paths = prepare_debian.prepare(debian(tmp_path / "root"), tmp_path / "out")
     rows = {u.id: u for path in paths.values() for u in read_manifest(path)}
     hello = rows["asterisk-en-hello"]
@@ -603,7 +613,11 @@ def test_debian(tmp_path, monkeypatch, capsys):
     assert rows["tuxpaint-ro-animals-cat0"].text == "O pisică a."
     by_split = {name: read_manifest(path) for name, path in paths.items()}
     assert {u.lang for u in by_split["unseen"]} == {"el"} and len(by_split["unseen"]) == 22
-    assert [u.lang for u in by_split["train"]] == ["ro", "ro"] and len(by_split["dev"]) == 34  # 20 of each
+    assert [u.lang for u in by_split["train"]] == ["en-gb", "ro", "ro"]
+    assert len(by_split["dev"]) == 37  # at most 20 of each, of KLettres 3
+    syllable = rows["klettres-en_GB-alpha-3"]
+    assert (syllable.text, syllable.lang, syllable.speaker) == ("SKY", "en-gb", "klettres-en_GB")
+    assert not [name for name in rows if name.startswith("klettres-he")]  # espeak-ng reads no vowels there
     assert "left out: 6 (digits, signs or remarks), 2 (no text of their own)\n" in capsys.readouterr().out
     before = all_bytes(tmp_path / "out")
     prepare_debian.prepare(tmp_path / "root", tmp_path / "out")
@@ -620,7 +634,7 @@ def test_debian_leaves_out_copies_and_what_nobody_could_say_in_that_time(tmp_pat
     for name, words in (("short", "O pisică"), ("long", "O pisică neagră cu ochi verzi și cu coada foarte lungă")):
         wave(stamps / f"{name}_desc_ro.ogg", 441000 if name == "short" else 22050, rate_hz=44100)
         text(stamps / f"{name}.txt", f"A cat.\nro.utf8={words}\n")
-    monkeypatch.setattr(prepare_debian, "UTTERANCES", 58)
+    monkeypatch.setattr(prepare_debian, "UTTERANCES", 62)
     prepare_debian.prepare(root, tmp_path / "out")
     out = capsys.readouterr().out
     assert "2 (longer than 30 s, or too many or too few letters for its length)" in out
@@ -629,8 +643,14 @@ def test_debian_leaves_out_copies_and_what_nobody_could_say_in_that_time(tmp_pat
 
 def test_debian_bad_input(tmp_path):
     root = debian(tmp_path / "root")
-    with pytest.raises(InputError, match="utterances: found 58, expected 10,896"):
+    with pytest.raises(InputError, match="utterances: found 62, expected 12,567"):
         prepare_debian.prepare(root, tmp_path / "out")
+    letters = root / "usr" / "share" / "klettres" / "en_GB" / "sounds.xml"
+    whole = letters.read_text()
+    text(letters, whole[:50])
+    with pytest.raises(InputError, match=r"en_GB/sounds\.xml: not readable XML"):
+        prepare_debian.prepare(root, tmp_path / "out")
+    text(letters, whole)
     table = root / "usr" / "share" / "doc" / "asterisk-core-sounds-fr" / "core-sounds-fr.txt.gz"
     table.write_bytes(table.read_bytes()[:20])
     with pytest.raises(InputError, match=r"core-sounds-fr\.txt\.gz: cannot be read"):
