@@ -69,7 +69,7 @@ if stage ship; then
   python - <<'END'
 import speechxfer as sx
 limits = (
-    "hears phones as espeak-ng names them, from synthetic voices and some 150 people, most of them speaking English; no tone, "
+    "hears phones as espeak-ng names them, from synthetic voices and some 170 people, most of them speaking English; no tone, "
     "length, stress or nasality; a start for other languages, not a transcriber: adapt it"
 )
 sx.copy_model(
