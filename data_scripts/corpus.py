@@ -215,7 +215,8 @@ def _read_headers(segments: Sequence[Segment], *, partial: bool) -> dict[Path, _
         more = f" ({len(broken) - 1} more files like it)" if len(broken) > 1 else ""
         raise InputError(
             f"{segment.where}: utterance {segment.id!r}: {reason}{more}; expected readable audio for every utterance: "
-            "mend the path, or pass --partial to leave such utterances out"
+            "mend the path, convert what is not readable (ffmpeg -i FILE FILE.wav), or pass --partial to leave such "
+            "utterances out"
         )
     return headers
 

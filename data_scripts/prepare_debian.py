@@ -39,6 +39,12 @@ UNSEEN = "el"
 DEV_UTTERANCES = 20  # of a program and language
 DEV_SYLLABLES = 3  # of a language of KLettres
 UTTERANCES = 12_567  # of the packages of Debian 12
+FOLDERS = {
+    "asterisk": "asterisk/sounds",
+    "fillets": "games/fillets-ng",
+    "tuxpaint": "tuxpaint/stamps",
+    "klettres": "klettres",
+}
 VOICES = {"en": "en_US_f_Allison", "es": "es_MX_f_Allison", "fr": "fr_CA_f_June", "it": "it_IT_m_Carlo",
           "ru": "ru_RU_f_IvrvoiceRU"}  # fmt: skip
 LANGUAGES = {  # as espeak-ng calls them, where that is another name
@@ -71,9 +77,11 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
     omitted: Counter[str] = Counter()
     segments: list[Segment] = []
     for name, read in readers.items():
-        found = [_said(segment, omitted) for segment in read(share)]
+        found = [_said(segment, omitted) for segment in read(share)] if (share / FOLDERS[name]).is_dir() else []
         if not found:
-            raise InputError(f"{share}: no recordings of {name}; expected its packages unpacked there: see --help")
+            raise InputError(
+                f"{share / FOLDERS[name]}: no recordings; expected {name}'s packages unpacked there: see --help"
+            )
         segments += [segment for segment in found if segment is not None]
     segments = _once(segments, omitted)
     utterances = [item.utterance for item in measure(segments)]
@@ -144,7 +152,7 @@ def _asterisk(share: Path) -> Iterator[Segment]:
             name, colon, text = line.partition(":")
             if colon and not line.startswith(";"):
                 texts[name.strip()] = one_space(text)
-        folder = share / "asterisk" / "sounds" / voice
+        folder = share / FOLDERS["asterisk"] / voice
         for path in sorted(folder.rglob("*.wav")):
             name = path.relative_to(folder).with_suffix("").as_posix()
             yield _segment("asterisk", lang, name, path, texts.get(name, ""), table, f"asterisk-{voice}")
@@ -152,7 +160,7 @@ def _asterisk(share: Path) -> Iterator[Segment]:
 
 def _fillets(share: Path) -> Iterator[Segment]:
     """``dialogId("id", "who", ...)`` and ``dialogStr("text")`` by turns, one file a level and language."""
-    base = share / "games" / "fillets-ng"
+    base = share / FOLDERS["fillets"]
     for lang in FISH:
         for folder in sorted((base / "sound").glob(f"*/{lang}")):
             level = folder.parent.name
@@ -169,7 +177,7 @@ def _fillets(share: Path) -> Iterator[Segment]:
 
 def _tuxpaint(share: Path) -> Iterator[Segment]:
     """English on the first line, then ``xx.utf8=text``; one file a stamp."""
-    base = share / "tuxpaint" / "stamps"
+    base = share / FOLDERS["tuxpaint"]
     texts: dict[Path, dict[str, str]] = {}
     for path in sorted(base.rglob("*_desc_*.ogg")):
         stem, _, lang = path.stem.partition("_desc_")
@@ -183,7 +191,7 @@ def _tuxpaint(share: Path) -> Iterator[Segment]:
 
 def _klettres(share: Path) -> Iterator[Segment]:
     """``<sound name="text" file="xx/.../NAME.ogg"/>``; some files that are named are not there."""
-    base = share / "klettres"
+    base = share / FOLDERS["klettres"]
     for table in sorted(base.glob("*/sounds.xml")):
         lang = table.parent.name
         try:

@@ -29,6 +29,7 @@ import math
 import os
 import re
 import sys
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -197,6 +198,15 @@ def _ids(rows: Sequence[Row]) -> list[str]:
     return ids
 
 
+def _as_written_on_disk(folder: Path, name: str) -> Path:
+    """The path; where there is no such file, the one whose name has its accents composed or decomposed, as macOS writes them."""
+    for form in ("NFC", "NFD"):
+        other = folder / unicodedata.normalize(form, name)
+        if not (folder / name).exists() and other.exists():
+            return other
+    return folder / name
+
+
 def _segment(row: Row, row_id: str, folder: Path, lang: str) -> Segment:
     cells = row.cells
     if not cells["path"]:
@@ -210,7 +220,7 @@ def _segment(row: Row, row_id: str, folder: Path, lang: str) -> Segment:
         )
     return Segment(
         id=row_id,
-        path=folder / cells["path"],
+        path=_as_written_on_disk(folder, cells["path"]),
         text=cells["text"],
         where=row.where,
         split=_split_name(cells, row.where),

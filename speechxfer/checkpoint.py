@@ -417,7 +417,7 @@ def copy_model(
     """Save a model again elsewhere with the card it has, under another name or in half precision for shipping.
 
     Args:
-        results: a results.json of this model; its rates go onto the card.
+        results: a results.json; its rates go onto the card, but for those of models made from another source.
         limits: what a user must not expect of it; goes onto the card too.
         features: name of another feature preset that it shall hear with from now on.
 
@@ -425,7 +425,8 @@ def copy_model(
         InputError: no such model or preset, or the preset's frames are of another size or rate.
     """
     card = _card_in(read_card(name))
-    figures = [row.summary() for row in read_rows(Path(results))] if results else []
+    rows = read_rows(Path(results)) if results else []
+    figures = [row.summary() for row in rows if row.source == Path(card.parent).name]
     told = {key: value for key, value in (("figures", figures), ("limits", limits)) if value}
     card = replace(card, name=new_name or card.name, details=card.details | told)
     model = load_model(name)

@@ -190,7 +190,9 @@ def test_a_copy_keeps_its_card(saved: Path, tmp_path: Path) -> None:
 def test_a_shipped_copy_tells_figures_and_limits(saved: Path, tmp_path: Path) -> None:
     row = dict(name="source", source="", train_hours=1.0, split="far", decoder="greedy", seeds=[1], steps=3, wer=12.34)
     row |= dict(wer_low=11.0, wer_high=13.0, cer=5.0, cer_low=4.0, cer_high=6.0, command="c", commit="d", date="e")
-    (tmp_path / "results.json").write_text(json.dumps([row | dict(hardware="f", wall_s=1.0)]))
+    row |= dict(source=Path(read_card(saved)["parent"]).name, hardware="f", wall_s=1.0)
+    of_another = row | dict(source="its grandparent", wer=99.0)
+    (tmp_path / "results.json").write_text(json.dumps([of_another, row]))
     copy_model(saved, tmp_path / "shipped", results=str(tmp_path / "results.json"), limits="no tones")
     details = read_card(tmp_path / "shipped")["details"]
     figure = "far: WER 12.3 % [11.0, 13.0], CER 5.0 % [4.0, 6.0] (source, greedy)"

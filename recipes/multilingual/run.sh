@@ -19,7 +19,7 @@ if stage prepare; then
   for split in {speechocean762,kathleen}/{train,dev,test}; do
     python $scripts/phonemize.py data/letters/$split.jsonl data/phones/$split.jsonl --voice en-us
   done
-  python $scripts/prepare_debian.py "$debian" data/letters/debian
+  python $scripts/prepare_debian.py "$debian" data/letters/debian ${PREPARE:-}
   for split in train dev unseen; do
     python $scripts/phonemize.py data/letters/debian/$split.jsonl data/phones/debian/$split.jsonl
   done
