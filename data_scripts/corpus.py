@@ -158,11 +158,11 @@ def check_unique(segments: Iterable[Segment]) -> None:
         seen[segment.id] = segment.where
 
 
-def measure(segments: Sequence[Segment], *, partial: bool = False) -> list[Placed]:
+def measure(segments: Sequence[Segment], *, partial: bool = False, untranscribed: bool = False) -> list[Placed]:
     """Read the audio headers and turn segments into utterances whose seconds give back exact sample numbers.
 
-    Segments without text or without a single sample are left out and printed; so are, when `partial` is set, those
-    whose audio is missing or unreadable.
+    Segments without text (but where `untranscribed` is set) or without a single sample are left out and printed; so are, when
+    `partial` is set, those whose audio is missing or unreadable.
 
     Raises:
         InputError: an id is used twice, audio is missing or unreadable (without `partial`), or a segment leaves its
@@ -175,7 +175,7 @@ def measure(segments: Sequence[Segment], *, partial: bool = False) -> list[Place
         header = headers[segment.path]
         if isinstance(header, str):
             skip(segment.id, header)
-        elif not segment.text:
+        elif not (segment.text or untranscribed):
             skip(segment.id, "its text is empty")
         else:
             start, frames = _position(segment, header)

@@ -18,9 +18,12 @@ any other file the separator is a tab and quotes are ordinary characters. Column
 One manifest a split is written: train.jsonl, dev.jsonl, test.jsonl (another split name becomes a file of that name).
 Without a split column the table is split 80/10/10 by hash: whole speakers where there are ten or more; else whole
 sentences, so that no sentence is in two splits; but where the same few words are recorded over and over (five or more
-times each), single recordings. What it is not: a check of the recordings; ``speechxfer check`` does that next.
+times each), single recordings. With ``--untranscribed`` no text is needed, what there is is not looked at, and all goes into
+untranscribed.jsonl, for ``speechxfer self-train`` and ``speechxfer embed``. What it is not: a check of the recordings;
+``speechxfer check`` does that next.
 
     python data_scripts/prepare_table.py recordings.tsv data/mine --lang yo
+    python data_scripts/prepare_table.py more_recordings.tsv data/more --untranscribed
 """
 
 import argparse
@@ -32,14 +35,14 @@ import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_table.py` run
 
 from data_scripts.corpus import SPLIT_NAMES, Placed, Segment, exit_on_bad_input, measure, read_lines, say, write_splits
 from speechxfer.errors import InputError
-from speechxfer.manifest import LONGEST_S, Utterance
+from speechxfer.manifest import LONGEST_S, Utterance, write_manifest
 from speechxfer.splits import digest, take_seconds
 from speechxfer.text import Normalizer
 
@@ -83,18 +86,18 @@ def find_table(table: Path) -> Path:
     return path
 
 
-def read_rows(table: Path) -> list[Row]:
+def read_rows(table: Path, *, required: Sequence[str] = ("path", "text")) -> list[Row]:
     """Rows of a table under our column names.
 
     Raises:
-        InputError: not UTF-8, no header with a path and a text column, a row with too many or too few cells, or no row.
+        InputError: not UTF-8, no header with the columns `required`, a row with too many or too few cells, or no row.
     """
     lines = read_lines(table)
     if not lines or not lines[0].strip():
         raise InputError(f"{table}:1: the table is empty; expected a header line that names a path and a text column")
     cells = _split_lines(table, lines)
     _, header = next(cells)
-    columns = _match_columns(header, f"{table}:1")
+    columns = _match_columns(header, f"{table}:1", required)
     _refuse_ends(header, columns, f"{table}:1")
     unused = [name for index, name in enumerate(header) if index not in columns.values()]
     if unused:
@@ -143,7 +146,7 @@ def _split_lines(table: Path, lines: Sequence[str]) -> Iterator[tuple[int, list[
         ) from error
 
 
-def _match_columns(header: Sequence[str], where: str) -> dict[str, int]:
+def _match_columns(header: Sequence[str], where: str, required: Sequence[str]) -> dict[str, int]:
     """Index of each of our columns in the header; of several names for one column the first in `COLUMNS` wins."""
     names = [name.strip().casefold() for name in header]
     doubled = [name for name, count in Counter(names).items() if count > 1 and name]
@@ -154,7 +157,7 @@ def _match_columns(header: Sequence[str], where: str) -> dict[str, int]:
         found = [alias for alias in aliases if alias in names]
         if found:
             columns[column] = names.index(found[0])
-        elif column in ("path", "text"):
+        elif column in required:
             raise InputError(
                 f"{where}: no {column} column among {', '.join(map(repr, header))}; expected one named "
                 f"{', '.join(aliases)}: {_way_to_columns(header)}"
@@ -168,18 +171,22 @@ def _way_to_columns(header: Sequence[str]) -> str:
     return "add a header line or rename the column"
 
 
-def read_segments(table: Path, *, lang: str = "", audio_dir: Path | None = None) -> list[Segment]:
+def read_segments(
+    table: Path, *, lang: str = "", audio_dir: Path | None = None, untranscribed: bool = False
+) -> list[Segment]:
     """Every row of a table (or of a folder's ``transcripts.tsv``) as a segment; audio is not touched.
 
     Args:
         lang: language of rows that name none.
         audio_dir: folder that paths are relative to; the table's own by default.
+        untranscribed: no text is needed, and none is taken over.
 
     Raises:
         InputError: as `read_rows`, or a cell is not what its column says.
     """
     table = find_table(table)
-    rows = read_rows(table)
+    rows = read_rows(table, required=("path",) if untranscribed else ("path", "text"))
+    rows = [replace(row, cells=row.cells | {"text": ""}) for row in rows] if untranscribed else rows
     folder = audio_dir or table.parent
     ids = _ids(rows)
     return [_segment(row, row_id, folder, lang) for row, row_id in zip(rows, ids, strict=True)]
@@ -335,6 +342,7 @@ def prepare(
     audio_dir: Path | None = None,
     limit_hours: float | None = None,
     partial: bool = False,
+    untranscribed: bool = False,
 ) -> dict[str, Path]:
     """Write the manifests of a table and return them by split.
 
@@ -344,6 +352,7 @@ def prepare(
         audio_dir: folder that the paths are relative to; the table's own by default.
         limit_hours: at most this much of train, speakers in proportion; dev and test stay whole.
         partial: leave rows with missing or unreadable audio out instead of stopping.
+        untranscribed: one manifest of that name, without texts.
 
     Raises:
         InputError: the table or its audio is not as described; the message names table and line.
@@ -353,9 +362,17 @@ def prepare(
         raise InputError(
             f"the limit of train is {limit_hours} h; expected a number of hours above zero: mend --limit-hours"
         )
-    placed = measure(read_segments(table, lang=lang, audio_dir=audio_dir), partial=partial)
+    if untranscribed and limit_hours is not None:
+        raise InputError("--limit-hours cuts train, and --untranscribed makes none: leave one of them out")
+    segments = read_segments(table, lang=lang, audio_dir=audio_dir, untranscribed=untranscribed)
+    placed = measure(segments, partial=partial, untranscribed=untranscribed)
     if not placed:
         raise InputError(f"{table}: every row was left out; see the reasons above")
+    if untranscribed:
+        path = out_dir / "untranscribed.jsonl"
+        write_manifest(path, [item.utterance for item in placed])
+        say(f"{path}: {len(placed):,} recordings; next: speechxfer embed multilingual-small {path} --out {out_dir}/map")
+        return {"untranscribed": path}
     named = {item.split for item in placed}
     if "train" in named and "dev" not in named:
         say(f"note: {table}: no row is dev, by which the best evaluation is chosen; mark a tenth of the rows dev")
@@ -385,6 +402,9 @@ def main() -> None:
     parser.add_argument("--audio-dir", type=Path, help="folder that paths are relative to (default: the table's)")
     parser.add_argument("--limit-hours", type=float, help="keep at most this much of train")
     parser.add_argument("--partial", action="store_true", help="leave out rows whose audio is missing or unreadable")
+    parser.add_argument(
+        "--untranscribed", action="store_true", help="no text column is needed; for self-train and embed"
+    )
     options = vars(parser.parse_args())
     exit_on_bad_input(lambda: prepare(**options))
 

@@ -547,6 +547,21 @@ def test_kathleen_counts(tmp_path):
         prepare_kathleen.prepare(kathleen(tmp_path / "kathleen"), tmp_path / "out")
 
 
+def test_table_of_recordings_without_transcripts(tmp_path, capsys):
+    path = table(tmp_path, "path\tspeaker\na.wav\tAda\nb.wav\tBen\n")
+    with pytest.raises(InputError, match=r"table\.tsv:1: no text column among 'path', 'speaker'"):
+        prepare_table.prepare(path, tmp_path / "out")
+    made = prepare_table.prepare(path, tmp_path / "out", untranscribed=True)
+    rows = read_manifest(made["untranscribed"])
+    assert [(u.id, u.text, u.speaker, u.duration) for u in rows] == [("a", "", "Ada", 0.05), ("b", "", "Ben", 0.05)]
+    assert "untranscribed.jsonl: 2 recordings; next: speechxfer embed" in capsys.readouterr().out
+    some = table(tmp_path, "path\ttext\na.wav\thello\nb.wav\t\n", "some.tsv")
+    made = prepare_table.prepare(some, tmp_path / "some", untranscribed=True)
+    assert [u.text for u in read_manifest(made["untranscribed"])] == ["", ""]
+    with pytest.raises(InputError, match="--limit-hours cuts train"):
+        prepare_table.prepare(some, tmp_path / "some", untranscribed=True, limit_hours=1.0)
+
+
 def test_table_finds_files_whose_accents_are_written_otherwise(tmp_path):
     rows = []
     for on_disk, in_table, split in (("NFC", "NFD", "train"), ("NFD", "NFC", "dev"), ("NFC", "NFC", "test")):
