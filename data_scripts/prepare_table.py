@@ -371,7 +371,8 @@ def prepare(
     if untranscribed:
         path = out_dir / "untranscribed.jsonl"
         write_manifest(path, [item.utterance for item in placed])
-        say(f"{path}: {len(placed):,} recordings; next: speechxfer embed multilingual-small {path} --out {out_dir}/map")
+        onward = f"speechxfer embed multilingual-small {path} --out {out_dir}/map --resample --mono"
+        say(f"{path}: {len(placed):,} recordings; next: {onward}")
         return {"untranscribed": path}
     named = {item.split for item in placed}
     if "train" in named and "dev" not in named:
