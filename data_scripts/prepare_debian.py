@@ -194,11 +194,13 @@ def _klettres(share: Path) -> Iterator[Segment]:
     base = share / FOLDERS["klettres"]
     for table in sorted(base.glob("*/sounds.xml")):
         lang = table.parent.name
+        if lang in UNREADABLE:
+            continue
         try:
             sounds = ElementTree.parse(table).iter("sound")
         except (OSError, ElementTree.ParseError) as error:
             raise InputError(f"{table}: not readable XML ({error}); expected klettres-data's own file") from error
-        for sound in sounds if lang not in UNREADABLE else ():
+        for sound in sounds:
             path = base / sound.get("file", "")
             if path.is_file():
                 name = path.relative_to(base / lang).with_suffix("").as_posix()

@@ -207,11 +207,8 @@ def _ids(rows: Sequence[Row]) -> list[str]:
 
 def _as_written_on_disk(folder: Path, name: str) -> Path:
     """The path; where there is no such file, the one whose name has its accents composed or decomposed, as macOS writes them."""
-    for form in ("NFC", "NFD"):
-        other = folder / unicodedata.normalize(form, name)
-        if not (folder / name).exists() and other.exists():
-            return other
-    return folder / name
+    ways = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return next((folder / way for way in ways if os.path.isfile(folder / way)), folder / name)
 
 
 def _segment(row: Row, row_id: str, folder: Path, lang: str) -> Segment:

@@ -571,6 +571,9 @@ def test_table_finds_files_whose_accents_are_written_otherwise(tmp_path):
     paths = prepare_table.prepare(tmp_path / "t.tsv", tmp_path / "out")
     found = [read_manifest(paths[split])[0].audio_filepath for split in ("train", "dev", "test")]
     assert [soundfile.info(path).frames for path in found] == [800, 801, 802]
+    text(tmp_path / "t.tsv", f"path\ttext\n{'a' * 300}.wav\thello\n")  # longer than any file's name may be
+    with pytest.raises(InputError, match=r"aaa\.wav does not exist"):
+        prepare_table.prepare(tmp_path / "t.tsv", tmp_path / "out")
 
 
 # ------------------------------------------------------------------------------------------------------------- Debian
