@@ -70,6 +70,8 @@ RATE_LEAST_UTTERANCES = 20
 SHOWN_IDS = 5
 SHOWN_SYMBOLS = 20
 SHOWN_INVENTORY = 100
+REMARK = re.compile(r"\([^()]+\)|\[[^][]+\]|\{[^{}]+\}|<[^<>]+>|\*[^*]+\*|（[^（）]+）|【[^【】]+】")
+LITTLE_SPEECH_S = 300.0
 RARE = 5  # occurrences of a symbol in train
 SHOWN_LEFT_OUT = 50
 FEW_LEFT = 0.75  # of a split; with less of it a person should know before training
@@ -101,6 +103,7 @@ ADVICE = {  # every kind of finding, in the order of the report
     "clipping": "listen; recorded too loud, it cannot be mended but still trains",
     "too long": "cut it at pauses (offset and duration in the table or manifest), or raise data.max_duration_s",
     "speaking rate": "compare text and recording: one of them is probably longer than the other",
+    "remark": "take out what was not said; else its brackets are dropped and its words are learnt",
     "unseen symbol": "correct the transcripts, or add such text to train: what train lacks is never recognised",
     "shared sentence": "fine for commands and digits; else the score flatters: keep sentences apart",
     "shared speaker": "the score then says nothing about new speakers: split by speaker if you can",
@@ -193,6 +196,7 @@ class CheckReport:
         parts += _section("warnings (worth a look; they stay in):", self.warnings)
         parts += _unseen_lines(self.unseen_symbols)
         parts += _inventory_lines(self)
+        parts += _little_speech_lines(self)
         return "\n".join([*parts, *_next_steps(self), _verdict(self)])
 
 
@@ -705,9 +709,19 @@ def _text_findings(entries: Sequence[_Entry], rules: _Rules, vocabulary: Vocabul
                 else "there is no text"
             )
             yield entry.finding("error", "empty text", f"{what}; expected what is said")
-        elif vocabulary:
+            continue
+        yield from _remark_findings(entry)
+        if vocabulary:
             yield from _symbol_findings(entry, vocabulary)
             yield from _word_findings(entry) if rules.classify else _ctc_findings(entry, rules, vocabulary)
+
+
+def _remark_findings(entry: _Entry) -> Iterator[Finding]:
+    """Words in brackets, such as (laugh), are often about the recording, not in it."""
+    remarks = REMARK.findall(entry.utterance.text)
+    if remarks:
+        what = f"{', '.join(remarks)[:60]} in the text; expected only what is said"
+        yield entry.finding("warning", "remark", what)
 
 
 def _symbol_findings(entry: _Entry, vocabulary: Vocabulary) -> Iterator[Finding]:
@@ -908,6 +922,14 @@ def _inventory_lines(report: CheckReport) -> list[str]:
         for symbol in sorted(chosen, key=lambda symbol: (counts[symbol], symbol))[:SHOWN_SYMBOLS]:
             lines.append(f"    {describe_symbol(symbol)} x{counts[symbol]:,}: {_some(ids[symbol])}")
     return lines
+
+
+def _little_speech_lines(report: CheckReport) -> list[str]:
+    total_s = math.fsum(split.seconds for split in report.splits if split.role == "train")
+    if not 0 < total_s < LITTLE_SPEECH_S:
+        return []
+    least = f"{LITTLE_SPEECH_S / 60:.0f} minutes"
+    return ["", f"train holds {total_s:.0f} s of speech; with less than {least}, expect little; record more if you can"]
 
 
 def _next_steps(report: CheckReport) -> list[str]:

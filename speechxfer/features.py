@@ -589,7 +589,9 @@ def audio_rate_hz(path: Path | str) -> int:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     if not path.exists():
-        return InputError(f"{path}: the audio file is missing; correct 'audio_filepath' in the manifest")
+        return InputError(
+            f"{path}: the audio file is missing; correct the path, or 'audio_filepath' if a manifest names it"
+        )
     return InputError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC")
 
 

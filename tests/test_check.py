@@ -433,6 +433,38 @@ def test_symbols_unseen_in_train(corpus: Corpus) -> None:
     assert "dev: 'ŋ' (U+014B LATIN SMALL LETTER ENG) x3 in 2 utterances: d1, d2" in str(report)
 
 
+@pytest.mark.parametrize(
+    ("text", "remarks"),
+    [
+        ("kitabu (laugh)", "(laugh)"),
+        ("[noise] kitabu <bg>", "[noise], <bg>"),
+        ("{x} kitabu *cough*", "{x}, *cough*"),
+        ("kitabu（笑）", "（笑）"),
+    ],
+)
+def test_words_in_brackets_may_be_remarks(corpus: Corpus, text: str, remarks: str) -> None:
+    corpus.add("train", "odd", text=text)
+    report = corpus.check()
+    assert found(report) == [warning("remark", "odd")]
+    assert message(report, "remark").startswith(f"{remarks} in the text; expected only what is said")
+
+
+@pytest.mark.parametrize("text", ["kita) bu", "kita * bu", "a < b", "(", "()"])
+def test_a_single_bracket_is_no_remark(corpus: Corpus, text: str) -> None:
+    corpus.add("train", "odd", text=f"kitabu {text}")
+    assert found(corpus.check()) == []
+
+
+def test_little_speech_is_told(corpus: Corpus) -> None:
+    """Three utterances of a second; four more of 75 s make 303 s, which is enough."""
+    assert "train holds 3 s of speech; with less than 5 minutes, expect little; record more if you can" in str(
+        corpus.check()
+    )
+    for number in range(4):
+        corpus.add("train", f"long{number}", noise(75.0, seed=50 + number))
+    assert "of speech; with less" not in str(corpus.check(max_duration_s=80.0))
+
+
 def test_speaking_rate_outliers(corpus: Corpus) -> None:
     """All at 10 characters a second: the least spread, 0.1, rules; exp(6 * 0.1) = 1.82 times more or less is allowed."""
     corpus.rows.clear()

@@ -17,7 +17,7 @@ run() { # run VERB OUT [OPTION...]
 }
 
 if stage prepare; then python ../../data_scripts/prepare_table.py "$table" "$out/data" ${PREPARE:-}; fi
-if stage check; then speechxfer check "$out"/data/{train,dev,test}.jsonl --config recipe.toml --fix "$out/clean"; fi
+if stage check; then speechxfer check "$out"/data/{train,dev,test}.jsonl --config "$PWD/recipe.toml" --fix "$out/clean"; fi
 if stage adapt; then run adapt "$out/run"; fi
 if stage evaluate; then
   speechxfer evaluate "$out/run" --on "$out/clean/test.jsonl" --out "$out/test" --resample --mono
