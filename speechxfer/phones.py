@@ -4,7 +4,8 @@ What it is: the rule that turns a synthesiser's or a dictionary's IPA into symbo
 transcribed words, and the search for a letter's phone. What it is not: a pronunciation dictionary; one phone a letter
 is a starting point for training, no transcription. Sources: the IPA chart (2020); ASCII letters that espeak-ng leaves in
 its output follow Kirshenbaum's ASCII-IPA; the alignment is IBM model 1 (Brown et al., 1993) with a diagonal prior (Dyer,
-Chahuneau and Smith, 2013); articulatory distance is panphon's (Mortensen et al., 2016).
+Chahuneau and Smith, 2013); articulatory distance is panphon's (Mortensen et al., 2016); letters of scripts that no table
+has are read as the package anyascii romanises them.
 """
 
 import math
@@ -25,6 +26,7 @@ SAME = {  # written alike or meant alike
     "g": "ɡ", "ε": "ɛ", "ɚ": "ə", "ɝ": "ɜ", "ᵻ": "ɨ", "ɫ": "l", "ᵐ": "m", "ⁿ": "n", "ᵑ": "ŋ",
     "S": "ʃ", "Z": "ʒ", "N": "ŋ", "?": "ʔ",
 }  # fmt: skip
+ROMAN_PAIRS = {"sh": "ʃ", "zh": "ʒ", "ch": "ʃ", "ng": "ŋ"}  # of romanisations; ch as tables read č: one phone a letter
 ROUNDS = 8  # of the alignment's estimation
 DIAGONAL = 8.0  # how sharply letters and phones are expected at the same share of the word
 
@@ -106,6 +108,21 @@ def phone_of_letter(letter: str, tables: Sequence[Letters], inventory: Sequence[
     if phone in inventory:
         return phone
     return nearest_phone(phone, tuple(inventory)) if phone in IPA_LETTERS else ""
+
+
+def phone_of_romanised(letter: str, tables: Sequence[Letters], inventory: Sequence[str]) -> str:
+    """The phone that the letter's romanisation begins with, as `phone_of_letter` reads it; "" where it has none.
+
+    A syllable's sign gives its consonant; an apostrophe, as for Hebrew alef, is a glottal stop. Georgian შ (sh) is ʃ, Thai ข (kh)
+    is k, Kannada ಕ (k) is k. ASCII is no romanisation.
+    """
+    from anyascii import anyascii
+
+    roman = "" if letter.isascii() else anyascii(letter).lower()
+    if roman[:2] in ROMAN_PAIRS:
+        roman = ROMAN_PAIRS[roman[:2]]
+    first = roman.replace("'", "ʔ")[:1]
+    return phone_of_letter(first, tables, inventory) if first.isalpha() else ""
 
 
 @cache

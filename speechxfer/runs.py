@@ -51,6 +51,7 @@ from speechxfer.transfer import (
     head_between,
     head_summary,
     head_table,
+    known_language,
     plan_head,
     read_symbol_map,
     transfer,
@@ -153,6 +154,10 @@ def train_run(
             f"{len(train_utterances)} training and {len(dev_utterances)} dev utterances, {_parameters(model):.2f} M parameters"
         )
         say(head_summary(rows) if rows else f"head: {len(model.vocabulary.symbols)} rows, all new")
+        if pretrained and any(row.how in ("phone", "roman") for row in rows):
+            code = known_language(pretrained.vocabulary.letters, language)
+            unknown = f"as most languages do, since it knows no spelling of {language or 'a language without a code'}"
+            say(f"letters start as the source reads them {f'in {code}' if code else unknown} (see {out / 'head.tsv'})")
         finetune(
             model,
             heard,

@@ -19,12 +19,13 @@ from speechxfer.config import TransferConfig
 from speechxfer.errors import InputError
 from speechxfer.lora import has_lora, lora_modules
 from speechxfer.models import AcousticModel
-from speechxfer.phones import IPA_VOWELS, Letters, phone_of_letter, pooled_letters
+from speechxfer.phones import IPA_VOWELS, Letters, phone_of_letter, phone_of_romanised, pooled_letters
 from speechxfer.text import Normalizer, Vocabulary
 
-How = Literal["blank", "map", "phone", "exact", "case", "base", "position", "new"]
+How = Literal["blank", "map", "phone", "roman", "exact", "case", "base", "position", "new"]
 Head = Literal["symbols", "position", "random"]
 TONE_MARKS = frozenset("\u0300\u0301\u0302\u0304\u030b\u030c\u030f\u1dc4\u1dc5\u1dc6\u1dc7\u1dc8\u1dc9")
+SAME_LANGUAGE = 10  # distance of language codes (Unicode CLDR) up to which one's spelling serves: Bosnian for Croatian
 WORD_START = "\u2581"  # the space of sentencepiece
 NEW_ROW_SPREAD = 0.1  # deviation of a new row's weights, as a share of the source rows' own
 
@@ -54,7 +55,8 @@ def plan_head(
     With 'symbols', in this order: the blank's own row; what the user's map says; the same symbol; the same after case folding;
     the base letter (accents and tone marks removed, then also case folded); otherwise new. From a source of phones, letters go by
     sound instead: the phone that the letter most often stands for (in `language`, where the source knows it, else in most
-    languages, else as a letter of the IPA, see `phone_of_letter`), then that of its base letter.
+    languages, else as a letter of the IPA, see `phone_of_letter`), then that of its base letter, then ('roman') that of its
+    romanisation.
 
     Raises:
         InputError: the map names a symbol that its vocabulary does not have, or the blank.
@@ -88,9 +90,22 @@ def _rows_by_position(source: Vocabulary, target: Vocabulary) -> tuple[HeadRow, 
 
 
 def letter_tables(letters: Mapping[str, Letters], language: str) -> tuple[Letters, ...]:
-    """The table of `language`, if there is one (codes are compared up to the first hyphen), then what most tables say."""
-    own = [table for code, table in letters.items() if language and code.split("-")[0] == language.split("-")[0]]
-    return (*own[:1], pooled_letters(letters.values()))
+    """The table of `language`, if there is one (see `known_language`), then what most tables say."""
+    code = known_language(letters, language)
+    return (*([letters[code]] if code else []), pooled_letters(letters.values()))
+
+
+def known_language(letters: Mapping[str, Letters], language: str) -> str:
+    """The code in `letters` that means `language`, in whichever way it is written (sw, swa, swh, sw-KE, sw_KE); "" without one.
+
+    Codes are compared as Unicode CLDR does (package langcodes): so are the members of a macrolanguage, and the nearest relatives.
+    """
+    from langcodes import closest_match, tag_is_valid
+
+    if language in letters or not tag_is_valid(language):
+        return language if language in letters else ""
+    code, distance = closest_match(language, list(filter(tag_is_valid, letters)), max_distance=SAME_LANGUAGE)
+    return code if distance <= SAME_LANGUAGE else ""
 
 
 def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[Letters]) -> HeadRow:
@@ -103,7 +118,8 @@ def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[Letters]) ->
         phone = phone_of_letter(candidate, tables, inventory)
         if phone:
             return HeadRow(letter, "phone", phone)
-    return HeadRow(letter, "new")
+    phone = phone_of_romanised(letter, tables, inventory)
+    return HeadRow(letter, "roman", phone) if phone else HeadRow(letter, "new")
 
 
 def without_tone(letter: str) -> str:

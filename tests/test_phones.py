@@ -5,7 +5,7 @@ import pytest
 from speechxfer.errors import InputError
 from speechxfer.phones import learn_letters, nearest_phone, phone_of_letter, pooled_letters, segments
 from speechxfer.text import BLANK, Vocabulary
-from speechxfer.transfer import letter_tables, plan_head, without_tone
+from speechxfer.transfer import known_language, letter_tables, plan_head, without_tone
 
 # How some languages' spelling is read, from their standard grammars; one phone a letter.
 LETTERS = {
@@ -108,7 +108,7 @@ def test_tone_marks_go_and_others_stay() -> None:
 
 
 def test_a_letter_of_the_ipa_goes_to_itself_or_the_nearest() -> None:
-    assert starts("ŋɓэ") == {"ŋ": "ŋ", "ɓ": "b", "э": ""}
+    assert starts("ŋɓ") == {"ŋ": "ŋ", "ɓ": "b"}
     # panphon: an implosive differs from its plosive in one feature.
     assert nearest_phone("ɓ", ("b", "m", "s")) == "b"
 
@@ -116,6 +116,48 @@ def test_a_letter_of_the_ipa_goes_to_itself_or_the_nearest() -> None:
 def test_a_phone_that_the_source_lacks_is_not_promised() -> None:
     assert phone_of_letter("q", [{"q": "q"}], ["k", "a"]) in ("k", "")
     assert phone_of_letter("ö", [{"ö": "ø"}], ["o"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("letters", "phones"),
+    [  # the national romanisations; of a syllable its consonant, of a digraph one phone
+        ("აბკმნჟშ", "a b k m n ʒ ʃ"),  # Georgian
+        ("ಕಮನಸಾ", "k m n s a"),  # Kannada, with a vowel sign
+        ("המנס", "h m n s"),  # Hebrew
+        ("กขงมนา", "k k ŋ m n a"),  # Thai
+        ("にかま", "n k m"),  # hiragana
+        ("ⴰⴱⴽⵎⵓ", "a b k m u"),  # Tifinagh
+        ("эмн", "e m n"),  # Cyrillic
+        ("ƙ", "k"),  # Hausa, which is no letter of the IPA
+    ],
+)
+def test_letters_of_scripts_that_no_table_has_go_by_their_romanisation(letters: str, phones: str) -> None:
+    rows = plan_head(SOURCE, Vocabulary((BLANK, *letters)))
+    assert [(row.how, row.source) for row in rows[1:]] == [("roman", phone) for phone in phones.split()]
+
+
+def test_what_romanises_to_no_phone_of_the_source_starts_new() -> None:
+    """A virama and a digit have no sound of their own; ASCII is not romanised."""
+    rows = plan_head(SOURCE, Vocabulary((BLANK, *"\u0ccd५'")))
+    assert [row.how for row in rows[1:]] == ["new"] * 3
+    glottal = Vocabulary((BLANK, "ʔ", "l"), "phones", letters=LETTERS)
+    assert [row.source for row in plan_head(glottal, Vocabulary((BLANK, *"אʼל")))[1:]] == ["ʔ", "ʔ", "l"]
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("sw", "sw"), ("swa", "sw"), ("swh", "sw"), ("SW", "sw"), ("sw_KE", "sw"), ("de", "de-1996"), ("deu", "de-1996"),
+        ("cy", ""), ("mdw", ""), ("", ""), ("Swahili", ""), ("Mboshi of Congo", ""),
+    ],
+)  # fmt: skip
+def test_a_language_is_known_by_any_of_its_codes(language: str, code: str) -> None:
+    """ISO 639-3 has swa for the macrolanguage and swh for its standard; 639-2 and 639-3 deu for de."""
+    assert known_language(LETTERS | {"no code": {}}, language) == code
+
+
+def test_tables_of_a_users_own_name_are_found() -> None:
+    assert known_language({"my village": {}, "sw": {}}, "my village") == "my village"
 
 
 def test_phones_to_phones_and_users_maps_go_before_sound() -> None:
