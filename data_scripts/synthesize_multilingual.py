@@ -103,7 +103,7 @@ def synthesize(sentences_tsv: Path, out_dir: Path, *, takes: int = 2, seed: int 
             omitted.update({recording.sentences[0].lang: left_out} if left_out else {})
     if omitted:
         say(f"left out because part of them is read as another language: {dict(omitted.most_common())}")
-    write_letters(out_dir / "letters.json", [s for s in sentences if s.voice not in UNSEEN])
+    write_letters(out_dir / "letters.json", sentences)  # unseen ones too: how a language is spelt is no speech
     write_splits(out_dir, {split: [u for r in plan[split] for u in spoken[r.name]] for split in plan})
 
 
