@@ -38,8 +38,8 @@ Language = Annotated[
     str,
     typer.Option(
         "--language",
-        help="Language code, such as sw or swa: noted on the card, and tells a source of phones how letters are read; leave it out "
-        "for a language that it does not know, or name one that is spelt alike.",
+        help="Language code, such as sw or swa: noted on the card, and tells a source of phones how letters are read; leave it "
+        "out for a language that it does not know, or name one that is spelt alike.",
     ),
 ]
 Licence = Annotated[str, typer.Option("--licence", help="Noted on the model's card.")]
