@@ -51,9 +51,9 @@ from speechxfer.transfer import (
     head_between,
     head_summary,
     head_table,
-    known_language,
     plan_head,
     read_symbol_map,
+    spelling_summary,
     transfer,
     with_new_layers,
 )
@@ -155,9 +155,7 @@ def train_run(
         )
         say(head_summary(rows) if rows else f"head: {len(model.vocabulary.symbols)} rows, all new")
         if pretrained and any(row.how in ("phone", "roman") for row in rows):
-            code = known_language(pretrained.vocabulary.letters, language)
-            unknown = f"as most languages do, since it knows no spelling of {language or 'a language without a code'}"
-            say(f"letters start as the source reads them {f'in {code}' if code else unknown} (see {out / 'head.tsv'})")
+            say(f"{spelling_summary(pretrained.vocabulary.letters, language)} (see {out / 'head.tsv'})")
         finetune(
             model,
             heard,

@@ -102,8 +102,10 @@ def known_language(letters: Mapping[str, Letters], language: str) -> str:
     """
     from langcodes import closest_match, tag_is_valid
 
-    if language in letters or not tag_is_valid(language):
-        return language if language in letters else ""
+    if language in letters:
+        return language
+    if not tag_is_valid(language):
+        return ""
     code, distance = closest_match(language, list(filter(tag_is_valid, letters)), max_distance=SAME_LANGUAGE)
     return code if distance <= SAME_LANGUAGE else ""
 
@@ -165,6 +167,15 @@ def head_summary(rows: Sequence[HeadRow]) -> str:
     new = " ".join(repr(row.symbol) for row in rows if row.how == "new")
     listed = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
     return f"head: {len(rows)} rows ({listed})" + (f"; new: {new[:200]}" if new else "")
+
+
+def spelling_summary(letters: Mapping[str, Letters], language: str) -> str:
+    """One line: by whose spelling letters start from phones."""
+    code = known_language(letters, language)
+    if code:
+        return f"letters start as the source reads them in {code}"
+    unknown = language or "a language without a code"
+    return f"letters start as the source reads them as most languages do, since it knows no spelling of {unknown}"
 
 
 def read_symbol_map(path: Path | str) -> dict[str, str]:

@@ -5,7 +5,7 @@ import pytest
 from speechxfer.errors import InputError
 from speechxfer.phones import learn_letters, nearest_phone, phone_of_letter, pooled_letters, segments
 from speechxfer.text import BLANK, Vocabulary
-from speechxfer.transfer import known_language, letter_tables, plan_head, without_tone
+from speechxfer.transfer import known_language, letter_tables, plan_head, spelling_summary, without_tone
 
 # How some languages' spelling is read, from their standard grammars; one phone a letter.
 LETTERS = {
@@ -158,6 +158,13 @@ def test_a_language_is_known_by_any_of_its_codes(language: str, code: str) -> No
 
 def test_tables_of_a_users_own_name_are_found() -> None:
     assert known_language({"my village": {}, "sw": {}}, "my village") == "my village"
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("swa", "in sw"), ("mdw", "no spelling of mdw"), ("", "without a code")]
+)
+def test_whose_spelling_it_is_is_told(language: str, said: str) -> None:
+    assert spelling_summary(LETTERS, language).endswith(said)
 
 
 def test_phones_to_phones_and_users_maps_go_before_sound() -> None:
