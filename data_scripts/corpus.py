@@ -23,7 +23,7 @@ from rich.progress import track
 
 from speechxfer.errors import InputError, print_anything
 from speechxfer.manifest import Utterance, write_manifest
-from speechxfer.splits import total_s
+from speechxfer.splits import digest, total_s
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -255,6 +255,19 @@ def _position(segment: Segment, header: _Header) -> tuple[int, int]:
             "offset and duration seconds"
         )
     return start, min(frames, left)
+
+
+# ------------------------------------------------------------------------------------------------------------ splits
+def hold_out(utterances: Iterable[Utterance], corpus: str, count: int) -> dict[str, list[Utterance]]:
+    """train, dev and test: about `count` utterances each for dev and test, chosen by hash; equal texts share a split."""
+    texts: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        texts.setdefault(utterance.text, []).append(utterance)
+    splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": []}
+    for text in sorted(texts, key=lambda text: digest(f"{corpus} split", text)):
+        split = next((name for name in ("dev", "test") if len(splits[name]) < count), "train")
+        splits[split] += texts[text]
+    return {name: sorted(members, key=lambda utterance: utterance.id) for name, members in splits.items()}
 
 
 # ------------------------------------------------------------------------------------------------ counts

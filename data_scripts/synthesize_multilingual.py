@@ -14,6 +14,7 @@ and libsndfile give the same bytes. A sentence is left out, and counted, if espe
 """
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -33,7 +34,7 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/...` run
 
-from data_scripts import espeak
+from data_scripts import espeak, spellings
 from data_scripts.corpus import exit_on_bad_input, read_lines, say, write_splits
 from speechxfer.errors import InputError
 from speechxfer.manifest import Utterance, write_whole
@@ -170,14 +171,23 @@ def _speak(recording: Recording, out_dir: Path, seed: int) -> tuple[list[Utteran
 
 
 def phones_of(text: str, voice: str) -> list[str]:
-    """Phones of a text; none where espeak-ng reads a part of it as another language, or writes no IPA."""
+    """Phones of a text by `spellings` or espeak-ng; none where a part of it is foreign to them, or espeak-ng writes no IPA."""
+    if voice in spellings.LANGUAGES:
+        return _single(segments(spellings.read(text, voice)))
     ipa = espeak.phonemes(text, voice, keep_switches=True)
     if "(" in ipa:
         return []
+    if voice == "cmn":
+        ipa = spellings.mandarin(ipa)
     try:
-        return segments(ipa.replace("ɜ", "") if voice in TONAL else ipa)
+        return _single(segments(ipa.replace("ɜ", "") if voice in TONAL else ipa))
     except InputError:
         return []
+
+
+def _single(phones: Sequence[str]) -> list[str]:
+    """Neighbours that are the same phone as one: length is not written, whether as a mark or by doubling."""
+    return [phone for phone, _ in itertools.groupby(phones)]
 
 
 def _samples(sentence: Sentence, variant: str, random: np.random.Generator) -> NDArray[np.int16]:
