@@ -74,6 +74,8 @@ def translations(path: Path) -> dict[str, str]:
     try:
         while place < len(data):
             tag, length = struct.unpack_from(">BI", data, place)
+            if place + 5 + length > len(data):
+                raise struct.error(f"it ends {place + 5 + length - len(data)} bytes early")
             if tag == _MESSAGES:
                 for source, translation in _messages(data[place + 5 : place + 5 + length]):
                     if source and translation:
