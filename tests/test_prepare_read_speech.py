@@ -39,7 +39,9 @@ def texts(paths: dict[str, Path]) -> dict[str, str]:
 
 # ------------------------------------------------------------------------------------------------------------ splits
 def test_equal_texts_are_held_out_together():
-    utterances = [Utterance(id=f"u{n}", audio_filepath=Path("a.wav"), duration=1.0, text=f"t{n % 20}") for n in range(60)]
+    utterances = [
+        Utterance(id=f"u{n}", audio_filepath=Path("a.wav"), duration=1.0, text=f"t{n % 20}") for n in range(60)
+    ]
     splits = hold_out(utterances, "test", 5)
     where = {utterance.text: set() for utterance in utterances}
     for name, members in splits.items():
@@ -148,9 +150,7 @@ def malayalam(folder: Path) -> Path:
         ("r5", "s1", "anu", "-2"), ("r6", "s1", "anu", "default"), ("r7", "s9", "anu", "4"), ("r8", "s1", "anu", "4"),
     ]  # fmt: skip
     head = "id\tsentence\tuser\tfileName\tsample\ttime\tvote\n"
-    text(
-        folder / "speech.tsv", head + "".join(f"{i}\t{s}\t{u}\taudio/{i}.webm\tx\t1\t{v}\n" for i, s, u, v in rows)
-    )
+    text(folder / "speech.tsv", head + "".join(f"{i}\t{s}\t{u}\taudio/{i}.webm\tx\t1\t{v}\n" for i, s, u, v in rows))
     text(folder / "sentences.tsv", "id\tsentence\tcategory\ns1\tകയ്യിൽ  കാശുണ്ടോ?\tproverb\ns2\tഅതെ\tproverb\n")
     for name in ("r1", "r2", "r3", "r7"):
         text(folder / "audio" / f"{name}.webm", "not yet sound")
@@ -214,7 +214,12 @@ def test_malayalam_bad_tables(tmp_path):
 def test_mandarin(tmp_path, monkeypatch, capsys):
     sets = {"hsk": ("words", 3, 1, "yue-tan"), "syllabs": ("syllables", 4, 1, "chen-wang")}
     monkeypatch.setattr(prepare_mandarin, "SETS", sets)
-    for name in ("hsk/cmn-为止", "hsk/cmn-交", "hsk/cmn-一块儿", *(f"syllabs/cmn-{s}" for s in ("a3", "lv4", "er2", "zhuang1"))):
+    for name in (
+        "hsk/cmn-为止",
+        "hsk/cmn-交",
+        "hsk/cmn-一块儿",
+        *(f"syllabs/cmn-{s}" for s in ("a3", "lv4", "er2", "zhuang1")),
+    ):
         sound(tmp_path / "64k" / f"{name}.mp3", frames=4000, rate_hz=22050)
     sound(tmp_path / "64k" / "syllabs" / "cmn-_ng1.mp3", frames=4000, rate_hz=22050)
     paths = prepare_mandarin.prepare(tmp_path, tmp_path / "out")
