@@ -51,8 +51,8 @@ def test_read_refuses_what_has_no_rule(lang, text):
 def test_every_syllable_of_pinyin_is_read():
     """Initials times finals as the table of standard syllables has them, one of each initial and each final."""
     syllables = (
-        "ba pei mo fang deng tong niu lve gu ke huai jiong qun xue zhuang chi shui rou zi ceng suo ang wu yi".split()
-    )
+        "ba pei mo fang deng tong niu lve gu ke huai jiong qun xue zhuang chi shui rou zi ceng suo ang wu yi"
+    ).split()  # fmt: skip
     assert all(spellings.read(f"{syllable}{tone}", "cmn-pinyin") for syllable in syllables for tone in range(1, 6))
 
 
@@ -132,7 +132,7 @@ def test_groups_of_which_more_than_half_is_left_out(tmp_path, capsys):
 
 
 def test_reports_of_something_else(tmp_path, capsys):
-    manifest, report = corpus(tmp_path, {})
+    manifest, _ = corpus(tmp_path, {})
     (tmp_path / "other.json").write_text('{"utterances": [{"id": "one-00", "hypothesis": "a0"}]}', encoding="utf-8")
     with pytest.raises(InputError, match=r"no utterance 'one-01' \(49 missing\)"):
         drop_mismatches(manifest, tmp_path / "other.json", tmp_path / "out.jsonl")
