@@ -7,9 +7,9 @@ Licence: MIT.
 Layout: ``data/recordings/<session>_amh_<speaker>_elicit/<session>_..._<number>.wav`` and
 ``data/recordings/amharic.txt``, one sentence a line, which ends in ``##``.
 
-Erratum of the origin: on the branch ``master`` (and in ``raw_text_file.txt`` of both) every session has the texts of
-the first, so nine tenths of its recordings have the text of another. The sentences were read in the order of
-``amharic.txt``; which line a session began with (`FIRST_LINE`) was found by comparing what a model of phones
+Erratum of the origin, corrected here: on the branch ``master`` (and in ``raw_text_file.txt`` of both) every session
+has the texts of the first, so nine tenths of its recordings have the text of another. The sentences were read in the
+order of ``amharic.txt``; which line a session began with (`FIRST_LINE`) was found by comparing what a model of phones
 recognised with all lines: in each session one offset, and no other, fits (mean distance 0.63 to 0.69; every other
 offset 0.74 or more).
 

@@ -54,7 +54,7 @@ def prepare(corpus_dir: Path, debian_dir: Path, out_dir: Path, *, partial: bool 
     Raises:
         InputError: the layout, the package or the counts are not the published ones.
     """
-    texts = _Texts(debian_dir / PROGRAM)
+    texts = Texts(debian_dir / PROGRAM)
     locales = sorted(path.name for path in corpus_dir.iterdir() if path.is_dir() and not path.is_symlink())
     locales = [name for name in locales if (corpus_dir / name / "alphabet").is_dir()]
     if not locales:
@@ -69,7 +69,7 @@ def prepare(corpus_dir: Path, debian_dir: Path, out_dir: Path, *, partial: bool 
     return write_splits(out_dir, _split(short))
 
 
-class _Texts:
+class Texts:
     """What the program writes, by language and the name of the recording."""
 
     def __init__(self, program: Path) -> None:
@@ -99,7 +99,7 @@ class _Texts:
         return {"words": words, "colors": words, "alphabet": words, "geography": places}
 
 
-def _segments(folder: Path, texts: _Texts, omitted: Counter[str]) -> Iterator[Segment]:
+def _segments(folder: Path, texts: Texts, omitted: Counter[str]) -> Iterator[Segment]:
     """The recordings of a language that have a text which says how it is read."""
     locale = folder.name
     for kind, written in texts.of(locale).items():

@@ -9,9 +9,10 @@ and ``chars.txt`` with lines ``<id> <character number>...`` whose characters are
 through all sessions, and a number has one text: ``raw_text_file.txt`` has it, or, where it does not, ``chars.txt``,
 without punctuation and capitals.
 
-Erratum of the origin: in session 200627-233446 the texts are 15 numbers late: recording 500 is text 515 (found by
-comparing what a model of phones recognised with all texts: for 440 of 487 recordings the nearest text is the one 15
-further on, for none its own). The last 15 recordings of that session have no text and are left out.
+Erratum of the origin, corrected here: in session 200627-233446 the texts are 15 numbers late: recording 500 is text
+515. Found by comparing what a model of phones recognised with all texts: of the 421 recordings that resembled any
+text, 418 were nearest to the one 15 further on and none to its own. The last 15 recordings of that session have no
+text and are left out.
 
 Written: the origin's splits train.jsonl, dev.jsonl (its val) and test.jsonl.
 

@@ -1,4 +1,4 @@
-"""Scripts for GCompris and Artikulate, and the reader of Qt's files, on miniature layouts.
+"""Scripts for GCompris, KTuberling and Artikulate, and the reader of Qt's files, on miniature layouts.
 
 Expected values: written by hand; the Qt files are put together here byte by byte as Qt's sources describe the formats.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_scripts import prepare_artikulate, prepare_gcompris
+from data_scripts import prepare_artikulate, prepare_gcompris, prepare_ktuberling
 from data_scripts.qt_files import resources, translations
 from speechxfer.errors import InputError
 from speechxfer.manifest import read_manifest
@@ -164,6 +164,45 @@ def test_gcompris_bad_input(tmp_path):
     (debian / prepare_gcompris.PROGRAM / "rcc" / "geography.rcc").write_bytes(rcc({"board1_0.qml": b"{}"}))
     with pytest.raises(InputError, match="no word lists or no places"):
         prepare_gcompris.prepare(voices, debian, tmp_path / "out")
+
+
+# -------------------------------------------------------------------------------------------------------- KTuberling
+def test_ktuberling_takes_its_words_from_gcompris(tmp_path, monkeypatch, capsys):
+    _, debian = gcompris(tmp_path)
+    words = {"content-en.json": {"camel.ogg": "camel", "nose.ogg": "nose"}, "content-nn.json": {"nose.ogg": "nase"}}
+    words |= {"content-el.json": {"nose.ogg": "μύτη"}, "content-gl.json": {"nose.ogg": "nariz"}}
+    lists = {name: json.dumps(content).encode() for name, content in words.items()}
+    (debian / prepare_gcompris.PROGRAM / "rcc" / "lang.rcc").write_bytes(rcc(lists))
+    themes = {
+        "en": [("egypt_camel", "en/egypt_camel.ogg"), ("nose", "en/nose.ogg"), ("eye", "en/eye.ogg")],
+        "nn": [("Nose", "nn/nase.ogg"), ("camel", "nn/none.ogg")],
+        "el": [("nose", "el/nose.ogg")],
+        "gl": [("nose", "gl/nose.ogg")],
+    }
+    sounds = tmp_path / "ktuberling" / "sounds"
+    for code, rows in themes.items():
+        for _, file in rows:
+            if "none" not in file:
+                ogg(sounds / file.removeprefix("en/"))
+        items = "".join(f'<sound name="{name}" file="{file}" />' for name, file in rows)
+        theme = sounds / ("" if code == "en" else code) / f"{code}.soundtheme"
+        theme.write_text(f'<language code="{code}">{items}</language>', encoding="utf-8")
+    monkeypatch.setattr(prepare_ktuberling, "RECORDINGS", 4)
+    paths = prepare_ktuberling.prepare(tmp_path / "ktuberling", debian, tmp_path / "out")
+    assert {u.id: (u.lang, u.text) for u in read_manifest(paths["train"])} == {
+        "ktuberling-en-egypt_camel": ("en-us", "camel"),
+        "ktuberling-en-nose": ("en-us", "nose"),
+        "ktuberling-nn-Nose": ("nb", "nase"),
+    }
+    assert [u.text for u in read_manifest(paths["unseen"])] == ["μύτη"]
+    out = capsys.readouterr().out
+    for part in ("1 (no file)", "1 (GCompris has no word for it)", "1 (espeak-ng does not read it)"):
+        assert part in out
+    (sounds / "nn" / "nn.soundtheme").write_text("<language", encoding="utf-8")
+    with pytest.raises(InputError, match=r"nn\.soundtheme: not readable XML"):
+        prepare_ktuberling.prepare(tmp_path / "ktuberling", debian, tmp_path / "out")
+    with pytest.raises(InputError, match=r"no \*\.soundtheme"):
+        prepare_ktuberling.prepare(debian, debian, tmp_path / "out")
 
 
 # -------------------------------------------------------------------------------------------------------- Artikulate
