@@ -1,4 +1,4 @@
-"""Manifests for the voices of GCompris: letters, numbers, words, colours and places in 39 languages, recorded by volunteers.
+"""Manifests for the voices of GCompris: letters, numbers, words, colours and places in 38 languages, recorded by volunteers.
 
 Story: since 2003 translators of the learning program GCompris have recorded what it says, mostly one person a
 language, at home.
@@ -38,7 +38,7 @@ from speechxfer.splits import digest
 UNSEEN = ("el",)
 DEVELOPMENT = ("eu", "kn", "tr")
 DEV_RECORDINGS = 8  # of a language
-RECORDINGS = 9046
+RECORDINGS = 9178
 LANGUAGES = {"en": "en-us", "pt_BR": "pt-br", "zh_CN": "cmn", "zh_TW": "cmn"}  # as espeak-ng calls them, if otherwise
 UNREADABLE = ("ast", "br", "so", "th")
 VOWELLESS = ("ar", "he")
@@ -56,9 +56,9 @@ def prepare(corpus_dir: Path, debian_dir: Path, out_dir: Path, *, partial: bool 
     """
     texts = Texts(debian_dir / PROGRAM)
     locales = sorted(path.name for path in corpus_dir.iterdir() if path.is_dir() and not path.is_symlink())
-    locales = [name for name in locales if (corpus_dir / name / "alphabet").is_dir()]
+    locales = [name for name in locales if (corpus_dir / name / "colors").is_dir()]
     if not locales:
-        raise InputError(f"{corpus_dir}: no <locale>/alphabet; expected a clone of GCompris-voices: check the path")
+        raise InputError(f"{corpus_dir}: no <locale>/colors; expected a clone of GCompris-voices: check the path")
     omitted: Counter[str] = Counter()
     segments = [s for locale in locales for s in _segments(corpus_dir / locale, texts, omitted)]
     utterances = [item.utterance for item in measure(segments, partial=True)]

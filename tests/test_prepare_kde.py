@@ -121,6 +121,8 @@ def gcompris(folder: Path) -> tuple[Path, Path]:
         "el/alphabet/U03B1", "ar/alphabet/U0628", "ar/colors/red", "so/alphabet/U0061", "zh_CN/alphabet/5",
     ):  # fmt: skip
         ogg(voices / f"{name}.ogg")
+    for code in ("de", "tr", "el", "so", "zh_CN"):
+        (voices / code / "colors").mkdir()
     ogg(voices / "de" / "alphabet" / "U0061.ogg", seconds=7)
     (voices / "de" / "words" / "pear.ogg").symlink_to("apple.ogg")
     (voices / "nn").symlink_to("de", target_is_directory=True)
@@ -157,9 +159,9 @@ def test_gcompris(tmp_path, monkeypatch, capsys):
 
 def test_gcompris_bad_input(tmp_path):
     voices, debian = gcompris(tmp_path)
-    with pytest.raises(InputError, match=r"gcompris: recordings: found 12, expected 9,046"):
+    with pytest.raises(InputError, match=r"gcompris: recordings: found 12, expected 9,178"):
         prepare_gcompris.prepare(voices, debian, tmp_path / "out")
-    with pytest.raises(InputError, match="no <locale>/alphabet"):
+    with pytest.raises(InputError, match="no <locale>/colors"):
         prepare_gcompris.prepare(debian, debian, tmp_path / "out")
     (debian / prepare_gcompris.PROGRAM / "rcc" / "geography.rcc").write_bytes(rcc({"board1_0.qml": b"{}"}))
     with pytest.raises(InputError, match="no word lists or no places"):
