@@ -37,7 +37,7 @@ def phonemize(manifest: Path, out: Path, *, voice: str = "") -> None:
         reader = voice or utterance.lang
         if not reader:
             raise InputError(f"{manifest}: {utterance.id}: it has no lang; give the voice of its language: --voice")
-        phones = phones_of(utterance.text.lower(), reader)
+        phones = phones_of(utterance.text.lower(), reader, people=True)
         if phones:
             spoken.append(replace(utterance, text=" ".join(phones)))
         else:

@@ -1,12 +1,12 @@
-"""Phones from spelling, for languages that espeak-ng does not read, and Mandarin's phones in the IPA's usual letters.
+"""Phones from spelling, for languages that espeak-ng does not read, and what espeak-ng writes of Mandarin and Amharic, amended.
 
 What it is: `read` turns a text into phones by rules, for Kinyarwanda, Malagasy and Mandarin in pinyin; `mandarin`
 rewrites what espeak-ng says of Mandarin. What it is not: a pronunciation dictionary: tone, length, devoicing and
 elision are not written.
 Sources: for Kinyarwanda, A. Kimenyi, *Studies in Kinyarwanda and Bantu Phonology* (1979); for Malagasy, P. Howe,
 "Central Malagasy", Journal of the International Phonetic Association 51 (2021); for Mandarin, W.-S. Lee and E. Zee,
-"Standard Chinese (Beijing)", the same journal, 33 (2003). Aspirated consonants are those of their base letter, as
-everywhere in `speechxfer.phones`.
+"Standard Chinese (Beijing)", the same journal, 33 (2003); for Amharic, K. Hayward and R. Hayward, "Amharic", the same
+journal, 22 (1992). Aspirated consonants are those of their base letter, as everywhere in `speechxfer.phones`.
 """
 
 import re
@@ -49,6 +49,8 @@ ESPEAK = (  # what espeak-ng 1.52 writes in Mandarin, tones taken out, and its u
     ("io", "jo"), ("uo", "wo"), ("uei", "wei"), ("ua", "wa"), ("uə", "wə"), ("jɥ", "ɥ"), ("jy", "y"), ("ji", "i"),
     ("jj", "j"), ("ww", "w"),
 )  # fmt: skip
+_MARKS = re.compile("[ˈˌːʰ\u0361]")
+_AMHARIC_CONSONANTS = "bβcdfɡhjklmnɲŋprɾsʃtvwzʒʔxqθðɓɗʄʤʧʼ"
 TONES = re.compile(r"[0-9ɜˈˌ]")  # espeak-ng writes the rising tone's 3 as the look-alike vowel
 
 
@@ -67,9 +69,6 @@ def read(text: str, lang: str) -> str:
     return " ".join(read_words) if all(read_words) else ""
 
 
-LANGUAGES = ("rw", "mg", "cmn-pinyin")
-
-
 def mandarin(ipa: str) -> str:
     """espeak-ng's Mandarin without tones, in the letters of the table above.
 
@@ -80,6 +79,45 @@ def mandarin(ipa: str) -> str:
     for written, meant in ESPEAK:
         ipa = ipa.replace(written, meant)
     return ipa
+
+
+def amharic(ipa: str) -> str:
+    """espeak-ng's Amharic as people say it: fewer ɨ, no glottal stop at the start of a word.
+
+    The script has a sign of the sixth order for a consonant with ɨ and for one without a vowel; espeak-ng reads nearly all
+    with it. Here ɨ goes where its consonant can close the syllable before: after a vowel and one consonant, and before one
+    consonant and a vowel, or a vowel.
+
+    >>> amharic("hˈajɨlunɨna ʔɨsˈum")
+    'hajlunna ɨsum'
+    """
+    return " ".join(_closed(_MARKS.sub("", word).removeprefix("ʔ")) for word in ipa.split())
+
+
+def german(ipa: str) -> str:
+    """espeak-ng's German with r as people say it: ʁ before a vowel, else ɐ, and -er as ɐ.
+
+    >>> german("ʔˈʊnzɜ vˈɛɾt ɾˈoːt")
+    'ʔˈʊnzɐ vˈɛɐt ʁˈoːt'
+    """
+    return re.sub("[ɾrɜ]", "ɐ", re.sub("[ɾr](?=[ˈˌ]?[aeiouyøœɑɐɔəɛɪʊʏ])", "ʁ", ipa))
+
+
+def gaelic(ipa: str) -> str:
+    """espeak-ng's Scottish Gaelic with b, d, ɡ as the unaspirated p, t, k that they are."""
+    return ipa.translate(str.maketrans("bdɡɟ", "ptkc"))
+
+
+def _closed(word: str) -> str:
+    said = ""
+    for place, phone in enumerate(word):
+        rest = word[place + 1 :]
+        onset = len(rest) - len(rest.lstrip(_AMHARIC_CONSONANTS))
+        coda = len(said) - len(said.rstrip(_AMHARIC_CONSONANTS))
+        closes = coda == 1 and len(said) > 1 and onset <= 1 and onset < len(rest)
+        if phone != "ɨ" or not closes:
+            said += phone
+    return said
 
 
 def _greedy(word: str, table: dict[str, str]) -> str:
@@ -106,3 +144,7 @@ def _syllable(pinyin: str) -> str:
     if final == "i" and initial in APICAL:
         return INITIALS[initial] + "ɨ"
     return INITIALS.get(initial, "") + FINALS[final] if final in FINALS else ""
+
+
+LANGUAGES = ("rw", "mg", "cmn-pinyin")
+AS_PEOPLE_SAY_IT = {"am": amharic, "de": german, "gd": gaelic}  # by espeak-ng's voice

@@ -170,8 +170,11 @@ def _speak(recording: Recording, out_dir: Path, seed: int) -> tuple[list[Utteran
     return utterances, len(recording.sentences) - len(utterances)
 
 
-def phones_of(text: str, voice: str) -> list[str]:
-    """Phones of a text by `spellings` or espeak-ng; none where a part of it is foreign to them, or espeak-ng writes no IPA."""
+def phones_of(text: str, voice: str, *, people: bool = False) -> list[str]:
+    """Phones of a text by `spellings` or espeak-ng; none where a part of it is foreign to them, or espeak-ng writes no IPA.
+
+    With `people`, as people say it, where that is known to differ from what espeak-ng says.
+    """
     if voice in spellings.LANGUAGES:
         return _single(segments(spellings.read(text, voice)))
     ipa = espeak.phonemes(text, voice, keep_switches=True)
@@ -179,6 +182,8 @@ def phones_of(text: str, voice: str) -> list[str]:
         return []
     if voice == "cmn":
         ipa = spellings.mandarin(ipa)
+    if people and voice in spellings.AS_PEOPLE_SAY_IT:
+        ipa = spellings.AS_PEOPLE_SAY_IT[voice](ipa)
     try:
         return _single(segments(ipa.replace("ɜ", "") if voice in TONAL else ipa))
     except InputError:

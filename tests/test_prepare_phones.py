@@ -65,6 +65,29 @@ def test_espeak_and_pinyin_agree(characters, pinyin):
     assert phones_of(characters, "cmn") == phones_of(pinyin, "cmn-pinyin")
 
 
+@pytest.mark.parametrize(
+    ("espeak", "said"),
+    [
+        ("sˈərawitɨ nəw", "sərawitɨ nəw"),  # at the end of a word it stays
+        ("ʔˈɨwɨnətəɲa", "ɨwnətəɲa"),  # እውነተኛ, true
+        ("təmɨhɨrɨt", "təmhɨrɨt"),  # one consonant closes the syllable, not two
+        ("bɨrɨhan nəɡərɨ", "bɨrhan nəɡərɨ"),
+    ],
+)
+def test_amharic_as_people_say_it(espeak, said):
+    assert spellings.amharic(espeak) == said
+
+
+def test_german_and_gaelic_as_people_say_them():
+    assert spellings.german("ʔˈʊnzɜ vˈɛɾt ɾˈoːt bəɾˈiːçt") == "ʔˈʊnzɐ vˈɛɐt ʁˈoːt bəʁˈiːçt"
+    assert spellings.gaelic("bˈɔd ɡˈuɟ") == "pˈɔt kˈuc"
+
+
+def test_only_people_are_written_as_people_say_it():
+    assert phones_of("wert", "de", people=True) != phones_of("wert", "de")
+    assert phones_of("wert", "nl", people=True) == phones_of("wert", "nl")
+
+
 def test_doubled_phones_are_one():
     assert phones_of("anna", "it") == ["a", "n", "a"]
     assert "".join(phones_of("umuuntu", "rw")) == "umuntu"
