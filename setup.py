@@ -6,7 +6,7 @@ The version stands in one place, ``speechxfer/__init__.py``, and is read from it
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "speechxfer/__init__.py").read_text("utf-8"), re.MULTILINE)
@@ -60,7 +60,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],
-    packages=["speechxfer", "speechxfer.models"],
+    packages=find_packages(include=["speechxfer", "speechxfer.*"]),
     package_data={"speechxfer": ["py.typed", "shipped/*/*"]},
     python_requires=">=3.11",
     install_requires=[

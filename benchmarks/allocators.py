@@ -43,7 +43,7 @@ def write_noise(folder: Path) -> Path:
 def seconds_a_step(manifest: Path) -> float:
     """Train in this process; the time of a step after the warm-up."""
     import speechxfer as sx
-    from speechxfer.progress import console
+    from speechxfer.runtime import console
 
     console.quiet = True
     noise = sx.read_manifest(manifest)

@@ -44,9 +44,9 @@ def save(kind: str, folder: Path) -> None:
 
 def adapt(folder: Path, corpus: Path, way: str, out: Path, answer: Any) -> None:
     """One step of adaptation; puts parameters (M), seconds and peak memory (GiB) on the queue."""
-    from speechxfer.checkpoint import load_model
+    from speechxfer.checkpoints import load_model
     from speechxfer.config import parse_config
-    from speechxfer.runs import train_run
+    from speechxfer.workflows import train_run
 
     settings = {"finetune": {"steps": 1, "warmup_steps": 0, "average_best": 1, "batch_s": 20.0, "speed_factors": [1.0]}}
     for section, values in WAYS[way].items():

@@ -21,9 +21,9 @@ import soundfile
 from rich.console import Console
 from rich.progress import track
 
-from speechxfer.errors import InputError, print_anything
-from speechxfer.manifest import Utterance, write_manifest
-from speechxfer.splits import total_s
+from speechxfer.data import Utterance, total_s, write_manifest
+from speechxfer.errors import InputError
+from speechxfer.runtime import escape_unencodable_output
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -332,7 +332,7 @@ def command_line(prepare: Callable[..., object], description: str | None, *, lan
 
 def exit_on_bad_input(work: Callable[[], object]) -> None:
     """Run `work`; bad input, or a disk that refuses, becomes one message on stderr and exit status 2; Ctrl-C 130."""
-    print_anything()
+    escape_unencodable_output()
     try:
         work()
     except InputError as error:

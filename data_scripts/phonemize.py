@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python 
 
 from data_scripts.corpus import exit_on_bad_input, say, skip
 from data_scripts.synthesize_multilingual import phones_of
+from speechxfer.data import Utterance, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest, write_manifest
 
 
 def phonemize(manifest: Path, out: Path, *, voice: str = "") -> None:

@@ -22,8 +22,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
 
 from data_scripts.corpus import Segment, command_line, measure, one_space, read_lines, write_splits
+from speechxfer.data import Utterance
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
 
 SPLITS = ("train", "dev", "test")
 NEEDED = ("client_id", "path", "sentence")

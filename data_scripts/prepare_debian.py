@@ -31,9 +31,8 @@ from xml.etree import ElementTree
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_debian.py` run
 
 from data_scripts.corpus import Segment, command_line, enforce_count, measure, one_space, read_lines, say, write_splits
+from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
-from speechxfer.splits import digest
 
 UNSEEN = "el"
 DEV_UTTERANCES = 20  # of a program and language

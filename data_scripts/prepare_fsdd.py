@@ -39,7 +39,7 @@ from data_scripts.corpus import (
     write_splits,
 )
 from data_scripts.prepare_table import repacked
-from speechxfer.manifest import Utterance
+from speechxfer.data import Utterance
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RECORDINGS = 3000

@@ -37,8 +37,7 @@ from data_scripts.corpus import (
     write_splits,
 )
 from data_scripts.prepare_table import repacked
-from speechxfer.manifest import Utterance
-from speechxfer.splits import digest
+from speechxfer.data import Utterance, digest
 from speechxfer.text import Normalizer
 
 RECORDINGS = 1620

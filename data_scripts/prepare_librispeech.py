@@ -20,8 +20,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
 
 from data_scripts.corpus import Segment, command_line, enforce_count, measure, paired_ids, read_lines, say, write_splits
+from speechxfer.data import Utterance
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
 
 PARTS = {  # utterances
     "train-clean-100": 28_539,

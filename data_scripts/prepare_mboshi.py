@@ -42,8 +42,7 @@ from data_scripts.corpus import (
     write_splits,
 )
 from data_scripts.prepare_table import group_by_split, repacked
-from speechxfer.manifest import Utterance
-from speechxfer.splits import proportional_order, take_seconds
+from speechxfer.data import Utterance, proportional_order, take_seconds
 from speechxfer.text import Normalizer
 
 LANG = "mdw"  # ISO 639-3

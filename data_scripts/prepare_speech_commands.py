@@ -39,9 +39,8 @@ from data_scripts.corpus import (
     wave_files,
     write_splits,
 )
+from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
-from speechxfer.splits import digest
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 RECORDINGS = {"train": 84_843, "dev": 9_981, "test": 11_005}

@@ -35,8 +35,8 @@ from data_scripts.corpus import (
     write_splits,
 )
 from data_scripts.prepare_table import group_by_split, repacked
+from speechxfer.data import digest
 from speechxfer.errors import InputError
-from speechxfer.splits import digest
 
 SPLITS = ("train", "test")
 UTTERANCES = 2500  # of train, and of test

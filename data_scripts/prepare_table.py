@@ -41,9 +41,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_table.py` run
 
 from data_scripts.corpus import SPLIT_NAMES, Placed, Segment, exit_on_bad_input, measure, read_lines, say, write_splits
+from speechxfer.data import LONGEST_S, Utterance, digest, take_seconds, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import LONGEST_S, Utterance, write_manifest
-from speechxfer.splits import digest, take_seconds
 from speechxfer.text import Normalizer
 
 COLUMNS = {

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python 
 
 from data_scripts.corpus import command_line, one_space, say, skip
 from speechxfer.errors import InputError
-from speechxfer.manifest import write_whole
+from speechxfer.runtime import write_whole
 
 PARAGRAPH = "{http://efele.net/udhr}para"
 FEWEST_PARAGRAPHS = 25  # Chuvash has 27, most have about 60

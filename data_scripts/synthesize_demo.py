@@ -30,9 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python 
 
 from data_scripts import demo_sentences, espeak
 from data_scripts.corpus import exit_on_bad_input, say, write_splits
+from speechxfer.data import Utterance, total_s
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
-from speechxfer.splits import total_s
 
 SAMPLE_RATE_HZ = 16000
 PAUSE_RANGE_S = (0.1, 0.3)  # before and after the speech; noise alone

@@ -35,11 +35,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python 
 
 from data_scripts import espeak
 from data_scripts.corpus import exit_on_bad_input, read_lines, say, write_splits
+from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, write_whole
-from speechxfer.phones import learn_letters, segments
-from speechxfer.splits import digest
-from speechxfer.text import Normalizer
+from speechxfer.runtime import write_whole
+from speechxfer.text import Normalizer, learn_letters, segments
 
 SAMPLE_RATE_HZ = 16000
 UNSEEN = ("cy", "eu", "ka", "kn", "tr")  # Welsh, Basque, Georgian, Kannada, Turkish

@@ -28,10 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this fil
 from data_scripts import espeak
 from data_scripts.corpus import exit_on_bad_input, say
 from data_scripts.synthesize_multilingual import PITCH_RANGE, RATE_RANGE_WPM, SAMPLE_RATE_HZ, VARIANTS
+from speechxfer.data import Utterance, audio_rate_hz, digest, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.features import audio_rate_hz
-from speechxfer.manifest import Utterance, read_manifest, write_manifest
-from speechxfer.splits import digest
 
 QUIET = 0.01  # of full scale: what is below it at both ends is cut off, but for ...
 MARGIN_S = 0.02  # ... this much

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from speechxfer.errors import InputError, print_anything
+from speechxfer.errors import InputError
+from speechxfer.runtime import escape_unencodable_output
 
 INTERRUPTED = 130  # typer's exit code after Ctrl-C
 DEFAULT_SOURCE = "multilingual-small"
@@ -64,7 +65,7 @@ def check(
 ) -> None:
     """Look for everything that would spoil a training, before it."""
     from speechxfer.config import load_config
-    from speechxfer.runs import check_run
+    from speechxfer.workflows import check_run
 
     given = [("--config", config), ("--model", model), *(("--set", setting) for setting in settings or [])]
     flags = [str(part) for option in given if option[1] for part in option]
@@ -87,7 +88,7 @@ def train(
 ) -> None:
     """Train a model from random weights."""
     from speechxfer.config import load_config
-    from speechxfer.runs import train_run
+    from speechxfer.workflows import train_run
 
     loaded = load_config(config, _overrides(settings, resample, mono))
     train_run(loaded, train, dev, out, language=language, licence=licence)
@@ -118,12 +119,12 @@ def adapt(
 
     loaded = load_config(config, _overrides(settings, resample, mono))
     if with_baseline:
-        from speechxfer.studies import Training, against_baseline
+        from speechxfer.workflows import StudyRun, against_baseline
 
-        training = Training(loaded, out, source, language, licence, tuple(train), tuple(dev), test)
+        training = StudyRun(loaded, out, source, language, licence, tuple(train), tuple(dev), test)
         print(against_baseline(training, jobs))
         return
-    from speechxfer.runs import train_run
+    from speechxfer.workflows import train_run
 
     train_run(loaded, train, dev, out, source=source, language=language, licence=licence)
 
@@ -156,10 +157,10 @@ def crossval(
 ) -> None:
     """Adapt once a fold and score every utterance by a model that has not heard its speaker or sentence."""
     from speechxfer.config import load_config
-    from speechxfer.studies import Training, cross_validate
+    from speechxfer.workflows import StudyRun, cross_validate
 
     loaded = load_config(config, _overrides(settings, resample, mono))
-    training = Training(loaded, out, source, language, train=tuple(train or ()))
+    training = StudyRun(loaded, out, source, language, train=tuple(train or ()))
     print(cross_validate(training, manifests, folds=folds, apart=by, jobs=jobs, results=results))
 
 
@@ -183,10 +184,10 @@ def curve(
 ) -> None:
     """Adapt and train from scratch on growing parts of a corpus: how much does the transfer save?"""
     from speechxfer.config import load_config
-    from speechxfer.studies import Training, learning_curve
+    from speechxfer.workflows import StudyRun, learning_curve
 
     loaded = load_config(config, _overrides(settings, resample, mono))
-    training = Training(loaded, out, source, language, train=tuple(train), dev=tuple(dev), test=test)
+    training = StudyRun(loaded, out, source, language, train=tuple(train), dev=tuple(dev), test=test)
     print(learning_curve(training, minutes=minutes or (10.0, 30.0, 60.0), seeds=seeds, jobs=jobs))
 
 
@@ -211,7 +212,7 @@ def rank_sources(
 ) -> None:
     """Which source suits a target best? Ranks models in minutes, without fine-tuning any."""
     from speechxfer.config import load_config
-    from speechxfer.sources import rank_sources
+    from speechxfer.workflows import rank_sources
 
     loaded = load_config(config, _overrides(settings, resample, mono))
     print(rank_sources([target], models, config=loaded, minutes=minutes, finetuned=finetuned or [], jobs=jobs))
@@ -239,10 +240,10 @@ def self_train(
 ) -> None:
     """Adapt on labelled speech and on the model's own transcripts of unlabelled speech: gain or loss?"""
     from speechxfer.config import load_config
-    from speechxfer.studies import Training, self_train
+    from speechxfer.workflows import StudyRun, self_train
 
     loaded = load_config(config, _overrides(settings, resample, mono))
-    training = Training(loaded, out, source, language, train=tuple(train), dev=tuple(dev), test=test)
+    training = StudyRun(loaded, out, source, language, train=tuple(train), dev=tuple(dev), test=test)
     print(self_train(training, unlabelled, rounds=rounds, most_errors=most_errors))
 
 
@@ -256,7 +257,7 @@ def embed(
     mono: Mono = False,
 ) -> None:
     """Vectors of utterances without transcripts: clusters, and a map coloured by speaker and text."""
-    from speechxfer.embed import embed
+    from speechxfer.workflows import embed
 
     print(embed(model, manifests, out, frames=frames, resample=resample, mono=mono))
 
@@ -269,7 +270,7 @@ def transcribe(
     mono: Mono = False,
 ) -> None:
     """Print what the model hears: one line an utterance, id TAB text."""
-    from speechxfer.runs import transcribe_run
+    from speechxfer.workflows import transcribe_run
 
     for name, text in transcribe_run(model, inputs, resample=resample, mono=mono):
         print(f"{name}\t{text}")
@@ -291,7 +292,7 @@ def evaluate(
     mono: Mono = False,
 ) -> None:
     """Word and character error rate with 95 % intervals."""
-    from speechxfer.runs import evaluate_run
+    from speechxfer.workflows import evaluate_run
 
     score = evaluate_run(
         models,
@@ -341,14 +342,14 @@ def export(
 @app.command()
 def info(model: ModelName) -> None:
     """Show a model's card: what it is, where it comes from, what it hears and writes."""
-    from speechxfer.runs import describe
+    from speechxfer.workflows import describe
 
     print(describe(model))
 
 
 def main() -> None:
     """Run the command line; a person's mistake, or the disk's, ends with one line and exit code 2."""
-    print_anything()
+    escape_unencodable_output()
     if os.environ.get("RANK", "0") != "0":  # of several processes the first one prints
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:

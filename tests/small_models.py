@@ -6,11 +6,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from speechxfer.config import FinetuneConfig
-from speechxfer.features import PRESETS
-from speechxfer.manifest import Utterance
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.text import Normalizer, Vocabulary
+from speechxfer.config.settings import FinetuneConfig
+from speechxfer.data.manifest import Utterance
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import Vocabulary
 from tests.tone_corpus import write_tone_corpus
 
 ENCODERS = ["conformer", "cnn", "dnn"]

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from speechxfer import augment
-from speechxfer.augment import at_speed, at_tempo, distort, spec_augment
+from speechxfer.features import distortion as augment
+from speechxfer.features.augmentation import at_speed, at_tempo, spec_augment
+from speechxfer.features.distortion import distort
 
 RATE = 16_000
 MASKS: dict[str, Any] = {"frequency_masks": 2, "frequency_mask_mels": 27, "time_masks": 5, "time_mask_ratio": 0.05}

@@ -14,26 +14,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechxfer import batches
-from speechxfer.batches import (
-    LOADED_AHEAD,
-    Batch,
-    FeatureStore,
-    Reading,
-    collate,
-    in_background,
-    plan_batches,
-    say_what_is_resampled,
-    store_features,
-    store_samples,
-    utterance_features,
-)
+from speechxfer.features import extraction as batches
+from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS, filterbank
-from speechxfer.manifest import Utterance
+from speechxfer.features.batches import LOADED_AHEAD, Batch, collate, in_background, plan_batches
+from speechxfer.features.cache import FeatureStore, store_features, store_samples
+from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features
+from speechxfer.features.log_mel import filterbank
+from speechxfer.features.presets import PRESETS
 
 RATE = 16_000
-READING = Reading(PRESETS["kaldi-mvn"])
+READING = AudioOptions(PRESETS["kaldi-mvn"])
 
 
 def plan(frames: Sequence[int], budget: int, processes: int = 1, seed: int = 0) -> list[list[list[int]]]:
@@ -224,9 +215,9 @@ def test_what_will_be_resampled_is_said_once_per_rate(
     for rate, name in ((8000, "c"), (44_100, "d"), (8000, "e")):
         soundfile.write(tmp_path / f"{name}.wav", np.zeros(rate), rate)
         corpus += [Utterance(f"{name}{half}", tmp_path / f"{name}.wav", 0.5, offset=half / 2) for half in (0, 1)]
-    say_what_is_resampled(corpus, READING)
+    report_resampling(corpus, READING)
     assert capsys.readouterr().err == ""  # nothing will be, unasked
-    say_what_is_resampled(corpus, Reading(READING.spec, resample=True))
+    report_resampling(corpus, AudioOptions(READING.spec, resample=True))
     assert capsys.readouterr().err.splitlines() == [
         "resampling 2 files from 8000 Hz to 16000 Hz, as asked",
         "resampling 1 files from 44100 Hz to 16000 Hz, as asked",
@@ -242,13 +233,13 @@ def test_another_question_gets_another_file(corpus: list[Utterance], tmp_path: P
     stores = [
         store_features(corpus, READING, cache),
         store_features(corpus[:2], READING, cache),
-        store_features(corpus, Reading(PRESETS["kaldi"]), cache),
+        store_features(corpus, AudioOptions(PRESETS["kaldi"]), cache),
         store_features(corpus, READING, cache, speeds=(1.0, 0.9)),
         store_features(corpus, READING, cache, half=True),
         store_features([*corpus[:3], Utterance("u3", corpus[3].audio_filepath, 1.0)], READING, cache),
     ]
     assert len({store.values.filename for store in stores}) == len(stores)
-    assert np.array_equal(stores[2].get(0), utterance_features(corpus[0], Reading(PRESETS["kaldi"])))
+    assert np.array_equal(stores[2].get(0), utterance_features(corpus[0], AudioOptions(PRESETS["kaldi"])))
     assert frames_in(stores[1]) < frames_in(stores[0])
 
 
@@ -315,7 +306,7 @@ def test_stored_samples_are_the_utterances_own_and_not_read_twice(
 def test_stored_samples_have_the_features_rate(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "slow.wav", np.zeros(4000), 8000)
     utterance = Utterance("slow", tmp_path / "slow.wav", 0.5)
-    store = store_samples([utterance], Reading(READING.spec, resample=True), tmp_path / "cache")
+    store = store_samples([utterance], AudioOptions(READING.spec, resample=True), tmp_path / "cache")
     assert len(store.get(0)) == 8000
 
 

@@ -20,20 +20,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torchaudio.compliance import kaldi
 
-from speechxfer import check as check_module
-from speechxfer.check import (
-    ADVICE,
-    CheckReport,
-    check_manifests,
-    ctc_frames_needed,
-    fix,
-    kaldi_frames,
-    resampled_count,
-    subsampled_frames,
-)
+from speechxfer.checking import measurement as check_module
+from speechxfer.checking.checker import check_manifests
+from speechxfer.checking.feasibility import ctc_frames_needed, kaldi_frames, resampled_count, subsampled_frames
+from speechxfer.checking.findings import ADVICE
+from speechxfer.checking.repair import repair
+from speechxfer.checking.report import CheckReport
+from speechxfer.data.manifest import read_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import read_manifest
-from speechxfer.text import Vocabulary
+from speechxfer.text.vocabulary import Vocabulary
 
 RATE_HZ = 16_000
 TEXT = "kitabu"
@@ -835,7 +830,7 @@ def test_the_summary_can_be_acted_on(faulty: Corpus) -> None:
     assert "  silence: 8 (train: quiet0, quiet1, quiet2, quiet3, quiet4 and 3 more)" in lines
     assert "  missing audio: 1 (train: gone)" in lines
     train, test = faulty.path("train"), faulty.path("test")
-    assert lines[-2] == f"next: mend what you can; to leave 11 lines out: speechxfer check {train} {test} --fix OUT"
+    assert lines[-2] == f"next: mend what you can; to leave 11 lines out: speechxfer check {train} {test} --repair OUT"
     assert lines[-1] == "not ready: 12 errors, 3 warnings in 15 utterances"
 
 
@@ -863,7 +858,7 @@ def test_fix_writes_what_is_left_and_lists_the_rest(
 ) -> None:
     before = {path: path.read_bytes() for path in faulty.write()}
     out = tmp_path / "clean" / "er"
-    paths = fix(faulty.check(), out)
+    paths = repair(faulty.check(), out)
     assert paths == [out / "train.jsonl", out / "test.jsonl", out / "left_out.jsonl"]
     assert {path: path.read_bytes() for path in before} == before
     train = read_manifest(paths[0])
@@ -897,13 +892,13 @@ def test_fix_writes_what_is_left_and_lists_the_rest(
 
 def test_fix_of_ids_used_twice_keeps_the_first(corpus: Corpus, tmp_path: Path) -> None:
     corpus.add("train", "other", id="b", text="tabu")
-    paths = fix(corpus.check(), tmp_path / "clean")
+    paths = repair(corpus.check(), tmp_path / "clean")
     assert [(u.id, u.text) for u in read_manifest(paths[0])] == [("a", TEXT), ("b", TEXT), ("c", TEXT)]
 
 
 def test_a_corrected_duration_does_not_save_what_is_broken_otherwise(corpus: Corpus, tmp_path: Path) -> None:
     corpus.add("train", "bad", np.zeros(RATE_HZ), duration=1.01)
-    paths = fix(corpus.check(), tmp_path / "clean")
+    paths = repair(corpus.check(), tmp_path / "clean")
     assert [u.id for u in read_manifest(paths[0])] == ["a", "b", "c"]
 
 
@@ -912,7 +907,7 @@ def test_a_long_list_is_cut_on_the_screen_only(
 ) -> None:
     for i in range(60):
         corpus.line("train", {"id": f"g{i}", "audio_filepath": "gone.wav", "duration": 1.0, "text": TEXT})
-    *_, listed = fix(corpus.check(), tmp_path / "clean")
+    *_, listed = repair(corpus.check(), tmp_path / "clean")
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 50 + 3
     assert printed[-3].startswith("and 10 more")
@@ -925,7 +920,7 @@ def test_fix_never_overwrites_what_was_checked(corpus: Corpus, tmp_path: Path) -
     (tmp_path / "link").symlink_to(tmp_path)
     for folder in (tmp_path, tmp_path / "link", tmp_path / "audio" / ".."):
         with pytest.raises(InputError, match="never overwritten"):
-            fix(report, folder)
+            repair(report, folder)
     assert corpus.path("train").read_bytes() == before
     assert not (tmp_path / "left_out.jsonl").exists()
 
@@ -936,11 +931,11 @@ def test_fix_refuses_what_would_be_lost_or_useless(corpus: Corpus, tmp_path: Pat
     other.add("train", "bad", np.zeros(RATE_HZ))
     paths = [*corpus.write(), *other.write()]
     with pytest.raises(InputError, match="two files would have this name"):
-        fix(check_manifests(paths), tmp_path / "clean")
+        repair(check_manifests(paths), tmp_path / "clean")
     with pytest.raises(InputError, match=r"no utterance would be left \(silence x1\)"):
-        fix(check_manifests(paths[1:]), tmp_path / "clean")
+        repair(check_manifests(paths[1:]), tmp_path / "clean")
     with pytest.raises(InputError, match="cannot be made"):
-        fix(check_manifests(paths[:1]), tmp_path / "audio" / "a.wav" / "clean")
+        repair(check_manifests(paths[:1]), tmp_path / "audio" / "a.wav" / "clean")
     assert not (tmp_path / "clean").exists()
 
 

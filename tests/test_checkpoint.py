@@ -11,13 +11,21 @@ import pytest
 import safetensors.torch
 import torch
 
-from speechxfer import checkpoint
-from speechxfer.checkpoint import Card, copy_model, find_model, load_model, read_card, read_weights, save_model
+from speechxfer.checkpoints import sources as checkpoint
+from speechxfer.checkpoints.card import Card, read_card
+from speechxfer.checkpoints.loading import load_model
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.checkpoints.sources import find_model
+from speechxfer.checkpoints.weights import read_weights
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS, FeatureSpec
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.runs import describe
-from speechxfer.text import BLANK, Normalizer, Vocabulary
+from speechxfer.features.presets import PRESETS
+from speechxfer.features.spec import FeatureSpec
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import BLANK, Vocabulary
+from speechxfer.workflows.description import describe
+from speechxfer.workflows.shipping import copy_model
 
 VOCABULARY = Vocabulary((BLANK, " ", *"abcẹŋ", "\u0301"))
 CARD = Card("mboshi", "english", "mdw", "CC0-1.0", {"hours": 1.5, "note": "ω"})

@@ -18,10 +18,11 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from speechxfer import cli, progress
-from speechxfer.manifest import write_manifest
-from speechxfer.report import read_rows
-from speechxfer.scoring import read_report
+from speechxfer import cli
+from speechxfer.runtime import progress
+from speechxfer.data.manifest import write_manifest
+from speechxfer.scoring.report import read_report
+from speechxfer.workflows.results import read_rows
 from tests.tone_corpus import tones, write_tone_corpus
 
 TIMEOUT_S = 600  # of a subprocess; a machine that is busy with other work needs patience

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from speechxfer.config import SECTIONS, Config, FinetuneConfig, load_config, parse_config
+from speechxfer.config.loading import SECTIONS, load_config, parse_config
+from speechxfer.config.settings import Config, FinetuneConfig
 from speechxfer.errors import InputError
 
 DEFAULTS = {

@@ -30,10 +30,10 @@ from data_scripts import (
     prepare_udhr,
     prepare_yoruba,
 )
+from speechxfer.data.manifest import Utterance, read_manifest
+from speechxfer.data.splits import proportional_order, take_seconds
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest
-from speechxfer.splits import proportional_order, take_seconds
-from speechxfer.text import Normalizer
+from speechxfer.text.normalizer import Normalizer
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -13,23 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from speechxfer import decode
-from speechxfer.batches import Batch, Reading, collate, store_features
-from speechxfer.decode import (
-    SHORTEST_PIECE_S,
-    SPEECH_PIECE_S,
-    collapse,
-    decode_batch,
-    evaluate,
-    file_as_utterances,
-    score_hypotheses,
-    transcribe,
-)
+from speechxfer.decoding import transcription as decode
+from speechxfer.data.manifest import Utterance
+from speechxfer.decoding.evaluation import evaluate, score_hypotheses
+from speechxfer.decoding.greedy import collapse, decode_batch
+from speechxfer.decoding.segmentation import SHORTEST_PIECE_S, SPEECH_PIECE_S, file_as_utterances
+from speechxfer.decoding.transcription import transcribe
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.manifest import Utterance
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.text import Normalizer, Vocabulary
+from speechxfer.features.batches import Batch, collate
+from speechxfer.features.cache import store_features
+from speechxfer.features.extraction import AudioOptions
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import Vocabulary
 from tests.tone_corpus import write_tone_corpus
 
 # Greedy search -------------------------------------------------------------------------------------------------------
@@ -170,7 +168,7 @@ def test_a_model_in_training_is_evaluated_without_dropout_and_goes_on_training(
 
 
 def test_stored_features_read_the_same(model: AcousticModel, utterances: list[Utterance], tmp_path: Path) -> None:
-    store = store_features(utterances, Reading(model.spec), tmp_path)
+    store = store_features(utterances, AudioOptions(model.spec), tmp_path)
     assert transcribe(model, utterances, store=store) == transcribe(model, utterances)
 
 
@@ -267,7 +265,7 @@ def test_padding_is_not_decoded(model: AcousticModel, utterances: list[Utterance
     model.eval()
     longest = max(utterances, key=lambda u: u.duration)
     shortest = min(utterances, key=lambda u: u.duration)
-    store = [decode.utterance_features(u, Reading(model.spec)) for u in (shortest, longest)]
+    store = [decode.utterance_features(u, AudioOptions(model.spec)) for u in (shortest, longest)]
     [alone] = decode_batch(model, collate(["a"], store[:1], [[]]))
     beside, _ = decode_batch(model, collate(["a", "b"], store, [[], []]))
     assert (beside.text, beside.frames, beside.blank_frames) == (alone.text, alone.frames, alone.blank_frames)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechxfer.embed import agreement, cluster, embed, principal_components
+from speechxfer.data.manifest import read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import read_manifest, write_manifest
+from speechxfer.workflows.embeddings import agreement, cluster, embed, principal_components
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
 

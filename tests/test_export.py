@@ -8,17 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from speechxfer.batches import collate
-from speechxfer.checkpoint import Card, load_model, save_model
+from speechxfer.adaptation.construction import transfer, with_new_layers
+from speechxfer.checkpoints.card import Card
+from speechxfer.checkpoints.loading import load_model
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.data.manifest import read_manifest
 from speechxfer.errors import InputError
-from speechxfer.export import export, export_hf, export_nemo_manifest, export_onnx
-from speechxfer.features import PRESETS, filterbank
-from speechxfer.finetune import finetune
-from speechxfer.graph import FrontEnd
-from speechxfer.manifest import read_manifest
-from speechxfer.models import AcousticModel
-from speechxfer.text import Vocabulary
-from speechxfer.transfer import transfer, with_new_layers
+from speechxfer.export.onnx_graph import export_onnx
+from speechxfer.export.transformers_models import export, export_hf, export_nemo_manifest
+from speechxfer.features.batches import collate
+from speechxfer.features.exportable import ExportableFrontEnd
+from speechxfer.features.log_mel import filterbank
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.text.vocabulary import Vocabulary
+from speechxfer.training.loop import finetune
 from tests import foreign_models as other
 from tests.small_models import ENCODERS, QUICK, Tones, source_model
 
@@ -119,7 +123,7 @@ def test_a_nemo_manifest_has_absolute_paths_and_what_was_heard(tones: Tones, tmp
 def test_the_front_end_in_plain_operations_is_the_front_end(preset: str) -> None:
     spec = PRESETS[preset]
     samples, lengths = padded([*RECORDINGS, other.speech(0.03), np.zeros(8000, np.float32)], filling=0.7)
-    values, frames = FrontEnd(spec)(torch.from_numpy(samples), torch.from_numpy(lengths))
+    values, frames = ExportableFrontEnd(spec)(torch.from_numpy(samples), torch.from_numpy(lengths))
     for row, length in enumerate(lengths.tolist()):
         expected = filterbank(samples[row, :length], spec)
         assert int(frames[row]) == len(expected)

@@ -16,18 +16,13 @@ import torch
 import torchaudio
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from speechxfer.data.audio import audio_rate_hz, read_audio
 from speechxfer.errors import InputError
-from speechxfer.features import (
-    PRESETS,
-    FeatureSpec,
-    _surrounded,
-    audio_rate_hz,
-    feature_fingerprint,
-    feature_preset,
-    filterbank,
-    mel_filters,
-    read_audio,
-)
+from speechxfer.features.fingerprint import feature_fingerprint
+from speechxfer.features.log_mel import _surrounded, filterbank
+from speechxfer.features.mel_filters import mel_filters
+from speechxfer.features.presets import PRESETS, feature_preset
+from speechxfer.features.spec import FeatureSpec
 
 RATE = 16_000
 KALDI = PRESETS["kaldi"]

@@ -15,20 +15,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from speechxfer.batches import Batch, FeatureStore
-from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
-from speechxfer.decode import evaluate
+from speechxfer.adaptation.construction import transfer
+from speechxfer.config.settings import DataConfig, FinetuneConfig, TransferConfig
+from speechxfer.data.manifest import Utterance
+from speechxfer.decoding.evaluation import evaluate
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.finetune import average, finetune, rate_factor, selection_key
-from speechxfer.manifest import Utterance
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.objective import utterance_losses
-from speechxfer.text import Normalizer, Vocabulary
-from speechxfer.transfer import transfer
+from speechxfer.features.batches import Batch
+from speechxfer.features.cache import FeatureStore
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import Vocabulary
+from speechxfer.training.loop import finetune
+from speechxfer.training.losses import utterance_losses
+from speechxfer.training.schedule import rate_factor
+from speechxfer.training.selection import average, selection_key
 from tests.tone_corpus import write_tone_corpus
 
-loop = sys.modules["speechxfer.finetune"]
+loop = sys.modules["speechxfer.training.loop"]
 Corpus = tuple[list[Utterance], list[Utterance]]
 CTC, CLASSIFY = (SimpleNamespace(task=task) for task in ("ctc", "classify"))
 QUICK = FinetuneConfig(

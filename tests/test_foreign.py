@@ -14,23 +14,27 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from speechxfer.batches import collate
-from speechxfer.checkpoint import Card, find_model, load_model, read_card, save_model, save_pack, weights_hash
-from speechxfer.config import Config, TransferConfig
-from speechxfer.decode import transcribe
+from speechxfer.adaptation.construction import transfer, with_new_layers
+from speechxfer.adaptation.symbol_mapping import plan_head
+from speechxfer.checkpoints.card import Card, read_card
+from speechxfer.checkpoints.loading import load_external, load_model
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.checkpoints.packs import save_pack
+from speechxfer.checkpoints.sources import find_model, is_external, weights_hash
+from speechxfer.config.settings import Config, TransferConfig
+from speechxfer.decoding.transcription import transcribe
 from speechxfer.errors import InputError
-from speechxfer.features import filterbank
-from speechxfer.finetune import finetune
-from speechxfer.foreign import is_foreign, load_foreign
-from speechxfer.lora import merge_lora, with_lora
-from speechxfer.models import AcousticModel
-from speechxfer.runs import train_run
-from speechxfer.text import BLANK, Vocabulary
-from speechxfer.transfer import plan_head, transfer, with_new_layers
+from speechxfer.features.batches import collate
+from speechxfer.features.log_mel import filterbank
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.lora import merge_lora, with_lora
+from speechxfer.text.vocabulary import BLANK, Vocabulary
+from speechxfer.training.loop import finetune
+from speechxfer.workflows.training_runs import train_run
 from tests import foreign_models as other
 from tests.small_models import QUICK, Tones, settings, source_model, state
 
-loop = sys.modules["speechxfer.finetune"]
+loop = sys.modules["speechxfer.training.loop"]
 transformers = pytest.importorskip("transformers")
 KINDS = list(other.WRITERS)
 WITH_HEAD = ("parakeet", "wav2vec2-bert", "wav2vec2-bert with adapter")
@@ -681,8 +685,8 @@ def test_yaml_is_data(parakeet: Any, tmp_path: Path) -> None:
 
 
 def test_names_of_foreign_models(checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
-    assert is_foreign("hf:facebook/w2v-bert-2.0") and is_foreign("some/model.nemo")
-    assert is_foreign(checkpoints["whisper"][0]) and not is_foreign(tmp_path) and not is_foreign("english")
+    assert is_external("hf:facebook/w2v-bert-2.0") and is_external("some/model.nemo")
+    assert is_external(checkpoints["whisper"][0]) and not is_external(tmp_path) and not is_external("english")
     card = read_card(checkpoints["whisper"][0])
     assert card["details"]["toolkit"] == "transformers"
     assert weights_hash(checkpoints["whisper"][0]) != weights_hash(checkpoints["parakeet"][0])
@@ -700,7 +704,7 @@ def test_a_name_of_the_hub_is_downloaded_with_its_revision(
         return str(checkpoints["wav2vec2-bert"][0])
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    model = load_foreign("hf:facebook/some-model@abc123")
+    model = load_external("hf:facebook/some-model@abc123")
     assert asked == [("facebook/some-model", "abc123")] and model.name == "hf:facebook/some-model@abc123"
     assert read_card("hf:facebook/some-model")["details"]["revision"] == "wav2vec2-bert"
 

@@ -12,21 +12,27 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from speechxfer.checkpoint import Card, load_model, read_card, save_model, save_pack
-from speechxfer.config import TransferConfig, load_config
+from speechxfer.adaptation.construction import transfer, with_new_layers
+from speechxfer.checkpoints.card import Card, read_card
+from speechxfer.checkpoints.loading import load_model
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.checkpoints.packs import save_pack
+from speechxfer.config.loading import load_config
+from speechxfer.config.settings import TransferConfig
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.finetune import finetune
-from speechxfer.lora import has_lora, lora_modules, merge_lora, with_lora
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.runs import train_run
-from speechxfer.text import BLANK, Normalizer, Vocabulary
-from speechxfer.transfer import transfer, with_new_layers
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.models.lora import has_lora, lora_modules, merge_lora, with_lora
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import BLANK, Vocabulary
+from speechxfer.training.loop import finetune
+from speechxfer.workflows.training_runs import train_run
 from tests.small_models import ENCODERS, QUICK, Tones, output, source_model, state
 from tests.tone_corpus import write_tone_corpus
 
 pytest.importorskip("peft")
-loop = sys.modules["speechxfer.finetune"]
+loop = sys.modules["speechxfer.training.loop"]
 RANK, ALPHA = 4, 12.0
 LORA = TransferConfig(lora_rank=RANK, lora_alpha=ALPHA)
 CARD = Card("tones", "source", "xx", "CC0-1.0", {"note": "ω"})

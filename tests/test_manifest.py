@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from speechxfer.data.manifest import Utterance, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest, write_manifest
 
 LINE = '{"id": "a", "audio_filepath": "a.wav", "duration": 1.0}'
 

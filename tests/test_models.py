@@ -8,23 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from speechxfer.adaptation.partial_loading import load_matching
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.models import AcousticModel, Architecture, build_encoder
-from speechxfer.models.acoustic import Pooling
-from speechxfer.models.conformer import (
-    SIZES,
-    SUBSAMPLING_CHANNELS,
-    ChannelDropout,
-    ConformerLayer,
-    ConvolutionModule,
-    MaskedBatchNorm,
-    padding_mask,
-    rotary,
-    rotated,
-)
-from speechxfer.text import BLANK, Normalizer, Vocabulary
-from speechxfer.transfer import load_matching
+from speechxfer.features.padding import padding_mask
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture, build_encoder
+from speechxfer.models.conformer import SIZES, SUBSAMPLING_CHANNELS, ConformerLayer, ConvolutionModule, rotary, rotated
+from speechxfer.models.heads import Pooling
+from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import BLANK, Vocabulary
 
 VOCABULARY = Vocabulary((BLANK, *"abcdefgh"))
 ENCODERS = [("conformer", 4), ("conformer", 8), ("cnn", 4), ("cnn", 8), ("dnn", 1)]

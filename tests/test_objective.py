@@ -13,33 +13,38 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 
-from speechxfer.batches import Batch, Reading, collate, store_features
-from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig, load_config
-from speechxfer.decode import evaluate
+from speechxfer.adaptation.construction import transfer, with_new_layers
+from speechxfer.adaptation.freezing import frozen_modules, set_frozen
+from speechxfer.config.loading import load_config
+from speechxfer.config.settings import DataConfig, FinetuneConfig, TransferConfig
+from speechxfer.data.manifest import Utterance
+from speechxfer.decoding.evaluation import evaluate
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.finetune import finetune
-from speechxfer.manifest import Utterance
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.objective import (
-    Pull,
+from speechxfer.features.batches import Batch, collate
+from speechxfer.features.cache import store_features
+from speechxfer.features.extraction import AudioOptions
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import BLANK, Vocabulary
+from speechxfer.training.loop import finetune
+from speechxfer.training.losses import check_middle, middle_share
+from speechxfer.training.regularizers import (
+    L2Anchor,
     Replayed,
-    Retention,
-    check_middle,
+    SourceRegularizer,
+    build_regularizer,
     distance,
     draw_replay,
     fisher,
-    hold_on,
-    middle_share,
-    pull_back,
+    proximal_step_,
 )
-from speechxfer.text import BLANK, Normalizer, Vocabulary
-from speechxfer.transfer import frozen_modules, set_frozen, transfer, with_new_layers
 from tests import small_models as small
 from tests.small_models import Tones, state
 from tests.tone_corpus import write_tone_corpus
 
-loop = sys.modules["speechxfer.finetune"]
+loop = sys.modules["speechxfer.training.loop"]
 NAMED = ["source.jsonl"]  # what the settings name; the utterances are given by hand
 PLAIN = small.settings(evaluate_every_steps=4, encoder_lr=FinetuneConfig().encoder_lr, clip_norm=1e9)
 
@@ -59,7 +64,7 @@ def target_model(source: AcousticModel, tones: Tones) -> AcousticModel:
 
 
 def replayed(source: AcousticModel, tones: Tones) -> Replayed:
-    store = store_features(tones.source, Reading(source.spec), tones.folder / ".features")
+    store = store_features(tones.source, AudioOptions(source.spec), tones.folder / ".features")
     targets = [source.vocabulary.encode(source.normalizer(u.text)) for u in tones.source]
     return Replayed([u.id for u in tones.source], store, targets)
 
@@ -95,12 +100,12 @@ def alone(batch: Batch) -> list[tuple[Tensor, Tensor]]:
 def test_the_proximal_step_by_hand() -> None:
     """w = 3, anchor 1: 1 + 2 / (1 + 0.1 * 5) with rate 0.1 and strength 5, 1 + 2 / (1 + 0.2 * 5) with rate 0.2."""
     slow, fast, resting, free = (nn.Parameter(torch.tensor([3.0, 3.0])) for _ in range(4))
-    pull = Pull(torch.tensor([1.0, 1.0]), torch.tensor([5.0, 0.0]))
+    pull = L2Anchor(torch.tensor([1.0, 1.0]), torch.tensor([5.0, 0.0]))
     for learning in (slow, fast, free):
         learning.grad = torch.zeros(2)
     optimizer = torch.optim.SGD([{"params": [slow, resting, free], "lr": 0.1}, {"params": [fast], "lr": 0.2}])
     pulls = {slow: pull, fast: pull, resting: pull}
-    pull_back(Retention(TransferConfig(l2_sp=5.0), source_model("dnn"), pulls, None), optimizer)
+    proximal_step_(SourceRegularizer(TransferConfig(l2_sp=5.0), source_model("dnn"), pulls, None), optimizer)
     assert slow.tolist() == pytest.approx([1 + 2 / 1.5, 3.0])
     assert fast.tolist() == pytest.approx([2.0, 3.0])
     assert resting.tolist() == [3.0, 3.0], "without a gradient it did not move, so nothing is drawn back"
@@ -266,7 +271,7 @@ def test_what_is_held_on_to_and_how_strongly(tones: Tones) -> None:
     model = with_new_layers(target_model(source, tones), adapter_dim=4)
     speech = replayed(source, tones)
     both = TransferConfig(ewc=2.0, l2_sp=0.5, source_manifests=NAMED)
-    held = hold_on(model, source, both, speech)
+    held = build_regularizer(model, source, both, speech)
     information, values = squared_gradients(source, speech, range(7)), state(source.encoder)
     assert held is not None
     names = {parameter: name for name, parameter in model.encoder.named_parameters()}
@@ -274,7 +279,7 @@ def test_what_is_held_on_to_and_how_strongly(tones: Tones) -> None:
     strengths = {names[parameter]: pull.strength for parameter, pull in held.pulls.items()}
     assert_same(strengths, {name: 2 * value + 0.5 for name, value in information.items()})
     assert all(torch.equal(pull.anchor, values[names[parameter]]) for parameter, pull in held.pulls.items())
-    assert hold_on(model, source, TransferConfig(l2_sp=0.0), speech) is None
+    assert build_regularizer(model, source, TransferConfig(l2_sp=0.0), speech) is None
 
 
 def test_ewc_holds_what_the_source_needs(tones: Tones, tmp_path: Path) -> None:
@@ -333,8 +338,8 @@ def test_the_sources_speech_must_be_given(tones: Tones, tmp_path: Path, name: st
 # Distillation --------------------------------------------------------------------------------------------------------
 
 
-def held_by(source: AcousticModel, compared: str) -> Retention:
-    return Retention(TransferConfig(distillation=1.0, distilled=compared), source, {}, None)
+def held_by(source: AcousticModel, compared: str) -> SourceRegularizer:
+    return SourceRegularizer(TransferConfig(distillation=1.0, distilled=compared), source, {}, None)
 
 
 def shaken(source: AcousticModel) -> AcousticModel:
@@ -554,7 +559,9 @@ def speech(tones: Tones) -> Replayed:
 
 def drawn(speech: Replayed, share: float, frames: int, seed: int) -> Batch | None:
     settings = TransferConfig(replay=share, source_manifests=NAMED)
-    return draw_replay(Retention(settings, source_model("dnn"), {}, speech), frames, np.random.default_rng(seed))
+    return draw_replay(
+        SourceRegularizer(settings, source_model("dnn"), {}, speech), frames, np.random.default_rng(seed)
+    )
 
 
 @pytest.mark.parametrize(("share", "ratio"), [(0.5, 1.0), (0.25, 1 / 3), (0.75, 3.0)])

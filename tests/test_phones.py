@@ -2,10 +2,12 @@
 
 import pytest
 
+from speechxfer.adaptation.symbol_mapping import plan_head
 from speechxfer.errors import InputError
-from speechxfer.phones import learn_letters, nearest_phone, phone_of_letter, pooled_letters, segments
-from speechxfer.text import BLANK, Vocabulary
-from speechxfer.transfer import known_language, letter_tables, plan_head, spelling_summary, without_tone
+from speechxfer.text.languages import known_language, letter_tables, spelling_summary
+from speechxfer.text.letters import without_tone
+from speechxfer.text.phones import learn_letters, nearest_phone, phone_of_letter, pooled_letters, segments
+from speechxfer.text.vocabulary import BLANK, Vocabulary
 
 # How some languages' spelling is read, from their standard grammars; one phone a letter.
 LETTERS = {

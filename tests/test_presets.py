@@ -24,7 +24,10 @@ import torchaudio
 import transformers
 from torch import Tensor
 
-from speechxfer.features import PRESETS, FeatureSpec, audio_rate_hz, filterbank, read_audio, resampled
+from speechxfer.data.audio import audio_rate_hz, read_audio, resampled
+from speechxfer.features.log_mel import filterbank
+from speechxfer.features.presets import PRESETS
+from speechxfer.features.spec import FeatureSpec
 
 RATE = 16_000
 FLOAT32_STEP = 2.0**-19  # between neighbouring float32 values of 16 to 32, the size of a log band

@@ -9,15 +9,17 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from speechxfer.batches import Reading, store_features, utterance_features
-from speechxfer.checkpoint import read_weights
-from speechxfer.config import TransferConfig
-from speechxfer.finetune import finetune, training_cost
-from speechxfer.manifest import Utterance
-from speechxfer.models import AcousticModel
-from speechxfer.probe import SCORE_VARIANCE, fit_words, logistic_regression
-from speechxfer.text import Vocabulary
-from speechxfer.transfer import transfer
+from speechxfer.adaptation.construction import transfer
+from speechxfer.checkpoints.weights import read_weights
+from speechxfer.config.settings import TransferConfig
+from speechxfer.data.manifest import Utterance
+from speechxfer.features.cache import store_features
+from speechxfer.features.extraction import AudioOptions, utterance_features
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.text.vocabulary import Vocabulary
+from speechxfer.training.linear_probe import SCORE_VARIANCE, fit_words, logistic_regression
+from speechxfer.training.loop import finetune
+from speechxfer.training.state import training_cost
 from tests.small_models import settings, source_model, state
 from tests.tone_corpus import write_tone_corpus
 
@@ -61,7 +63,7 @@ def test_the_head_is_the_best_for_what_each_recording_gives_alone(words: Corpus,
     """What is gathered of every recording by itself, normed and fitted by numpy and scikit-learn."""
     model = model_of_words(words, encoder).train()
     before, blank = state(model.encoder), model.head.weight[0].detach().clone()
-    train, reading = words[0], Reading(model.spec)
+    train, reading = words[0], AudioOptions(model.spec)
     targets = [model.vocabulary.encode(u.text)[0] for u in train]
     store = store_features(train, reading, tmp_path)
     fit_words(model, store.frames, store.get, [[0]] * len(train), targets)
@@ -125,7 +127,7 @@ def test_recordings_are_heard_distorted_as_often_as_the_settings_say(
         return samples + 0.1 * generator.standard_normal(len(samples)).astype(np.float32)
 
     monkeypatch.setattr(
-        sys.modules["speechxfer.finetune"], "distort", noisy
+        sys.modules["speechxfer.training.loop"], "distort", noisy
     )  # the package exports the function of that name
     weights, counts = [], []
     for number, share in enumerate((0.0, 0.5, 1.0, 1.0)):

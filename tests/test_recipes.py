@@ -16,10 +16,11 @@ import torch
 
 import speechxfer as sx
 from speechxfer.cli import DEFAULT_SOURCE
-from speechxfer.config import load_config
-from speechxfer.manifest import read_manifest
-from speechxfer.models import Architecture
-from speechxfer.report import read_rows, update_readme
+from speechxfer.config.loading import load_config
+from speechxfer.data.manifest import read_manifest
+from speechxfer.models.architecture import Architecture
+from speechxfer.workflows.results import read_rows
+from speechxfer.workflows.results_pages import update_readme
 from tests.foreign_models import write_w2v_bert
 from tests.tone_corpus import write_tone_corpus
 
@@ -51,7 +52,7 @@ def tiny_source(folder: Path, letters: str) -> Path:
     vocabulary = sx.Vocabulary.from_texts([letters])
     spec = sx.FeatureSpec("kaldi-mvn", scale=32768.0, normalize="mean_std", normalize_epsilon=1e-2)
     model = sx.AcousticModel(Architecture("conformer", "tiny"), vocabulary, spec, sx.Normalizer())
-    from speechxfer.checkpoint import Card
+    from speechxfer.checkpoints.card import Card
 
     sx.save_model(model, folder, Card("tiny"))
     return folder

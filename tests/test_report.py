@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from speechxfer import report
+from speechxfer.runtime import environment as report
 from speechxfer.errors import InputError
-from speechxfer.report import ResultRow, add_row, plot_curves, read_curves, read_rows, render_results, update_readme
+from speechxfer.workflows.plots import plot_curves, read_curves
+from speechxfer.workflows.results import ResultRow, add_row, read_rows
+from speechxfer.workflows.results_pages import render_results, update_readme
 
 ROW = ResultRow(
     name="finetuned",

@@ -19,17 +19,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from speechxfer.checkpoint import Card, load_model, save_model
-from speechxfer.config import load_config
+from speechxfer.checkpoints.card import Card
+from speechxfer.checkpoints.loading import load_model
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.config.loading import load_config
+from speechxfer.data.manifest import Utterance, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.finetune import finetune
-from speechxfer.manifest import Utterance, write_manifest
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.report import read_rows
-from speechxfer.runs import evaluate_run, read_letters, train_run
-from speechxfer.scoring import PooledScore
-from speechxfer.text import Normalizer, Vocabulary
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.scoring.report import PooledScore
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import Vocabulary, read_letters
+from speechxfer.training.loop import finetune
+from speechxfer.workflows.evaluation_runs import evaluate_run
+from speechxfer.workflows.results import read_rows
+from speechxfer.workflows.training_runs import train_run
 from tests.tone_corpus import write_tone_corpus
 
 TIMEOUT_S = 600  # of a subprocess; a machine that is busy with other work needs patience

@@ -13,8 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechxfer.errors import InputError
-from speechxfer.scoring import Counts, WerReport, compare, join, pool, read_report, score
-from speechxfer.text import Normalizer, Vocabulary
+from speechxfer.scoring.comparison import compare
+from speechxfer.scoring.counts import Counts
+from speechxfer.scoring.report import WerReport, read_report
+from speechxfer.scoring.scorer import join, pool, score
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import Vocabulary
 
 
 def counts(part: Counts) -> tuple[int, int, int, int]:

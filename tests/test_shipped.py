@@ -7,10 +7,12 @@ import pytest
 
 from data_scripts.synthesize_demo import synthesize
 from data_scripts.synthesize_multilingual import phones_of
-from speechxfer.checkpoint import SHIPPED, load_model, read_card
-from speechxfer.decode import evaluate
-from speechxfer.features import feature_fingerprint, middle_frame
-from speechxfer.manifest import read_manifest
+from speechxfer.checkpoints.card import read_card
+from speechxfer.checkpoints.loading import load_model
+from speechxfer.checkpoints.sources import SHIPPED
+from speechxfer.data.manifest import read_manifest
+from speechxfer.decoding.evaluation import evaluate
+from speechxfer.features.fingerprint import feature_fingerprint, middle_frame
 
 MODELS = sorted(path.name for path in SHIPPED.iterdir())
 WELSH_PHONE_ERROR_BOUND = (

@@ -11,14 +11,18 @@ import torch
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal, ttest_rel
 
-from speechxfer.batches import Reading
-from speechxfer.checkpoint import Card, load_model, save_model
-from speechxfer.config import load_config
-from speechxfer.decode import encoded_frames
+from speechxfer.checkpoints.card import Card
+from speechxfer.checkpoints.loading import load_model
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.config.loading import load_config
+from speechxfer.data.manifest import read_manifest, write_manifest
+from speechxfer.decoding.transcription import encoded_frames
 from speechxfer.errors import InputError
-from speechxfer.manifest import read_manifest, write_manifest
-from speechxfer.scoring import score
-from speechxfer.sources import Candidate, Ranking, _better, _evidences, _places, _symbols_heard, logme, rank_sources
+from speechxfer.features.extraction import AudioOptions
+from speechxfer.scoring.scorer import score
+from speechxfer.workflows.logme import logme
+from speechxfer.workflows.ranking import Candidate, Ranking, _better, _places, rank_sources
+from speechxfer.workflows.ranking_probe import jackknife_evidence, symbol_means
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
 
@@ -88,7 +92,7 @@ def test_places_show_what_cannot_be_told_apart() -> None:
 def test_one_part_tells_nothing_apart() -> None:
     generator = np.random.default_rng(4)
     labels = generator.integers(1, 4, 12)
-    _, without = _evidences(generator.standard_normal((12, 2)), labels, np.zeros(12, dtype=int))
+    _, without = jackknife_evidence(generator.standard_normal((12, 2)), labels, np.zeros(12, dtype=int))
     assert without == ()
     for few in (without, (0.0,)):
         one, other = (replace(candidate("", 1), logme=score, logme_without=few) for score in (9.0, 0.0))
@@ -139,7 +143,7 @@ def test_evidence_does_not_depend_on_the_frame_rate(tmp_path: Path) -> None:
     lengths = np.array([40, 20])
     np.savez(tmp_path / "slow.npz", lengths=lengths, frames=frames)
     np.savez(tmp_path / "fast.npz", lengths=4 * lengths, frames=frames.repeat(4, axis=0))
-    slow, fast = (_symbols_heard(tmp_path / name, np.split(aligned, [40])) for name in ("slow.npz", "fast.npz"))
+    slow, fast = (symbol_means(tmp_path / name, np.split(aligned, [40])) for name in ("slow.npz", "fast.npz"))
     np.testing.assert_allclose(slow[0], fast[0])
     assert logme(*slow[:2]) == pytest.approx(logme(*fast[:2]))
     assert set(slow[2][:5]) == {0} and set(slow[2][-3:]) == {1}
@@ -150,11 +154,11 @@ def test_evidence_without_each_part_of_the_utterances() -> None:
     generator = np.random.default_rng(3)
     frames, labels, numbers = generator.standard_normal((48, 4)), generator.integers(1, 4, 48), np.arange(48) // 4
     few = numbers < 3
-    whole, without = _evidences(frames[few], labels[few], numbers[few])
+    whole, without = jackknife_evidence(frames[few], labels[few], numbers[few])
     assert whole == logme(frames[few], labels[few]) and len(without) == 3
     assert without[1] == logme(frames[few & (numbers != 1)], labels[few & (numbers != 1)])
     rest = ~np.isin(numbers, (0, 10))
-    assert _evidences(frames, labels, numbers)[1][0] == logme(frames[rest], labels[rest])
+    assert jackknife_evidence(frames, labels, numbers)[1][0] == logme(frames[rest], labels[rest])
 
 
 def test_a_ranking_is_held_against_the_order_after_fine_tuning() -> None:
@@ -178,9 +182,9 @@ def test_reports_after_fine_tuning_are_given_for_all_or_none(corpus: Path) -> No
 def test_encoded_frames_are_those_of_the_utterance_alone(corpus: Path) -> None:
     model = load_model(corpus / "heard")
     utterances = read_manifest(corpus / "tones.jsonl")[:5]
-    together = encoded_frames(model, utterances, Reading(model.spec))
+    together = encoded_frames(model, utterances, AudioOptions(model.spec))
     for utterance, values in zip(utterances, together, strict=True):
-        [alone] = encoded_frames(model, [utterance], Reading(model.spec))
+        [alone] = encoded_frames(model, [utterance], AudioOptions(model.spec))
         np.testing.assert_allclose(values, alone, atol=1e-4)
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechxfer.data.manifest import Utterance
+from speechxfer.data.splits import choose_group_key, cut_into_folds, hold_out, shared_sentences, take_seconds
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
-from speechxfer.splits import cut_into_folds, hold_out, shared_sentences, take_seconds, what_keeps_apart
 
 
 def utterance(name: str, text: str = "", speaker: str = "", duration: float = 1.0) -> Utterance:
@@ -71,7 +71,7 @@ def test_folds_do_not_depend_on_the_order_of_the_file() -> None:
     ],
 )
 def test_speakers_keep_folds_apart_where_there_are_enough(corpus: list[Utterance], folds: int, expected: str) -> None:
-    assert what_keeps_apart(corpus, folds) == expected
+    assert choose_group_key(corpus, folds) == expected
 
 
 def test_dev_is_about_a_tenth_and_says_nothing_that_train_says() -> None:

@@ -7,23 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from speechxfer.config import load_config
+from speechxfer.config.loading import load_config
+from speechxfer.data.manifest import read_manifest, write_manifest
+from speechxfer.data.splits import choose_group_key, total_s
 from speechxfer.errors import InputError
-from speechxfer.manifest import read_manifest, write_manifest
-from speechxfer.report import read_rows
-from speechxfer.scoring import Comparison, Difference, read_report
-from speechxfer.splits import total_s, what_keeps_apart
-from speechxfer.studies import (
-    CrossValidation,
-    Training,
-    against_baseline,
-    cross_validate,
-    expected_errors,
-    from_scratch,
-    learning_curve,
-    self_train,
-    verdict,
-)
+from speechxfer.scoring.comparison import Comparison, Difference
+from speechxfer.scoring.report import read_report
+from speechxfer.workflows.baselines import against_baseline, from_scratch, verdict
+from speechxfer.workflows.data_curves import learning_curve
+from speechxfer.workflows.folds import CrossValidation, cross_validate
+from speechxfer.workflows.results import read_rows
+from speechxfer.workflows.self_training import expected_errors, self_train
+from speechxfer.workflows.studies import StudyRun
 from tests.foreign_models import write_w2v_bert
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
@@ -47,9 +42,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def training(corpus: Path, out: Path, *settings: str) -> Training:
+def training(corpus: Path, out: Path, *settings: str) -> StudyRun:
     config = load_config(None, [*SETTINGS, *settings])
-    return Training(config, out, str(corpus / "source"), train=(corpus / "all.jsonl",), dev=(corpus / "dev.jsonl",))
+    return StudyRun(config, out, str(corpus / "source"), train=(corpus / "all.jsonl",), dev=(corpus / "dev.jsonl",))
 
 
 def crossval(corpus: Path, out: Path, jobs: int) -> CrossValidation:
@@ -253,5 +248,5 @@ def test_one_who_speaks_most_of_the_time_is_not_a_fold(corpus: Path, tmp_path: P
     one, *_ = read_manifest(corpus / "all.jsonl")
     long = [replace(one, id=f"l{i}", speaker="l", text=f"a {i}", duration=10.0) for i in range(234)]
     short = [replace(one, id=f"s{i}", speaker="s", text=f"b {i}", duration=10.0) for i in range(6)]
-    assert what_keeps_apart([*long, *short], 2) == "sentence"
-    assert what_keeps_apart([*long[:6], *short], 2) == "speaker"
+    assert choose_group_key([*long, *short], 2) == "sentence"
+    assert choose_group_key([*long[:6], *short], 2) == "speaker"

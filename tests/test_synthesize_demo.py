@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from data_scripts import demo_sentences, espeak, synthesize_demo
+from speechxfer.data.manifest import Utterance, read_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest
-from speechxfer.text import Normalizer
+from speechxfer.text.normalizer import Normalizer
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLITS = ("train", "dev", "test")

@@ -12,8 +12,8 @@ import soundfile
 
 from data_scripts import espeak, phonemize
 from data_scripts import synthesize_multilingual as sm
+from speechxfer.data.manifest import Utterance, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest, write_manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = {

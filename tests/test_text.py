@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechxfer.errors import InputError
-from speechxfer.text import BLANK, Normalizer, Vocabulary
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import BLANK, Vocabulary
 
 NORMALIZERS = [
     Normalizer(form=form, lowercase=lowercase, punctuation=punctuation)

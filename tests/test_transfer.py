@@ -9,25 +9,20 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from speechxfer.config import FinetuneConfig, TransferConfig
+from speechxfer.adaptation.construction import transfer
+from speechxfer.adaptation.freezing import frozen_modules, set_frozen
+from speechxfer.adaptation.partial_loading import load_matching
+from speechxfer.adaptation.symbol_mapping import HeadRow, head_summary, head_table, plan_head, read_symbol_map
+from speechxfer.config.settings import FinetuneConfig, TransferConfig
+from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.finetune import finetune
-from speechxfer.manifest import Utterance
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.text import BLANK, Kind, Normalizer, Vocabulary
-from speechxfer.transfer import (
-    HeadRow,
-    base_letters,
-    frozen_modules,
-    head_summary,
-    head_table,
-    load_matching,
-    plan_head,
-    read_symbol_map,
-    set_frozen,
-    transfer,
-)
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.text.letters import base_letters
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import BLANK, Kind, Vocabulary
+from speechxfer.training.loop import finetune
 from tests.small_models import state
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -20,7 +20,7 @@ import safetensors.numpy
 import soundfile
 import torch
 
-from speechxfer.check import check_manifests
+from speechxfer.checking.checker import check_manifests
 from speechxfer.cli import app
 from tests.tone_corpus import RATE_HZ, write_tone_corpus
 

@@ -13,20 +13,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from speechxfer.checkpoint import Card, load_model, save_model
-from speechxfer.config import FinetuneConfig, TransferConfig, load_config
-from speechxfer.decode import evaluate
+from speechxfer.adaptation.construction import transfer, with_new_layers
+from speechxfer.adaptation.freezing import unfreeze_step
+from speechxfer.adaptation.partial_loading import load_matching
+from speechxfer.checkpoints.card import Card
+from speechxfer.checkpoints.loading import load_model
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.config.loading import load_config
+from speechxfer.config.settings import FinetuneConfig, TransferConfig
+from speechxfer.data.manifest import Utterance, read_manifest
+from speechxfer.decoding.evaluation import evaluate
 from speechxfer.errors import InputError
-from speechxfer.finetune import finetune
-from speechxfer.manifest import Utterance, read_manifest
-from speechxfer.models import AcousticModel
-from speechxfer.report import read_rows
-from speechxfer.runs import evaluate_run, train_run
-from speechxfer.text import BLANK, Vocabulary
-from speechxfer.transfer import load_matching, thaw_step, transfer, with_new_layers
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.text.vocabulary import BLANK, Vocabulary
+from speechxfer.training.loop import finetune
+from speechxfer.workflows.evaluation_runs import evaluate_run
+from speechxfer.workflows.results import read_rows
+from speechxfer.workflows.training_runs import train_run
 from tests.small_models import ENCODERS, LENGTHS, QUICK, SOURCE, Tones, features, output, settings, source_model, state
 
-loop = sys.modules["speechxfer.finetune"]
+loop = sys.modules["speechxfer.training.loop"]
 TARGET = Vocabulary.from_texts(["d cab"])
 
 
@@ -173,11 +179,11 @@ def test_a_description_from_before_adapters_still_loads(tmp_path: Path) -> None:
 
 def test_the_top_group_thaws_first_by_hand() -> None:
     gradual = TransferConfig(unfreeze_every_steps=2)
-    assert [thaw_step(gradual, group, 3) for group in (2, 1, 0)] == [2, 4, 6]
-    assert [thaw_step(TransferConfig(), group, 3) for group in (2, 1, 0)] == [0, 0, 0]
+    assert [unfreeze_step(gradual, group, 3) for group in (2, 1, 0)] == [2, 4, 6]
+    assert [unfreeze_step(TransferConfig(), group, 3) for group in (2, 1, 0)] == [0, 0, 0]
     lowest = TransferConfig(freeze=2, freeze_steps=5)
-    assert [thaw_step(lowest, group, 3) for group in (2, 1, 0)] == [0, 5, 5]
-    assert thaw_step(TransferConfig(freeze="encoder"), 2, 3) is None
+    assert [unfreeze_step(lowest, group, 3) for group in (2, 1, 0)] == [0, 5, 5]
+    assert unfreeze_step(TransferConfig(freeze="encoder"), 2, 3) is None
 
 
 def test_each_group_that_thaws_is_warmed_up_by_itself() -> None:

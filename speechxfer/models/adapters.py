@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from speechxfer.models.layers import zeroed
+
 
 class Adapter(nn.Module):
     """`[batch, frames, dim]` plus a correction from a bottleneck of `width`, which starts at zero."""
@@ -27,10 +29,3 @@ class Adapter(nn.Module):
 def adapters(dims: Iterable[int], width: int) -> nn.ModuleList:
     """One adapter for each layer's output dimension; with `width` 0 the identity, which has no weights."""
     return nn.ModuleList(Adapter(dim, width) if width else nn.Identity() for dim in dims)
-
-
-def zeroed(linear: nn.Linear) -> nn.Linear:
-    """The same layer, starting at zero: the last projection of a module."""
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear

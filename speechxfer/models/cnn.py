@@ -7,8 +7,9 @@ only, and the padding is zero before each convolution, therefore an utterance's 
 import torch
 from torch import Tensor, nn
 
+from speechxfer.features import padding_mask
 from speechxfer.models.adapters import adapters
-from speechxfer.models.conformer import MaskedBatchNorm, padding_mask
+from speechxfer.models.layers import MaskedBatchNorm
 
 SIZES = {
     "tiny": {"dim": 96, "layers": 4, "kernel": 9},

@@ -14,17 +14,16 @@ it is batched with.
 import torch
 from torch import Tensor, nn
 
-from speechxfer.models.adapters import adapters, zeroed
+from speechxfer.features import padding_mask
+from speechxfer.models.adapters import adapters
+from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm, zeroed
 
 SIZES = {
     "tiny": {"dim": 96, "layers": 6, "heads": 4},
     "small": {"dim": 128, "layers": 8, "heads": 4},
     "base": {"dim": 256, "layers": 12, "heads": 4},
 }
-
-
 SUBSAMPLING_CHANNELS = 32
-EXTRA_HEADS, EXTRA_KERNEL = 4, 15
 
 
 class ConformerEncoder(nn.Module):
@@ -72,11 +71,6 @@ class ConformerEncoder(nn.Module):
         return x, lengths
 
 
-def padding_mask(lengths: Tensor, frames: int) -> Tensor:
-    """Boolean `[batch, frames]`, true where a frame belongs to the utterance."""
-    return torch.arange(frames, device=lengths.device)[None, :] < lengths[:, None]
-
-
 class Subsampling(nn.Module):
     """Strided 3 x 3 convolutions over time and frequency, then all bands of a frame to one vector."""
 
@@ -104,58 +98,6 @@ class Subsampling(nn.Module):
             x = torch.relu(convolution(x))
             lengths = (lengths + 1) // 2
         return self.output(x.transpose(1, 2).flatten(2)), lengths
-
-
-class ExtraLayers(nn.Module):
-    """Conformer layers on top of any encoder, `[batch, frames, dim]` to the same; fresh ones are layer norms."""
-
-    def __init__(self, dim: int, layers: int, dropout: float) -> None:
-        super().__init__()
-        self.head_dim = dim // EXTRA_HEADS
-        self.layers = nn.ModuleList(ConformerLayer(dim, EXTRA_HEADS, EXTRA_KERNEL, dropout) for _ in range(layers))
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Encoded frames `[batch, frames, dim]` and their lengths `[batch]` to frames of the same shape."""
-        if self.layers:
-            valid, rotation = padding_mask(lengths, x.shape[1]), rotary(x.shape[1], self.head_dim, x.device)
-            for layer in self.layers:
-                x = layer(x, valid, rotation)
-        return x
-
-
-class ChannelDropout(nn.Module):
-    """Dropout on `[batch, frames, dim]` whose mask is the same for all frames of an utterance: cheap, and as strong."""
-
-    def __init__(self, probability: float) -> None:
-        super().__init__()
-        self.probability = probability
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.probability == 0.0:
-            return x
-        return x * nn.functional.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), self.probability)
-
-
-class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch norm on `[batch, frames, dim]` over the valid frames only; zero elsewhere. Computes in float32.
-
-    A batch of a single frame has no variance: it is normed by the running statistics, and leaves them as they are.
-    """
-
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        if valid is None:
-            raise TypeError("MaskedBatchNorm needs the mask of valid frames, [batch, frames]")
-        fixed = (self.running_mean, self.running_var, self.weight, self.bias)
-        if not self.training:  # no gathering of frames, whose number a graph would have to know
-            normed = nn.functional.batch_norm(x.float().flatten(0, 1), *fixed, training=False, eps=self.eps)
-            return normed.view_as(x) * valid[..., None]
-        normed = torch.zeros_like(x, dtype=torch.float32)
-        frames = x[valid].float()
-        if len(frames) > 1:
-            normed[valid] = super().forward(frames)
-        else:
-            normed[valid] = nn.functional.batch_norm(frames, *fixed, training=False, eps=self.eps)
-        return normed
 
 
 class ConformerLayer(nn.Module):

@@ -1,0 +1,172 @@
+"""Transfer: a new output layer on a pretrained encoder, filled by symbol; partial loading; what is frozen.
+
+Rows of the head follow symbols, never sizes or positions: a vocabulary of the same size with other symbols must not
+inherit wrong rows. `transfer` returns a new model and leaves the source as it was. What it is not: the training itself.
+The idea of keeping rows goes back to the reports that a re-initialised last layer costs accuracy where alphabets overlap;
+starting accented letters from their base letter to Yusuyin et al.'s and others' coarse-to-fine alphabets.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from speechxfer.errors import InputError
+from speechxfer.models import AcousticModel
+from speechxfer.text import (
+    IPA_VOWELS,
+    Letters,
+    Vocabulary,
+    base_letters,
+    letter_tables,
+    phone_of_letter,
+    phone_of_romanised,
+    without_tone,
+)
+
+How = Literal["blank", "map", "phone", "roman", "exact", "case", "base", "position", "new"]
+Head = Literal["symbols", "position", "random"]
+WORD_START = "\u2581"  # the space of sentencepiece
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """Where one row of the new head comes from; `source` is empty for a new one."""
+
+    symbol: str
+    how: How
+    source: str = ""
+
+
+def plan_head(
+    source: Vocabulary,
+    target: Vocabulary,
+    symbol_map: Mapping[str, str] | None = None,
+    language: str = "",
+    *,
+    head: Head = "symbols",
+) -> tuple[HeadRow, ...]:
+    """Which source row each target symbol starts from; with `head` 'random' no row is planned.
+
+    With 'position' it is the row of the same number, whatever its symbol: what comes of copying a state dict without looking,
+    for comparison only.
+
+    With 'symbols', in this order: the blank's own row; what the user's map says; the same symbol; the same after case folding;
+    the base letter (accents and tone marks removed, then also case folded); otherwise new. From a source of phones, letters go by
+    sound instead: the phone that the letter most often stands for (in `language`, where the source knows it, else in most
+    languages, else as a letter of the IPA, see `phone_of_letter`), then that of its base letter, then ('roman') that of its
+    romanisation.
+
+    Raises:
+        InputError: the map names a symbol that its vocabulary does not have, or the blank.
+    """
+    if head == "random":
+        return ()
+    if head == "position":
+        return _rows_by_position(source, target)
+    symbol_map = symbol_map or {}
+    for name, symbols, vocabulary in (("target", symbol_map.keys(), target), ("source", symbol_map.values(), source)):
+        strange = [symbol for symbol in symbols if symbol not in vocabulary.symbols[1:]]
+        if strange:
+            raise InputError(f"symbol map: {strange[0]!r} is not in the {name} vocabulary; correct or remove its line")
+    by_sound = source.kind == "phones" and target.kind == "characters"
+    tables = letter_tables(source.letters, language) if by_sound else ()
+    rows = [HeadRow(target.symbols[0], "blank", source.symbols[0])]
+    for symbol in target.symbols[1:]:
+        if symbol in symbol_map:
+            rows.append(HeadRow(symbol, "map", symbol_map[symbol]))
+        else:
+            rows.append(_row_by_sound(symbol, source, tables) if by_sound else _row_by_symbol(symbol, source))
+    return tuple(rows)
+
+
+def _rows_by_position(source: Vocabulary, target: Vocabulary) -> tuple[HeadRow, ...]:
+    numbers = range(len(source.symbols))
+    return tuple(
+        HeadRow(symbol, "position", source.symbols[i]) if i in numbers else HeadRow(symbol, "new")
+        for i, symbol in enumerate(target.symbols)
+    )
+
+
+def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[Letters]) -> HeadRow:
+    inventory, form = source.symbols[1:], letter.lower()  # as in the tables; case folding would make ß two letters
+    toneless = without_tone(form)
+    own_language_knows = any(table.get(form) in inventory for table in tables[:-1])
+    if not own_language_knows and phone_of_letter(toneless, tables, inventory) in IPA_VOWELS:
+        form = toneless  # in other languages' tables a vowel's accent is no tone; here it most often is
+    for candidate in (form, *base_letters(form)):
+        phone = phone_of_letter(candidate, tables, inventory)
+        if phone:
+            return HeadRow(letter, "phone", phone)
+    phone = phone_of_romanised(letter, tables, inventory)
+    return HeadRow(letter, "roman", phone) if phone else HeadRow(letter, "new")
+
+
+def _row_by_symbol(symbol: str, source: Vocabulary) -> HeadRow:
+    symbols = source.symbols[1:]
+    if symbol in symbols:
+        return HeadRow(symbol, "exact", symbol)
+    if symbol == " " and WORD_START in symbols:
+        return HeadRow(symbol, "exact", WORD_START)
+    folded = {known.casefold(): known for known in reversed(symbols)}
+    if symbol.casefold() in folded:
+        return HeadRow(symbol, "case", folded[symbol.casefold()])
+    for base in base_letters(symbol):
+        if base in symbols:
+            return HeadRow(symbol, "base", base)
+        if base.casefold() in folded:
+            return HeadRow(symbol, "base", folded[base.casefold()])
+    return HeadRow(symbol, "new")
+
+
+def head_table(rows: Sequence[HeadRow]) -> str:
+    """The plan as tab-separated text, for people and files: symbol, how, source."""
+    return "".join(f"{row.symbol}\t{row.how}\t{row.source}\n" for row in rows)
+
+
+def head_summary(rows: Sequence[HeadRow]) -> str:
+    """One line: how many rows of each origin, and which are new."""
+    counts = {how: sum(row.how == how for row in rows) for how in get_args(How)}
+    new = " ".join(repr(row.symbol) for row in rows if row.how == "new")
+    listed = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
+    return f"head: {len(rows)} rows ({listed})" + (f"; new: {new[:200]}" if new else "")
+
+
+def read_symbol_map(path: Path | str) -> dict[str, str]:
+    """A user's map: lines ``target symbol TAB source symbol``, UTF-8; '#' starts a comment line.
+
+    Raises:
+        InputError: unreadable, or a line that is not two fields; the message names file and line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the symbol map cannot be read ({error}); expected a UTF-8 text file") from error
+    pairs: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = line.split("\t")
+        if len(fields) != 2 or not all(fields):
+            raise InputError(f"{path}:{number}: expected 'target TAB source', found {line!r}")
+        pairs[unicodedata.normalize("NFC", fields[0])] = unicodedata.normalize("NFC", fields[1])
+    return pairs
+
+
+def head_between(source: AcousticModel, task: str, head: Head, symbol_map: Mapping[str, str] | None) -> Head:
+    """How a head for `task` begins: as asked, but for another task than the source's all rows are drawn.
+
+    One of them reads frames, the other what was gathered over them.
+
+    Raises:
+        InputError: a symbol map for another task.
+    """
+    if task == source.task:
+        return head
+    if symbol_map:
+        raise InputError(
+            f"the symbol map has no use: the source's task is {source.task} and the target's {task}, whose heads read "
+            "different things; leave transfer.symbol_map empty"
+        )
+    return "random"

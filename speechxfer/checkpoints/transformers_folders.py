@@ -1,0 +1,143 @@
+"""Checkpoints of other toolkits as acoustic models: folders and hub names of transformers, archives of NeMo.
+
+A checkpoint brings its own front end, and is refused where that is not one of our presets. Nothing of it is run: weights
+are safetensors or tensors unpickled as data only, settings are JSON or plain YAML, and of an archive members are read, never
+unpacked. What it is not: the networks (``models/borrowed.py``). Sources: the configuration classes and weight names of
+transformers 5; NeMo's archive (``model_config.yaml``, ``model_weights.ckpt``), the names of its weights and their
+counterparts in transformers.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from speechxfer.checkpoints.foreign_weights import (
+    Tree,
+    build_model,
+    compare_settings,
+    fill_encoder,
+    fill_head_rows,
+    read_json_file,
+    read_tensors,
+    single_characters,
+)
+from speechxfer.errors import InputError
+from speechxfer.features import FeatureSpec, feature_preset
+from speechxfer.models import AcousticModel
+from speechxfer.text import BLANK, Vocabulary
+
+MODEL_TYPES = {  # of config.json: kind of encoder, where its weights lie (the first that is there), and the head's weights
+    "parakeet_ctc": ("parakeet", ("encoder.",), "ctc_head"),
+    "parakeet_encoder": ("parakeet", ("encoder.", ""), ""),
+    "wav2vec2-bert": ("wav2vec2-bert", ("wav2vec2_bert.", ""), "lm_head"),
+    "whisper": ("whisper", ("model.encoder.", "encoder.", ""), ""),
+    "speech_to_text": ("speech2text", ("model.encoder.", "encoder.", ""), ""),
+}
+TRANSDUCERS = ("parakeet_rnnt", "parakeet_tdt")
+PRESETS = {
+    "parakeet": "nemo-2025",
+    "wav2vec2-bert": "seamless",
+    "whisper": "whisper-filled",
+    "speech2text": "speech2text",
+}
+# Settings of preprocessor_config.json that our presets are made for; the number of mels is the model's.
+EXTRACTOR: dict[str, dict[str, Any]] = {
+    "parakeet": {"sampling_rate": 16_000, "hop_length": 160, "n_fft": 512, "win_length": 400, "preemphasis": 0.97},
+    "wav2vec2-bert": {"sampling_rate": 16_000, "stride": 2, "num_mel_bins": 80},
+    "whisper": {"sampling_rate": 16_000, "hop_length": 160, "n_fft": 400},
+    "speech2text": {
+        "sampling_rate": 16_000, "num_mel_bins": 80, "do_ceptral_normalize": True, "normalize_means": True,
+        "normalize_vars": True,
+    },
+}  # fmt: skip
+
+
+def load_transformers_folder(folder: Path) -> AcousticModel:
+    config = read_json_file(folder / "config.json")
+    kind, prefixes, head = _kind(config, folder)
+    inner = config.get("encoder_config", config)
+    spec = _front_end(folder, kind, inner)
+    tensors = dict(read_tensors(folder))
+    prefix = next((each for each in prefixes if any(name.startswith(each) for name in tensors)), prefixes[-1])
+    weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    has_head = bool(head) and f"{head}.weight" in tensors
+    vocabulary, order = _vocabulary(folder, config) if has_head else (Vocabulary((BLANK,)), [])
+    model = build_model(kind, inner, spec, vocabulary)
+    fill_encoder(model, weights, folder)
+    if has_head:
+        fill_head_rows(model, tensors[f"{head}.weight"], tensors[f"{head}.bias"], order, folder)
+    return model
+
+
+def _kind(config: Tree, place: Path) -> tuple[str, tuple[str, ...], str]:
+    name = config.get("model_type")
+    if name in TRANSDUCERS:
+        raise InputError(f"{place}: {name} is a transducer without a CTC head; take the CTC model of the same family")
+    if name not in MODEL_TYPES:
+        raise InputError(f"{place}: architecture {name!r} is unknown; expected one of {', '.join(MODEL_TYPES)}")
+    return MODEL_TYPES[name]
+
+
+def _front_end(folder: Path, kind: str, config: Tree) -> FeatureSpec:
+    """The preset of this family, after its extractor's settings have been compared with it."""
+    path, stated = _extractor(folder)
+    compare_settings(stated, EXTRACTOR[kind], f"{path}: the front end")
+    if kind == "whisper":  # it fills up to what the network has positions for
+        compare_settings(
+            stated, {"chunk_length": 2 * int(config["max_source_positions"]) // 100}, f"{path}: the front end"
+        )
+    spec = feature_preset(PRESETS[kind])
+    mels = config.get("num_mel_bins", spec.mels) if kind in ("whisper", "parakeet") else spec.mels
+    if stated.get("feature_size", mels) != mels:
+        raise InputError(
+            f"{path}: feature_size is {stated['feature_size']} where the network hears {mels} bands; copy it again"
+        )
+    return spec if mels == spec.mels else replace(spec, name=f"{spec.name}-{mels}", mels=mels)
+
+
+def _extractor(folder: Path) -> tuple[Path, Tree]:
+    """The settings of the feature extractor, and their file: one of its own, or since transformers 5 the processor's."""
+    for name, part in (("processor_config.json", "feature_extractor"), ("preprocessor_config.json", "")):
+        if (folder / name).is_file():
+            content = read_json_file(folder / name)
+            stated = content.get(part) if part else content
+            if stated:
+                return folder / name, stated
+    return folder / "preprocessor_config.json", {}
+
+
+def _vocabulary(folder: Path, config: Tree) -> tuple[Vocabulary, list[int]]:
+    """The tokenizer's symbols with the blank first, and the row of the checkpoint's head that each comes from."""
+    size, blank = int(config["vocab_size"]), int(config["pad_token_id"])
+    path = folder / "vocab.json"
+    if path.is_file():
+        names = {int(number): str(name) for name, number in read_json_file(path).items()}
+        names |= {int(number): str(name) for name, number in _added(folder).items()}
+    else:
+        path = folder / "tokenizer.json"
+        names = _pieces(read_json_file(path))
+    missing = [number for number in range(size) if number not in names and number != blank]
+    if missing:
+        raise InputError(f"{path}: symbol {missing[0]} of {size} has no name; copy the tokenizer again")
+    order = [blank, *(number for number in range(size) if number != blank)]
+    symbols = [names[number] for number in order[1:]]
+    if path.name == "tokenizer.json":
+        return Vocabulary((BLANK, *symbols), "bpe", path.read_bytes()), order
+    return Vocabulary((BLANK, *single_characters(symbols))), order
+
+
+def _added(folder: Path) -> dict[str, int]:
+    """What was added to the tokenizer later: in a file of its own, or since transformers 4.34 among its settings."""
+    paths = folder / "tokenizer_config.json", folder / "added_tokens.json"
+    settings, own = (read_json_file(path) if path.is_file() else {} for path in paths)
+    later = settings.get("added_tokens_decoder") or {}
+    return {token["content"]: int(number) for number, token in later.items()} | own
+
+
+def _pieces(tokenizer: Tree) -> dict[int, str]:
+    vocabulary = tokenizer["model"]["vocab"]
+    if isinstance(vocabulary, list):
+        names = {number: str(piece) for number, (piece, _) in enumerate(vocabulary)}
+    else:
+        names = {int(number): str(piece) for piece, number in vocabulary.items()}
+    return names | {int(token["id"]): str(token["content"]) for token in tokenizer.get("added_tokens", ())}

@@ -1,0 +1,154 @@
+"""Manifests: one utterance a JSON line, under the field names NVIDIA NeMo made common, plus ``id``, ``speaker``, ``lang``.
+
+What it is: the type `Utterance`, reading and writing, and `write_whole`, by which the package writes text files. What it is
+not: a corpus reader (``data_scripts/``) or a judge of the audio (``check.py``). Source of the field names: NeMo's ASR
+manifest (``audio_filepath``, ``offset``, ``duration``, ``text``).
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from speechxfer.errors import InputError
+from speechxfer.runtime import write_whole
+
+REQUIRED = ("id", "audio_filepath", "duration")
+TEXT_FIELDS = ("text", "speaker", "lang")
+LONGEST_S = 1e9  # thirty years: what is longer is no duration
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One stretch of speech and what is said in it; `offset` and `duration` are in seconds."""
+
+    id: str
+    audio_filepath: Path
+    duration: float
+    text: str = ""
+    offset: float = 0.0
+    speaker: str = ""
+    lang: str = ""
+
+
+def read_manifest(path: Path | str) -> list[Utterance]:
+    """Read a manifest; audio paths are taken relative to the manifest's own folder.
+
+    Raises:
+        InputError: the file is missing or not UTF-8, a line is no JSON object, a field is missing, of the wrong type or
+            out of range, an id occurs twice, or there is no utterance at all. The message names file and line.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise InputError(
+            f"{path}: the manifest cannot be read ({error.strerror}); give the path of a .jsonl file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the manifest as UTF-8") from error
+    utterances: list[Utterance] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        utterance = parse_line(line, f"{path}:{number}", path.parent)
+        if utterance.id in seen:
+            raise InputError(
+                f"{path}:{number}: id {utterance.id!r} was already used on line {seen[utterance.id]}; ids must be unique: "
+                "rename one or delete the line"
+            )
+        seen[utterance.id] = number
+        utterances.append(utterance)
+    if not utterances:
+        raise InputError(f"{path}: the manifest holds no utterance; expected one JSON object a line")
+    return utterances
+
+
+def read_together(paths: Sequence[Path]) -> list[Utterance]:
+    """The utterances of several manifests; InputError if an id occurs in two of them."""
+    return [utterance for manifest in read_several(paths) for utterance in manifest]
+
+
+def read_several(paths: Sequence[Path]) -> list[list[Utterance]]:
+    """Each manifest's utterances; InputError if an id occurs in two of them."""
+    manifests = [read_manifest(path) for path in paths]
+    twice = [name for name, count in Counter(u.id for each in manifests for u in each).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"id {twice[0]!r} occurs in two of {', '.join(map(str, paths))}; ids must be unique: rename one"
+        )
+    return manifests
+
+
+def parse_line(line: str, where: str, folder: Path) -> Utterance:
+    """One line of a manifest that lies in `folder`; `where` (file:line) opens the message of the InputError."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:  # JSONDecodeError, or a number or nesting beyond all sense
+        raise InputError(f"{where}: not JSON ({error}); expected one object a line") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: expected a JSON object with {', '.join(REQUIRED)}, found {type(row).__name__}")
+    missing = [key for key in REQUIRED if key not in row]
+    if missing:
+        raise InputError(f"{where}: field {missing[0]!r} is missing; an utterance needs {', '.join(REQUIRED)}")
+    for key in ("id", "audio_filepath", *TEXT_FIELDS):
+        if not isinstance(row.get(key, ""), str):
+            raise InputError(f"{where}: {key!r} must be a string, found {row[key]!r}; put it in quotes")
+        try:
+            row.get(key, "").encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(f"{where}: {key!r} holds half a surrogate pair; write it in UTF-8") from error
+    if not row["id"]:
+        raise InputError(f"{where}: 'id' is empty; give every utterance a name of its own")
+    if not row["audio_filepath"] or "\0" in row["audio_filepath"]:
+        raise InputError(f"{where}: 'audio_filepath' is {row['audio_filepath']!r}; expected the path of a recording")
+    return Utterance(
+        id=row["id"],
+        audio_filepath=Path(os.path.normpath(folder.resolve() / row["audio_filepath"])),
+        duration=_seconds(row, "duration", where),
+        text=row.get("text", ""),
+        offset=_seconds(row, "offset", where),
+        speaker=row.get("speaker", ""),
+        lang=row.get("lang", ""),
+    )
+
+
+def _seconds(row: dict[str, Any], key: str, where: str) -> float:
+    value = row.get(key, 0.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= LONGEST_S:
+        raise InputError(f"{where}: {key!r} must be a number of seconds, zero or more, found {value!r}")
+    return float(value)
+
+
+def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest; audio paths become relative to its folder. The same utterances give the same bytes.
+
+    The file appears whole or not at all.
+    """
+    path = Path(path)
+    folder = path.parent.resolve()
+    lines = "".join(_line(utterance, folder) for utterance in utterances)
+    try:
+        write_whole(path, lines)
+    except UnicodeEncodeError as error:
+        around = lines[max(0, error.start - 40) : error.start]
+        raise InputError(
+            f"{path}: half a surrogate pair after {around!r} has no place in UTF-8; mend that text"
+        ) from error
+
+
+def _line(utterance: Utterance, folder: Path) -> str:
+    row = {
+        "id": utterance.id,
+        "audio_filepath": Path(os.path.relpath(utterance.audio_filepath.absolute(), folder)).as_posix(),
+        "offset": utterance.offset,
+        "duration": utterance.duration,
+        "text": utterance.text,
+        "speaker": utterance.speaker,
+        "lang": utterance.lang,
+    }
+    return json.dumps(row, ensure_ascii=False) + "\n"

@@ -1,0 +1,5 @@
+"""TODO-DOOR"""
+
+from speechxfer.export.transformers_models import export
+
+__all__ = ["export"]

@@ -1,0 +1,42 @@
+"""TODO-DOOR"""
+
+from speechxfer.features.augmentation import at_speed, at_tempo, spec_augment
+from speechxfer.features.batches import Batch, collate, in_background, plan_batches
+from speechxfer.features.cache import FeatureStore, SampleStore, store_features, store_samples
+from speechxfer.features.distortion import distort
+from speechxfer.features.exportable import ExportableFrontEnd
+from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features
+from speechxfer.features.fingerprint import feature_fingerprint, middle_frame
+from speechxfer.features.log_mel import filterbank
+from speechxfer.features.mel_filters import analysis_window, mel_filters
+from speechxfer.features.padding import padding_mask
+from speechxfer.features.presets import PRESETS, feature_preset
+from speechxfer.features.spec import FeatureSpec
+
+__all__ = [
+    "PRESETS",
+    "AudioOptions",
+    "Batch",
+    "ExportableFrontEnd",
+    "FeatureSpec",
+    "FeatureStore",
+    "SampleStore",
+    "analysis_window",
+    "at_speed",
+    "at_tempo",
+    "collate",
+    "distort",
+    "feature_fingerprint",
+    "feature_preset",
+    "filterbank",
+    "in_background",
+    "mel_filters",
+    "middle_frame",
+    "padding_mask",
+    "plan_batches",
+    "report_resampling",
+    "spec_augment",
+    "store_features",
+    "store_samples",
+    "utterance_features",
+]

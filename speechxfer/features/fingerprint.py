@@ -1,0 +1,42 @@
+"""Feature values of a fixed test signal, stored with every model so that other features are refused."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from speechxfer.features.log_mel import filterbank, white_noise
+from speechxfer.features.spec import FeatureSpec
+
+
+def feature_fingerprint(spec: FeatureSpec) -> dict[str, list[float]]:
+    """What this machine computes for `spec` of a fixed test signal; stored with every model.
+
+    Values instead of a hash of them, because two machines may differ in the last bits: compare with a tolerance.
+
+    Returns:
+        the first, middle and last frame in full, and the mean of every frame, which also tells how many there are.
+    """
+    values = filterbank(_test_signal(spec.sample_rate_hz), spec)
+    middle = len(values) // 2
+    parts = {"first": values[:1], "middle": values[middle : middle + 1], "last": values[-1:]}
+    stored = {name: part.flatten() for name, part in parts.items()} | {"means": values.mean(dim=1)}
+    return {name: [round(value, 4) for value in part.tolist()] for name, part in stored.items()}
+
+
+def middle_frame(spec: FeatureSpec) -> list[float]:
+    """The fingerprint that older models carry: the middle frame of a sweep and a tone, equally loud throughout."""
+    time_s = torch.arange(spec.sample_rate_hz, dtype=torch.float64) / spec.sample_rate_hz
+    sweep = 0.4 * torch.sin(2 * math.pi * (100.0 + 1500.0 * time_s) * time_s)
+    tone = 0.1 * torch.sin(2 * math.pi * 440.0 * time_s)
+    values = filterbank((sweep + tone).float(), spec)
+    return [round(value, 3) for value in values[len(values) // 2].tolist()]
+
+
+def _test_signal(rate_hz: int) -> Tensor:
+    """0.55 s of noise from whole numbers, the same everywhere: loud, silent, fading by 140 dB, loud; loud parts off centre."""
+    noise = white_noise(round(0.55 * rate_hz)) / math.sqrt(3)
+    time_s = torch.arange(len(noise)) / rate_hz
+    loud = (time_s < 0.1) | (time_s >= 0.45)
+    faded = torch.where(time_s < 0.2, 0.0, 10.0 ** (-7.0 * (time_s - 0.2) / 0.25))
+    return torch.where(loud, 0.1 + 0.5 * noise, 0.5 * faded * noise).float()

@@ -1,0 +1,162 @@
+"""Front end: audio files to samples, samples to 80-dimensional log-mel filterbanks.
+
+Toolkits mean different things by '80-dim filterbank'. Here everything that can differ is a field of `FeatureSpec`, a
+preset is a name plus a version, and the one implementation below follows the fields. A checkpoint stores its spec and
+the `feature_fingerprint` of a fixed test signal, so that other features are refused instead of being guessed.
+
+What it is not: an audio converter. A file of another sampling rate or with several channels is refused unless the
+caller asks for resampling or mixing. Sources: Kaldi's ``feature-fbank`` and ``mel-computations`` (the 'kaldi' scale and
+framing), S. Young et al., The HTK Book (the 'htk' scale), M. Slaney, Auditory Toolbox (1998; the 'slaney' scale and norm).
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from speechxfer.errors import InputError
+
+LATER_FIELDS = {
+    "mel_sides",
+    "mel_gain",
+    "band_mean",
+    "band_scale",
+    "precision",
+    "shortest_samples",
+    "surround_db",
+}  # that a FeatureSpec did not have at first
+
+
+def _all_numbers(values: object) -> bool:
+    return isinstance(values, tuple) and all(isinstance(value, int | float) for value in values)
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Everything that defines a filterbank; lengths in samples, frequencies in hertz."""
+
+    name: str
+    version: int = 1
+    sample_rate_hz: int = 16_000
+    mels: int = 80
+    scale: float = 1.0
+    """The samples in [-1, 1] are multiplied by this first (32768 where a toolkit works on 16-bit integers)."""
+    window_samples: int = 400
+    hop_samples: int = 160
+    fft_size: int = 512
+    window: Literal["povey", "hann_symmetric", "hann_periodic", "hamming_symmetric", "hamming_periodic"] = "povey"
+    framing: Literal["snip", "kaldi_center", "center_reflect", "center_constant", "center_filled"] = "snip"
+    """snip: whole windows only; kaldi_center: Kaldi's snip_edges=false; center_*: padded by half an FFT on each side, mirrored,
+    with zeros, or (filled) mirrored before a signal that zeros follow, one frame for each that reaches into it."""
+    drop_last_frame: bool = False
+    remove_dc: bool = True
+    preemphasis: float = 0.97
+    preemphasis_on: Literal["frame", "signal"] = "frame"
+    power: float = 2.0
+    mel_scale: Literal["kaldi", "htk", "slaney"] = "kaldi"
+    """kaldi: triangles that are straight in mel; htk, slaney: triangles that are straight in hertz."""
+    mel_sides: Literal["neighbours", "even"] = "neighbours"
+    """neighbours: a triangle ends at both neighbours' centres; even: it starts at the left one's and falls as it rose."""
+    mel_norm: Literal["none", "slaney"] = "none"
+    low_hz: float = 20.0
+    high_hz: float = 0.0
+    """Zero or less: counted from half the sampling rate."""
+    log: Literal["ln", "log10", "db", "ln_linear"] = "ln"
+    """ln_linear: ln above e, the rest as it is, and then whatever is at most e, logarithms too, divided by e."""
+    mel_gain: float = 1.0
+    """Before the log: a scale of the power, where a toolkit does not scale the samples."""
+    floor: float = 1.1920928955078125e-07
+    floor_mode: Literal["clamp", "add"] = "clamp"
+    dynamic_range: float = 0.0
+    """Log values further than this below the utterance's maximum are raised to it; zero: off."""
+    offset: float = 0.0
+    """After the log: (value + offset) * gain."""
+    gain: float = 1.0
+    normalize: Literal["none", "mean_std", "fixed"] = "none"
+    """mean_std: per utterance and mel band; fixed: (value - band_mean) * band_scale."""
+    normalize_ddof: int = 0
+    normalize_epsilon: float = 0.0
+    normalize_epsilon_on: Literal["std", "variance"] = "std"
+    band_mean: tuple[float, ...] = ()
+    band_scale: tuple[float, ...] = ()
+    stack: int = 1
+    """Neighbouring frames joined to one of `stack` times as many values; a rest that does not fill one is dropped."""
+    precision: Literal["single", "double"] = "single"
+    """Of the computation; its result is float32 either way."""
+    shortest_samples: int = 0
+    """A shorter utterance is set in the middle of so many samples, in white noise. Zero: off."""
+    surround_db: float = 30.0
+    """How far below the peak of a very short utterance that noise is; it fades with the samples that are missing."""
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if get_origin(hint) is tuple:
+                fits, expected = _all_numbers(value), "a list of numbers"
+            elif choices := get_args(hint):
+                fits, expected = value in choices, ", ".join(map(repr, choices))
+            else:
+                fits = isinstance(value, int | float if hint is float else hint)
+                expected = f"a value of type {hint.__name__}"
+            if not fits:
+                raise InputError(f"feature setting {name} is {value!r}; expected {expected}; correct it")
+        if min(self.sample_rate_hz, self.mels, self.window_samples, self.hop_samples, self.stack) < 1:
+            raise InputError("feature settings: rate, mels, window, hop and stack are at least 1; correct them")
+        if self.fft_size < self.window_samples:
+            raise InputError(
+                f"feature setting fft_size is {self.fft_size}; expected at least window_samples, {self.window_samples}"
+            )
+        given = self.mels if self.normalize == "fixed" else 0
+        if {len(self.band_mean), len(self.band_scale)} != {given}:
+            raise InputError(
+                f"feature settings band_mean and band_scale have {len(self.band_mean)} and {len(self.band_scale)} values; "
+                f"expected {given} each where normalize is {self.normalize!r} and mels {self.mels}; correct them"
+            )
+
+    @property
+    def dim(self) -> int:
+        """Values per frame that the encoder sees."""
+        return self.mels * self.stack
+
+    @property
+    def frames_per_s(self) -> float:
+        """Frames per second that the encoder sees."""
+        return self.sample_rate_hz / (self.hop_samples * self.stack)
+
+    def frames(self, samples: int) -> int:
+        """Number of frames that `filterbank` makes of so many samples."""
+        if not count_windows(samples, self):
+            return 0
+        heard = max(samples, self.shortest_samples)
+        return max(0, count_windows(heard, self) - int(self.drop_last_frame)) // self.stack
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a field of `LATER_FIELDS` only where it is set, so that older runs are known again."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        unset = {field.name for field in fields(self) if values[field.name] == field.default} & LATER_FIELDS
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if name not in unset
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "FeatureSpec":
+        """The inverse of `to_dict`; a field this version does not know is an InputError, since it would change the values."""
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise InputError(
+                f"feature setting {unknown[0]!r} is unknown to this version of speechxfer; upgrade it to load this model"
+            )
+        lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**values | lists)
+
+
+def count_windows(samples: int, spec: FeatureSpec) -> int:
+    """Windows that the framing cuts out of so many samples, before any is dropped or stacked."""
+    if spec.framing == "snip":
+        return 0 if samples < spec.window_samples else 1 + (samples - spec.window_samples) // spec.hop_samples
+    if spec.framing == "kaldi_center":
+        return (samples + spec.hop_samples // 2) // spec.hop_samples
+    if spec.framing == "center_filled":
+        return -(-(samples + spec.fft_size // 2) // spec.hop_samples) if samples else 0
+    shortest = spec.fft_size // 2 + 1 if spec.framing == "center_reflect" else 1
+    return 0 if samples < shortest else 1 + (samples - spec.fft_size % 2) // spec.hop_samples

@@ -1,0 +1,151 @@
+"""The acoustic model: encoder, linear head, and all that gives their numbers a meaning (symbols, features, normaliser).
+
+What it is not: a trainer or a decoder. Two tasks: `ctc` gives log-probabilities per frame (Graves et al., 2006), `classify`
+one distribution per utterance from mean and maximum over time of what flows out of each layer. Which word was said is
+easier to tell from all layers than from the last one alone, most of all where a voice is new (see ``recipes/fsdd/notes.md``;
+Yang et al., 'SUPERB', arXiv:2105.01051, weigh the layers of frozen encoders for the same reason).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from speechxfer.errors import InputError
+from speechxfer.features import FeatureSpec
+from speechxfer.models.architecture import Architecture, build_encoder
+from speechxfer.models.extra_layers import ExtraLayers
+from speechxfer.models.heads import Parent, Task, build_head, mean_frame
+from speechxfer.text import Normalizer, Vocabulary
+
+
+class AcousticModel(nn.Module):
+    """Encoder and head with their vocabulary, features and normaliser; row i of the head belongs to symbol i.
+
+    `parents` are the heads of the models it was made from, the nearest first.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        vocabulary: Vocabulary,
+        spec: FeatureSpec,
+        normalizer: Normalizer,
+        task: Task = "ctc",
+        *,
+        encoder: nn.Module | None = None,
+        parents: tuple[Parent, ...] = (),
+    ) -> None:
+        super().__init__()
+        if task not in get_args(Task):
+            raise InputError(f"task {task!r} is unknown; expected one of {', '.join(get_args(Task))}")
+        self.architecture = architecture
+        self.vocabulary = vocabulary
+        self.spec = spec
+        self.normalizer = normalizer
+        self.task: Task = task
+        self.name = ""  # as its card has it, where it was loaded from a folder
+        self.parents = parents
+        built: Any = encoder or build_encoder(architecture, spec.dim)
+        self.encoder = built
+        self.extra = ExtraLayers(built.output_dim, architecture.extra_layers, architecture.dropout)
+        self.pooling, self.head = build_head(built, task, len(vocabulary.symbols))
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Encoded frames `[batch]` for feature frames `[batch]`."""
+        encoder: Any = self.encoder
+        encoded: Tensor = encoder.output_lengths(lengths)
+        return encoded
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `[batch, frames, mels]` and lengths `[batch]` to log-probabilities and lengths.
+
+        Returns:
+            `ctc`: `[batch, frames', symbols]` and frames' per utterance; `classify`: `[batch, 1, symbols]` and ones.
+            Always float32.
+        """
+        if self.pooling:
+            return self.log_probs(*self.encode(features, lengths))
+        encoded, lengths = self.encoder(features, lengths)
+        return self.log_probs([encoded], lengths)
+
+    def encode(self, features: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Features `[batch, frames, mels]` and lengths `[batch]` to what flows out of the encoder's layers, and its lengths.
+
+        Returns:
+            `[batch, frames', dim]` of each layer, the last one's as the encoder hands it on; of an encoder whose layers a head
+            cannot read, this alone. And frames' per utterance.
+        """
+        encoder: Any = self.encoder
+        with capture_outputs(encoder.adapters[:-1] if encoder.readable_inside else ()) as heard:
+            encoded, lengths = encoder(features, lengths)
+        return [*heard, encoded], lengths
+
+    def log_probs(self, layers: Sequence[Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """What the head, with any extra layers below it, makes of `layers` (see `encode`); as `forward`."""
+        *_, encoded = layers = self.with_extra(layers, lengths)
+        if self.task == "classify":
+            gathered = self.pooling(layers, lengths) if self.pooling else mean_frame(encoded, lengths)
+            encoded, lengths = gathered, torch.ones_like(lengths)
+        logits = self.head(encoded).float()
+        if self.task == "classify":
+            logits = logits.index_fill(-1, torch.zeros(1, dtype=torch.long, device=logits.device), float("-inf"))
+        return logits.log_softmax(dim=-1), lengths
+
+    def with_extra(self, layers: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
+        """`layers` (see `encode`), the last one through the extra layers, if there are any."""
+        return [*layers[:-1], self.extra(layers[-1], lengths)]
+
+    def as_kept(self) -> Parent:
+        """This model's head, as a model made from it keeps it."""
+        weight, bias = (value.detach().cpu().clone() for value in (self.head.weight, self.head.bias))
+        vocabulary = replace(self.vocabulary, letters={})  # they serve to make heads, not to read them
+        layers = self.architecture.extra_layers
+        statistics = self.pooling.state_dict() if self.pooling else {}
+        kept = {name: value.detach().cpu().clone() for name, value in statistics.items()}
+        return Parent(self.name, vocabulary, self.normalizer, self.task, layers, weight, bias, kept)
+
+    def as_parent(self, number: int = 0) -> "AcousticModel":
+        """The encoder as it is now under the head of the model it was made from; both share the encoder's weights.
+
+        Args:
+            number: 0 is the nearest parent, 1 that one's parent, and so on.
+
+        Raises:
+            InputError: there is no such parent.
+        """
+        if not 0 <= number < len(self.parents):
+            raise InputError(
+                f"the model keeps the heads of {len(self.parents)} parents, so there is no number {number}; a model trained "
+                "from random weights has none"
+            )
+        parent = self.parents[number]
+        architecture = replace(self.architecture, extra_layers=parent.extra_layers)
+        task, older = parent.task, self.parents[number + 1 :]
+        with torch.random.fork_rng(devices=[]):
+            model = AcousticModel(
+                architecture, parent.vocabulary, self.spec, parent.normalizer, task, encoder=self.encoder, parents=older
+            )
+        model.extra.layers = self.extra.layers[: parent.extra_layers]
+        model.head.load_state_dict({"weight": parent.weight, "bias": parent.bias})
+        if model.pooling:
+            model.pooling.load_state_dict(parent.statistics)
+            model.pooling.train(self.training)
+        model.training = self.training  # the encoder's own modes stay: parts of it may be frozen
+        model.extra.training = model.head.training = self.training
+        return model.to(self.head.weight.device)
+
+
+@contextmanager
+def capture_outputs(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+    """What these modules put out while the context is open, call by call."""
+    heard: list[Tensor] = []
+    handles = [module.register_forward_hook(lambda _module, _given, output: heard.append(output)) for module in modules]
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()

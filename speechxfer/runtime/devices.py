@@ -1,0 +1,34 @@
+"""Devices and processes: which GPU or CPU this process uses, and which of several processes it is."""
+
+import os
+
+import torch
+from accelerate import PartialState
+
+
+def own_device() -> torch.device:
+    """Where this process computes: its GPU, if there is one."""
+    device: torch.device = PartialState(cpu=several_without_gpu()).device
+    return device
+
+
+def several_without_gpu() -> bool:
+    """Whether Accelerate has to be told ``cpu=True``: without it, processes on CPUs would each work for themselves."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
+
+
+def rank_and_world_size() -> tuple[int, int]:
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return 0, 1
+    state = PartialState(cpu=several_without_gpu())
+    return state.process_index, state.num_processes
+
+
+def uses_bfloat16(choice: str, device: torch.device) -> bool:
+    """Whether the network computes in bfloat16; 'auto' says so where the hardware multiplies it natively."""
+    if choice != "auto":
+        return choice == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

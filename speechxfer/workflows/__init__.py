@@ -1,0 +1,30 @@
+"""TODO-DOOR"""
+
+from speechxfer.workflows.baselines import against_baseline
+from speechxfer.workflows.checking_runs import check_run
+from speechxfer.workflows.data_curves import learning_curve
+from speechxfer.workflows.description import describe
+from speechxfer.workflows.embeddings import embed
+from speechxfer.workflows.evaluation_runs import evaluate_run, transcribe_run
+from speechxfer.workflows.folds import cross_validate
+from speechxfer.workflows.ranking import rank_sources
+from speechxfer.workflows.self_training import self_train
+from speechxfer.workflows.shipping import copy_model
+from speechxfer.workflows.studies import StudyRun
+from speechxfer.workflows.training_runs import train_run
+
+__all__ = [
+    "StudyRun",
+    "against_baseline",
+    "check_run",
+    "copy_model",
+    "cross_validate",
+    "describe",
+    "embed",
+    "evaluate_run",
+    "learning_curve",
+    "rank_sources",
+    "self_train",
+    "train_run",
+    "transcribe_run",
+]

@@ -1,0 +1,151 @@
+"""What an encoder makes of speech, for work without transcripts: vectors, their clusters, and a map to look at.
+
+An utterance's vector is the mean of its encoded frames. Principal components, k-means and the agreement of clusters with
+known labels are scikit-learn's; purity is the share of utterances whose cluster's commonest label is theirs (Manning et al.,
+'Introduction to information retrieval', section 16.3). What it is not: part of training.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import normalized_mutual_info_score
+
+from speechxfer.checkpoints import load_model
+from speechxfer.data import Samples, Utterance, read_together
+from speechxfer.decoding import encoded_frames
+from speechxfer.errors import InputError
+from speechxfer.features import AudioOptions
+from speechxfer.runtime import own_device, say, write_whole
+from speechxfer.workflows.plots import plot_map
+
+COMPONENTS = 32
+MOST_LABELS = 0.5  # of the utterances: more distinct labels than that are names, not classes
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well clusters match one kind of label."""
+
+    label: str
+    classes: int
+    purity: float
+    nmi: float
+    """Normalised mutual information: 0 unrelated, 1 the same."""
+
+    def __str__(self) -> str:
+        return f"{self.classes} clusters against {self.label}: purity {self.purity:.3f}, NMI {self.nmi:.3f}"
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Vectors of a corpus and what clustering them finds."""
+
+    vectors: Samples
+    """`[utterances, dim]`."""
+    agreements: tuple[Agreement, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.vectors)} vectors of {self.vectors.shape[1]} values", *map(str, self.agreements)]
+        return "\n".join(lines)
+
+
+def embed(
+    model: str,
+    manifests: Sequence[Path],
+    out: Path,
+    *,
+    frames: bool = False,
+    resample: bool = False,
+    mono: bool = False,
+) -> Embedding:
+    """Encode a corpus, cluster its utterances, and write what came out.
+
+    Files in `out`: ``vectors.npz`` (``ids``, ``speakers``, ``texts``, ``vectors``; with `frames` also ``frames`` `[all frames,
+    dim]` and ``lengths``), ``clusters.tsv`` (id, place on the map, cluster and label for each kind of label), ``map.png``.
+
+    Args:
+        model: name as for `load_model`.
+        manifests: utterances; speaker and text, where given, are the labels that clusters are compared with.
+    """
+    utterances = read_together(manifests)
+    loaded = load_model(model).to(own_device())
+    encoded = encoded_frames(loaded, utterances, AudioOptions(loaded.spec, resample, mono))
+    vectors = np.stack([values.mean(axis=0) for values in encoded])
+    components = principal_components(vectors)
+    out.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = {
+        "ids": np.array([u.id for u in utterances]),
+        "speakers": np.array([u.speaker for u in utterances]),
+        "texts": np.array([u.text for u in utterances]),
+        "vectors": vectors,
+    }
+    if frames:
+        arrays |= {"frames": np.concatenate(encoded), "lengths": np.array([len(values) for values in encoded])}
+    np.savez_compressed(out / "vectors.npz", **arrays)
+    labels = {name: values for name, values in _labels(utterances).items() if _are_classes(values)}
+    clusters = {name: cluster(components, len(set(values))) for name, values in labels.items()}
+    write_whole(out / "clusters.tsv", _table(utterances, components, labels, clusters))
+    plot_map(components[:, :2], labels, out / "map.png")
+    say(f"wrote {out / 'vectors.npz'}, {out / 'clusters.tsv'} and {out / 'map.png'}")
+    found = tuple(agreement(name, labels[name], clusters[name]) for name in labels)
+    return Embedding(vectors, found)
+
+
+def principal_components(vectors: Samples) -> Samples:
+    """The first components of standardised vectors `[utterances, dim]`: `[utterances, at most COMPONENTS]`.
+
+    Raises:
+        InputError: fewer than three utterances.
+    """
+    if len(vectors) < 3:
+        raise InputError(f"{len(vectors)} utterances make no map; give three or more")
+    standard = (vectors - vectors.mean(axis=0)) / np.maximum(vectors.std(axis=0), 1e-5)
+    components: Samples = PCA(min(COMPONENTS, *vectors.shape), random_state=0).fit_transform(standard)
+    return components
+
+
+def cluster(points: Samples, clusters: int) -> npt.NDArray[np.int64]:
+    """The cluster of each point by k-means, the best of ten starts, the same every time."""
+    found: npt.NDArray[np.int64] = KMeans(clusters, n_init=10, random_state=0).fit_predict(points).astype(np.int64)
+    return found
+
+
+def agreement(name: str, labels: Sequence[str], clusters: npt.NDArray[np.int64]) -> Agreement:
+    """Purity and normalised mutual information of clusters and labels."""
+    members: dict[int, Counter[str]] = {}
+    for number, label in zip(clusters.tolist(), labels, strict=True):
+        members.setdefault(number, Counter())[label] += 1
+    commonest = sum(counts.most_common(1)[0][1] for counts in members.values())
+    nmi = float(normalized_mutual_info_score(list(labels), clusters))
+    return Agreement(name, len(set(labels)), commonest / len(labels), nmi)
+
+
+def _labels(utterances: Sequence[Utterance]) -> dict[str, list[str]]:
+    return {"speaker": [u.speaker for u in utterances], "text": [u.text for u in utterances]}
+
+
+def _are_classes(labels: Sequence[str]) -> bool:
+    return 2 <= len(set(labels)) <= MOST_LABELS * len(labels)
+
+
+def _table(
+    utterances: Sequence[Utterance],
+    components: Samples,
+    labels: dict[str, list[str]],
+    clusters: dict[str, npt.NDArray[np.int64]],
+) -> str:
+    columns = ["id", "x", "y"] + [f"{name}{part}" for name in labels for part in ("", "_cluster")]
+    rows = ["\t".join(columns)]
+    for row, utterance in enumerate(utterances):
+        cells = [utterance.id, f"{components[row, 0]:.4f}", f"{components[row, 1]:.4f}"]
+        for name in labels:
+            cells += [labels[name][row].replace("\t", " "), str(clusters[name][row])]
+        rows.append("\t".join(cells))
+    return "\n".join(rows) + "\n"

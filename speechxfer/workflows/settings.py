@@ -1,0 +1,24 @@
+"""Normaliser and vocabulary as the settings in [text] say."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from speechxfer.config import Config
+from speechxfer.data import Utterance
+from speechxfer.text import Normalizer, Vocabulary, read_letters
+
+
+def normalizer_of(config: Config) -> Normalizer:
+    """How transcripts are normalised, by the settings in [text]."""
+    text = config.text
+    return Normalizer(form=text.form, lowercase=text.lowercase, punctuation=text.punctuation)
+
+
+def vocabulary_of(config: Config, utterances: Sequence[Utterance]) -> Vocabulary:
+    """The symbols that these utterances' texts need, by the settings in [text]."""
+    text = config.text
+    vocabulary = Vocabulary.from_texts(
+        (u.text for u in utterances), text.vocabulary, normalizer=normalizer_of(config), bpe_size=text.bpe_size
+    )
+    return replace(vocabulary, letters=read_letters(Path(text.letters))) if text.letters else vocabulary
