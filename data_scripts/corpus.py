@@ -21,7 +21,7 @@ import soundfile
 from rich.console import Console
 from rich.progress import track
 
-from speechxfer.data import Utterance, total_s, write_manifest
+from speechxfer.data import Utterance, total_duration_s, write_manifest
 from speechxfer.errors import InputError
 from speechxfer.runtime import escape_unencodable_output
 
@@ -71,14 +71,14 @@ class _Header:
 
 
 # ---------------------------------------------------------------------------------------------------------- reading
-def say(message: str) -> None:
+def log_info(message: str) -> None:
     """Print one line for the reader of the terminal (stdout)."""
     print(message, flush=True)
 
 
 def skip(utterance_id: str, reason: str) -> None:
     """Say that an utterance is left out, and why."""
-    say(f"left out: {utterance_id}: {reason}")
+    log_info(f"left out: {utterance_id}: {reason}")
 
 
 def read_lines(path: Path) -> list[str]:
@@ -272,7 +272,7 @@ def enforce_count(what: str, found: int, expected: int, *, partial: bool) -> Non
             f"{message}; the copy is incomplete or of another version: fetch the corpus again, or pass --partial to go "
             "on with what is there"
         )
-    say(f"note: {message}; going on (--partial)")
+    log_info(f"note: {message}; going on (--partial)")
 
 
 # ---------------------------------------------------------------------------------------------------------- writing
@@ -291,14 +291,14 @@ def write_splits(out_dir: Path, splits: Mapping[str, Sequence[Utterance]]) -> di
     for name, utterances in splits.items():
         paths[name] = out_dir / f"{name}.jsonl"
         write_manifest(paths[name], utterances)
-        say(f"{paths[name]}: {len(utterances):,} utterances, {_hours(utterances)}, {_speakers(utterances)}")
+        log_info(f"{paths[name]}: {len(utterances):,} utterances, {_hours(utterances)}, {_speakers(utterances)}")
     usual = [paths[name] for name in ("train", "valid", "dev", "test") if name in paths]
-    say(f"written to {out_dir}; next: {shlex.join(['speechxfer', 'check', *map(str, usual or paths.values())])}")
+    log_info(f"written to {out_dir}; next: {shlex.join(['speechxfer', 'check', *map(str, usual or paths.values())])}")
     return paths
 
 
 def _hours(utterances: Sequence[Utterance]) -> str:
-    seconds = total_s(utterances)
+    seconds = total_duration_s(utterances)
     return f"{seconds / 3600:.2f} h" if seconds >= 36 else f"{seconds:.1f} s"
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/phonemize.py` run
 
-from data_scripts.corpus import exit_on_bad_input, say, skip
+from data_scripts.corpus import exit_on_bad_input, skip
 from data_scripts.synthesize_multilingual import phones_of
 from speechxfer.data import Utterance, read_manifest, write_manifest
 from speechxfer.errors import InputError
+from speechxfer.runtime import log_info
 
 
 def phonemize(manifest: Path, out: Path, *, voice: str = "") -> None:
@@ -45,7 +46,7 @@ def phonemize(manifest: Path, out: Path, *, voice: str = "") -> None:
     if not spoken:
         raise InputError(f"{manifest}: espeak-ng reads none of it; give its language's voice")
     write_manifest(out, spoken)
-    say(f"{out}: {len(spoken):,} utterances in phones")
+    log_info(f"{out}: {len(spoken):,} utterances in phones")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -32,8 +32,8 @@ from data_scripts.corpus import (
     Segment,
     command_line,
     enforce_count,
+    log_info,
     measure,
-    say,
     skip,
     wave_files,
     write_splits,
@@ -77,7 +77,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         for speaker in speakers:
             splits.update(_fold(utterances, speaker))
     else:
-        say("note: one speaker only: no folds that leave one out")
+        log_info("note: one speaker only: no folds that leave one out")
     return write_splits(out_dir, splits)
 
 

@@ -27,11 +27,11 @@ from data_scripts.corpus import (
     Segment,
     command_line,
     enforce_count,
+    log_info,
     measure,
     one_space,
     paired_ids,
     read_lines,
-    say,
     skip,
     wave_files,
     write_splits,
@@ -90,7 +90,7 @@ def _corrected(placed: Sequence[Placed]) -> list[Utterance]:
         text = ERRATA.get(match["prompt"], utterance.text)
         if match["prompt"] in ERRATA:
             change = "already there" if text == utterance.text else f"instead of {utterance.text!r}"
-            say(f"erratum: {utterance.id}: text {text!r}, {change}")
+            log_info(f"erratum: {utterance.id}: text {text!r}, {change}")
         utterances.append(replace(utterance, text=text))
     return utterances
 

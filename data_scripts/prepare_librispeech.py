@@ -19,9 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
 
-from data_scripts.corpus import Segment, command_line, enforce_count, measure, paired_ids, read_lines, say, write_splits
+from data_scripts.corpus import Segment, command_line, enforce_count, measure, paired_ids, read_lines, write_splits
 from speechxfer.data import Utterance
 from speechxfer.errors import InputError
+from speechxfer.runtime import log_info
 
 PARTS = {  # utterances
     "train-clean-100": 28_539,
@@ -58,7 +59,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         enforce_count(f"librispeech: utterances of {part}", len(utterances), PARTS[part], partial=partial)
         splits.setdefault("train" if part.startswith("train") else part, []).extend(utterances)
     for part in PARTS.keys() - set(present):
-        say(f"note: {part} is not there")
+        log_info(f"note: {part} is not there")
     return write_splits(Path(out_dir), splits)
 
 

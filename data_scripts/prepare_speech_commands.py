@@ -32,9 +32,9 @@ from data_scripts.corpus import (
     Segment,
     command_line,
     enforce_count,
+    log_info,
     measure,
     read_lines,
-    say,
     skip,
     wave_files,
     write_splits,
@@ -147,7 +147,7 @@ def _silence(split: str, count: int, noises: Mapping[str, Path]) -> list[Utteran
         if starts > 0:
             room[name] = (first, starts, info.samplerate)
         else:
-            say(f"note: {path}: its part for {split} is shorter than {SILENCE_S:g} s and gives no silence")
+            log_info(f"note: {path}: its part for {split} is shorter than {SILENCE_S:g} s and gives no silence")
     if not room:
         raise InputError(f"{NOISES}: no file long enough to cut silence of {split} from; unpack the archive again")
     names = sorted(room)

@@ -23,9 +23,9 @@ from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_udhr.py` run
 
-from data_scripts.corpus import command_line, one_space, say, skip
+from data_scripts.corpus import command_line, one_space, skip
 from speechxfer.errors import InputError
-from speechxfer.runtime import write_whole
+from speechxfer.runtime import log_info, write_atomically
 
 PARAGRAPH = "{http://efele.net/udhr}para"
 FEWEST_PARAGRAPHS = 25  # Chuvash has 27, most have about 60
@@ -79,9 +79,9 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> Path:
             f"{folder}: no text to be had; expected files such as udhr_swh.xml: give the repository's folder"
         )
     path = out_dir / "sentences.tsv"
-    write_whole(path, "id\tlang\tvoice\ttext\n" + "".join(rows))
-    say(f"{path}: {len(rows):,} clauses in {languages} languages")
-    say(f"written to {out_dir}; next: python data_scripts/synthesize_multilingual.py {path} OUT_DIR")
+    write_atomically(path, "id\tlang\tvoice\ttext\n" + "".join(rows))
+    log_info(f"{path}: {len(rows):,} clauses in {languages} languages")
+    log_info(f"written to {out_dir}; next: python data_scripts/synthesize_multilingual.py {path} OUT_DIR")
     return path
 
 

@@ -32,11 +32,11 @@ from data_scripts.corpus import (
     Segment,
     command_line,
     enforce_count,
+    log_info,
     measure,
     one_space,
     paired_ids,
     read_lines,
-    say,
     wave_files,
     write_splits,
 )
@@ -88,7 +88,7 @@ def _original(corpus_dir: Path, lang: str, *, partial: bool) -> list[Placed]:
     folders = sorted(path.name for path in records.iterdir() if path.is_dir() and not path.name.startswith("."))
     audio = {name: wave_files(records / name) for name in folders}
     ids = Counter(name for files in audio.values() for name in files)
-    say(
+    log_info(
         f"{corpus_dir}: {len(ids):,} recordings, {len(texts):,} texts; {len(ids.keys() - texts.keys()):,} recordings "
         f"without text, {len(texts.keys() - ids.keys()):,} texts without recording"
     )

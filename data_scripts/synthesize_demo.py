@@ -29,9 +29,10 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/synthesize_demo.py` run
 
 from data_scripts import demo_sentences, espeak
-from data_scripts.corpus import exit_on_bad_input, say, write_splits
-from speechxfer.data import Utterance, total_s
+from data_scripts.corpus import exit_on_bad_input, write_splits
+from speechxfer.data import Utterance, total_duration_s
 from speechxfer.errors import InputError
+from speechxfer.runtime import log_info
 
 SAMPLE_RATE_HZ = 16000
 PAUSE_RANGE_S = (0.1, 0.3)  # before and after the speech; noise alone
@@ -88,8 +89,8 @@ def synthesize(language: str, out_dir: Path, *, sentences: int = 180, seed: int 
         path = audio_dir / f"{language}-{split}-{index:04d}.flac"
         splits[split].append(_record(texts[split][index], language, speakers[index % len(speakers)], path, random))
     taken_s = time.perf_counter() - started_s
-    spoken_s = sum(total_s(utterances) for utterances in splits.values())
-    say(f"{spoken_s / 60:.1f} minutes of {name} spoken in {taken_s:.1f} s: {spoken_s / taken_s:.0f} x real time")
+    spoken_s = sum(total_duration_s(utterances) for utterances in splits.values())
+    log_info(f"{spoken_s / 60:.1f} minutes of {name} spoken in {taken_s:.1f} s: {spoken_s / taken_s:.0f} x real time")
     write_splits(out_dir, splits)
 
 

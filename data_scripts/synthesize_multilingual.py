@@ -34,10 +34,10 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/...` run
 
 from data_scripts import espeak
-from data_scripts.corpus import exit_on_bad_input, read_lines, say, write_splits
+from data_scripts.corpus import exit_on_bad_input, read_lines, write_splits
 from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.runtime import write_whole
+from speechxfer.runtime import log_info, write_atomically
 from speechxfer.text import Normalizer, learn_letters, segments
 
 SAMPLE_RATE_HZ = 16000
@@ -101,7 +101,7 @@ def synthesize(sentences_tsv: Path, out_dir: Path, *, takes: int = 2, seed: int 
             spoken[recording.name] = utterances
             omitted.update({recording.sentences[0].lang: left_out} if left_out else {})
     if omitted:
-        say(f"left out because part of them is read as another language: {dict(omitted.most_common())}")
+        log_info(f"left out because part of them is read as another language: {dict(omitted.most_common())}")
     write_letters(out_dir / "letters.json", sentences)  # unseen ones too: how a language is spelt is no speech
     write_splits(out_dir, {split: [u for r in plan[split] for u in spoken[r.name]] for split in plan})
 
@@ -200,8 +200,8 @@ def write_letters(path: Path, sentences: Iterable[Sentence]) -> None:
         spelt = [word for word in counts if all(unicodedata.category(letter)[0] in "LM" for letter in word)]
         with_phones = ((word, phones_of(word, voice), counts[word]) for word in spelt)
         tables[lang] = learn_letters(with_phones)
-    write_whole(path, json.dumps(tables, ensure_ascii=False, indent=1) + "\n")
-    say(f"{path}: letters of {len(tables)} languages")
+    write_atomically(path, json.dumps(tables, ensure_ascii=False, indent=1) + "\n")
+    log_info(f"{path}: letters of {len(tables)} languages")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -26,10 +26,11 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
 
 from data_scripts import espeak
-from data_scripts.corpus import exit_on_bad_input, say
+from data_scripts.corpus import exit_on_bad_input
 from data_scripts.synthesize_multilingual import PITCH_RANGE, RATE_RANGE_WPM, SAMPLE_RATE_HZ, VARIANTS
 from speechxfer.data import Utterance, audio_rate_hz, digest, read_manifest, write_manifest
 from speechxfer.errors import InputError
+from speechxfer.runtime import log_info
 
 QUIET = 0.01  # of full scale: what is below it at both ends is cut off, but for ...
 MARGIN_S = 0.02  # ... this much
@@ -63,7 +64,7 @@ def synthesize(manifest: Path, out: Path, *, voice: Sequence[str], takes: int = 
         )
         spoken = list(track(results, "speaking", total=len(texts), console=Console(stderr=True)))
     write_manifest(out, [utterance for utterances in spoken for utterance in utterances])
-    say(f"{out}: {len(texts)} texts, {takes} takes each")
+    log_info(f"{out}: {len(texts)} texts, {takes} takes each")
 
 
 def _say(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from speechxfer.features import distortion as augment
-from speechxfer.features.augmentation import at_speed, at_tempo, spec_augment
+from speechxfer.features.augmentation import change_speed, change_tempo, spec_augment
 from speechxfer.features.distortion import distort
 
 RATE = 16_000
@@ -24,7 +24,7 @@ def utterance(frames: int = 200, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("factor", [0.5, 0.9, 1.1, 2.0])
 def test_speed_changes_length_and_pitch_together(factor: float) -> None:
     tone = (0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)).astype(np.float32)
-    faster = at_speed(tone, factor, RATE)
+    faster = change_speed(tone, factor, RATE)
     assert faster.dtype == np.float32
     assert len(faster) == math.ceil(2 * RATE / factor)
     expected = 0.5 * np.sin(2 * np.pi * 440 * factor * np.arange(len(faster)) / RATE)
@@ -33,11 +33,11 @@ def test_speed_changes_length_and_pitch_together(factor: float) -> None:
 
 def test_speed_one_changes_nothing() -> None:
     samples = utterance(50).ravel()
-    assert np.array_equal(at_speed(samples, 1.0, RATE), samples)
+    assert np.array_equal(change_speed(samples, 1.0, RATE), samples)
 
 
 def test_speed_of_nothing_is_nothing() -> None:
-    assert at_speed(np.zeros(0, np.float32), 1.1, RATE).shape == (0,)
+    assert change_speed(np.zeros(0, np.float32), 1.1, RATE).shape == (0,)
 
 
 # --- SpecAugment --------------------------------------------------------------------------------------------------------
@@ -47,14 +47,14 @@ def test_speed_of_nothing_is_nothing() -> None:
 def test_tempo_moves_frames_and_leaves_bands_where_they_are(factor: float) -> None:
     """A ramp over time stays a ramp, `factor` times as steep; every band keeps its own level."""
     frames, levels = np.arange(100, dtype=np.float32), np.array([0.0, 50.0, -7.0], dtype=np.float32)
-    played = at_tempo(frames[:, None] + levels[None], factor)
+    played = change_tempo(frames[:, None] + levels[None], factor)
     assert played.shape == (round(100 / factor), 3) and played.dtype == np.float32
     expected = np.minimum(np.arange(len(played)) * factor, 99)[:, None] + levels[None]
     np.testing.assert_allclose(played, expected, atol=1e-4)
 
 
 def test_tempo_of_one_frame_is_that_frame() -> None:
-    np.testing.assert_array_equal(at_tempo(np.full((1, 4), 3.0, dtype=np.float32), 0.7), np.full((1, 4), 3.0))
+    np.testing.assert_array_equal(change_tempo(np.full((1, 4), 3.0, dtype=np.float32), 0.7), np.full((1, 4), 3.0))
 
 
 def test_masked_values_are_the_mean_and_all_others_stay() -> None:

@@ -14,10 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechxfer.features import extraction as batches
 from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError
-from speechxfer.features.batches import LOADED_AHEAD, Batch, collate, in_background, plan_batches
+from speechxfer.features import extraction as batches
+from speechxfer.features.batches import LOADED_AHEAD, Batch, collate, load_in_background, plan_batches
 from speechxfer.features.cache import FeatureStore, store_features, store_samples
 from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features
 from speechxfer.features.log_mel import filterbank
@@ -319,8 +319,10 @@ def test_batches_come_in_order_however_long_each_takes() -> None:
         time.sleep(0.002 * (number % 3))
         return batch_of(number)
 
-    assert [batch.ids for batch in in_background(load, [(i,) for i in range(30)])] == [(str(i),) for i in range(30)]
-    assert list(in_background(load, [])) == []
+    assert [batch.ids for batch in load_in_background(load, [(i,) for i in range(30)])] == [
+        (str(i),) for i in range(30)
+    ]
+    assert list(load_in_background(load, [])) == []
 
 
 def test_no_more_is_loaded_ahead_than_said() -> None:
@@ -330,7 +332,7 @@ def test_no_more_is_loaded_ahead_than_said() -> None:
         asked.append(number)
         return batch_of(number)
 
-    loading = in_background(load, [(i,) for i in range(100)])
+    loading = load_in_background(load, [(i,) for i in range(100)])
     next(loading)
     loading.close()
     assert max(asked) <= LOADED_AHEAD
@@ -342,7 +344,7 @@ def test_a_failure_while_loading_reaches_the_caller() -> None:
             raise InputError("the third is broken")
         return batch_of(number)
 
-    loading = in_background(load, [(i,) for i in range(5)])
+    loading = load_in_background(load, [(i,) for i in range(5)])
     assert [next(loading).ids, next(loading).ids] == [("0",), ("1",)]
     with pytest.raises(InputError, match="the third is broken"):
         next(loading)

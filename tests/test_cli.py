@@ -19,8 +19,8 @@ import soundfile
 from rich.console import Console
 
 from speechxfer import cli
-from speechxfer.runtime import progress
 from speechxfer.data.manifest import write_manifest
+from speechxfer.runtime import progress
 from speechxfer.scoring.report import read_report
 from speechxfer.workflows.results import read_rows
 from tests.tone_corpus import tones, write_tone_corpus

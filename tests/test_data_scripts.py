@@ -581,12 +581,12 @@ def debian(folder: Path) -> Path:
     share = folder / "usr" / "share"
     lengths = itertools.count()
 
-    def say(path: Path, rate_hz: int) -> None:  # no two are the same
+    def log_info(path: Path, rate_hz: int) -> None:  # no two are the same
         wave(path, rate_hz - next(lengths), rate_hz=rate_hz)
 
     for lang, voice in prepare_debian.VOICES.items():
         for name in ("hello", "digits/1", "beep"):
-            say(share / "asterisk" / "sounds" / voice / f"{name}.wav", 8000)
+            log_info(share / "asterisk" / "sounds" / voice / f"{name}.wav", 8000)
         prompts = "; Prompts\n\nhello: Good  day: to you.\ndigits/1: one\nbeep: [a beep]\nlost: No sound\n"
         doc = share / "doc" / f"asterisk-core-sounds-{lang}" / f"core-sounds-{lang}.txt.gz"
         doc.parent.mkdir(parents=True)
@@ -595,19 +595,19 @@ def debian(folder: Path) -> Path:
     fish = share / "games" / "fillets-ng"
     for lang in prepare_debian.FISH:
         for name in ("m-hi", "v-hi", "silent"):
-            say(fish / "sound" / "cellar" / lang / f"{name}.ogg", 22050)
+            log_info(fish / "sound" / "cellar" / lang / f"{name}.ogg", 22050)
         lines = [("m-hi", "font_small", r"Ahoj, \"rybo\"!"), ("v-hi", "font_big", "Ahoj.")]
         spoken = [f'dialogId("{i}", "{who}", "Hi (there).")\ndialogStr("{line}")\n\n' for i, who, line in lines]
         text(fish / "script" / "cellar" / f"dialogs_{lang}.lua", "\n" + "\n".join(spoken))
     stamps = share / "tuxpaint" / "stamps"
     for number in range(22):
         for lang in ("el", "ro"):
-            say(stamps / "animals" / f"cat{number}_desc_{lang}.ogg", 44100)
+            log_info(stamps / "animals" / f"cat{number}_desc_{lang}.ogg", 44100)
         text(
             stamps / "animals" / f"cat{number}.txt",
             f"A cat.\nel.utf8=Μια γάτα {chr(97 + number)}.\nro.utf8=O pisică {chr(97 + number)}.\n",
         )
-    say(stamps / "coin_desc_ro.ogg", 44100)
+    log_info(stamps / "coin_desc_ro.ogg", 44100)
     text(stamps / "coin.txt", "A coin.\nro.utf8=O monedă de 25 de cenți.\n")
     letters = share / "klettres"
     for lang in ("en_GB", "he"):

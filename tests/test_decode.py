@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from speechxfer.decoding import transcription as decode
 from speechxfer.data.manifest import Utterance
+from speechxfer.decoding import transcription as decode
 from speechxfer.decoding.evaluation import evaluate, score_hypotheses
 from speechxfer.decoding.greedy import collapse, decode_batch
 from speechxfer.decoding.segmentation import SHORTEST_PIECE_S, SPEECH_PIECE_S, file_as_utterances

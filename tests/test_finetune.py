@@ -430,7 +430,7 @@ def test_a_frozen_encoder_moves_after_freeze_steps(
     ],
 )
 def test_usual_steps(train_s: float, step_s: float, steps: int) -> None:
-    assert abs(loop.usual_steps(train_s, step_s) - steps) <= 1
+    assert abs(loop.default_steps(train_s, step_s) - steps) <= 1
 
 
 def test_without_a_number_the_steps_follow_from_the_training_speech(corpus: Corpus, tmp_path: Path) -> None:

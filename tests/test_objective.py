@@ -29,16 +29,16 @@ from speechxfer.models.architecture import Architecture
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
-from speechxfer.training.losses import check_middle, middle_share
+from speechxfer.training.losses import check_intermediate_ctc, intermediate_share
 from speechxfer.training.regularizers import (
     L2Anchor,
-    Replayed,
+    ReplayData,
     SourceRegularizer,
     build_regularizer,
     distance,
-    draw_replay,
     fisher,
     proximal_step_,
+    sample_replay_batch,
 )
 from tests import small_models as small
 from tests.small_models import Tones, state
@@ -63,10 +63,10 @@ def target_model(source: AcousticModel, tones: Tones) -> AcousticModel:
     return transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
 
 
-def replayed(source: AcousticModel, tones: Tones) -> Replayed:
+def replayed(source: AcousticModel, tones: Tones) -> ReplayData:
     store = store_features(tones.source, AudioOptions(source.spec), tones.folder / ".features")
     targets = [source.vocabulary.encode(source.normalizer(u.text)) for u in tones.source]
-    return Replayed([u.id for u in tones.source], store, targets)
+    return ReplayData([u.id for u in tones.source], store, targets)
 
 
 def same_bits(a: nn.Module, before: dict[str, Tensor]) -> bool:
@@ -195,8 +195,12 @@ def test_by_default_the_encoder_is_drawn_to_its_source(tones: Tones, tmp_path: P
     ],
 )
 def test_l2_sp_is_not_added_to_what_holds_on_otherwise(settings: dict[str, Any]) -> None:
-    assert TransferConfig(**settings).drawn_back == 0
-    assert TransferConfig(freeze=1).drawn_back == TransferConfig(freeze="encoder", freeze_steps=5).drawn_back == 0.5
+    assert TransferConfig(**settings).l2_sp_strength == 0
+    assert (
+        TransferConfig(freeze=1).l2_sp_strength
+        == TransferConfig(freeze="encoder", freeze_steps=5).l2_sp_strength
+        == 0.5
+    )
 
 
 def test_more_l2_sp_stays_nearer(tones: Tones, tmp_path: Path) -> None:
@@ -214,7 +218,7 @@ def test_more_l2_sp_stays_nearer(tones: Tones, tmp_path: Path) -> None:
 # Elastic weight consolidation ----------------------------------------------------------------------------------------
 
 
-def squared_gradients(source: AcousticModel, replayed: Replayed, chosen: Sequence[int]) -> dict[str, Tensor]:
+def squared_gradients(source: AcousticModel, replayed: ReplayData, chosen: Sequence[int]) -> dict[str, Tensor]:
     """Mean 1 over all encoder parameters; each utterance's gradient by itself."""
     parameters = dict(source.encoder.named_parameters())
     sums = [torch.zeros_like(value) for value in parameters.values()]
@@ -443,10 +447,10 @@ def one_step(
     drawn: list[Batch | None] = []
 
     def watched(*arguments: object) -> Batch | None:
-        drawn.append(draw_replay(*arguments))
+        drawn.append(sample_replay_batch(*arguments))
         return drawn[-1]
 
-    monkeypatch.setattr(loop, "draw_replay", watched)
+    monkeypatch.setattr(loop, "sample_replay_batch", watched)
     job = loop._prepare(model, tones.train, tones.dev, config, DataConfig(), held, tones.folder / "run")
     job = replace(job, retention=loop._retention(job, DataConfig(), source, tones.source))
     batch = loop._load(job, [4, 0, 2], [0] * len(tones.train), 0, False)
@@ -532,15 +536,15 @@ def test_a_step_with_the_middle_of_the_encoder_by_hand(
 
 
 def test_the_middle_is_heard_by_default_where_a_transcribing_head_can_read_it() -> None:
-    usual = {name: middle_share(source_model(name), -1.0) for name in ("conformer", "cnn", "dnn")}
+    usual = {name: intermediate_share(source_model(name), -1.0) for name in ("conformer", "cnn", "dnn")}
     assert usual == {"conformer": 0.3, "cnn": 0.3, "dnn": 0.0}
-    assert middle_share(source_model("cnn", "classify"), -1.0) == 0.0
-    assert [middle_share(source_model("cnn"), asked) for asked in (0.0, 0.5)] == [0.0, 0.5]
+    assert intermediate_share(source_model("cnn", "classify"), -1.0) == 0.0
+    assert [intermediate_share(source_model("cnn"), asked) for asked in (0.0, 0.5)] == [0.0, 0.5]
 
 
 def test_there_is_nothing_to_read_in_the_middle_for_words() -> None:
     with pytest.raises(InputError, match=r"finetune\.intermediate_ctc is for transcribing, and the task is classify"):
-        check_middle(source_model("cnn", "classify"))
+        check_intermediate_ctc(source_model("cnn", "classify"))
 
 
 def test_the_middle_of_an_encoder_of_unequal_widths_is_refused(tones: Tones, tmp_path: Path) -> None:
@@ -553,19 +557,19 @@ def test_the_middle_of_an_encoder_of_unequal_widths_is_refused(tones: Tones, tmp
 
 
 @pytest.fixture(scope="module")
-def speech(tones: Tones) -> Replayed:
+def speech(tones: Tones) -> ReplayData:
     return replayed(source_model("dnn"), tones)
 
 
-def drawn(speech: Replayed, share: float, frames: int, seed: int) -> Batch | None:
+def drawn(speech: ReplayData, share: float, frames: int, seed: int) -> Batch | None:
     settings = TransferConfig(replay=share, source_manifests=NAMED)
-    return draw_replay(
+    return sample_replay_batch(
         SourceRegularizer(settings, source_model("dnn"), {}, speech), frames, np.random.default_rng(seed)
     )
 
 
 @pytest.mark.parametrize(("share", "ratio"), [(0.5, 1.0), (0.25, 1 / 3), (0.75, 3.0)])
-def test_replay_takes_its_share_of_the_frames(speech: Replayed, share: float, ratio: float) -> None:
+def test_replay_takes_its_share_of_the_frames(speech: ReplayData, share: float, ratio: float) -> None:
     longest, all_frames = max(speech.store.frames[0]), sum(speech.store.frames[0])
     frames = round(0.8 * all_frames / ratio)
     for seed in range(20):
@@ -574,14 +578,14 @@ def test_replay_takes_its_share_of_the_frames(speech: Replayed, share: float, ra
         assert frames * ratio - longest < int(batch.lengths.sum()) <= frames * ratio
 
 
-def test_replay_takes_at_least_one_utterance_and_at_most_all(speech: Replayed) -> None:
+def test_replay_takes_at_least_one_utterance_and_at_most_all(speech: ReplayData) -> None:
     few, many = drawn(speech, 0.5, 1, 0), drawn(speech, 0.5, 10**6, 0)
     assert few is not None and len(few.ids) == 1
     assert many is not None and sorted(many.ids) == sorted(speech.ids)
     assert drawn(speech, 0.0, 10**6, 0) is None
 
 
-def test_replay_is_drawn_by_the_generator_alone(speech: Replayed) -> None:
+def test_replay_is_drawn_by_the_generator_alone(speech: ReplayData) -> None:
     frames = sum(speech.store.frames[0]) // 2
     first, again = ([drawn(speech, 0.5, frames, seed) for seed in range(8)] for _ in range(2))
     assert [batch.ids for batch in first if batch] == [batch.ids for batch in again if batch]

@@ -4,7 +4,7 @@ import pytest
 
 from speechxfer.adaptation.symbol_mapping import plan_head
 from speechxfer.errors import InputError
-from speechxfer.text.languages import known_language, letter_tables, spelling_summary
+from speechxfer.text.languages import known_language, letter_table_summary, letter_tables
 from speechxfer.text.letters import without_tone
 from speechxfer.text.phones import learn_letters, nearest_phone, phone_of_letter, pooled_letters, segments
 from speechxfer.text.vocabulary import BLANK, Vocabulary
@@ -166,7 +166,7 @@ def test_tables_of_a_users_own_name_are_found() -> None:
     ("language", "said"), [("swa", "in sw"), ("mdw", "no spelling of mdw"), ("", "without a code")]
 )
 def test_whose_spelling_it_is_is_told(language: str, said: str) -> None:
-    assert spelling_summary(LETTERS, language).endswith(said)
+    assert letter_table_summary(LETTERS, language).endswith(said)
 
 
 def test_phones_to_phones_and_users_maps_go_before_sound() -> None:

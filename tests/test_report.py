@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from speechxfer.runtime import environment as report
 from speechxfer.errors import InputError
+from speechxfer.runtime import environment as report
 from speechxfer.workflows.plots import plot_curves, read_curves
 from speechxfer.workflows.results import ResultRow, add_row, read_rows
 from speechxfer.workflows.results_pages import render_results, update_readme

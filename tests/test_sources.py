@@ -16,7 +16,7 @@ from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.config.loading import load_config
 from speechxfer.data.manifest import read_manifest, write_manifest
-from speechxfer.decoding.transcription import encoded_frames
+from speechxfer.decoding.transcription import encode_utterances
 from speechxfer.errors import InputError
 from speechxfer.features.extraction import AudioOptions
 from speechxfer.scoring.scorer import score
@@ -182,9 +182,9 @@ def test_reports_after_fine_tuning_are_given_for_all_or_none(corpus: Path) -> No
 def test_encoded_frames_are_those_of_the_utterance_alone(corpus: Path) -> None:
     model = load_model(corpus / "heard")
     utterances = read_manifest(corpus / "tones.jsonl")[:5]
-    together = encoded_frames(model, utterances, AudioOptions(model.spec))
+    together = encode_utterances(model, utterances, AudioOptions(model.spec))
     for utterance, values in zip(utterances, together, strict=True):
-        [alone] = encoded_frames(model, [utterance], AudioOptions(model.spec))
+        [alone] = encode_utterances(model, [utterance], AudioOptions(model.spec))
         np.testing.assert_allclose(values, alone, atol=1e-4)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from speechxfer.config.loading import load_config
 from speechxfer.data.manifest import read_manifest, write_manifest
-from speechxfer.data.splits import choose_group_key, total_s
+from speechxfer.data.splits import choose_group_key, total_duration_s
 from speechxfer.errors import InputError
 from speechxfer.scoring.comparison import Comparison, Difference
 from speechxfer.scoring.report import read_report
@@ -164,7 +164,7 @@ def test_the_verdict_goes_by_the_paired_test() -> None:
 def test_a_learning_curve_has_nested_parts_and_a_row_for_each_kind(corpus: Path, tmp_path: Path) -> None:
     asked = training(corpus, tmp_path)
     whole = read_manifest(corpus / "all.jsonl")
-    minutes = total_s(whole) / 60
+    minutes = total_duration_s(whole) / 60
     sizes = [round(minutes / 2, 3), minutes + 1]
     curve = learning_curve(replace(asked, test=corpus / "dev.jsonl"), minutes=sizes, seeds=2, jobs=2)
     assert [point.kind for point in curve.points] == ["adapted", "scratch"] * 2
@@ -208,7 +208,7 @@ def test_own_transcripts_that_are_likely_right_are_learned_from(corpus: Path, tm
     asked = replace(asked, source=str(tmp_path / "cnn"), test=corpus / "dev.jsonl")
     found = self_train(asked, [tmp_path / "unlabelled.jsonl"], most_errors=1.0)
     learned = read_manifest(tmp_path / "study" / "round1" / "data" / "own.jsonl")
-    assert found.kept == ((len(learned), pytest.approx(total_s(learned) / 3600)),)
+    assert found.kept == ((len(learned), pytest.approx(total_duration_s(learned) / 3600)),)
     assert {u.id for u in learned} <= {u.id for u in hidden}
     assert "not to be read" not in {u.text for u in learned}
     card = json.loads((tmp_path / "study" / "round1" / "model" / "model.json").read_text())

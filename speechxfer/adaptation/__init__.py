@@ -6,7 +6,7 @@ from speechxfer.adaptation.partial_loading import load_matching
 from speechxfer.adaptation.symbol_mapping import (
     WORD_START,
     HeadRow,
-    head_between,
+    head_mode_between_tasks,
     head_summary,
     head_table,
     plan_head,
@@ -17,7 +17,7 @@ __all__ = [
     "WORD_START",
     "HeadRow",
     "frozen_modules",
-    "head_between",
+    "head_mode_between_tasks",
     "head_summary",
     "head_table",
     "load_matching",

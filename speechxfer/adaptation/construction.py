@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from speechxfer.adaptation.partial_loading import load_matching
-from speechxfer.adaptation.symbol_mapping import Head, HeadRow, head_between, plan_head
+from speechxfer.adaptation.symbol_mapping import Head, HeadRow, head_mode_between_tasks, plan_head
 from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel, has_lora
 from speechxfer.text import Normalizer, Vocabulary
@@ -48,7 +48,7 @@ def transfer(
     """
     _refuse_update(source)
     architecture = source.architecture if dropout is None else replace(source.architecture, dropout=dropout)
-    head = head_between(source, task or source.task, head, symbol_map)
+    head = head_mode_between_tasks(source, task or source.task, head, symbol_map)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AcousticModel(
@@ -57,7 +57,7 @@ def transfer(
             source.spec,
             normalizer or source.normalizer,
             task or source.task,
-            parents=(source.as_kept(), *source.parents),
+            parents=(source.snapshot_head(), *source.parents),
         )
         model.encoder.load_state_dict(source.encoder.state_dict())
         model.extra.load_state_dict(source.extra.state_dict())

@@ -154,7 +154,7 @@ def read_symbol_map(path: Path | str) -> dict[str, str]:
     return pairs
 
 
-def head_between(source: AcousticModel, task: str, head: Head, symbol_map: Mapping[str, str] | None) -> Head:
+def head_mode_between_tasks(source: AcousticModel, task: str, head: Head, symbol_map: Mapping[str, str] | None) -> Head:
     """How a head for `task` begins: as asked, but for another task than the source's all rows are drawn.
 
     One of them reads frames, the other what was gathered over them.

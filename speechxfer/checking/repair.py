@@ -10,7 +10,7 @@ from speechxfer.checking.findings import ADVICE, Finding, Key
 from speechxfer.checking.report import CheckReport, check_command, is_removed
 from speechxfer.data import Utterance, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.runtime import write_whole
+from speechxfer.runtime import write_atomically
 
 SHOWN_LEFT_OUT = 50
 FEW_LEFT = 0.75  # of a split; with less of it a person should know before training
@@ -91,7 +91,7 @@ def _write_left_out(path: Path, left_out: Mapping[Key, Sequence[Finding]]) -> No
         reasons = [{"kind": finding.kind, "message": finding.message} for finding in findings]
         row = {"id": findings[0].id, "split": split, "line": number, "reasons": reasons}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_whole(path, "".join(lines))
+    write_atomically(path, "".join(lines))
 
 
 def _left_out_row(findings: Sequence[Finding]) -> str:

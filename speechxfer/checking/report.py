@@ -142,11 +142,14 @@ def _inventory_lines(report: CheckReport) -> list[str]:
 
 
 def _little_speech_lines(report: CheckReport) -> list[str]:
-    total_s = math.fsum(split.seconds for split in report.splits if split.role == "train")
-    if not 0 < total_s < LITTLE_SPEECH_S:
+    total_duration_s = math.fsum(split.seconds for split in report.splits if split.role == "train")
+    if not 0 < total_duration_s < LITTLE_SPEECH_S:
         return []
     least = f"{LITTLE_SPEECH_S / 60:.0f} minutes"
-    return ["", f"train holds {total_s:.0f} s of speech; with less than {least}, expect little; record more if you can"]
+    return [
+        "",
+        f"train holds {total_duration_s:.0f} s of speech; with less than {least}, expect little; record more if you can",
+    ]
 
 
 def _next_steps(report: CheckReport) -> list[str]:

@@ -91,7 +91,7 @@ def _load_pack(folder: Path, description: Mapping[str, Any], model: AcousticMode
         )
     source = load_model(place)
     model.encoder.load_state_dict(source.encoder.state_dict(), strict=False)  # the pack brings new adapters, if any
-    model.parents = (source.as_kept(), *source.parents)
+    model.parents = (source.snapshot_head(), *source.parents)
     model = with_lora(model, rank, alpha)
     weights = read_weights(folder / "pack.safetensors")
     try:

@@ -96,7 +96,7 @@ class ModelConfig(Section):
         return self
 
 
-USUAL_L2_SP = 0.5  # costs the target nothing, and less of the source is forgotten: recipes/ablations
+DEFAULT_L2_SP = 0.5  # costs the target nothing, and less of the source is forgotten: recipes/ablations
 
 
 class TransferConfig(Section):
@@ -168,17 +168,17 @@ class TransferConfig(Section):
     )
 
     @property
-    def encoder_rests(self) -> bool:
+    def encoder_frozen(self) -> bool:
         """Whether the source's own layers are never to move."""
         return self.freeze == "encoder" and self.freeze_steps < 0
 
     @property
-    def drawn_back(self) -> float:
+    def l2_sp_strength(self) -> float:
         """lambda of L2-SP: as set, or what is usual."""
         if self.l2_sp >= 0:
             return self.l2_sp
-        needless = self.encoder_rests or self.lora_rank or self.ewc or self.distillation or self.replay
-        return 0.0 if needless else USUAL_L2_SP
+        needless = self.encoder_frozen or self.lora_rank or self.ewc or self.distillation or self.replay
+        return 0.0 if needless else DEFAULT_L2_SP
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -202,11 +202,11 @@ class TransferConfig(Section):
                 f"transfer.lora_rank = {self.lora_rank} lets the whole encoder rest, so transfer.freeze = {self.freeze!r} "
                 'would say nothing; set transfer.freeze = "none"'
             )
-        if self.encoder_rests and (self.drawn_back or self.ewc):
+        if self.encoder_frozen and (self.l2_sp_strength or self.ewc):
             raise ValueError(
                 'transfer.freeze = "encoder" never moves what transfer.l2_sp and transfer.ewc would draw back; set only one'
             )
-        resting = self.encoder_rests and not self.adapter_dim
+        resting = self.encoder_frozen and not self.adapter_dim
         useless = [name for name in ("distillation", "replay") if resting and getattr(self, name)]
         if useless:
             raise ValueError(

@@ -5,9 +5,9 @@ from speechxfer.data.manifest import (
     LONGEST_S,
     Utterance,
     parse_line,
+    read_concatenated,
     read_manifest,
-    read_several,
-    read_together,
+    read_manifests,
     write_manifest,
 )
 from speechxfer.data.splits import (
@@ -20,7 +20,7 @@ from speechxfer.data.splits import (
     proportional_order,
     shared_sentences,
     take_seconds,
-    total_s,
+    total_duration_s,
 )
 
 __all__ = [
@@ -37,12 +37,12 @@ __all__ = [
     "parse_line",
     "proportional_order",
     "read_audio",
+    "read_concatenated",
     "read_manifest",
-    "read_several",
-    "read_together",
+    "read_manifests",
     "resampled",
     "shared_sentences",
     "take_seconds",
-    "total_s",
+    "total_duration_s",
     "write_manifest",
 ]

@@ -1,6 +1,6 @@
 """Manifests: one utterance a JSON line, under the field names NVIDIA NeMo made common, plus ``id``, ``speaker``, ``lang``.
 
-What it is: the type `Utterance`, reading and writing, and `write_whole`, by which the package writes text files. What it is
+What it is: the type `Utterance`, reading and writing, and `write_atomically`, by which the package writes text files. What it is
 not: a corpus reader (``data_scripts/``) or a judge of the audio (``check.py``). Source of the field names: NeMo's ASR
 manifest (``audio_filepath``, ``offset``, ``duration``, ``text``).
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from speechxfer.errors import InputError
-from speechxfer.runtime import write_whole
+from speechxfer.runtime import write_atomically
 
 REQUIRED = ("id", "audio_filepath", "duration")
 TEXT_FIELDS = ("text", "speaker", "lang")
@@ -68,12 +68,12 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     return utterances
 
 
-def read_together(paths: Sequence[Path]) -> list[Utterance]:
+def read_concatenated(paths: Sequence[Path]) -> list[Utterance]:
     """The utterances of several manifests; InputError if an id occurs in two of them."""
-    return [utterance for manifest in read_several(paths) for utterance in manifest]
+    return [utterance for manifest in read_manifests(paths) for utterance in manifest]
 
 
-def read_several(paths: Sequence[Path]) -> list[list[Utterance]]:
+def read_manifests(paths: Sequence[Path]) -> list[list[Utterance]]:
     """Each manifest's utterances; InputError if an id occurs in two of them."""
     manifests = [read_manifest(path) for path in paths]
     twice = [name for name, count in Counter(u.id for each in manifests for u in each).items() if count > 1]
@@ -133,7 +133,7 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     folder = path.parent.resolve()
     lines = "".join(_line(utterance, folder) for utterance in utterances)
     try:
-        write_whole(path, lines)
+        write_atomically(path, lines)
     except UnicodeEncodeError as error:
         around = lines[max(0, error.start - 40) : error.start]
         raise InputError(

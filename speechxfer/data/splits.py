@@ -24,7 +24,7 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()
 
 
-def total_s(utterances: Iterable[Utterance]) -> float:
+def total_duration_s(utterances: Iterable[Utterance]) -> float:
     """Seconds of audio in all."""
     return sum(utterance.duration for utterance in utterances)
 
@@ -70,8 +70,12 @@ def choose_group_key(utterances: Sequence[Utterance], folds: int) -> GroupKey:
     too. Where the texts are few and repeated (spoken commands), sentences cannot differ, and utterances are dealt out.
     """
     speakers = _groups(utterances, "speaker")
-    largest_s = max(map(total_s, speakers.values()), default=0.0)
-    if "" not in speakers and len(speakers) >= folds and largest_s <= MOST_OF_ONE_SPEAKER * total_s(utterances):
+    largest_s = max(map(total_duration_s, speakers.values()), default=0.0)
+    if (
+        "" not in speakers
+        and len(speakers) >= folds
+        and largest_s <= MOST_OF_ONE_SPEAKER * total_duration_s(utterances)
+    ):
         return "speaker"
     return _by_text(utterances)
 
@@ -100,10 +104,10 @@ def cut_into_folds(
         )
     filled = [0.0] * folds
     place: dict[str, int] = {}
-    for name in sorted(groups, key=lambda name: (-total_s(groups[name]), digest(seed, name))):
+    for name in sorted(groups, key=lambda name: (-total_duration_s(groups[name]), digest(seed, name))):
         lightest = min(range(folds), key=filled.__getitem__)
         place[name] = lightest
-        filled[lightest] += total_s(groups[name])
+        filled[lightest] += total_duration_s(groups[name])
     key = _KEYS[apart]
     cut = [[u for u in utterances if place[key(u)] == fold] for fold in range(folds)]
     return sorted(cut, key=lambda fold: min(map(key, fold)))
@@ -133,9 +137,9 @@ def hold_out(utterances: Sequence[Utterance], seed: str = "") -> tuple[list[Utte
         raise InputError(
             f"{len(utterances)} utterances of {len(groups)} {apart} cannot be parted into train and dev; give more speech"
         )
-    sizes = {name: total_s(group) for name, group in groups.items()}
+    sizes = {name: total_duration_s(group) for name, group in groups.items()}
     chosen: set[str] = set()
-    wanted_s, have_s = DEV_SHARE * total_s(utterances), 0.0
+    wanted_s, have_s = DEV_SHARE * total_duration_s(utterances), 0.0
     for name in sorted(groups, key=lambda name: digest(seed, name)):
         if have_s + sizes[name] <= wanted_s:
             chosen.add(name)

@@ -74,7 +74,7 @@ def transcribe(
 
 
 @torch.inference_mode()
-def encoded_frames(model: AcousticModel, utterances: Sequence[Utterance], reading: AudioOptions) -> list[Samples]:
+def encode_utterances(model: AcousticModel, utterances: Sequence[Utterance], reading: AudioOptions) -> list[Samples]:
     """What the encoder makes of each utterance, float32 `[frames', dim]`, in the order of `utterances`.
 
     Raises:

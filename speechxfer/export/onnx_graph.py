@@ -9,7 +9,7 @@ from speechxfer.checkpoints import load_model
 from speechxfer.errors import InputError
 from speechxfer.features import ExportableFrontEnd
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel
-from speechxfer.runtime import say
+from speechxfer.runtime import log_info
 
 OPSET = 18
 
@@ -65,7 +65,7 @@ def export_onnx(name: str, out: Path) -> None:
     partial = out.with_name(out.name + ".partial")
     partial.write_bytes(graph.SerializeToString())
     partial.replace(out)
-    say(f"wrote {out}; next: onnxruntime.InferenceSession({str(out)!r})")
+    log_info(f"wrote {out}; next: onnxruntime.InferenceSession({str(out)!r})")
 
 
 class WaveformModel(nn.Module):

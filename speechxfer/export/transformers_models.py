@@ -18,8 +18,8 @@ from speechxfer.decoding import transcribe
 from speechxfer.errors import InputError
 from speechxfer.export.onnx_graph import export_onnx
 from speechxfer.features import feature_preset
-from speechxfer.models import AcousticModel, transformers
-from speechxfer.runtime import own_device, say, write_whole
+from speechxfer.models import AcousticModel, import_transformers
+from speechxfer.runtime import default_device, log_info, write_atomically
 from speechxfer.text import Vocabulary
 
 PAD = "<pad>"
@@ -85,14 +85,14 @@ def export_hf(name: str, out: Path) -> None:
     family = _family(model, name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: holds something already; choose another folder")
-    library = transformers()
+    library = import_transformers()
     network = _network(library, model, family)
     extractor = getattr(library, family.extractor)(feature_size=model.spec.mels)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(library, model.vocabulary, family, out)
     getattr(library, family.processor)(extractor, tokenizer).save_pretrained(out)
     network.save_pretrained(out)
-    say(f"wrote {out}; next: transformers.{family.network}.from_pretrained({str(out)!r})")
+    log_info(f"wrote {out}; next: transformers.{family.network}.from_pretrained({str(out)!r})")
 
 
 def _family(model: AcousticModel, name: str) -> Family:
@@ -146,7 +146,7 @@ def _tokenizer(library: Any, vocabulary: Vocabulary, family: Family, out: Path) 
     if family.head == "lm_head" and vocabulary.kind == "characters":
         names = {WORD_DELIMITER if symbol == " " else symbol: i for i, symbol in enumerate(vocabulary.symbols)}
         names = {PAD if i == 0 else symbol: i for symbol, i in names.items()}
-        write_whole(out / "vocab.json", json.dumps(names, ensure_ascii=False, indent=1) + "\n")
+        write_atomically(out / "vocab.json", json.dumps(names, ensure_ascii=False, indent=1) + "\n")
         return library.Wav2Vec2CTCTokenizer(
             str(out / "vocab.json"),
             pad_token=PAD,
@@ -185,7 +185,7 @@ def export_nemo_manifest(name: str, manifest: Path, out: Path, *, resample: bool
     Errors are those of `transcribe`.
     """
     utterances = read_manifest(manifest)
-    found = transcribe(load_model(name).to(own_device()), utterances, resample=resample, mono=mono)
+    found = transcribe(load_model(name).to(default_device()), utterances, resample=resample, mono=mono)
     rows = [
         {
             "audio_filepath": str(utterance.audio_filepath),
@@ -199,5 +199,5 @@ def export_nemo_manifest(name: str, manifest: Path, out: Path, *, resample: bool
         }
         for utterance in utterances
     ]
-    write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    say(f"wrote {out}: {len(rows)} utterances")
+    write_atomically(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    log_info(f"wrote {out}: {len(rows)} utterances")

@@ -1,7 +1,7 @@
 """TODO-DOOR"""
 
-from speechxfer.features.augmentation import at_speed, at_tempo, spec_augment
-from speechxfer.features.batches import Batch, collate, in_background, plan_batches
+from speechxfer.features.augmentation import change_speed, change_tempo, spec_augment
+from speechxfer.features.batches import Batch, collate, load_in_background, plan_batches
 from speechxfer.features.cache import FeatureStore, SampleStore, store_features, store_samples
 from speechxfer.features.distortion import distort
 from speechxfer.features.exportable import ExportableFrontEnd
@@ -22,14 +22,14 @@ __all__ = [
     "FeatureStore",
     "SampleStore",
     "analysis_window",
-    "at_speed",
-    "at_tempo",
+    "change_speed",
+    "change_tempo",
     "collate",
     "distort",
     "feature_fingerprint",
     "feature_preset",
     "filterbank",
-    "in_background",
+    "load_in_background",
     "mel_filters",
     "middle_frame",
     "padding_mask",

@@ -5,15 +5,15 @@ import numpy as np
 from speechxfer.data import Samples, resampled
 
 
-def at_speed(samples: Samples, factor: float, sample_rate_hz: int) -> Samples:
+def change_speed(samples: Samples, factor: float, sample_rate_hz: int) -> Samples:
     """`[samples]` played `factor` times as fast: tempo and pitch change together, `ceil(samples / factor)` remain."""
     return resampled(samples, sample_rate_hz * factor, sample_rate_hz)
 
 
-def at_tempo(features: Samples, factor: float) -> Samples:
+def change_tempo(features: Samples, factor: float) -> Samples:
     """Features `[frames, mels]` played `factor` times as fast at the same pitch, `round(frames / factor)` of them.
 
-    Between frames the values are interpolated linearly. Unlike `at_speed` it leaves every band where it was, so that tones
+    Between frames the values are interpolated linearly. Unlike `change_speed` it leaves every band where it was, so that tones
     and voices keep their heights.
     """
     frames = max(1, round(len(features) / factor))

@@ -86,7 +86,7 @@ def _cut(order: Sequence[int], frames: Sequence[int], budget_frames: int) -> lis
     return batches
 
 
-def in_background(load: Callable[..., Batch], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Batch]:
+def load_in_background(load: Callable[..., Batch], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Batch]:
     """`load(*arguments[i])` for each i, in order, a few of them being loaded by threads while the caller works."""
     with ThreadPoolExecutor(LOADING_THREADS) as pool:
         ahead: deque[Future[Batch]] = deque()

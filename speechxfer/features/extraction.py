@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from speechxfer.data import Samples, Utterance, audio_rate_hz, read_audio
-from speechxfer.features.augmentation import at_speed
+from speechxfer.features.augmentation import change_speed
 from speechxfer.features.log_mel import filterbank
 from speechxfer.features.spec import FeatureSpec
-from speechxfer.runtime import say
+from speechxfer.runtime import log_info
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def utterance_samples(utterance: Utterance, reading: AudioOptions) -> Samples:
 
 def utterance_features(utterance: Utterance, reading: AudioOptions, speed: float = 1.0) -> Samples:
     """float32 `[frames, mels]` of one utterance, played `speed` times as fast."""
-    samples = at_speed(utterance_samples(utterance, reading), speed, reading.spec.sample_rate_hz)
+    samples = change_speed(utterance_samples(utterance, reading), speed, reading.spec.sample_rate_hz)
     features: Samples = filterbank(samples, reading.spec).numpy()
     return features
 
@@ -46,4 +46,4 @@ def report_resampling(utterances: Sequence[Utterance], reading: AudioOptions) ->
     rates = Counter(audio_rate_hz(path) for path in {utterance.audio_filepath for utterance in utterances})
     for rate, files in sorted(rates.items()):
         if rate != reading.spec.sample_rate_hz:
-            say(f"resampling {files} files from {rate} Hz to {reading.spec.sample_rate_hz} Hz, as asked")
+            log_info(f"resampling {files} files from {rate} Hz to {reading.spec.sample_rate_hz} Hz, as asked")

@@ -80,7 +80,7 @@ class AcousticModel(nn.Module):
             cannot read, this alone. And frames' per utterance.
         """
         encoder: Any = self.encoder
-        with capture_outputs(encoder.adapters[:-1] if encoder.readable_inside else ()) as heard:
+        with capture_outputs(encoder.adapters[:-1] if encoder.has_uniform_layers else ()) as heard:
             encoded, lengths = encoder(features, lengths)
         return [*heard, encoded], lengths
 
@@ -99,7 +99,7 @@ class AcousticModel(nn.Module):
         """`layers` (see `encode`), the last one through the extra layers, if there are any."""
         return [*layers[:-1], self.extra(layers[-1], lengths)]
 
-    def as_kept(self) -> Parent:
+    def snapshot_head(self) -> Parent:
         """This model's head, as a model made from it keeps it."""
         weight, bias = (value.detach().cpu().clone() for value in (self.head.weight, self.head.bias))
         vocabulary = replace(self.vocabulary, letters={})  # they serve to make heads, not to read them

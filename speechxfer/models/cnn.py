@@ -36,7 +36,7 @@ class CnnEncoder(nn.Module):
         self.output_dim = dim
         self.lora_modules = ("convolution",)
         self.subsampling = subsampling
-        self.readable_inside = True
+        self.has_uniform_layers = True
         stages = subsampling.bit_length() - 1
         self.strided = nn.ModuleList(
             ConvolutionLayer(input_dim if stage == 0 else dim, dim, 5, stride=2, dropout=dropout)

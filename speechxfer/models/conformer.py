@@ -46,7 +46,7 @@ class ConformerEncoder(nn.Module):
         self.lora_modules = ("attention.inputs", "attention.output")
         self.head_dim = dim // heads
         self.subsampling = subsampling
-        self.readable_inside = True
+        self.has_uniform_layers = True
         self.subsample = Subsampling(input_dim, dim, subsampling)
         self.dropout = ChannelDropout(dropout)
         self.layers = nn.ModuleList(ConformerLayer(dim, heads, kernel, dropout) for _ in range(layers))

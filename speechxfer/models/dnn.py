@@ -25,7 +25,7 @@ class DnnEncoder(nn.Module):
         self.output_dim = widths[-1]
         self.lora_modules = tuple(f"layers.{number}.0" for number in range(len(widths)))  # each layer's linear part
         self.subsampling = 1
-        self.readable_inside = False
+        self.has_uniform_layers = False
         inputs = (input_dim, *widths[:-1])
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Linear(i, o), nn.ReLU(), nn.Dropout(dropout)) for i, o in zip(inputs, widths, strict=True)

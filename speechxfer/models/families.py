@@ -107,7 +107,7 @@ ENCODER_FAMILIES = {
 }
 
 
-def transformers() -> Any:
+def import_transformers() -> Any:
     """The library; InputError says how to install it."""
     try:
         import transformers as library

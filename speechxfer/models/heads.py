@@ -35,7 +35,7 @@ class Parent:
 def build_head(encoder: nn.Module, task: Task, symbols: int) -> tuple["Pooling | None", nn.Linear]:
     """A fresh head for this task on this encoder, and what gathers a recording for it where it reads all layers."""
     of: Any = encoder
-    dim, layers = int(of.output_dim), len(of.adapters) if of.readable_inside else 1
+    dim, layers = int(of.output_dim), len(of.adapters) if of.has_uniform_layers else 1
     if task == "ctc" or layers == 1:
         return None, nn.Linear(dim, symbols)
     width = 2 * layers * dim

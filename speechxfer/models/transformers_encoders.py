@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from speechxfer.errors import InputError
 from speechxfer.features import padding_mask
 from speechxfer.models.adapters import adapters
-from speechxfer.models.families import ENCODER_FAMILIES, transformers
+from speechxfer.models.families import ENCODER_FAMILIES, import_transformers
 
 WHISPER_TAIL = 2  # frames of its features that reach into the silence after the signal
 WHISPER_RANGE, WHISPER_LOWEST = 2.0, -1.5  # on the scale of its features: 8, and -10, in (log10 + 4) / 4
@@ -31,7 +31,7 @@ class TransformersEncoder(nn.Module):
     def __init__(self, kind: str, config: Mapping[str, Any], *, dropout: float = 0.0, adapter_dim: int = 0) -> None:
         super().__init__()
         self.kind, self.parts = kind, ENCODER_FAMILIES[kind]
-        transformers()
+        import_transformers()
         from huggingface_hub.errors import StrictDataclassError  # what transformers checks its configurations with
 
         family = f"transformers.models.{self.parts.module}"
@@ -55,7 +55,7 @@ class TransformersEncoder(nn.Module):
             int(self.settings.output_hidden_size) if getattr(self.settings, "add_adapter", False) else width
         )
         self.lora_modules = self.parts.lora_modules
-        self.readable_inside = self.parts.normed and not getattr(self.settings, "add_adapter", False)
+        self.has_uniform_layers = self.parts.normed and not getattr(self.settings, "add_adapter", False)
         layers = list(self._part(self.parts.layers).children())
         self.adapters = adapters([width] * len(layers), adapter_dim)
         for layer, adapter in zip(layers, self.adapters, strict=True):

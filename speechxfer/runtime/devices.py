@@ -6,13 +6,13 @@ import torch
 from accelerate import PartialState
 
 
-def own_device() -> torch.device:
+def default_device() -> torch.device:
     """Where this process computes: its GPU, if there is one."""
-    device: torch.device = PartialState(cpu=several_without_gpu()).device
+    device: torch.device = PartialState(cpu=is_distributed_on_cpu()).device
     return device
 
 
-def several_without_gpu() -> bool:
+def is_distributed_on_cpu() -> bool:
     """Whether Accelerate has to be told ``cpu=True``: without it, processes on CPUs would each work for themselves."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
 
@@ -20,7 +20,7 @@ def several_without_gpu() -> bool:
 def rank_and_world_size() -> tuple[int, int]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return 0, 1
-    state = PartialState(cpu=several_without_gpu())
+    state = PartialState(cpu=is_distributed_on_cpu())
     return state.process_index, state.num_processes
 
 

@@ -21,7 +21,7 @@ def is_main_process() -> bool:
 console = Console(stderr=True, quiet=not is_main_process())  # of several processes the first one speaks
 
 
-def say(text: str) -> None:
+def log_info(text: str) -> None:
     """One line on stderr, above a running bar."""
     if console.quiet:
         return
@@ -31,7 +31,7 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def bar(*, transient: bool = True) -> Progress:
+def progress_bar(*, transient: bool = True) -> Progress:
     """An empty progress display; disabled where stderr is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
@@ -41,7 +41,7 @@ def track(items: Sequence[Item] | Iterable[Item], what: str, total: int | None =
     """Yield the items, showing how many are done."""
     total = len(items) if isinstance(items, Sequence) else total
     if console.is_terminal:
-        with bar() as progress:
+        with progress_bar() as progress:
             yield from progress.track(items, total=total, description=what)
         return
     said = time.monotonic()
@@ -49,4 +49,4 @@ def track(items: Sequence[Item] | Iterable[Item], what: str, total: int | None =
         yield item
         if time.monotonic() - said > LOG_EVERY_S:
             said = time.monotonic()
-            say(f"{what}: {number}{f' of {total}' if total else ''}")
+            log_info(f"{what}: {number}{f' of {total}' if total else ''}")

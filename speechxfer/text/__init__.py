@@ -1,6 +1,6 @@
 """TODO-DOOR"""
 
-from speechxfer.text.languages import letter_tables, spelling_summary
+from speechxfer.text.languages import letter_table_summary, letter_tables
 from speechxfer.text.letters import base_letters, without_tone
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.phones import IPA_VOWELS, Letters, learn_letters, phone_of_letter, phone_of_romanised, segments
@@ -17,12 +17,12 @@ __all__ = [
     "base_letters",
     "describe_symbol",
     "learn_letters",
+    "letter_table_summary",
     "letter_tables",
     "load_sentencepiece",
     "phone_of_letter",
     "phone_of_romanised",
     "read_letters",
     "segments",
-    "spelling_summary",
     "without_tone",
 ]

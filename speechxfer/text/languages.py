@@ -28,7 +28,7 @@ def known_language(letters: Mapping[str, Letters], language: str) -> str:
     return code if distance <= SAME_LANGUAGE else ""
 
 
-def spelling_summary(letters: Mapping[str, Letters], language: str) -> str:
+def letter_table_summary(letters: Mapping[str, Letters], language: str) -> str:
     """One line: by whose spelling letters start from phones."""
     code = known_language(letters, language)
     if code:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from speechxfer.errors import InputError
-from speechxfer.runtime import write_whole
+from speechxfer.runtime import write_atomically
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.sentencepieces import load_sentencepiece, load_tokenizer, train_bpe
 
@@ -158,7 +158,7 @@ class Vocabulary:
 
     def save(self, path: Path | str) -> None:
         """Write one JSON file, a symbol a line; it appears whole or not at all."""
-        write_whole(Path(path), json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n")
+        write_atomically(Path(path), json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path | str) -> "Vocabulary":

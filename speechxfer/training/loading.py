@@ -9,12 +9,12 @@ from speechxfer.config import FinetuneConfig
 from speechxfer.data import Samples
 from speechxfer.features import (
     Batch,
-    at_speed,
-    at_tempo,
+    change_speed,
+    change_tempo,
     collate,
     distort,
     filterbank,
-    in_background,
+    load_in_background,
     plan_batches,
     spec_augment,
 )
@@ -36,7 +36,7 @@ def iterate_batches(job: Job, progress: Progress) -> Iterator[Batch]:
         plan = _plan(frames, config, job.model, generator, accelerator)
         left = [step[accelerator.process_index] for step in plan[progress.position :]][: config.steps - progress.step]
         augmented = [progress.step + i >= config.augment_warmup_steps for i in range(len(left))]
-        yield from in_background(
+        yield from load_in_background(
             lambda indices, augment, epoch=progress.epoch, speeds=speeds: _load(job, indices, speeds, epoch, augment),
             list(zip(left, augmented, strict=True)),
         )
@@ -68,7 +68,7 @@ def _augmented(job: Job, index: int, speed: int, epoch: int) -> Samples:
     generator = np.random.default_rng([config.seed, epoch, index])
     features = load_features(job, index, speed, generator)
     if config.tempo_change:
-        played = at_tempo(features, generator.uniform(1 - config.tempo_change, 1 + config.tempo_change))
+        played = change_tempo(features, generator.uniform(1 - config.tempo_change, 1 + config.tempo_change))
         features = played if can_align(job.model, len(played), job.targets[index]) else features
     return spec_augment(
         features,
@@ -85,5 +85,5 @@ def load_features(job: Job, index: int, speed: int, generator: np.random.Generat
     if not job.samples or generator.random() >= job.config.distortion:
         return job.store.get(index, speed)
     spec = job.model.spec
-    samples = at_speed(job.samples.get(index), job.config.speed_factors[speed], spec.sample_rate_hz)
+    samples = change_speed(job.samples.get(index), job.config.speed_factors[speed], spec.sample_rate_hz)
     return filterbank(distort(samples, generator, spec.sample_rate_hz), spec).numpy()

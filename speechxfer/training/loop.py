@@ -24,11 +24,11 @@ from speechxfer.data import Samples, Utterance
 from speechxfer.errors import InputError
 from speechxfer.features import Batch
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import bar, run_lock, say, uses_bfloat16
+from speechxfer.runtime import log_info, progress_bar, run_lock, uses_bfloat16
 from speechxfer.training.fingerprint import source_fingerprint
 from speechxfer.training.linear_probe import fit_words
 from speechxfer.training.loading import iterate_batches, load_features
-from speechxfer.training.losses import middle_of, middle_share, utterance_losses
+from speechxfer.training.losses import intermediate_layer, intermediate_share, utterance_losses
 from speechxfer.training.preparation import (
     Job,
     broadcast_weights,
@@ -37,7 +37,7 @@ from speechxfer.training.preparation import (
     starts_from_closed_form_head,
     trains_closed_form_head_only,
 )
-from speechxfer.training.regularizers import distance, draw_replay, proximal_step_
+from speechxfer.training.regularizers import distance, proximal_step_, sample_replay_batch
 from speechxfer.training.schedule import learning_rates
 from speechxfer.training.selection import evaluate_dev, select_weights
 from speechxfer.training.state import Progress, log_metrics, resume_state, save_state
@@ -97,7 +97,7 @@ def finetune(
             progress.wall_s += time.monotonic() - started
             save_state(job, optimizer, progress)
         if trains_closed_form_head_only(job.model, transfer):
-            say("only the head learns, and it is at its best: no step is taken")
+            log_info("only the head learns, and it is at its best: no step is taken")
         else:
             _loop(job, optimizer, progress)
         return select_weights(job, progress)
@@ -127,7 +127,7 @@ def _loop(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) -> Non
     every = max(1, config.steps // 20) if config.evaluate_every_steps < 0 else config.evaluate_every_steps
     frozen_now: list[nn.Module] | None = None
     started = time.monotonic()
-    with bar() as display:
+    with progress_bar() as display:
         shown = display.add_task("training", total=config.steps, completed=progress.step)
         for batch in iterate_batches(job, progress):
             frozen = frozen_modules(job.model, job.transfer, progress.step)
@@ -152,7 +152,7 @@ def _loop(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) -> Non
                 progress.wall_s, started = progress.wall_s + time.monotonic() - started, time.monotonic()
                 save_state(job, optimizer, progress)
                 if config.patience and progress.since_best >= config.patience:
-                    say(f"no better dev score in {config.patience} evaluations: stopping at step {progress.step}")
+                    log_info(f"no better dev score in {config.patience} evaluations: stopping at step {progress.step}")
                     break
     accelerator.wait_for_everyone()
 
@@ -167,7 +167,7 @@ def _step(job: Job, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -
     for group, rate in zip(optimizer.param_groups, learning_rates(config, job.transfer, step, layers), strict=True):
         group["lr"] = rate
     generator = np.random.default_rng([config.seed, step, accelerator.process_index])
-    replay = draw_replay(job.retention, int(batch.lengths.sum()), generator) if job.retention else None
+    replay = sample_replay_batch(job.retention, int(batch.lengths.sum()), generator) if job.retention else None
     batches = [each.to(accelerator.device) for each in (batch, replay) if each]
     with torch.autocast(
         accelerator.device.type, torch.bfloat16, enabled=uses_bfloat16(config.precision, accelerator.device)
@@ -197,12 +197,12 @@ def _step(job: Job, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -
 def _losses(job: Job, batch: Batch) -> tuple[Tensor, Tensor]:
     """Each utterance's loss in nats, `[batch]`, and the weighted distance from the source (0 where none is kept)."""
     config, model = job.config, job.model
-    share, smoothing = middle_share(model, config.intermediate_ctc), config.label_smoothing
+    share, smoothing = intermediate_share(model, config.intermediate_ctc), config.label_smoothing
     layers, lengths = model.encode(batch.features, batch.lengths)
     losses = utterance_losses(model, *model.log_probs(layers, lengths), batch, smoothing)
     # Where all below the middle rests, its loss would only draw the head away from the frames that it will read.
-    if share and middle_of(layers)[0].requires_grad:
-        middle = utterance_losses(model, *model.log_probs(middle_of(layers), lengths), batch, smoothing)
+    if share and intermediate_layer(layers)[0].requires_grad:
+        middle = utterance_losses(model, *model.log_probs(intermediate_layer(layers), lengths), batch, smoothing)
         losses = (1 - share) * losses + share * middle
     if not (job.retention and job.transfer.distillation):
         return losses, losses.new_zeros(())

@@ -37,24 +37,24 @@ def utterance_losses(
     return (1 - smoothing) * losses + smoothing * spread if smoothing else losses
 
 
-def middle_share(model: AcousticModel, asked: float) -> float:
+def intermediate_share(model: AcousticModel, asked: float) -> float:
     """The share of the loss that comes from the middle of the encoder: as asked, or what is usual (see ``config.py``)."""
     encoder: Any = model.encoder
-    usual = MIDDLE_SHARE if model.task == "ctc" and encoder.readable_inside else 0.0
+    usual = MIDDLE_SHARE if model.task == "ctc" and encoder.has_uniform_layers else 0.0
     return asked if asked >= 0 else usual
 
 
-def middle_of(layers: Sequence[Tensor]) -> list[Tensor]:
+def intermediate_layer(layers: Sequence[Tensor]) -> list[Tensor]:
     """Of what flows out of the layers (`AcousticModel.encode`) that after half of them, as `log_probs` takes it."""
     return [layers[len(layers) // 2 - 1]]
 
 
-def check_middle(model: AcousticModel) -> None:
+def check_intermediate_ctc(model: AcousticModel) -> None:
     """Raises InputError where a head has nothing to read in the middle of the encoder."""
     encoder: Any = model.encoder
     if model.task != "ctc":
         raise InputError(f"finetune.intermediate_ctc is for transcribing, and the task is {model.task}; set it to 0")
-    if not encoder.readable_inside:
+    if not encoder.has_uniform_layers:
         raise InputError(
             "finetune.intermediate_ctc needs an encoder whose layers are equally wide and normed; set it to 0, or take "
             "another encoder"

@@ -13,7 +13,7 @@ from torch import nn
 
 from speechxfer.adaptation import unfreeze_step
 from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig, parse_config
-from speechxfer.data import Utterance, total_s
+from speechxfer.data import Utterance, total_duration_s
 from speechxfer.errors import InputError
 from speechxfer.features import (
     AudioOptions,
@@ -24,11 +24,11 @@ from speechxfer.features import (
     store_samples,
 )
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel, has_lora
-from speechxfer.runtime import say, several_without_gpu, uses_bfloat16
+from speechxfer.runtime import is_distributed_on_cpu, log_info, uses_bfloat16
 from speechxfer.training.fingerprint import run_fingerprint
-from speechxfer.training.losses import check_middle, middle_share
-from speechxfer.training.regularizers import Replayed, SourceRegularizer, build_regularizer
-from speechxfer.training.schedule import usual_steps
+from speechxfer.training.losses import check_intermediate_ctc, intermediate_share
+from speechxfer.training.regularizers import ReplayData, SourceRegularizer, build_regularizer
+from speechxfer.training.schedule import default_steps
 from speechxfer.training.targets import encode_targets, first_names, usable_speeds
 
 FEATURES_TIMEOUT = timedelta(hours=12)  # the other processes wait while the first one computes features
@@ -68,15 +68,15 @@ def prepare_job(
 ) -> Job:
     """Check everything that can be checked before the first step, compute features, place the model."""
     patient = InitProcessGroupKwargs(timeout=FEATURES_TIMEOUT)
-    accelerator = Accelerator(cpu=several_without_gpu(), kwargs_handlers=[patient])
+    accelerator = Accelerator(cpu=is_distributed_on_cpu(), kwargs_handlers=[patient])
     if not train:
         raise InputError("there is no training utterance; give at least one")
     if config.steps < 0:
-        train_s, step_s = total_s(train), config.batch_s * accelerator.num_processes
-        steps = usual_steps(train_s, step_s)
+        train_s, step_s = total_duration_s(train), config.batch_s * accelerator.num_processes
+        steps = default_steps(train_s, step_s)
         if not trains_closed_form_head_only(model, transfer):
             times = f"{steps * step_s / train_s:.0f} times"
-            say(f"{steps:,} steps of {step_s:g} s, in which all of the training speech is heard {times}")
+            log_info(f"{steps:,} steps of {step_s:g} s, in which all of the training speech is heard {times}")
         where = f"{steps:,} steps follow from {train_s / 60:.0f} min of training speech; settings"
         config = parse_config({"finetune": config.model_dump() | {"steps": steps}}, where).finetune
     if config.gradient_checkpointing:
@@ -102,8 +102,8 @@ def prepare_job(
         dev_store = store_features(dev, reading, folder)
     usable = usable_speeds(model, train, targets, store, config.speed_factors)
     _check_dev(model, dev, dev_store)
-    if middle_share(model, config.intermediate_ctc):
-        check_middle(model)
+    if intermediate_share(model, config.intermediate_ctc):
+        check_intermediate_ctc(model)
     _check_unfreeze_steps(model, config, transfer)
     model.to(accelerator.device)
     broadcast_weights(model, accelerator)
@@ -171,7 +171,7 @@ def prepare_regularizer(
     with job.accelerator.main_process_first():
         store = store_features(replayed, AudioOptions(source.spec, data.resample, data.mono), folder, half=True)
     usable_speeds(source, replayed, targets, store, (1.0,))
-    return build_regularizer(job.model, source, settings, Replayed([u.id for u in replayed], store, targets))
+    return build_regularizer(job.model, source, settings, ReplayData([u.id for u in replayed], store, targets))
 
 
 def starts_from_closed_form_head(model: AcousticModel) -> bool:
@@ -181,7 +181,7 @@ def starts_from_closed_form_head(model: AcousticModel) -> bool:
 
 def trains_closed_form_head_only(model: AcousticModel, transfer: TransferConfig) -> bool:
     """Whether that head is all there is to learn."""
-    head_alone = transfer.encoder_rests and not (transfer.adapter_dim or model.architecture.extra_layers)
+    head_alone = transfer.encoder_frozen and not (transfer.adapter_dim or model.architecture.extra_layers)
     return starts_from_closed_form_head(model) and head_alone
 
 

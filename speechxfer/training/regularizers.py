@@ -37,7 +37,7 @@ class L2Anchor:
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayData:
     """The source's own speech: features and targets under the source's vocabulary."""
 
     ids: Sequence[str]
@@ -55,11 +55,11 @@ class SourceRegularizer:
     settings: TransferConfig
     source: AcousticModel
     pulls: Mapping[nn.Parameter, L2Anchor]
-    replayed: Replayed | None
+    replayed: ReplayData | None
 
 
 def build_regularizer(
-    model: AcousticModel, source: AcousticModel, settings: TransferConfig, replayed: Replayed | None
+    model: AcousticModel, source: AcousticModel, settings: TransferConfig, replayed: ReplayData | None
 ) -> SourceRegularizer | None:
     """What `settings` ask to be held on to; None if nothing.
 
@@ -68,7 +68,7 @@ def build_regularizer(
         source: what it was made from; stays untouched.
         replayed: needed for `ewc` and `replay`.
     """
-    if not (settings.drawn_back or settings.ewc or settings.distillation or settings.replay):
+    if not (settings.l2_sp_strength or settings.ewc or settings.distillation or settings.replay):
         return None
     device = model.head.weight.device
     strengths: dict[str, Tensor] = {}
@@ -80,8 +80,8 @@ def build_regularizer(
     anchors = {name: value.detach().to(device) for name, value in source.encoder.named_parameters()}
     pulls = {}
     for name, parameter in model.encoder.named_parameters():
-        if name in anchors and (settings.drawn_back or name in strengths):
-            strength = strengths.get(name, torch.zeros(())) + settings.drawn_back
+        if name in anchors and (settings.l2_sp_strength or name in strengths):
+            strength = strengths.get(name, torch.zeros(())) + settings.l2_sp_strength
             pulls[parameter] = L2Anchor(anchors[name], strength.to(parameter.device))
     return SourceRegularizer(settings, source, pulls, replayed)
 
@@ -96,7 +96,7 @@ def proximal_step_(retention: SourceRegularizer, optimizer: torch.optim.Optimize
                 parameter.sub_(pull.anchor).div_(1 + group["lr"] * pull.strength).add_(pull.anchor)
 
 
-def fisher(source: AcousticModel, replayed: Replayed, most: int = FISHER_UTTERANCES) -> dict[str, Tensor]:
+def fisher(source: AcousticModel, replayed: ReplayData, most: int = FISHER_UTTERANCES) -> dict[str, Tensor]:
     """Diagonal of the empirical Fisher information of the encoder's parameters, scaled to 1 on average.
 
     It is the mean over utterances of the squared gradient of each one's loss, under the source's own head; over `most`
@@ -124,7 +124,7 @@ def fisher(source: AcousticModel, replayed: Replayed, most: int = FISHER_UTTERAN
     return {name: value / mean for name, value in squares.items()}
 
 
-def replayed_batch(replayed: Replayed, indices: Sequence[int]) -> Batch:
+def replayed_batch(replayed: ReplayData, indices: Sequence[int]) -> Batch:
     """These utterances of the source as a batch."""
     return collate(
         [replayed.ids[i] for i in indices],
@@ -133,7 +133,7 @@ def replayed_batch(replayed: Replayed, indices: Sequence[int]) -> Batch:
     )
 
 
-def draw_replay(retention: SourceRegularizer, frames: int, generator: np.random.Generator) -> Batch | None:
+def sample_replay_batch(retention: SourceRegularizer, frames: int, generator: np.random.Generator) -> Batch | None:
     """Source utterances for one step: so many that `replay` of all its frames are theirs; None without replay."""
     replayed, share = retention.replayed, retention.settings.replay
     if not share or replayed is None:

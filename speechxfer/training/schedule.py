@@ -11,7 +11,7 @@ TRAINED_S_FOR_10_MINUTES = 36_000
 FEWEST_PASSES, FEWEST_STEPS = 3, 500
 
 
-def usual_steps(train_s: float, step_s: float) -> int:
+def default_steps(train_s: float, step_s: float) -> int:
     """How many steps of `step_s` seconds of audio suit `train_s` seconds of training speech.
 
     A rule of thumb, near the budgets that were tried on Mboshi (10 minutes, 1 hour) and Yoruba (50 minutes); not of a search.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from speechxfer.checkpoints import read_weights
 from speechxfer.decoding import Hypothesis, score_hypotheses, transcribe
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import say
+from speechxfer.runtime import log_info
 from speechxfer.training.preparation import Job
 from speechxfer.training.state import Progress, best_weights_path, log_metrics, save_weights
 from speechxfer.training.targets import first_names
@@ -25,7 +25,7 @@ def evaluate_dev(job: Job, progress: Progress) -> None:
     blank = sum(h.blank_frames for h in hypotheses.values()) / max(1, sum(h.frames for h in hypotheses.values()))
     log_metrics(job, {"step": progress.step, "dev_wer": report.wer, "dev_cer": report.cer, "blank_ratio": blank})
     rates = f"dev WER {100 * report.wer:.2f} %, CER {100 * report.cer:.2f} %, blank {100 * blank:.0f} %"
-    say(f"step {progress.step}/{job.config.steps}: {rates}")
+    log_info(f"step {progress.step}/{job.config.steps}: {rates}")
     _warn_of_blanks(job, progress, hypotheses)
     key = (*selection_key(report.wer, report.cer, job.config.select_by), progress.step)
     progress.since_best = 0 if not progress.best or key[:2] < progress.best[0][:2] else progress.since_best + 1
@@ -62,7 +62,7 @@ def _warn_of_blanks(job: Job, progress: Progress, hypotheses: dict[str, Hypothes
     ):
         return
     progress.warned_blank = True
-    say(
+    log_info(
         f"warning: after {progress.step} steps the model answers nothing but blanks, for {first_names(empty, 3)}. "
         "Usual causes: too few steps, learning rate too high or too low, transcripts that do not belong to the audio"
     )
@@ -80,7 +80,7 @@ def select_weights(job: Job, progress: Progress) -> AcousticModel:
     if not better:
         job.model.load_state_dict(best)
     steps = ", ".join(str(step) for _, _, step in sorted(progress.best, key=lambda entry: entry[2]))
-    say(
+    log_info(
         f"kept: average of steps {steps}"
         if better
         else f"kept: step {progress.best[0][2]} (better on dev than the average)"

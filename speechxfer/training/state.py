@@ -12,7 +12,7 @@ from torch import nn
 
 from speechxfer.checkpoints import load_weights, write_weights
 from speechxfer.errors import InputError
-from speechxfer.runtime import say, write_whole
+from speechxfer.runtime import log_info, write_atomically
 from speechxfer.training.preparation import Job
 
 
@@ -90,7 +90,7 @@ def save_state(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) -
         torch.save(optimizer.state_dict(), folder / "optimizer.pt")
         pointer = job.out / "state" / "current.json"
         state = {"folder": folder.name, "progress": asdict(progress), "identity": job.identity}
-        write_whole(pointer, json.dumps(state))
+        write_atomically(pointer, json.dumps(state))
         for other in (job.out / "state").glob("step-*"):
             if other != folder:
                 shutil.rmtree(other)
@@ -132,11 +132,11 @@ def resume_state(job: Job, optimizer: torch.optim.Optimizer) -> Progress:
     if job.accelerator.is_main_process:
         _truncate_metrics(job.out / "metrics.jsonl", progress.step)
     job.accelerator.wait_for_everyone()
-    say(f"resuming at step {progress.step} of {job.config.steps}")
+    log_info(f"resuming at step {progress.step} of {job.config.steps}")
     return progress
 
 
 def _truncate_metrics(path: Path, step: int) -> None:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-    write_whole(path, "".join(line + "\n" for line in kept))
+    write_atomically(path, "".join(line + "\n" for line in kept))

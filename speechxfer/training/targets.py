@@ -11,7 +11,7 @@ from speechxfer.data import Utterance
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureStore
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import say
+from speechxfer.runtime import log_info
 
 
 def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataConfig) -> list[list[int]]:
@@ -29,7 +29,7 @@ def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataC
     if data.unknown_symbols == "skip":
         unknown = sum((model.vocabulary.unknown(model.normalizer(u.text)) for u in train), start=Counter[str]())
         if unknown:
-            say(f"left out of the training texts, as asked: {dict(unknown.most_common(20))}")
+            log_info(f"left out of the training texts, as asked: {dict(unknown.most_common(20))}")
     several = [u.id for u, target in zip(train, targets, strict=True) if len(target) != 1]
     if model.task == "classify" and several:
         raise InputError(f"classify needs one word per utterance; {len(several)} have several ({first_names(several)})")

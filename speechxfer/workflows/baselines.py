@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from speechxfer.config import TransferConfig
-from speechxfer.data import read_together, write_manifest
+from speechxfer.data import read_concatenated, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.runtime import say, write_whole
+from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import Comparison, compare
 from speechxfer.workflows.studies import StudyRun, run_trainings, with_settings
 
@@ -30,7 +30,7 @@ def from_scratch(training: StudyRun, out: Path) -> StudyRun:
     asked: dict[str, Any] = {"dropout": 0.0}
     if source.architecture.encoder in ENCODER_FAMILIES:
         settings = training.config.model
-        say(
+        log_info(
             f"from scratch: the {settings.encoder} of size {settings.size} in place of the source's {source.architecture.encoder}"
         )
     elif PRESETS.get(source.spec.name) != source.spec:
@@ -67,12 +67,12 @@ def against_baseline(training: StudyRun, jobs: int) -> AgainstBaseline:
     """
     if training.test is None:
         path = training.out / "baseline" / "data" / "dev.jsonl"
-        write_manifest(path, read_together(training.dev))
+        write_manifest(path, read_concatenated(training.dev))
         training = replace(training, test=path)
     baseline = from_scratch(training, training.out / "baseline")
     adapted, scratch = run_trainings([training, baseline], jobs, "adapting, and training the baseline")
     found = AgainstBaseline(compare(adapted, scratch, names=("adapted", "from scratch")))
-    write_whole(training.out / "baseline.txt", f"{found}\n")
+    write_atomically(training.out / "baseline.txt", f"{found}\n")
     return found
 
 

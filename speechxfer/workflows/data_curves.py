@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from speechxfer.data import read_together, take_seconds, total_s, write_manifest
-from speechxfer.runtime import say, write_whole
+from speechxfer.data import read_concatenated, take_seconds, total_duration_s, write_manifest
+from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import pool
 from speechxfer.workflows.baselines import from_scratch
 from speechxfer.workflows.plots import CurvePoint, curve_table, plot_data_curve
@@ -35,7 +35,7 @@ def learning_curve(
         seeds: 1 to this many.
     """
     kinds = {"adapted": training, "scratch": from_scratch(training, training.out)}
-    utterances = read_together(training.train)
+    utterances = read_concatenated(training.train)
     parts = {f"{size:g}min": take_seconds(utterances, 60 * size, "curve") for size in sorted(set(minutes))}
     parts = {name: part for name, part in parts.items() if 0 < len(part) < len(utterances)} | {"all": list(utterances)}
     trainings: list[StudyRun] = []
@@ -53,11 +53,11 @@ def learning_curve(
     for name, part in parts.items():
         for kind in kinds:
             scored = pool([next(reports) for _ in range(seeds)])
-            hours = round(total_s(part) / 3600, 3)
+            hours = round(total_duration_s(part) / 3600, 3)
             points.append(
                 CurvePoint(kind, name, hours, scored.wer, scored.wer_interval, scored.cer, scored.cer_interval)
             )
-    write_whole(training.out / "curve.tsv", curve_table(points))
+    write_atomically(training.out / "curve.tsv", curve_table(points))
     plot_data_curve(points, training.out / "curve.png")
-    say(f"wrote {training.out / 'curve.tsv'} and {training.out / 'curve.png'}")
+    log_info(f"wrote {training.out / 'curve.tsv'} and {training.out / 'curve.png'}")
     return LearningCurve(tuple(points))

@@ -18,11 +18,11 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import normalized_mutual_info_score
 
 from speechxfer.checkpoints import load_model
-from speechxfer.data import Samples, Utterance, read_together
-from speechxfer.decoding import encoded_frames
+from speechxfer.data import Samples, Utterance, read_concatenated
+from speechxfer.decoding import encode_utterances
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions
-from speechxfer.runtime import own_device, say, write_whole
+from speechxfer.runtime import default_device, log_info, write_atomically
 from speechxfer.workflows.plots import plot_map
 
 COMPONENTS = 32
@@ -74,9 +74,9 @@ def embed(
         model: name as for `load_model`.
         manifests: utterances; speaker and text, where given, are the labels that clusters are compared with.
     """
-    utterances = read_together(manifests)
-    loaded = load_model(model).to(own_device())
-    encoded = encoded_frames(loaded, utterances, AudioOptions(loaded.spec, resample, mono))
+    utterances = read_concatenated(manifests)
+    loaded = load_model(model).to(default_device())
+    encoded = encode_utterances(loaded, utterances, AudioOptions(loaded.spec, resample, mono))
     vectors = np.stack([values.mean(axis=0) for values in encoded])
     components = principal_components(vectors)
     out.mkdir(parents=True, exist_ok=True)
@@ -91,9 +91,9 @@ def embed(
     np.savez_compressed(out / "vectors.npz", **arrays)
     labels = {name: values for name, values in _labels(utterances).items() if _are_classes(values)}
     clusters = {name: cluster(components, len(set(values))) for name, values in labels.items()}
-    write_whole(out / "clusters.tsv", _table(utterances, components, labels, clusters))
+    write_atomically(out / "clusters.tsv", _table(utterances, components, labels, clusters))
     plot_map(components[:, :2], labels, out / "map.png")
-    say(f"wrote {out / 'vectors.npz'}, {out / 'clusters.tsv'} and {out / 'map.png'}")
+    log_info(f"wrote {out / 'vectors.npz'}, {out / 'clusters.tsv'} and {out / 'map.png'}")
     found = tuple(agreement(name, labels[name], clusters[name]) for name in labels)
     return Embedding(vectors, found)
 

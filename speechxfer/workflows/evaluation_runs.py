@@ -8,7 +8,7 @@ from speechxfer.checkpoints import load_model, read_card
 from speechxfer.data import Utterance, read_manifest
 from speechxfer.decoding import evaluate, split_at_pauses, transcribe
 from speechxfer.errors import InputError
-from speechxfer.runtime import is_main_process, own_device, say
+from speechxfer.runtime import default_device, is_main_process, log_info
 from speechxfer.scoring import PooledScore, WerReport, pool
 from speechxfer.workflows.results import Forgetting, ResultRow, add_forgetting, add_row, read_rows, rows_of_model
 from speechxfer.workflows.results_pages import render_results
@@ -49,7 +49,7 @@ def evaluate_run(
     for number, name in enumerate(models, start=1):
         model = load_model(name)
         scored = model.as_parent() if as_parent else model
-        report = evaluate(scored.to(own_device()), utterances, resample=resample, mono=mono)
+        report = evaluate(scored.to(default_device()), utterances, resample=resample, mono=mono)
         folder = out if len(models) == 1 else out / str(number)
         if is_main_process():
             _write_report(report, folder)
@@ -57,14 +57,14 @@ def evaluate_run(
     summary = reports[0] if len(reports) == 1 else pool(reports)
     before = None
     if results and as_parent:
-        before = evaluate(load_model(cards[0]["parent"]).to(own_device()), utterances, resample=resample, mono=mono)
+        before = evaluate(load_model(cards[0]["parent"]).to(default_device()), utterances, resample=resample, mono=mono)
     if results and of_model and is_main_process():
         if before:
             add_forgetting(results, *of_model, _forgetting(before, summary, split or manifest.stem))
         else:
             add_row(results, _result_row(cards, reports, row, split or manifest.stem))
         render_results(results, results.with_name("RESULTS.md"))
-    say(f"wrote {out}" + (f" and a row of {results}" if results else ""))
+    log_info(f"wrote {out}" + (f" and a row of {results}" if results else ""))
     return summary
 
 
@@ -143,7 +143,7 @@ def transcribe_run(
     name: str, inputs: Sequence[Path], *, resample: bool = False, mono: bool = False
 ) -> list[tuple[str, str]]:
     """(id, text) for each utterance of the manifests (.jsonl) and each piece of the audio files among `inputs`."""
-    model = load_model(name).to(own_device())
+    model = load_model(name).to(default_device())
     utterances: list[Utterance] = []
     for path in inputs:
         utterances += (

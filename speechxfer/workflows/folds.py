@@ -10,13 +10,14 @@ from speechxfer.data import (
     choose_group_key,
     cut_into_folds,
     hold_out,
-    read_together,
+    read_concatenated,
     shared_sentences,
-    total_s,
+    total_duration_s,
     write_manifest,
 )
-from speechxfer.runtime import say, write_whole
+from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import WerReport, join
+from speechxfer.workflows.evaluation_runs import record_pooled_row
 from speechxfer.workflows.studies import StudyRun, run_trainings
 
 MOST_FOLDS = 10
@@ -66,9 +67,9 @@ def cross_validate(
         InputError: the corpus cannot be cut so, or `training.train` shares a speaker (or sentence) with it.
     """
 
-    utterances = read_together(manifests)
+    utterances = read_concatenated(manifests)
     apart = apart or choose_group_key(utterances, folds or 2)
-    check_disjoint(read_together(training.train), utterances, apart)
+    check_disjoint(read_concatenated(training.train), utterances, apart)
     if not folds:
         speakers = {utterance.speaker for utterance in utterances}
         folds = min(len(speakers), MOST_FOLDS) if apart == "speaker" else 5
@@ -78,9 +79,10 @@ def cross_validate(
         rest = [utterance for utterance in utterances if utterance.id not in tested]
         train, dev = hold_out(rest)
         told = ", ".join(
-            f"{total_s(part) / 60:.1f} min {name}" for name, part in (("train", train), ("dev", dev), ("test", test))
+            f"{total_duration_s(part) / 60:.1f} min {name}"
+            for name, part in (("train", train), ("dev", dev), ("test", test))
         )
-        say(f"fold {number}: {told}")
+        log_info(f"fold {number}: {told}")
         shared += shared_sentences(rest, test)
         folder = training.out / f"fold{number}"
         paths = [folder / "data" / f"{part}.jsonl" for part in ("train", "dev", "test")]
@@ -91,9 +93,11 @@ def cross_validate(
         )
     reports = run_trainings(trainings, jobs, f"{folds} folds by {apart}")
     pooled = join(reports)
-    write_whole(training.out / "report.json", pooled.to_json())
-    write_whole(training.out / "report.txt", pooled.text())
+    write_atomically(training.out / "report.json", pooled.to_json())
+    write_atomically(training.out / "report.txt", pooled.text())
     if results:
-        record_pooled_row(results, [str(each.out) for each in trainings], pooled, "crossval", f"{folds} folds by {apart}")
-    say(f"wrote {training.out / 'report.txt'}; every fold's model and log lie beside it")
+        record_pooled_row(
+            results, [str(each.out) for each in trainings], pooled, "crossval", f"{folds} folds by {apart}"
+        )
+    log_info(f"wrote {training.out / 'report.txt'}; every fold's model and log lie beside it")
     return CrossValidation(pooled, apart, tuple(reports), shared)

@@ -15,12 +15,12 @@ from torchaudio.functional import forced_align
 
 from speechxfer.checkpoints import load_model
 from speechxfer.config import Config
-from speechxfer.data import Samples, Utterance, total_s
-from speechxfer.decoding import Hypothesis, decode_batch, encoded_frames, score_hypotheses
+from speechxfer.data import Samples, Utterance, total_duration_s
+from speechxfer.decoding import Hypothesis, decode_batch, encode_utterances, score_hypotheses
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions, Batch, collate, plan_batches
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import say
+from speechxfer.runtime import log_info
 from speechxfer.scoring import WerReport
 from speechxfer.training import encode_targets, frames_needed, utterance_losses
 from speechxfer.workflows.logme import Floats, logme
@@ -47,16 +47,16 @@ def probe_candidate(
     given = _PrecomputedEncoder(encoder.output_dim)
     probe = AcousticModel(architecture, vocabulary, source.spec, normalizer, config.text.task, encoder=given)
     targets = encode_targets(probe, train, config.data)
-    frames, held_out = (encoded_frames(source, part, reading) for part in (train, dev))
+    frames, held_out = (encode_utterances(source, part, reading) for part in (train, dev))
     fit = [len(values) >= frames_needed(probe, target) for values, target in zip(frames, targets, strict=True)]
     if not all(fit):
         short = f"{fit.count(False)} of {len(fit)} utterances are too short for their text at its frame rate"
-        say(f"{name}: {short}, and are not learned from")
+        log_info(f"{name}: {short}, and are not learned from")
     if not any(fit):
         raise InputError(f"{name}: no utterance has as many frames as CTC needs for its text; leave this candidate out")
     usable = list(compress(frames, fit))
     given.measure(np.concatenate(usable))
-    _train_head(probe, usable, list(compress(targets, fit)), total_s(compress(train, fit)))
+    _train_head(probe, usable, list(compress(targets, fit)), total_duration_s(compress(train, fit)))
     hypotheses: dict[str, Hypothesis] = {}
     for utterance, values in zip(dev, held_out, strict=True):
         hypotheses[utterance.id] = decode_batch(probe, collate([utterance.id], [values], [[]]))[0]
@@ -72,7 +72,7 @@ def probe_candidate(
 class _PrecomputedEncoder(nn.Module):
     """An encoder that hands on frames which were encoded before, each dimension brought to mean 0 and deviation 1."""
 
-    readable_inside = False
+    has_uniform_layers = False
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from speechxfer.errors import InputError
-from speechxfer.runtime import write_whole
+from speechxfer.runtime import write_atomically
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def add_row(results_json: Path, row: ResultRow) -> None:
     tree = _ROWS.dump_python(rows, by_alias=True, exclude_none=True, warnings="none")
     text = json.dumps(tree, ensure_ascii=False, indent=2) + "\n"
     _parse_rows(text, f"{results_json}, to be written")
-    write_whole(results_json, text)
+    write_atomically(results_json, text)
 
 
 def add_forgetting(results_json: Path, name: str, source: str, train_hours: float, forgetting: Forgetting) -> None:

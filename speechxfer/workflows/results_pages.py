@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from speechxfer.errors import InputError
-from speechxfer.runtime import write_whole
+from speechxfer.runtime import write_atomically
 from speechxfer.workflows.results import ResultRow, read_rows, read_text_file
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -35,7 +35,7 @@ def render_results(results_json: Path, results_md: Path) -> None:
     notes = results_md.parent / NOTES
     if notes.exists():
         parts.append(read_text_file(notes).strip())
-    write_whole(results_md, "\n\n".join(parts) + "\n")
+    write_atomically(results_md, "\n\n".join(parts) + "\n")
 
 
 def update_readme(readme: Path, recipes_dir: Path) -> None:
@@ -65,7 +65,7 @@ def update_readme(readme: Path, recipes_dir: Path) -> None:
     parts = [_table(("recipe", *_COLUMNS), lines)] if lines else []
     parts += [f"Longer tables: {', '.join(long)}."] if long else []
     table = "\n\n".join(parts) or "No recipe has been run yet."
-    write_whole(readme, f"{before}{BEGIN}\n{table}\n{END}{after}")
+    write_atomically(readme, f"{before}{BEGIN}\n{table}\n{END}{after}")
 
 
 def render_all(root: Path = Path()) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speechxfer.config import Config
-from speechxfer.data import Utterance, read_manifest, read_together, total_s, write_manifest
+from speechxfer.data import Utterance, read_concatenated, read_manifest, total_duration_s, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.runtime import say, write_whole
+from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import Comparison, WerReport, compare
 from speechxfer.workflows.studies import StudyRun, run_trainings, with_settings
 
@@ -48,7 +48,7 @@ def self_train(
     Raises:
         InputError: no utterance is expected to be that good, or unlabelled ones are also in train, dev or test.
     """
-    without_text = _untranscribed(read_together(unlabelled), training)
+    without_text = _untranscribed(read_concatenated(unlabelled), training)
     training = replace(training, config=_with_steps_of(training))
     first = replace(training, out=training.out / "labelled")
     reports = run_trainings([first], 1, "labelled speech alone")
@@ -64,8 +64,8 @@ def self_train(
             )
         manifest = folder / "data" / "own.jsonl"
         write_manifest(manifest, chosen)
-        kept.append((len(chosen), total_s(chosen) / 3600))
-        say(f"round {number}: learning from {len(chosen)} of {len(without_text)} own transcripts")
+        kept.append((len(chosen), total_duration_s(chosen) / 3600))
+        log_info(f"round {number}: learning from {len(chosen)} of {len(without_text)} own transcripts")
         repeats = training.config.data.repeats
         config = with_settings(training.config, "data", repeats=[*repeats, 1] if repeats else [])
         both = replace(training, out=folder, train=(*training.train, manifest), config=config)
@@ -73,19 +73,19 @@ def self_train(
         teacher = folder
     comparison = compare(reports[-1], reports[0], names=("with own transcripts", "labelled only"))
     found = SelfTraining(reports[0], tuple(reports[1:]), tuple(kept), comparison)
-    write_whole(training.out / "self-training.txt", f"{found}\n")
-    say(f"wrote {training.out / 'self-training.txt'}")
+    write_atomically(training.out / "self-training.txt", f"{found}\n")
+    log_info(f"wrote {training.out / 'self-training.txt'}")
     return found
 
 
 def _with_steps_of(training: StudyRun) -> Config:
     """The settings with the number of steps that suits this training speech, if they leave it open."""
-    from speechxfer.training import usual_steps
+    from speechxfer.training import default_steps
 
     settings = training.config.finetune
     if settings.steps > 0:
         return training.config
-    steps = usual_steps(total_s(read_together(training.train)), settings.batch_s)
+    steps = default_steps(total_duration_s(read_concatenated(training.train)), settings.batch_s)
     return with_settings(training.config, "finetune", steps=steps)
 
 
@@ -111,7 +111,7 @@ def _untranscribed(unlabelled: Sequence[Utterance], training: StudyRun) -> list[
     longest = training.config.data.max_duration_s
     kept = [replace(utterance, text="") for utterance in unlabelled if utterance.duration <= longest]
     if len(kept) < len(unlabelled):
-        say(
+        log_info(
             f"{len(unlabelled) - len(kept)} unlabelled utterances are longer than {longest:g} s and left out; cut them at pauses"
         )
     return kept
@@ -127,11 +127,11 @@ def _own_transcripts(
     """The utterances whose expected error rate, by their confidence, is at most `most_errors`, with the model's text."""
     from speechxfer.checkpoints import load_model
     from speechxfer.decoding import score_hypotheses, transcribe
-    from speechxfer.runtime import own_device
+    from speechxfer.runtime import default_device
 
-    model = load_model(teacher).to(own_device())
+    model = load_model(teacher).to(default_device())
     resample, mono = training.config.data.resample, training.config.data.mono
-    dev = read_together(training.dev)
+    dev = read_concatenated(training.dev)
     heard = transcribe(model, dev, resample=resample, mono=mono)
     report = score_hypotheses(model, dev, heard)
     expected = expected_errors(

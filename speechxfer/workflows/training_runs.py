@@ -17,7 +17,7 @@ import torch
 from speechxfer import __version__
 from speechxfer.adaptation import (
     HeadRow,
-    head_between,
+    head_mode_between_tasks,
     head_summary,
     head_table,
     plan_head,
@@ -27,12 +27,12 @@ from speechxfer.adaptation import (
 )
 from speechxfer.checkpoints import Card, is_external, load_model, read_card, save_model, save_pack, weights_hash
 from speechxfer.config import Config, TransferConfig
-from speechxfer.data import Utterance, read_several, read_together
+from speechxfer.data import Utterance, read_concatenated, read_manifests
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset
 from speechxfer.models import AcousticModel, Architecture, with_lora
-from speechxfer.runtime import command_line, commit, hardware, is_main_process, run_lock, say, write_whole
-from speechxfer.text import spelling_summary
+from speechxfer.runtime import command_line, commit, hardware, is_main_process, log_info, run_lock, write_atomically
+from speechxfer.text import letter_table_summary
 from speechxfer.training import finetune, training_cost
 from speechxfer.workflows.plots import plot_curves
 from speechxfer.workflows.settings import normalizer_of, vocabulary_of
@@ -57,27 +57,27 @@ def train_run(
         InputError: bad manifests, settings or source; or `out` holds a run with other settings or data, or another
             process trains there.
     """
-    manifests = read_several(train)
-    train_utterances, dev_utterances = [u for manifest in manifests for u in manifest], read_together(dev)
-    replayed = read_together([Path(path) for path in config.transfer.source_manifests])
+    manifests = read_manifests(train)
+    train_utterances, dev_utterances = [u for manifest in manifests for u in manifest], read_concatenated(dev)
+    replayed = read_concatenated([Path(path) for path in config.transfer.source_manifests])
     if not source and config.transfer != TransferConfig():
-        say("note: random weights are no transfer: the settings in [transfer] are not used")
+        log_info("note: random weights are no transfer: the settings in [transfer] are not used")
     heard = _repeat_manifests(manifests, config.data.repeats)
     asked = _requested_run(config, train, dev, source)
     if _is_finished(out, asked):
-        say(f"{out / 'model'}: this run is already finished; nothing to do")
+        log_info(f"{out / 'model'}: this run is already finished; nothing to do")
         return out / "model"
     language = language or train_utterances[0].lang
     pretrained = load_model(source) if source else None
     model, rows = _starting_model(config, train_utterances, pretrained, language)
     with run_lock(out):
         _write_once(out, asked, rows)
-        say(
+        log_info(
             f"{len(train_utterances)} training and {len(dev_utterances)} dev utterances, {millions_of_parameters(model):.2f} M parameters"
         )
-        say(head_summary(rows) if rows else f"head: {len(model.vocabulary.symbols)} rows, all new")
+        log_info(head_summary(rows) if rows else f"head: {len(model.vocabulary.symbols)} rows, all new")
         if pretrained and any(row.how in ("phone", "roman") for row in rows):
-            say(f"{spelling_summary(pretrained.vocabulary.letters, language)} (see {out / 'head.tsv'})")
+            log_info(f"{letter_table_summary(pretrained.vocabulary.letters, language)} (see {out / 'head.tsv'})")
         finetune(
             model,
             heard,
@@ -98,7 +98,7 @@ def train_run(
             if source and config.transfer.lora_rank:
                 save_pack(model, out / "pack", card, base=source)
             save_model(model, out / "model", card)
-    say(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
+    log_info(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
     return out / "model"
 
 
@@ -170,7 +170,7 @@ def _starting_model(
         )
         return AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, task), ()
     symbol_map = read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else None
-    head = head_between(pretrained, task, config.transfer.head, symbol_map)
+    head = head_mode_between_tasks(pretrained, task, config.transfer.head, symbol_map)
     rows = plan_head(pretrained.vocabulary, vocabulary, symbol_map, language, head=head)
     model = transfer(
         pretrained,
@@ -202,8 +202,8 @@ def _write_once(out: Path, asked: dict[str, Any], rows: Sequence[HeadRow]) -> No
     if not is_main_process():
         return
     if rows:
-        write_whole(out / "head.tsv", head_table(rows))
-    write_whole(out / "run.json", json.dumps(asked, indent=1) + "\n")
+        write_atomically(out / "head.tsv", head_table(rows))
+    write_atomically(out / "run.json", json.dumps(asked, indent=1) + "\n")
 
 
 def millions_of_parameters(model: torch.nn.Module) -> float:
@@ -233,4 +233,4 @@ def _plot(out: Path) -> None:
     try:
         plot_curves(out / "metrics.jsonl", out / "curves.png")
     except InputError as error:
-        say(f"no curves.png: {error}")
+        log_info(f"no curves.png: {error}")
