@@ -110,18 +110,18 @@ def test_a_damaged_file_that_loses_samples_is_refused(tmp_path: Path, name: str,
     middle = len(data) // 2
     data[middle : middle + 400] = np.random.default_rng(0).bytes(400)
     (tmp_path / name).write_bytes(data)
-    for stretch in ({}, {"offset_s": 1.0, "duration_s": 2.0}):
+    for segment in ({}, {"offset_s": 1.0, "duration_s": 2.0}):
         with pytest.raises(InputError, match=rf"{name}: .*(truncated or damaged|not readable)"):
-            read_audio(tmp_path / name, **stretch)
+            read_audio(tmp_path / name, **segment)
 
 
 def test_an_mp3_cut_short_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cut.mp3"
     data = written(path)
     path.write_bytes(data[: len(data) // 2])
-    for stretch in ({}, {"duration_s": 3.0}, {"offset_s": 1.0, "duration_s": 1.9}):
+    for segment in ({}, {"duration_s": 3.0}, {"offset_s": 1.0, "duration_s": 1.9}):
         with pytest.raises(InputError, match=r"cut\.mp3: .*truncated"):
-            read_audio(path, **stretch)
+            read_audio(path, **segment)
 
 
 def test_a_flac_of_unknown_length_is_read_by_its_manifest_only(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_flac_of_unknown_length_is_read_by_its_manifest_only(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
 @pytest.mark.parametrize(("offset_s", "duration_s"), [(0.0, 3.1), (2.9, 0.2), (3.1, None), (-0.5, 1.0), (4.0, 0.0)])
-def test_a_stretch_past_the_files_ends_is_refused(
+def test_a_segment_past_the_files_ends_is_refused(
     tmp_path: Path, name: str, offset_s: float, duration_s: float | None
 ) -> None:
     written(tmp_path / name)
@@ -263,7 +263,7 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b.wav", "file/inside.wav"])
 def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="the audio file is missing|File name too long"):
+    with pytest.raises(InputError, match="the audio file is missing"):
         read_audio(tmp_path / name)
 
 

@@ -1,6 +1,5 @@
 """Findings of a check: kinds with their advice, and the utterances they concern."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal

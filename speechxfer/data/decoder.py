@@ -127,11 +127,11 @@ def decode_audio(path: Path | str, *, offset_s: float = 0.0, duration_s: float |
 def _open(path: Path | str) -> soundfile.SoundFile:
     try:
         status = os.stat(path)
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte
-        if isinstance(error, FileNotFoundError | NotADirectoryError) or not isinstance(error, OSError):
-            advice = "correct the path, or 'audio_filepath' if a manifest names it"
-            raise UnreadableAudioError(path, "the audio file is missing", advice) from error
-        raise UnreadableAudioError(path, f"not readable as audio ({error.strerror})", "correct the path") from error
+    except PermissionError as error:
+        raise UnreadableAudioError(path, "not readable as audio (permission denied)", "allow reading it") from error
+    except (OSError, ValueError) as error:  # also a name that no file can have: too long, or with a NUL byte
+        advice = "correct the path, or 'audio_filepath' if a manifest names it"
+        raise UnreadableAudioError(path, "the audio file is missing", advice) from error
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
         raise UnreadableAudioError(path, f"not readable as audio (it is {kind})", "give the path of an audio file")
