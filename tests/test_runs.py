@@ -23,6 +23,7 @@ import speechxfer as sx
 from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.cli import app
 from speechxfer.config.loading import load_config
 from speechxfer.data.manifest import Utterance, write_manifest
 from speechxfer.errors import InputError
@@ -213,7 +214,7 @@ def test_adapt_takes_utterances_and_equals_the_command_line(corpus: Path, tmp_pa
     settings = ["finetune.steps=4", "finetune.batch_s=5", "finetune.precision=fp32"]
     train, dev = (sx.read_manifest(corpus / f"{split}.jsonl") for split in ("train", "dev"))
     result = sx.adapt(corpus / "source", train, dev, out=tmp_path / "python", config=load_config(None, settings))
-    finish(start("-m", "speechxfer", *adapt_arguments(corpus, tmp_path / "shell", *settings)))
+    app(adapt_arguments(corpus, tmp_path / "shell", *settings), standalone_mode=False)
     weights = [tmp_path / name / "model" / "weights.safetensors" for name in ("python", "shell")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     assert result.folder == tmp_path / "python"
