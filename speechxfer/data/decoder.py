@@ -136,7 +136,7 @@ def _open(path: Path | str) -> soundfile.SoundFile:
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
         raise UnreadableAudioError(path, f"not readable as audio (it is {kind})", "give the path of an audio file")
     try:
-        return soundfile.SoundFile(str(path))
+        return soundfile.SoundFile(os.fsencode(path))  # a name need not be UTF-8
     except TypeError as error:  # soundfile's answer to a name that ends in .raw
         raise UnreadableAudioError(path, "not readable as audio (it has no header, so its rate is unknown)") from error
     except (soundfile.LibsndfileError, OSError, MemoryError) as error:
@@ -209,7 +209,7 @@ class _DecodedFiles:
     def get(self, key: FileKey) -> Samples:
         with self._lock:
             if key not in self._samples:
-                decoded, _ = soundfile.read(key[0], dtype="float32", always_2d=True)
+                decoded, _ = soundfile.read(os.fsencode(key[0]), dtype="float32", always_2d=True)
                 self._samples[key] = decoded
             self._samples.move_to_end(key)
             while len(self._samples) > 1 and sum(v.nbytes for v in self._samples.values()) > DECODED_CACHE_BYTES:
@@ -229,7 +229,7 @@ class _SequentialReaders(threading.local):
         if self._file is None or key != self._key or start < self._position:
             if self._file is not None:
                 self._file.close()
-            self._key, self._file, self._position = key, soundfile.SoundFile(key[0]), 0
+            self._key, self._file, self._position = key, soundfile.SoundFile(os.fsencode(key[0])), 0
             self._file.seek(0)
         while self._position < start:
             block = self._file.read(min(BLOCK_SAMPLES, start - self._position), dtype="float32")
