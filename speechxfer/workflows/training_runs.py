@@ -15,16 +15,7 @@ from typing import Any
 import torch
 
 from speechxfer import __version__
-from speechxfer.adaptation import (
-    HeadRow,
-    head_mode_between_tasks,
-    head_summary,
-    head_table,
-    plan_head,
-    read_symbol_map,
-    transfer,
-    with_new_layers,
-)
+from speechxfer.adaptation import HeadRow, HeadTable, read_symbol_map, transfer, with_new_layers
 from speechxfer.checkpoints import Card, is_external, load_model, read_card, save_model, save_pack, weights_hash
 from speechxfer.config import Config, TransferConfig
 from speechxfer.data import Utterance, read_concatenated, read_manifests
@@ -69,14 +60,14 @@ def train_run(
         return out / "model"
     language = language or train_utterances[0].lang
     pretrained = load_model(source) if source else None
-    model, rows = _starting_model(config, train_utterances, pretrained, language)
+    model, head = _starting_model(config, train_utterances, pretrained, language)
     with run_lock(out):
-        _write_once(out, asked, rows)
+        _write_once(out, asked, head)
         log_info(
             f"{len(train_utterances)} training and {len(dev_utterances)} dev utterances, {millions_of_parameters(model):.2f} M parameters"
         )
-        log_info(head_summary(rows) if rows else f"head: {len(model.vocabulary.symbols)} rows, all new")
-        if pretrained and any(row.how in ("phone", "roman") for row in rows):
+        log_info(head.summary())
+        if pretrained and any(row.how in ("phone", "roman") for row in head):
             log_info(f"{letter_table_summary(pretrained.vocabulary.letters, language)} (see {out / 'head.tsv'})")
         finetune(
             model,
@@ -161,28 +152,26 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _starting_model(
     config: Config, train: Sequence[Utterance], pretrained: AcousticModel | None, language: str
-) -> tuple[AcousticModel, tuple[HeadRow, ...]]:
+) -> tuple[AcousticModel, HeadTable]:
     normalizer, vocabulary, task = normalizer_of(config), vocabulary_of(config, train), config.text.task
     if pretrained is None:
         torch.manual_seed(config.finetune.seed)
         architecture = Architecture(
             config.model.encoder, config.model.size, config.model.subsampling, config.model.dropout
         )
-        return AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, task), ()
-    symbol_map = read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else None
-    head = head_mode_between_tasks(pretrained, task, config.transfer.head, symbol_map)
-    rows = plan_head(pretrained.vocabulary, vocabulary, symbol_map, language, head=head)
-    model = transfer(
+        model = AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, task)
+        return model, HeadTable(HeadRow(symbol, "random") for symbol in vocabulary.symbols)
+    adapted = transfer(
         pretrained,
         vocabulary,
-        head=head,
-        symbol_map=symbol_map,
+        head=read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else config.transfer.head,
         language=language,
         normalizer=normalizer,
         task=task,
         dropout=config.model.dropout,
         seed=config.finetune.seed,
     )
+    model = adapted.model
     settings = config.transfer
     if settings.adapter_dim or settings.extra_layers:
         model = with_new_layers(
@@ -195,14 +184,13 @@ def _starting_model(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.finetune.seed)
             model = with_lora(model, settings.lora_rank, settings.lora_alpha)
-    return model, rows
+    return model, adapted.head
 
 
-def _write_once(out: Path, asked: dict[str, Any], rows: Sequence[HeadRow]) -> None:
+def _write_once(out: Path, asked: dict[str, Any], head: HeadTable) -> None:
     if not is_main_process():
         return
-    if rows:
-        write_atomically(out / "head.tsv", head_table(rows))
+    write_atomically(out / "head.tsv", str(head))
     write_atomically(out / "run.json", json.dumps(asked, indent=1) + "\n")
 
 
