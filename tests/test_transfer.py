@@ -318,7 +318,7 @@ def test_for_another_task_every_row_is_drawn() -> None:
     with pytest.raises(
         InputError, match="the symbol map has no use: the source's task is ctc and the target's classify"
     ):
-        transfer(source, words, head={"a": "b"}, task="classify").model
+        transfer(source, words, head={"a": "b"}, task="classify")
 
 
 def test_the_new_model_is_in_the_sources_mode() -> None:

@@ -1,7 +1,6 @@
 """Freezing and gradual unfreezing of encoder layers (Howard and Ruder, arXiv:1801.06146)."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
@@ -32,15 +31,14 @@ def frozen_modules(model: AcousticModel, settings: TransferConfig, step: int = 0
     Raises:
         InputError: `settings.freeze` is more than the groups that the encoder has.
     """
-    encoder: Any = model.encoder
-    groups: list[nn.Module] = encoder.layer_groups()
+    groups = model.encoder.layer_groups()
     if settings.freeze not in ("none", "encoder") and int(settings.freeze) > len(groups):
         raise InputError(
             f'transfer.freeze = {settings.freeze}, but the encoder has {len(groups)} layer groups; set fewer or "encoder"'
         )
     thaws = [unfreeze_step(settings, number, len(groups)) for number in range(len(groups))]
     resting = [group for group, thaw in zip(groups, thaws, strict=True) if thaw is None or step < thaw]
-    return [encoder] if len(resting) == len(groups) else resting
+    return [model.get_submodule("encoder")] if len(resting) == len(groups) else resting
 
 
 def set_frozen(model: AcousticModel, frozen: Sequence[nn.Module], settings: TransferConfig = TransferConfig()) -> None:
@@ -52,9 +50,8 @@ def set_frozen(model: AcousticModel, frozen: Sequence[nn.Module], settings: Tran
     """
     model.train()
     model.requires_grad_(not has_lora(model))
-    encoder: Any = model.encoder
     if settings.batch_norm == "frozen":
-        for module in encoder.modules():
+        for module in model.encoder.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
     for module in frozen:
@@ -62,7 +59,7 @@ def set_frozen(model: AcousticModel, frozen: Sequence[nn.Module], settings: Tran
         module.requires_grad_(False)
         for parameter in module.parameters():
             parameter.grad = None
-    adapters = encoder.adapters if settings.adapter_dim else []
+    adapters: Iterable[nn.Module] = model.encoder.adapters if settings.adapter_dim else []
     for module in (model.extra, model.head, *adapters, *lora_modules(model)):
         module.train()
         module.requires_grad_(True)
