@@ -189,7 +189,7 @@ def test_a_damaged_symbol_map_is_named_with_its_line(tmp_path: Path, data: bytes
 
 def test_the_plan_can_be_shown() -> None:
     rows = plan_head(ENGLISH, Vocabulary((BLANK, "a", "á", "ŋ")))
-    assert str(rows) == f"{BLANK}\tblank\t{BLANK}\na\texact\ta\ná\tbase\ta\nŋ\tnew\t\n"
+    assert str(rows) == f"{BLANK}\tblank\t{BLANK}\na\texact\ta\ná\tbase\ta\nŋ\tnew\t"
     assert rows.summary() == "head: 4 rows (1 blank, 1 exact, 1 base, 1 new); new: 'ŋ'"
 
 

@@ -44,7 +44,7 @@ class HeadTable(tuple[HeadRow, ...]):
     __slots__ = ()
 
     def __str__(self) -> str:
-        return "".join(f"{row.symbol}\t{row.how}\t{row.source}\n" for row in self)
+        return "\n".join(f"{row.symbol}\t{row.how}\t{row.source}" for row in self)
 
     def summary(self) -> str:
         """One line: how many rows each rule initialised, and which symbols are new."""
