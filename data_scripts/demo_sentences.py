@@ -68,7 +68,7 @@ SW_CONCORD = {1: "m", 2: "wa", 3: "m", 4: "mi", 5: "", 6: "ma", 7: "ki", 8: "vi"
 SW_COPULA = {3: "uko", 4: "iko", 5: "liko", 6: "yako", 7: "kiko", 8: "viko", 9: "iko", 10: "ziko"}
 SW_ADJECTIVES = ("kubwa", "dogo", "zuri", "pya")
 SW_NASAL_ADJECTIVES = {"kubwa": "kubwa", "dogo": "ndogo", "zuri": "nzuri", "pya": "mpya"}  # classes 9 and 10
-SW_PEOPLE = (
+SW_PERSONS = (
     ("mtoto", "watoto"), ("mwanafunzi", "wanafunzi"), ("mwalimu", "walimu"), ("mkulima", "wakulima"),
     ("msichana", "wasichana"), ("mvulana", "wavulana"), ("mzee", "wazee"), ("mgeni", "wageni"), ("mpishi", "wapishi"),
     ("daktari", "madaktari"), ("fundi", "mafundi"), ("mfanyakazi", "wafanyakazi"),
@@ -183,7 +183,7 @@ def _swahili_noun_phrase(singular: str, plural: str, singular_class: int, random
 
 def _swahili_subject(random: Random) -> tuple[str, str]:
     """A person or several, and the verb's prefix for them."""
-    subject, noun_class = _swahili_noun_phrase(*random.choice(SW_PEOPLE), 1, random, most=10)
+    subject, noun_class = _swahili_noun_phrase(*random.choice(SW_PERSONS), 1, random, most=10)
     return subject, "a" if noun_class == 1 else "wa"
 
 
@@ -409,20 +409,20 @@ NUMBERS_ONLY = (
 
 
 def _phrase(language: str, phrases: Phrases, random: Random) -> str:
-    def log_info(value: int) -> str:
+    def print_line(value: int) -> str:
         return number(value, language)
 
     kind = random.randrange(3)
     if kind == 0:
         first, second = random.sample(phrases.labels, 2)
-        return f"{first} {log_info(random.randrange(2, 400))} {second} {log_info(random.randrange(2, 100))}"
+        return f"{first} {print_line(random.randrange(2, 400))} {second} {print_line(random.randrange(2, 100))}"
     if kind == 1:
         price = 10 * random.randrange(1, 100) + random.choice(
             (0, 2, 3, 4, 5, 6, 7, 8, 9)
         )  # never ...1: it changes with the noun
-        return phrases.price.format(ware=random.choice(phrases.wares), n=log_info(price))
+        return phrases.price.format(ware=random.choice(phrases.wares), n=print_line(price))
     a, b = random.randrange(2, 100), random.randrange(2, 100)
-    return phrases.total.format(a=log_info(a), b=log_info(b), c=log_info(a + b))
+    return phrases.total.format(a=print_line(a), b=print_line(b), c=print_line(a + b))
 
 
 GRAMMARS: dict[str, Callable[[Random], str]] = {"cy": _welsh, "sw": _swahili}
