@@ -31,7 +31,7 @@ from speechxfer.models.lora import merge_lora, with_lora
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
 from speechxfer.workflows.training_runs import adapt
-from tests import foreign_models as other
+from tests import external_models as other
 from tests.small_models import QUICK, Tones, settings, source_model, state
 
 loop = sys.modules["speechxfer.training.loop"]
@@ -684,7 +684,7 @@ def test_yaml_is_data(parakeet: Any, tmp_path: Path) -> None:
 # --- Names ----------------------------------------------------------------------------------------------------------------
 
 
-def test_names_of_foreign_models(checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
+def test_names_of_external_models(checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
     assert is_external("hf:facebook/w2v-bert-2.0") and is_external("some/model.nemo")
     assert is_external(checkpoints["whisper"][0]) and not is_external(tmp_path) and not is_external("english")
     card = read_card(checkpoints["whisper"][0])
