@@ -28,7 +28,7 @@ from speechxfer.errors import InputError
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
-from speechxfer.scoring.report import PooledScore
+from speechxfer.scoring import PooledScore
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import Vocabulary, read_letters
 from speechxfer.training.loop import finetune
