@@ -22,7 +22,7 @@ FIX = "give the report.json that `speechxfer evaluate` writes"
 
 @dataclass(frozen=True)
 class WerReport:
-    """The scores of one system on a set of utterances: ``str`` is the headline, `render_report` the whole text, `to_json` the data.
+    """The scores of one system on a set of utterances; ``str`` is the headline, `render_report` all of it as text.
 
     Attributes:
         utterances: one row each, in order of ids.

@@ -77,13 +77,9 @@ def score(
         )
     spelt = pairs
     if vocabulary and vocabulary.kind == "phones":
-        spelt = [
-            (reference.replace(" ", ""), hypothesis.replace(" ", "")) for reference, hypothesis in pairs
-        ]
+        spelt = [(reference.replace(" ", ""), hypothesis.replace(" ", "")) for reference, hypothesis in pairs]
     words, characters = align_words(pairs), align_characters(spelt)
-    base = align_characters(
-        [(remove_marks(reference), remove_marks(hypothesis)) for reference, hypothesis in spelt]
-    )
+    base = align_characters([(remove_marks(reference), remove_marks(hypothesis)) for reference, hypothesis in spelt])
     rows = tuple(
         ScoredUtterance(
             id=ids[i],

@@ -9,8 +9,8 @@ Conventions:
     * Removed because they are not spoken: control and format characters, lone surrogates, variation selectors, the combining
       grapheme joiner, the Arabic tatweel and the N'Ko lajanyalan. The zero-width joiner and non-joiner are kept after a letter or
       mark (Persian and Indic spelling needs them).
-    * Lower-casing is Unicode's default, except that the Turkish and Azeri dotted capital (U+0130) becomes a plain i. The dotless i
-      (U+0131) has the same capital as i: lower-case a text in Turkish capitals by Turkish rules first.
+    * Lower-casing is Unicode's default, except that the Turkish and Azeri dotted capital (U+0130) becomes a plain i. The dotless
+      i (U+0131) has the same capital as i: lower-case a text in Turkish capitals by Turkish rules first.
 
 Sources: Unicode Standard Annex 15 (normalisation forms) and 44 (general categories), Unicode 15 section 23 (format characters).
 """
