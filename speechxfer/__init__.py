@@ -25,6 +25,7 @@ _PACKAGES = {
     "transfer": "adaptation",
     "load_matching": "adaptation",
     "finetune": "training",
+    "adapt": "workflows",
     "transcribe": "decoding",
     "evaluate": "decoding",
     "score": "scoring",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from speechxfer.text import Normalizer as Normalizer
     from speechxfer.text import Vocabulary as Vocabulary
     from speechxfer.training import finetune as finetune
+    from speechxfer.workflows import adapt as adapt
     from speechxfer.workflows import rank_sources as rank_sources
 
 

@@ -30,7 +30,7 @@ from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.lora import merge_lora, with_lora
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
-from speechxfer.workflows.training_runs import train_run
+from speechxfer.workflows.training_runs import adapt
 from tests import foreign_models as other
 from tests.small_models import QUICK, Tones, settings, source_model, state
 
@@ -716,7 +716,10 @@ def test_an_adapted_model_tells_which_revision_it_was_made_from(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(checkpoints["wav2vec2-bert"][0]))
     manifests = [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"]
-    out = train_run(Config(finetune=QUICK), *manifests, tmp_path / "run", source="hf:facebook/some-model")
+    out = (
+        adapt("hf:facebook/some-model", *manifests, out=tmp_path / "run", config=Config(finetune=QUICK)).folder
+        / "model"
+    )
     card = read_card(out)
     assert card["parent"] == "hf:facebook/some-model" and card["details"]["source revision"] == "wav2vec2-bert"
 

@@ -27,7 +27,7 @@ from speechxfer.models.lora import has_lora, lora_modules, merge_lora, with_lora
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
-from speechxfer.workflows.training_runs import train_run
+from speechxfer.workflows.training_runs import adapt
 from tests.small_models import ENCODERS, QUICK, Tones, output, source_model, state
 from tests.tone_corpus import write_tone_corpus
 
@@ -420,7 +420,7 @@ def test_adapting_with_a_rank_writes_a_model_and_a_pack(tones: Tones, tmp_path: 
     names = ("precision=fp32", "steps=4", "evaluate_every_steps=2", "encoder_lr=0.003", "speed_factors=[1.0]")
     config = load_config(None, [*(f"finetune.{name}" for name in names), "transfer.lora_rank=4"])
     manifests = [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"]
-    written = train_run(config, *manifests, tmp_path / "out", source=str(tmp_path / "source"))
+    written = adapt(str(tmp_path / "source"), *manifests, out=tmp_path / "out", config=config).folder / "model"
     assert written == tmp_path / "out" / "model"
     model, packed = load_model(tmp_path / "out"), load_model(tmp_path / "out" / "pack")
     torch.testing.assert_close(output(packed), output(model), rtol=0, atol=1e-5)
@@ -430,5 +430,5 @@ def test_adapting_with_a_rank_writes_a_model_and_a_pack(tones: Tones, tmp_path: 
     layers = range(len(source.encoder.layers))
     assert changed == {f"layers.{i}.attention.{part}.weight" for i in layers for part in ("inputs", "output")}
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    train_run(config, *manifests, tmp_path / "out", source=str(tmp_path / "source"))
+    adapt(str(tmp_path / "source"), *manifests, out=tmp_path / "out", config=config)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files, "it is finished"

@@ -29,7 +29,7 @@ from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
 from speechxfer.workflows.evaluation_runs import evaluate_run
 from speechxfer.workflows.results import read_rows
-from speechxfer.workflows.training_runs import train_run
+from speechxfer.workflows.training_runs import adapt, train_from_scratch
 from tests.small_models import ENCODERS, LENGTHS, QUICK, SOURCE, Tones, features, output, settings, source_model, state
 
 loop = sys.modules["speechxfer.training.loop"]
@@ -446,11 +446,14 @@ def test_settings_of_which_one_would_do_nothing_are_refused(settings: dict[str, 
 
 def test_random_weights_are_no_transfer(tones: Tones, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quick = ["finetune.steps=2", "finetune.evaluate_every_steps=2", "model.encoder=dnn", "model.subsampling=1"]
-    made = train_run(
-        load_config(None, [*quick, "model.size=tiny", "transfer.lora_rank=4", "transfer.adapter_dim=4"]),
-        [tones.folder / "train.jsonl"],
-        [tones.folder / "dev.jsonl"],
-        tmp_path / "run",
+    made = (
+        train_from_scratch(
+            [tones.folder / "train.jsonl"],
+            [tones.folder / "dev.jsonl"],
+            out=tmp_path / "run",
+            config=load_config(None, [*quick, "model.size=tiny", "transfer.lora_rank=4", "transfer.adapter_dim=4"]),
+        ).folder
+        / "model"
     )
     assert "the settings in [transfer] are not used" in capsys.readouterr().err
     assert load_model(made).architecture.adapter_dim == 0 and not (tmp_path / "run" / "pack").exists()
@@ -460,12 +463,12 @@ def test_a_missing_manifest_of_the_source_is_named(tones: Tones, tmp_path: Path)
     save_model(source_model("dnn"), tmp_path / "source", Card("source"))
     config = load_config(None, ["transfer.replay=0.5", 'transfer.source_manifests=["gone.jsonl"]'])
     with pytest.raises(InputError, match=r"gone\.jsonl"):
-        train_run(
-            config,
+        adapt(
+            str(tmp_path / "source"),
             [tones.folder / "train.jsonl"],
             [tones.folder / "dev.jsonl"],
-            tmp_path / "run",
-            source=str(tmp_path / "source"),
+            out=tmp_path / "run",
+            config=config,
         )
 
 
@@ -495,7 +498,7 @@ def adapted_run(tones: Tones, folder: Path) -> Path:
     names = ("steps=2", "evaluate_every_steps=1", "encoder_lr=0.002", "precision=fp32", "speed_factors=[1.0]")
     config = load_config(None, ["transfer.head=random", *(f"finetune.{name}" for name in names)])
     train, dev = [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"]
-    train_run(config, train, dev, folder / "run", source=str(folder / "ancestor"))
+    adapt(str(folder / "ancestor"), train, dev, out=folder / "run", config=config)
     return folder / "run"
 
 
