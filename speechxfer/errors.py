@@ -4,6 +4,8 @@ Its message answers three questions: what is wrong, where (file, id or line), an
 one line on stderr and exits with 2; in Python it is an ordinary ``ValueError``. Bugs of the package are never wrapped in it.
 """
 
+from collections.abc import Sequence
+
 
 class InputError(ValueError):
     """Bad data, settings or files: the message says what is wrong, where, and how to fix it.
@@ -15,3 +17,8 @@ class InputError(ValueError):
     ...     print("cannot go on:", error)
     cannot go on: missing.jsonl: ...
     """
+
+
+def first_names(names: Sequence[str], most: int = 5) -> str:
+    """The first few names and how many more there are: 'a, b, c, d, e and 415 more'."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")

@@ -57,11 +57,11 @@ def test_no_module_has_the_name_of_a_public_name() -> None:
     assert modules & set(sx.__all__) == set()
 
 
-def test_names_without_an_example_are_listed() -> None:
-    assert {name for name in sx.__all__ if not example_of(name).examples} == WITHOUT_EXAMPLE
+def test_every_name_has_an_example() -> None:
+    assert {name for name in sx.__all__ if not example_of(name).examples} <= WITHOUT_EXAMPLE
 
 
-@pytest.mark.parametrize("name", [name for name in sx.__all__ if name not in WITHOUT_EXAMPLE])
+@pytest.mark.parametrize("name", sx.__all__)
 def test_example_runs(name: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(data)
     report: list[str] = []

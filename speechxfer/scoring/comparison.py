@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, first_names
 from speechxfer.scoring.bootstrap import bootstrap_interval, resampled_sums, swapping_test, unit_table, units_with_words
 from speechxfer.scoring.counts import Floats, Interval, Unit
-from speechxfer.scoring.formatting import list_some
 from speechxfer.scoring.report import WerReport
 
 SIGNIFICANT = 0.05
@@ -99,8 +98,8 @@ def check_same_task(a: WerReport, b: WerReport) -> None:
     if only_a or only_b:
         raise InputError(
             "compare: the reports are of different utterances; "
-            f"only in the first: {list_some(sorted(only_a)) or 'none'}; "
-            f"only in the second: {list_some(sorted(only_b)) or 'none'}; "
+            f"only in the first: {first_names(sorted(only_a)) or 'none'}; "
+            f"only in the second: {first_names(sorted(only_b)) or 'none'}; "
             "expected the same; score both against the same manifest"
         )
     if a.normalizer != b.normalizer:
@@ -114,7 +113,7 @@ def check_same_task(a: WerReport, b: WerReport) -> None:
         ]
         if differing:
             raise InputError(
-                f"compare: {len(differing)} utterances have another {what} in the second report: {list_some(differing)}; "
+                f"compare: {len(differing)} utterances have another {what} in the second report: {first_names(differing)}; "
                 "expected the same; score both against the same manifest"
             )
     lengths = [[(row.words.total, row.characters.total) for row in report.utterances] for report in (a, b)]

@@ -18,8 +18,3 @@ def format_counts(counts: Counts) -> str:
 def count_of(items: Sequence[object], noun: str) -> str:
     """How many, with the noun in singular or plural: ``1 utterance``, ``2 utterances``."""
     return f"{len(items):,} {noun}" + ("" if len(items) == 1 else "s")
-
-
-def list_some(ids: Sequence[str], most: int = 5) -> str:
-    """The first ids and how many more there are: ``a, b and 3 more``."""
-    return ", ".join(ids[:most]) + (f" and {len(ids) - most:,} more" if len(ids) > most else "")

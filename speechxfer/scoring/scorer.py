@@ -18,7 +18,7 @@ Source of the alignment: Levenshtein's, by jiwer. Intervals: see `bootstrap`.
 
 from collections.abc import Mapping
 
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, first_names
 from speechxfer.scoring.alignment import (
     align_characters,
     align_words,
@@ -29,7 +29,6 @@ from speechxfer.scoring.alignment import (
 )
 from speechxfer.scoring.bootstrap import choose_unit, rate_intervals
 from speechxfer.scoring.counts import ScoredUtterance
-from speechxfer.scoring.formatting import list_some
 from speechxfer.scoring.report import WerReport
 from speechxfer.text import Normalizer, Vocabulary
 
@@ -118,8 +117,8 @@ def _check_ids(
         raise InputError("score: there is no reference; expected at least one utterance; check the manifest")
     missing, extra = sorted(set(references) - set(hypotheses)), sorted(set(hypotheses) - set(references))
     if missing or extra:
-        parts = [f"{len(missing)} utterances have no hypothesis: {list_some(missing)}"] if missing else []
-        parts += [f"{len(extra)} hypotheses have no reference: {list_some(extra)}"] if extra else []
+        parts = [f"{len(missing)} utterances have no hypothesis: {first_names(missing)}"] if missing else []
+        parts += [f"{len(extra)} hypotheses have no reference: {first_names(extra)}"] if extra else []
         raise InputError(
             f"score: {'; '.join(parts)}; expected the same ids on both sides; "
             "transcribe the whole manifest, or score against the manifest that was transcribed"
@@ -127,6 +126,6 @@ def _check_ids(
     nameless = sorted(set(references) - set(speakers)) if speakers is not None else []
     if nameless:
         raise InputError(
-            f"score: {len(nameless)} utterances are not among the speakers: {list_some(nameless)}; "
+            f"score: {len(nameless)} utterances are not among the speakers: {first_names(nameless)}; "
             "expected each id; name their speaker ('' where unknown), or pass no speakers"
         )
