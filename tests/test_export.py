@@ -57,7 +57,7 @@ def test_transformers_loads_an_adapted_model(tones: Tones, tmp_path: Path, kind:
     transformers = pytest.importorskip("transformers")
     external.WRITERS[kind](tmp_path / "source")
     symbols = Vocabulary.from_texts((u.text for u in tones.train), vocabulary, bpe_size=12)
-    model = transfer(load_model(tmp_path / "source"), symbols)
+    model = transfer(load_model(tmp_path / "source"), symbols).model
     finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "run")
     save_model(model, tmp_path / "adapted", Card("adapted"))
     export_hf(str(tmp_path / "adapted"), tmp_path / "exported")
