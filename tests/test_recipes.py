@@ -23,7 +23,7 @@ from speechxfer.features import FeatureSpec
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.workflows.results import read_rows
 from speechxfer.workflows.results_pages import update_readme
-from tests.foreign_models import write_w2v_bert
+from tests.external_models import write_w2v_bert
 from tests.tone_corpus import write_tone_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
