@@ -45,7 +45,7 @@ class ExternalEncoder:
 
 @dataclass(frozen=True)
 class ExternalHead:
-    """A checkpoint's CTC head: `weight` `[symbols, dim]` or `[symbols, dim, 1]`, `bias` `[symbols]`; row `order[i]` is symbol i's."""
+    """A CTC head: `weight` `[symbols, dim]` or `[symbols, dim, 1]`, `bias` `[symbols]`; symbol i has row `order[i]`."""
 
     weight: Tensor
     bias: Tensor
@@ -114,7 +114,11 @@ def _check_encoder(skeleton: TransformersEncoder, encoder: ExternalEncoder) -> N
     unexpected = [name for name in weights if name.startswith(layers) and name not in expected]
     missing = [name for name in expected if name not in weights]
     misshapen = [name for name in expected if name in weights and weights[name].shape != expected[name].shape]
-    for names, reason in ((unexpected, "has no place in it"), (misshapen, "has another shape"), (missing, "is missing")):
+    for names, reason in (
+        (unexpected, "has no place in it"),
+        (misshapen, "has another shape"),
+        (missing, "is missing"),
+    ):
         if names:
             raise InputError(
                 f"{encoder.place}: the weights do not fit the architecture that its settings state ({names[0]} {reason}); "

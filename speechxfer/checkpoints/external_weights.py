@@ -90,7 +90,9 @@ def _check_archive(content: IO[bytes], where: Path) -> None:
         if zipfile.is_zipfile(content):
             members = zipfile.ZipFile(content).infolist()
             if any(member.compress_type for member in members) or sum(member.file_size for member in members) > size:
-                raise InputError(f"{where}: the weights are compressed or overlap, which torch never does; {COPY_AGAIN}")
+                raise InputError(
+                    f"{where}: the weights are compressed or overlap, which torch never does; {COPY_AGAIN}"
+                )
         content.seek(0)
     except (ValueError, *UNREADABLE) as error:
         raise InputError(f"{where}: the weights are damaged ({error}); copy the file again") from error

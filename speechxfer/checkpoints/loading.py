@@ -47,6 +47,8 @@ def load_model(name: Path | str | Source) -> AcousticModel:
     load = load_nemo_archive if source.kind == "nemo" else load_transformers_folder
     try:
         model = load(source.path)
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:  # settings of any shape
         raise InputError(
             f"{source.path}: its settings are incomplete or damaged ({type(error).__name__}: {error}); {COPY_AGAIN}"
@@ -113,16 +115,16 @@ def _read_architecture(values: Mapping[str, Any]) -> Architecture:
     for name, value in values.items():
         expected = type(defaults.get(name))
         if name not in defaults or (type(value) is not expected and not (expected is float and type(value) is int)):
-            raise InputError(f"architecture setting {name} is {value!r}, which is unknown or of another type; {COPY_AGAIN}")
+            raise InputError(
+                f"architecture setting {name} is {value!r}, which is unknown or of another type; {COPY_AGAIN}"
+            )
     read = Architecture(**values)
     if not 0 <= read.dropout < 1 or min(read.subsampling, read.adapter_dim, read.extra_layers) < 0:
         raise InputError(f"architecture settings out of range; {COPY_AGAIN}")
     return read
 
 
-def _load_pack(
-    folder: Path, description: Mapping[str, Any], new: _NewModel, packs: tuple[Path, ...]
-) -> AcousticModel:
+def _load_pack(folder: Path, description: Mapping[str, Any], new: _NewModel, packs: tuple[Path, ...]) -> AcousticModel:
     """A language pack's model: its base's encoder with the pack's update merged into it."""
     weights = folder / "pack.safetensors"
     shapes = read_shapes(weights)
@@ -134,14 +136,14 @@ def _load_pack(
         raise InputError(f"{folder / 'model.json'}: damaged ({error}); copy the pack again") from error
     ranks = {shape[0] for tensor, shape in shapes.items() if ".lora_A." in tensor and shape}
     if ranks != {rank} or not math.isfinite(alpha):
-        raise InputError(f"{folder / 'model.json'}: lora does not fit the pack's weights; copy the pack again")
+        raise InputError(
+            f"{weights}: does not fit the rank {rank} and alpha {alpha} of its model.json; copy the pack again"
+        )
     base_source = _find_base(folder, name, expected)
     if folder.resolve() in packs:
         raise InputError(f"{folder}: this language pack is its own base; copy the pack again")
     inner = base_source.kind == "folder"
-    source = (
-        _load_folder(base_source, (*packs, folder.resolve())) if inner else load_model(base_source)
-    )
+    source = _load_folder(base_source, (*packs, folder.resolve())) if inner else load_model(base_source)
     found = {f"encoder.{key}": value.shape for key, value in source.encoder.state_dict().items()}
     tensors = len(found) + len(shapes)
     found |= {_plain_name(key): shape for key, shape in shapes.items() if ".lora_" not in key}

@@ -13,6 +13,7 @@ from typing import Any
 
 from speechxfer.checkpoints.card import FORMAT, Card
 from speechxfer.checkpoints.parents import head_tensors
+from speechxfer.checkpoints.sources import SHIPPED
 from speechxfer.checkpoints.weights import write_weights
 from speechxfer.errors import InputError
 from speechxfer.features import feature_fingerprint
@@ -56,8 +57,12 @@ def write_folder(folder: Path | str, write: Callable[[Path], None]) -> None:
     """Write a model's folder atomically by `write`, which gets a temporary one; arguments and errors as `save_model`."""
     folder = Path(folder)
     other = sorted(path.name for path in folder.iterdir() if path.name not in FILES) if folder.is_dir() else []
+    if folder.resolve().parent == SHIPPED and folder.exists():
+        raise InputError(f"{folder}: a shipped model is immutable; save the new one under the next version")
     if other or folder.is_file():
-        raise InputError(f"{folder}: has {(other or ['a file'])[0]}, which is no part of a model; choose another folder")
+        raise InputError(
+            f"{folder}: has {(other or ['a file'])[0]}, which is no part of a model; choose another folder"
+        )
     with atomic_folder(folder) as partial:
         write(partial)
 

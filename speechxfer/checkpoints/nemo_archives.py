@@ -203,7 +203,9 @@ def _nemo_encoder(settings: Settings, path: Path) -> tuple[str, dict[str, Any]]:
     compare_settings(settings, NEMO_ENCODER, f"{path}: the encoder")
     for key in ("att_context_size", "conv_context_size"):
         if settings.get(key) not in (None, [-1, -1]):
-            raise InputError(f"{path}: {key} = {settings[key]}; expected an encoder that attends to the whole utterance")
+            raise InputError(
+                f"{path}: {key} = {settings[key]}; expected an encoder that attends to the whole utterance"
+            )
     width = int(settings["d_model"])
     channels = int(settings.get("subsampling_conv_channels", -1))
     bias = bool(settings.get("use_bias", True))

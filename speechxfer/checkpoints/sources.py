@@ -60,23 +60,30 @@ def resolve_source(name: "Path | str | Source") -> Source:
         if not os.path.isfile(path):
             raise InputError(f"{name}: no such file; give the path of a .nemo archive")
         return Source(str(name), "nemo", path)
-    for folder in (path, path / "model"):
-        if folder.name:
-            recover_folder(folder)
-        if os.path.isfile(folder / "model.json"):
-            return Source(str(name), "folder", folder)
-        if os.path.isfile(folder / "config.json"):
-            return Source(str(name), "transformers", folder)
+    if found := _find_folder(path):
+        kind: Kind = "folder" if os.path.isfile(found / "model.json") else "transformers"
+        return Source(str(name), kind, found)
     if os.path.isfile(path / "run.json"):
-        raise InputError(f"{name}: this run is not finished, so it has no model yet; give its command again to resume it")
-    versions = shipped_versions(str(name))
-    if versions:
+        raise InputError(
+            f"{name}: this run is not finished, so it has no model yet; give its command again to resume it"
+        )
+    if versions := shipped_versions(str(name)):
         return Source(versions[-1].name, "folder", versions[-1])
     shipped = sorted(path.name for path in SHIPPED.iterdir() if path.is_dir())
     raise InputError(
         f"{name}: no model there; give a folder with model.json, a finished run, hf:ORGANISATION/NAME, a .nemo archive, or a "
         f"shipped model: {', '.join(shipped)}"
     )
+
+
+def _find_folder(path: Path) -> Path | None:
+    """The folder with a model at `path`: itself or, of a finished run, its subfolder; None if there is none."""
+    for folder in (path, path / "model"):
+        if folder.name:
+            recover_folder(folder)
+        if any(os.path.isfile(folder / file) for file in ("model.json", "config.json")):
+            return folder
+    return None
 
 
 def shipped_versions(name: str) -> list[Path]:

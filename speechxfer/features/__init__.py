@@ -6,7 +6,7 @@ from speechxfer.features.cache import FeatureStore, SampleStore, store_features,
 from speechxfer.features.distortion import distort
 from speechxfer.features.exportable import ExportableFrontEnd
 from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features
-from speechxfer.features.fingerprint import feature_fingerprint, middle_frame
+from speechxfer.features.fingerprint import feature_fingerprint
 from speechxfer.features.log_mel import filterbank
 from speechxfer.features.mel_filters import analysis_window, mel_filters
 from speechxfer.features.padding import padding_mask
@@ -31,7 +31,6 @@ __all__ = [
     "filterbank",
     "load_in_background",
     "mel_filters",
-    "middle_frame",
     "padding_mask",
     "plan_batches",
     "report_resampling",

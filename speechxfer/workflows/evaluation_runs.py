@@ -1,6 +1,7 @@
 """The verbs `evaluate` and `transcribe`: scores of one model or of several seeds, transcripts of files and manifests."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def _write_report(report: WerReport, folder: Path) -> None:
 
 def _cards_of_runs(models: Sequence[str]) -> list[dict[str, Any]]:
     """The models' cards; InputError if one does not say how its model was trained, which a row of results must."""
-    cards = [read_card(name) for name in models]
+    cards = [asdict(read_card(name)) for name in models]
     for name, card in zip(models, cards, strict=True):
         missing = [key for key in ROW_DETAILS if key not in card["details"]]
         if missing:
