@@ -17,7 +17,7 @@ from speechxfer.errors import InputError
 from speechxfer.export.onnx_graph import export_onnx
 from speechxfer.export.transformers_models import export, export_hf, export_nemo_manifest
 from speechxfer.features.batches import collate
-from speechxfer.features.exportable import ExportableFrontEnd
+from speechxfer.features.log_mel import Filterbank
 from speechxfer.features.log_mel import filterbank
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
@@ -123,7 +123,7 @@ def test_a_nemo_manifest_has_absolute_paths_and_what_was_heard(tones: Tones, tmp
 def test_the_front_end_in_plain_operations_is_the_front_end(preset: str) -> None:
     spec = PRESETS[preset]
     samples, lengths = padded([*RECORDINGS, other.speech(0.03), np.zeros(8000, np.float32)], filling=0.7)
-    values, frames = ExportableFrontEnd(spec)(torch.from_numpy(samples), torch.from_numpy(lengths))
+    values, frames = Filterbank(spec, exportable=True)(torch.from_numpy(samples), torch.from_numpy(lengths))
     for row, length in enumerate(lengths.tolist()):
         expected = filterbank(samples[row, :length], spec)
         assert int(frames[row]) == len(expected)

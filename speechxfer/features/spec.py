@@ -10,7 +10,9 @@ framing), S. Young et al., The HTK Book (the 'htk' scale), M. Slaney, Auditory T
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from torch import Tensor
 
 from speechxfer.errors import InputError
 
@@ -150,13 +152,21 @@ class FeatureSpec:
         return cls(**values | lists)
 
 
-def count_windows(samples: int, spec: FeatureSpec) -> int:
-    """Windows that the framing cuts out of so many samples, before any is dropped or stacked."""
+Count = TypeVar("Count", int, Tensor)
+
+
+def count_windows(samples: Count, spec: FeatureSpec) -> Count:
+    """Windows that the framing cuts out of so many samples (a number or an integer tensor), before any is dropped or stacked."""
+    hop, half_fft = spec.hop_samples, spec.fft_size // 2
     if spec.framing == "snip":
-        return 0 if samples < spec.window_samples else 1 + (samples - spec.window_samples) // spec.hop_samples
-    if spec.framing == "kaldi_center":
-        return (samples + spec.hop_samples // 2) // spec.hop_samples
-    if spec.framing == "center_filled":
-        return -(-(samples + spec.fft_size // 2) // spec.hop_samples) if samples else 0
-    shortest = spec.fft_size // 2 + 1 if spec.framing == "center_reflect" else 1
-    return 0 if samples < shortest else 1 + (samples - spec.fft_size % 2) // spec.hop_samples
+        windows, shortest = (samples - spec.window_samples) // hop + 1, spec.window_samples
+    elif spec.framing == "kaldi_center":
+        windows, shortest = (samples + hop // 2) // hop, 0
+    elif spec.framing == "center_filled":
+        windows, shortest = (samples + half_fft + hop - 1) // hop, 1
+    else:
+        windows = (samples - spec.fft_size % 2) // hop + 1
+        shortest = half_fft + 1 if spec.framing == "center_reflect" else 1
+    if isinstance(samples, Tensor):
+        return windows * (samples >= shortest)
+    return windows if samples >= shortest else 0
