@@ -64,10 +64,5 @@ def frames_needed(model: AcousticModel, target: Sequence[int]) -> int:
     return max(1, ctc_frames_needed(target)) if model.task == "ctc" else 1
 
 
-def can_align(model: AcousticModel, frames: int, target: Sequence[int]) -> bool:
-    encoded = int(model.output_lengths(torch.tensor(frames))) if model.task == "ctc" else frames
-    return encoded >= frames_needed(model, target)
-
-
 def first_names(names: Sequence[str], most: int = 10) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -59,9 +59,9 @@ def train_run(
     """
     manifests = read_manifests(train)
     train_utterances, dev_utterances = [u for manifest in manifests for u in manifest], read_concatenated(dev)
-    replayed = read_concatenated([Path(path) for path in config.transfer.source_manifests])
+    source_data = read_concatenated([Path(path) for path in config.finetune.source_manifests])
     if not source and config.transfer != TransferConfig():
-        log_info("note: random weights are no transfer: the settings in [transfer] are not used")
+        raise InputError("the settings in [transfer] need a source model; remove them, or use `adapt`")
     heard = _repeat_manifests(manifests, config.data.repeats)
     asked = _requested_run(config, train, dev, source)
     if _is_finished(out, asked):
@@ -85,9 +85,7 @@ def train_run(
             config.finetune,
             out=out,
             data=config.data,
-            transfer=config.transfer if source else TransferConfig(),
-            source=pretrained,
-            replayed=replayed,
+            source_data=source_data,
         )
         if is_main_process():
             details = _details(config, train_utterances, dev_utterances, out)
@@ -120,7 +118,7 @@ def _requested_run(config: Config, train: Sequence[Path], dev: Sequence[Path], s
         "dev": [hashlib.sha256(path.read_bytes()).hexdigest() for path in dev],
         "source": source and weights_hash(source),
         "source_data": [
-            hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in config.transfer.source_manifests
+            hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in config.finetune.source_manifests
         ],
     }
 
@@ -194,7 +192,7 @@ def _starting_model(
     if settings.lora_rank:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.finetune.seed)
-            model = with_lora(model, settings.lora_rank, settings.lora_alpha)
+            model = with_lora(model, settings.lora_rank)
     return model, rows
 
 
