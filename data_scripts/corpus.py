@@ -71,14 +71,14 @@ class _Header:
 
 
 # ---------------------------------------------------------------------------------------------------------- reading
-def log_info(message: str) -> None:
+def print_line(message: str) -> None:
     """Print one line for the reader of the terminal (stdout)."""
     print(message, flush=True)
 
 
 def skip(utterance_id: str, reason: str) -> None:
     """Say that an utterance is left out, and why."""
-    log_info(f"left out: {utterance_id}: {reason}")
+    print_line(f"left out: {utterance_id}: {reason}")
 
 
 def read_lines(path: Path) -> list[str]:
@@ -272,7 +272,7 @@ def enforce_count(what: str, found: int, expected: int, *, partial: bool) -> Non
             f"{message}; the copy is incomplete or of another version: fetch the corpus again, or pass --partial to go "
             "on with what is there"
         )
-    log_info(f"note: {message}; going on (--partial)")
+    print_line(f"note: {message}; going on (--partial)")
 
 
 # ---------------------------------------------------------------------------------------------------------- writing
@@ -291,9 +291,9 @@ def write_splits(out_dir: Path, splits: Mapping[str, Sequence[Utterance]]) -> di
     for name, utterances in splits.items():
         paths[name] = out_dir / f"{name}.jsonl"
         write_manifest(paths[name], utterances)
-        log_info(f"{paths[name]}: {len(utterances):,} utterances, {_hours(utterances)}, {_speakers(utterances)}")
+        print_line(f"{paths[name]}: {len(utterances):,} utterances, {_hours(utterances)}, {_speakers(utterances)}")
     usual = [paths[name] for name in ("train", "valid", "dev", "test") if name in paths]
-    log_info(f"written to {out_dir}; next: {shlex.join(['speechxfer', 'check', *map(str, usual or paths.values())])}")
+    print_line(f"written to {out_dir}; next: {shlex.join(['speechxfer', 'check', *map(str, usual or paths.values())])}")
     return paths
 
 

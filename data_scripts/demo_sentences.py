@@ -409,20 +409,20 @@ NUMBERS_ONLY = (
 
 
 def _phrase(language: str, phrases: Phrases, random: Random) -> str:
-    def log_info(value: int) -> str:
+    def print_line(value: int) -> str:
         return number(value, language)
 
     kind = random.randrange(3)
     if kind == 0:
         first, second = random.sample(phrases.labels, 2)
-        return f"{first} {log_info(random.randrange(2, 400))} {second} {log_info(random.randrange(2, 100))}"
+        return f"{first} {print_line(random.randrange(2, 400))} {second} {print_line(random.randrange(2, 100))}"
     if kind == 1:
         price = 10 * random.randrange(1, 100) + random.choice(
             (0, 2, 3, 4, 5, 6, 7, 8, 9)
         )  # never ...1: it changes with the noun
-        return phrases.price.format(ware=random.choice(phrases.wares), n=log_info(price))
+        return phrases.price.format(ware=random.choice(phrases.wares), n=print_line(price))
     a, b = random.randrange(2, 100), random.randrange(2, 100)
-    return phrases.total.format(a=log_info(a), b=log_info(b), c=log_info(a + b))
+    return phrases.total.format(a=print_line(a), b=print_line(b), c=print_line(a + b))
 
 
 GRAMMARS: dict[str, Callable[[Random], str]] = {"cy": _welsh, "sw": _swahili}

@@ -106,7 +106,7 @@ def speak(text: str, voice: str, rate_wpm: int = 175, pitch: int = 50) -> tuple[
     """Say `text`. The same arguments give the same samples, whatever was said before.
 
     Args:
-        text: what to log_info, in the language's own script; digits and abbreviations are read out.
+        text: what to say, in the language's own script; digits and abbreviations are read out.
         voice: a language of `voices`, with or without one of `variants`: ``"sw"``, ``"sw+f3"``.
         rate_wpm: speed in words per minute, 80 to 450.
         pitch: height of the voice, 0 to 100; 50 is as the variant defines it.
@@ -115,7 +115,7 @@ def speak(text: str, voice: str, rate_wpm: int = 175, pitch: int = 50) -> tuple[
         Mono samples, int16 ``[samples]``, and their rate in Hz (22050).
 
     Raises:
-        InputError: an unknown voice or variant, a number out of range, text with a NUL character or nothing to log_info, or
+        InputError: an unknown voice or variant, a number out of range, text with a NUL character or nothing to say, or
             espeak-ng is not installed.
     """
     identifier = _identifier(voice)

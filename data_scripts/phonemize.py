@@ -1,7 +1,7 @@
 """A manifest whose texts are letters becomes one whose texts are phones, by the rules of espeak-ng.
 
-    python data_scripts/phonemize.py data/kathleen/train.jsonl data/kathleen_phones/train.jsonl --voice en-us
-    python data_scripts/phonemize.py data/debian/train.jsonl data/debian_phones/train.jsonl
+    python -m data_scripts.phonemize data/kathleen/train.jsonl data/kathleen_phones/train.jsonl --voice en-us
+    python -m data_scripts.phonemize data/debian/train.jsonl data/debian_phones/train.jsonl
 
 What it is: labels for a model of phones (``recipes/multilingual``). What it is not: what the speaker did say; accents,
 slips and reductions stay unheard. Without ``--voice`` every utterance is read by the voice that is called like its language
@@ -10,18 +10,14 @@ another language, is left out and printed.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/phonemize.py` run
-
-from data_scripts.corpus import exit_on_bad_input, skip
+from data_scripts.corpus import exit_on_bad_input, print_line, skip
 from data_scripts.synthesize_multilingual import phones_of
 from speechxfer.data import Utterance, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.runtime import log_info
 
 
 def phonemize(manifest: Path, out: Path, *, voice: str = "") -> None:
@@ -46,7 +42,7 @@ def phonemize(manifest: Path, out: Path, *, voice: str = "") -> None:
     if not spoken:
         raise InputError(f"{manifest}: espeak-ng reads none of it; give its language's voice")
     write_manifest(out, spoken)
-    log_info(f"{out}: {len(spoken):,} utterances in phones")
+    print_line(f"{out}: {len(spoken):,} utterances in phones")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,13 +13,10 @@ them). A speaker is the first 16 digits of ``client_id``. Sentences are as read,
 normaliser of training and scoring sees to them. Releases differ in size, so no counts are enforced; what is listed
 without audio is an error unless --partial.
 
-    python data_scripts/prepare_common_voice.py cv-corpus-17.0/rw data/rw
+    python -m data_scripts.prepare_common_voice cv-corpus-17.0/rw data/rw
 """
 
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
 
 from data_scripts.corpus import Segment, command_line, measure, one_space, read_lines, write_splits
 from speechxfer.data import Utterance

@@ -22,18 +22,23 @@ what was said; nobody has checked them.
 
 import hashlib
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_debian.py` run
-
-from data_scripts.corpus import Segment, command_line, enforce_count, measure, one_space, read_lines, write_splits
+from data_scripts.corpus import (
+    Segment,
+    command_line,
+    enforce_count,
+    measure,
+    one_space,
+    print_line,
+    read_lines,
+    write_splits,
+)
 from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.runtime import log_info
 
 UNSEEN = "el"
 DEV_UTTERANCES = 20  # of a program and language
@@ -88,7 +93,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
     possible = [utterance for utterance in utterances if _in_time(utterance)]
     hasty = f"longer than {LONGEST_S:g} s, or too many or too few letters for its length"
     omitted[hasty] += len(utterances) - len(possible)
-    log_info("left out: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
+    print_line("left out: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
     enforce_count("utterances", len(possible), UTTERANCES, partial=partial)
     return write_splits(out_dir, _split(possible))
 

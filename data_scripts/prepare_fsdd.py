@@ -16,24 +16,21 @@ Written:
                  is index 5-9 and train the rest (0-4 too: not tested there). Only with two or more speakers.
 The text is the digit's English word, zero to nine. The corpus may grow: pass --partial for more speakers or recordings.
 
-    python data_scripts/prepare_fsdd.py free-spoken-digit-dataset data/fsdd
+    python -m data_scripts.prepare_fsdd free-spoken-digit-dataset data/fsdd
 """
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_fsdd.py` run
 
 from data_scripts.corpus import (
     Placed,
     Segment,
     command_line,
     enforce_count,
-    log_info,
     measure,
+    print_line,
     skip,
     wave_files,
     write_splits,
@@ -77,7 +74,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         for speaker in speakers:
             splits.update(_fold(utterances, speaker))
     else:
-        log_info("note: one speaker only: no folds that leave one out")
+        print_line("note: one speaker only: no folds that leave one out")
     return write_splits(out_dir, splits)
 
 

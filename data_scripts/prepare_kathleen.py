@@ -11,26 +11,23 @@ The manifests point to the files as they are: 48 kHz and stereo in the original,
 and to mix. Written: train.jsonl, dev.jsonl and test.jsonl (dev and test 5 % of the prompts each, by hash). All takes of
 a prompt, and prompts that share a sentence, are in one split.
 
-    python data_scripts/prepare_kathleen.py dataset-voice-kathleen data/kathleen
+    python -m data_scripts.prepare_kathleen dataset-voice-kathleen data/kathleen
 """
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_kathleen.py` run
 
 from data_scripts.corpus import (
     Placed,
     Segment,
     command_line,
     enforce_count,
-    log_info,
     measure,
     one_space,
     paired_ids,
+    print_line,
     read_lines,
     skip,
     wave_files,
@@ -90,7 +87,7 @@ def _corrected(placed: Sequence[Placed]) -> list[Utterance]:
         text = ERRATA.get(match["prompt"], utterance.text)
         if match["prompt"] in ERRATA:
             change = "already there" if text == utterance.text else f"instead of {utterance.text!r}"
-            log_info(f"erratum: {utterance.id}: text {text!r}, {change}")
+            print_line(f"erratum: {utterance.id}: text {text!r}, {change}")
         utterances.append(replace(utterance, text=text))
     return utterances
 

@@ -19,15 +19,12 @@ Written, by what each file is for:
     train_1h.jsonl     part of train.jsonl, just under 3,600 s, speakers in proportion.
     train_10min.jsonl  part of train_1h.jsonl, just under 600 s, speakers in proportion.
 
-    python data_scripts/prepare_mboshi.py mboshi-french-parallel-corpus data/mboshi
+    python -m data_scripts.prepare_mboshi mboshi-french-parallel-corpus data/mboshi
 """
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_mboshi.py` run
 
 from data_scripts.corpus import (
     Placed,

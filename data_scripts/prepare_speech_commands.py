@@ -16,24 +16,21 @@ Written:
                  figures on it differ somewhat.
 Pass --partial for a part of the corpus.
 
-    python data_scripts/prepare_speech_commands.py speech_commands_v0.02 data/commands
+    python -m data_scripts.prepare_speech_commands speech_commands_v0.02 data/commands
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
-
 from data_scripts.corpus import (
     Segment,
     command_line,
     enforce_count,
-    log_info,
     measure,
+    print_line,
     read_lines,
     skip,
     wave_files,
@@ -147,7 +144,7 @@ def _silence(split: str, count: int, noises: Mapping[str, Path]) -> list[Utteran
         if starts > 0:
             room[name] = (first, starts, info.samplerate)
         else:
-            log_info(f"note: {path}: its part for {split} is shorter than {SILENCE_S:g} s and gives no silence")
+            print_line(f"note: {path}: its part for {split} is shorter than {SILENCE_S:g} s and gives no silence")
     if not room:
         raise InputError(f"{NOISES}: no file long enough to cut silence of {split} from; unpack the archive again")
     names = sorted(room)

@@ -12,15 +12,10 @@ Interspeech 2021, https://arxiv.org/abs/2104.01378
 Written: train.jsonl, dev.jsonl (12 speakers of the official train, chosen by hash: the corpus has no dev set) and
 test.jsonl (official). The text stays upper case, as published.
 
-    python data_scripts/prepare_speechocean762.py speechocean762 data/speechocean762
+    python -m data_scripts.prepare_speechocean762 speechocean762 data/speechocean762
 """
 
-import sys
 from pathlib import Path
-
-sys.path.insert(
-    0, str(Path(__file__).resolve().parent.parent)
-)  # lets `python data_scripts/prepare_speechocean762.py` run
 
 from data_scripts.corpus import (
     Placed,

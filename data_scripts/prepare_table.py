@@ -22,8 +22,8 @@ times each), single recordings. With ``--untranscribed`` no text is needed, what
 untranscribed.jsonl, for ``speechxfer self-train`` and ``speechxfer embed``. What it is not: a check of the recordings;
 ``speechxfer check`` does that next.
 
-    python data_scripts/prepare_table.py recordings.tsv data/mine --lang yo
-    python data_scripts/prepare_table.py more_recordings.tsv data/more --untranscribed
+    python -m data_scripts.prepare_table recordings.tsv data/mine --lang yo
+    python -m data_scripts.prepare_table more_recordings.tsv data/more --untranscribed
 """
 
 import argparse
@@ -31,19 +31,24 @@ import csv
 import math
 import os
 import re
-import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_table.py` run
-
-from data_scripts.corpus import SPLIT_NAMES, Placed, Segment, exit_on_bad_input, measure, read_lines, write_splits
+from data_scripts.corpus import (
+    SPLIT_NAMES,
+    Placed,
+    Segment,
+    exit_on_bad_input,
+    measure,
+    print_line,
+    read_lines,
+    write_splits,
+)
 from speechxfer.data import LONGEST_S, Utterance, digest, take_seconds, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.runtime import log_info
 from speechxfer.text import Normalizer
 
 COLUMNS = {
@@ -101,7 +106,7 @@ def read_rows(table: Path, *, required: Sequence[str] = ("path", "text")) -> lis
     _refuse_ends(header, columns, f"{table}:1")
     unused = [name for index, name in enumerate(header) if index not in columns.values()]
     if unused:
-        log_info(f"note: {table}: columns not used: {', '.join(unused)}")
+        print_line(f"note: {table}: columns not used: {', '.join(unused)}")
     rows = []
     for number, values in cells:
         if not any(value.strip() for value in values):
@@ -299,7 +304,7 @@ def split_by_hash(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]
     splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": []}
     for utterance, key in zip(utterances, keys, strict=True):
         splits[split_of[key]].append(utterance)
-    log_info(
+    print_line(
         f"note: the table has no split column: split 80/10/10 by {kind} "
         f"({len(split_of):,} in all), the same way every time; add a split column to choose yourself"
     )
@@ -369,15 +374,17 @@ def prepare(
         path = out_dir / "untranscribed.jsonl"
         write_manifest(path, [item.utterance for item in placed])
         onward = f"speechxfer embed multilingual-small {path} --out {out_dir}/map --resample --mono"
-        log_info(f"{path}: {len(placed):,} recordings; next: {onward}")
+        print_line(f"{path}: {len(placed):,} recordings; next: {onward}")
         return {"untranscribed": path}
     named = {item.split for item in placed}
     if "train" in named and "dev" not in named:
-        log_info(f"note: {table}: no row is dev, by which the best evaluation is chosen; mark a tenth of the rows dev")
+        print_line(
+            f"note: {table}: no row is dev, by which the best evaluation is chosen; mark a tenth of the rows dev"
+        )
     splits = group_by_split(placed) if any(named) else split_by_hash([item.utterance for item in placed])
     if limit_hours is not None and "train" in splits:
         splits["train"] = take_seconds(splits["train"], limit_hours * 3600, "limit")
-        log_info(f"note: train is cut to {limit_hours} h")
+        print_line(f"note: train is cut to {limit_hours} h")
     return write_splits(out_dir, splits)
 
 
@@ -385,7 +392,7 @@ def repacked(corpus_dir: Path, *, lang: str, partial: bool) -> list[Placed] | No
     """A corpus that was repacked around a ``transcripts.tsv``; None where the folder has none (the original layout)."""
     if not (corpus_dir / TABLE_NAME).is_file():
         return None
-    log_info(f"{corpus_dir}: a repacked copy, read from its {TABLE_NAME}")
+    print_line(f"{corpus_dir}: a repacked copy, read from its {TABLE_NAME}")
     return measure(read_segments(corpus_dir, lang=lang), partial=partial)
 
 

@@ -11,21 +11,18 @@ speech corpus; ``synthesize_multilingual.py`` makes one of it. Left out, and why
 some sentences); Hebrew, Japanese and Thai (it guesses most vowels, spells characters, or reads letters singly). Ten Bantu
 languages that espeak-ng does not know are read by its Swahili voice: their words and syllables with a related sound system.
 
-    python data_scripts/prepare_udhr.py udhr data/udhr
+    python -m data_scripts.prepare_udhr udhr data/udhr
 """
 
 import re
-import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_udhr.py` run
-
-from data_scripts.corpus import command_line, one_space, skip
+from data_scripts.corpus import command_line, one_space, print_line, skip
 from speechxfer.errors import InputError
-from speechxfer.runtime import log_info, write_atomically
+from speechxfer.runtime import write_atomically
 
 PARAGRAPH = "{http://efele.net/udhr}para"
 FEWEST_PARAGRAPHS = 25  # Chuvash has 27, most have about 60
@@ -80,8 +77,8 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> Path:
         )
     path = out_dir / "sentences.tsv"
     write_atomically(path, "id\tlang\tvoice\ttext\n" + "".join(rows))
-    log_info(f"{path}: {len(rows):,} clauses in {languages} languages")
-    log_info(f"written to {out_dir}; next: python data_scripts/synthesize_multilingual.py {path} OUT_DIR")
+    print_line(f"{path}: {len(rows):,} clauses in {languages} languages")
+    print_line(f"written to {out_dir}; next: python -m data_scripts.synthesize_multilingual {path} OUT_DIR")
     return path
 
 

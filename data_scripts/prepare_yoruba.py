@@ -16,15 +16,12 @@ extra.jsonl where there is such a folder. The counts are enforced for Yoruba onl
 audio are printed and counted. The speaker is what stands between the session's time and the mode in an id
 (``200625-215447_yor_874_elicit_0``: yor_874).
 
-    python data_scripts/prepare_yoruba.py yoruba_speech_project data/yoruba
+    python -m data_scripts.prepare_yoruba yoruba_speech_project data/yoruba
 """
 
 import re
-import sys
 from collections import Counter
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_yoruba.py` run
 
 from data_scripts.corpus import (
     SPLIT_NAMES,
@@ -32,10 +29,10 @@ from data_scripts.corpus import (
     Segment,
     command_line,
     enforce_count,
-    log_info,
     measure,
     one_space,
     paired_ids,
+    print_line,
     read_lines,
     wave_files,
     write_splits,
@@ -88,7 +85,7 @@ def _original(corpus_dir: Path, lang: str, *, partial: bool) -> list[Placed]:
     folders = sorted(path.name for path in records.iterdir() if path.is_dir() and not path.name.startswith("."))
     audio = {name: wave_files(records / name) for name in folders}
     ids = Counter(name for files in audio.values() for name in files)
-    log_info(
+    print_line(
         f"{corpus_dir}: {len(ids):,} recordings, {len(texts):,} texts; {len(ids.keys() - texts.keys()):,} recordings "
         f"without text, {len(texts.keys() - ids.keys()):,} texts without recording"
     )

@@ -1,6 +1,6 @@
 """A speech corpus in 88 languages, labelled with phones: espeak-ng speaks the sentences of ``prepare_udhr.py``.
 
-    python data_scripts/synthesize_multilingual.py data/udhr/sentences.tsv data/spoken
+    python -m data_scripts.synthesize_multilingual data/udhr/sentences.tsv data/spoken
 
 What it is: material from which an acoustic model learns what phones sound like, whatever the language, without licensed
 recordings. What it is not: natural speech; augmentation at training time (`finetune.distortion`) takes it nearer to it.
@@ -16,7 +16,6 @@ and libsndfile give the same bytes. A sentence is left out, and counted, if espe
 import argparse
 import json
 import os
-import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -31,13 +30,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/...` run
-
 from data_scripts import espeak
-from data_scripts.corpus import exit_on_bad_input, read_lines, write_splits
+from data_scripts.corpus import exit_on_bad_input, print_line, read_lines, write_splits
 from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.runtime import log_info, write_atomically
+from speechxfer.runtime import write_atomically
 from speechxfer.text import Normalizer, learn_letters, segments
 
 SAMPLE_RATE_HZ = 16000
@@ -101,7 +98,7 @@ def synthesize(sentences_tsv: Path, out_dir: Path, *, takes: int = 2, seed: int 
             spoken[recording.name] = utterances
             omitted.update({recording.sentences[0].lang: left_out} if left_out else {})
     if omitted:
-        log_info(f"left out because part of them is read as another language: {dict(omitted.most_common())}")
+        print_line(f"left out because part of them is read as another language: {dict(omitted.most_common())}")
     write_letters(out_dir / "letters.json", sentences)  # unseen ones too: how a language is spelt is no speech
     write_splits(out_dir, {split: [u for r in plan[split] for u in spoken[r.name]] for split in plan})
 
@@ -201,7 +198,7 @@ def write_letters(path: Path, sentences: Iterable[Sentence]) -> None:
         with_phones = ((word, phones_of(word, voice), counts[word]) for word in spelt)
         tables[lang] = learn_letters(with_phones)
     write_atomically(path, json.dumps(tables, ensure_ascii=False, indent=1) + "\n")
-    log_info(f"{path}: letters of {len(tables)} languages")
+    print_line(f"{path}: letters of {len(tables)} languages")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

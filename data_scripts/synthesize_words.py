@@ -1,6 +1,6 @@
 """More speakers for a small vocabulary: every text of a manifest said by synthetic voices.
 
-    python data_scripts/synthesize_words.py data/train.jsonl data/spoken.jsonl --voice en-us --voice en-gb --takes 200
+    python -m data_scripts.synthesize_words data/train.jsonl data/spoken.jsonl --voice en-us --voice en-gb --takes 200
 
 What it is: training speech to hear beside the real recordings of a few speakers, so that a word is not learned as how these
 few say it; espeak-ng's voices, at random speeds and heights, cut close to the word as such corpora are, at the rate of the
@@ -11,7 +11,6 @@ the manifest, named as it.
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -23,14 +22,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
-
 from data_scripts import espeak
-from data_scripts.corpus import exit_on_bad_input
+from data_scripts.corpus import exit_on_bad_input, print_line
 from data_scripts.synthesize_multilingual import PITCH_RANGE, RATE_RANGE_WPM, SAMPLE_RATE_HZ, VARIANTS
 from speechxfer.data import Utterance, audio_rate_hz, digest, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.runtime import log_info
 
 QUIET = 0.01  # of full scale: what is below it at both ends is cut off, but for ...
 MARGIN_S = 0.02  # ... this much
@@ -64,7 +60,7 @@ def synthesize(manifest: Path, out: Path, *, voice: Sequence[str], takes: int = 
         )
         spoken = list(track(results, "speaking", total=len(texts), console=Console(stderr=True)))
     write_manifest(out, [utterance for utterances in spoken for utterance in utterances])
-    log_info(f"{out}: {len(texts)} texts, {takes} takes each")
+    print_line(f"{out}: {len(texts)} texts, {takes} takes each")
 
 
 def _say(

@@ -15,6 +15,7 @@ from_scratch=(--set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set m
 # The project's own environment, which `make venv` (or demo, or test) makes; else whatever the caller has activated.
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [[ -x $repository/.venv/bin/speechxfer ]] && PATH=$repository/.venv/bin:$PATH
+export PYTHONPATH=$repository${PYTHONPATH:+:$PYTHONPATH} # where `python -m data_scripts.NAME` finds the scripts
 command -v speechxfer >/dev/null || { echo "run.sh: speechxfer is not installed; run 'make venv' in $repository first" >&2; exit 2; }
 
 stages() {
@@ -72,10 +73,10 @@ knows_source_speech() {
   return 1
 }
 source_speech() { # source_speech KATHLEEN_DIR: data/source/{letters,phones}/{train,dev,test}.jsonl
-  local scripts=$repository/data_scripts split
-  python "$scripts/prepare_kathleen.py" "$1" data/source/letters ${PREPARE:-}
+  local split
+  python -m data_scripts.prepare_kathleen "$1" data/source/letters ${PREPARE:-}
   for split in train dev test; do
-    python "$scripts/phonemize.py" data/source/letters/$split.jsonl data/source/phones/$split.jsonl --voice en-us
+    python -m data_scripts.phonemize data/source/letters/$split.jsonl data/source/phones/$split.jsonl --voice en-us
   done
 }
 forgetting() { # forgetting ROW SOURCE OUT MODEL...: the source's error rates before and after go into the models' ROW

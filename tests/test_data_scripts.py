@@ -264,28 +264,24 @@ def test_limit_hours(tmp_path):
 
 def test_command_line(tmp_path):
     file = table(tmp_path, "path\ttext\tsplit\na.wav\tone\ttrain\n")
-    script = ROOT / "data_scripts" / "prepare_table.py"
-    good = subprocess.run(
-        [sys.executable, script, file, tmp_path / "out", "--lang", "cy"], cwd=tmp_path, capture_output=True
-    )
+    script = [sys.executable, "-m", "data_scripts.prepare_table"]
+    good = subprocess.run([*script, file, tmp_path / "out", "--lang", "cy"], cwd=ROOT, capture_output=True)
     assert (good.returncode, good.stderr) == (0, b"")
     assert b"train.jsonl: 1 utterances, 0.1 s, speakers not named\n" in good.stdout
     assert good.stdout.splitlines()[-1].startswith(b"written to ")
     assert json.loads((tmp_path / "out" / "train.jsonl").read_text())["lang"] == "cy"
-    bad = subprocess.run([sys.executable, script, tmp_path / "no.tsv", tmp_path / "out"], capture_output=True)
+    bad = subprocess.run([*script, tmp_path / "no.tsv", tmp_path / "out"], cwd=ROOT, capture_output=True)
     assert bad.returncode == 2
     assert bad.stderr.startswith(b"error: ") and bad.stderr.count(b"\n") == 1
 
 
 def test_corpus_script_command_line(tmp_path):
     fsdd(tmp_path / "fsdd", ["ann"])
-    script = ROOT / "data_scripts" / "prepare_fsdd.py"
-    bad = subprocess.run([sys.executable, script, tmp_path / "fsdd", tmp_path / "out"], capture_output=True, text=True)
+    command = [sys.executable, "-m", "data_scripts.prepare_fsdd", tmp_path / "fsdd", tmp_path / "out"]
+    bad = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (bad.returncode, bad.stdout) == (2, "")
     assert "fsdd: recordings: found 500, expected 3,000" in bad.stderr and "--partial" in bad.stderr
-    subprocess.run(
-        [sys.executable, script, tmp_path / "fsdd", tmp_path / "out", "--partial"], check=True, capture_output=True
-    )
+    subprocess.run([*command, "--partial"], cwd=ROOT, check=True, capture_output=True)
     assert len(ids(tmp_path / "out" / "train.jsonl")) == 400
 
 
@@ -954,8 +950,8 @@ def test_a_header_that_promises_more_than_any_codec_holds(tmp_path):
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path, out):
     path = table(tmp_path, "path\ttext\n" + "".join(f"{s}.wav\t{s}\n" for s in "abcdef"))
     (tmp_path / "taken").write_text("")
-    command = [sys.executable, ROOT / "data_scripts" / "prepare_table.py", path, tmp_path / out]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "data_scripts.prepare_table", path, tmp_path / out]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ")

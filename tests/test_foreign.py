@@ -341,7 +341,7 @@ def test_computing_again_in_place_of_keeping_gives_the_same_gradients(checkpoint
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
         if save:
-            model.encoder.save_memory()
+            model.encoder.enable_gradient_checkpointing()
         features = filterbank(other.speech(1.0), model.spec)[None]
         log_probs, _ = model(features, torch.tensor([features.shape[1]]))
         torch.autograd.backward(log_probs[..., 1].sum())
@@ -363,7 +363,7 @@ def test_computing_again_is_a_setting_of_borrowed_encoders(
         trained.append(state(finetune(model, tones.train, tones.dev, config, out=tmp_path / str(again))))
     for name, value in trained[0].items():
         torch.testing.assert_close(value, trained[1][name], atol=1e-4, rtol=1e-3)
-    with pytest.raises(InputError, match="gradient_checkpointing is for borrowed encoders"):
+    with pytest.raises(InputError, match="gradient_checkpointing is for encoders of transformers"):
         own = transfer(source_model("dnn"), Vocabulary.from_texts(u.text for u in tones.train))
         finetune(own, tones.train, tones.dev, settings(gradient_checkpointing=True), out=tmp_path / "own")
 

@@ -255,9 +255,8 @@ def test_noise_lies_15_to_30_db_below_the_speech(corpus: Path) -> None:
 
 
 def test_same_seed_same_bytes_and_another_seed_another_corpus(corpus: Path, tmp_path: Path) -> None:
-    script = str(ROOT / "data_scripts" / "synthesize_demo.py")
-    command = [sys.executable, script, "sw", str(tmp_path / "again"), "--sentences", "20"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    command = [sys.executable, "-m", "data_scripts.synthesize_demo", "sw", str(tmp_path / "again"), "--sentences", "20"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert contents(tmp_path / "again") == contents(corpus)
     assert "x real time" in result.stdout
     assert "next: speechxfer check" in result.stdout.splitlines()[-1]

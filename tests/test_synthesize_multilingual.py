@@ -128,8 +128,8 @@ def test_a_manifest_in_letters_becomes_one_in_phones(tmp_path: Path) -> None:
     write_manifest(tmp_path / "letters.jsonl", utterances)
     out = tmp_path / "phones" / "train.jsonl"
     done = subprocess.run(
-        [sys.executable, ROOT / "data_scripts" / "phonemize.py", tmp_path / "letters.jsonl", out, "--voice", "en-us"],
-        capture_output=True, text=True, check=True,
+        [sys.executable, "-m", "data_scripts.phonemize", tmp_path / "letters.jsonl", out, "--voice", "en-us"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert [(u.id, u.text) for u in read_manifest(out)] == [("u0", "h ə l o ʊ"), ("u2", "w ɜ l d")]
     assert "left out: u1" in done.stdout

@@ -37,8 +37,8 @@ declare -A about=(
 corpora=${CORPORA:-mboshi yoruba}
 
 if stage prepare; then
-  python ../../data_scripts/prepare_mboshi.py "$mboshi" data/mboshi
-  python ../../data_scripts/prepare_yoruba.py "$yoruba" data/yoruba
+  python -m data_scripts.prepare_mboshi "$mboshi" data/mboshi
+  python -m data_scripts.prepare_yoruba "$yoruba" data/yoruba
   source_speech "$kathleen"
 fi
 if stage check; then

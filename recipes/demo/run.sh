@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 source ../stages.sh
 export OMP_NUM_THREADS=1 # two one-thread trainings side by side are faster than two two-thread ones in turn
 
-python ../../data_scripts/synthesize_demo.py "$language" "data/$language"
+python -m data_scripts.synthesize_demo "$language" "data/$language"
 run() { # run NAME VERB [OPTION...]
   speechxfer "$2" recipe.toml --out "exp/$language/$1" --train "data/$language/train.jsonl" --dev "data/$language/dev.jsonl" \
     --language "$language" "${@:3}" $SETTINGS

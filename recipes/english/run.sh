@@ -9,8 +9,8 @@ source ../stages.sh
 stages "${@:3}"
 
 if stage prepare; then
-  python ../../data_scripts/prepare_speechocean762.py "$speechocean762" data/speechocean762
-  python ../../data_scripts/prepare_kathleen.py "$kathleen" data/kathleen
+  python -m data_scripts.prepare_speechocean762 "$speechocean762" data/speechocean762
+  python -m data_scripts.prepare_kathleen "$kathleen" data/kathleen
 fi
 if stage check; then
   speechxfer check data/speechocean762/{train,dev,test}.jsonl --config recipe.toml

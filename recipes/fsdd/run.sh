@@ -14,7 +14,7 @@ run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, on
   done
 }
 
-if stage prepare; then python ../../data_scripts/prepare_fsdd.py "$corpus" data ${PREPARE:-}; fi
+if stage prepare; then python -m data_scripts.prepare_fsdd "$corpus" data ${PREPARE:-}; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi
@@ -34,7 +34,7 @@ fi
 if stage crossval; then # every recording by a model that has not heard its speaker
   # Whatever moves the encoder teaches it the voices that it hears; as it is, it has heard many more (see notes.md). The head
   # hears synthetic voices besides, and half of everything distorted.
-  python ../../data_scripts/synthesize_words.py data/train.jsonl data/spoken.jsonl --takes "${TAKES:-300}" \
+  python -m data_scripts.synthesize_words data/train.jsonl data/spoken.jsonl --takes "${TAKES:-300}" \
     --voice en-us --voice en-us-nyc --voice en-gb --voice en-gb-x-rp --voice en-gb-scotland --voice en-029
   for source in "${sources[@]}"; do
     speechxfer crossval data/{train,dev,test}.jsonl --config recipe.toml --source "$source" --out "exp/crossval-${source##*/}" \

@@ -17,7 +17,7 @@ run() { # run NAME VERB [OPTION...]: the same number of steps for every NAME, on
   done
 }
 
-if stage prepare; then python ../../data_scripts/prepare_mboshi.py "$corpus" data; fi
+if stage prepare; then python -m data_scripts.prepare_mboshi "$corpus" data; fi
 if stage check; then speechxfer check data/{train,valid,dev}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi

@@ -9,19 +9,18 @@ names="prepare check train refine listen listen_again evaluate ship"
 source ../stages.sh
 stages "${@:5}"
 
-scripts=../../data_scripts
 if stage prepare; then
-  python $scripts/prepare_udhr.py "$udhr" data/udhr
-  python $scripts/synthesize_multilingual.py data/udhr/sentences.tsv data/spoken --takes 1
-  python $scripts/synthesize_multilingual.py data/udhr/sentences.tsv data/spoken_twice --takes 2
-  python $scripts/prepare_speechocean762.py "$speechocean762" data/letters/speechocean762
-  python $scripts/prepare_kathleen.py "$kathleen" data/letters/kathleen
+  python -m data_scripts.prepare_udhr "$udhr" data/udhr
+  python -m data_scripts.synthesize_multilingual data/udhr/sentences.tsv data/spoken --takes 1
+  python -m data_scripts.synthesize_multilingual data/udhr/sentences.tsv data/spoken_twice --takes 2
+  python -m data_scripts.prepare_speechocean762 "$speechocean762" data/letters/speechocean762
+  python -m data_scripts.prepare_kathleen "$kathleen" data/letters/kathleen
   for split in {speechocean762,kathleen}/{train,dev,test}; do
-    python $scripts/phonemize.py data/letters/$split.jsonl data/phones/$split.jsonl --voice en-us
+    python -m data_scripts.phonemize data/letters/$split.jsonl data/phones/$split.jsonl --voice en-us
   done
-  python $scripts/prepare_debian.py "$debian" data/letters/debian ${PREPARE:-}
+  python -m data_scripts.prepare_debian "$debian" data/letters/debian ${PREPARE:-}
   for split in train dev unseen; do
-    python $scripts/phonemize.py data/letters/debian/$split.jsonl data/phones/debian/$split.jsonl
+    python -m data_scripts.phonemize data/letters/debian/$split.jsonl data/phones/debian/$split.jsonl
   done
 fi
 words=( # the features for single words, which are among what Debian's programs say

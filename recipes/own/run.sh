@@ -16,7 +16,7 @@ run() { # run VERB OUT [OPTION...]
   speechxfer "$1" recipe.toml --out "$2" --train "$out/clean/train.jsonl" --dev "$out/clean/dev.jsonl" "${@:3}" $SETTINGS
 }
 
-if stage prepare; then python ../../data_scripts/prepare_table.py "$table" "$out/data" ${PREPARE:-}; fi
+if stage prepare; then python -m data_scripts.prepare_table "$table" "$out/data" ${PREPARE:-}; fi
 if stage check; then speechxfer check "$out"/data/{train,dev,test}.jsonl --config "$PWD/recipe.toml" --fix "$out/clean"; fi
 if stage adapt; then run adapt "$out/run"; fi
 if stage evaluate; then

@@ -1,7 +1,6 @@
 """Freezing and gradual unfreezing of encoder layers (Howard and Ruder, arXiv:1801.06146)."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
@@ -28,17 +27,16 @@ def frozen_modules(model: AcousticModel, config: FinetuneConfig, step: int = 0) 
     Raises:
         InputError: `config.freeze` is more than the number of the encoder's groups.
     """
-    encoder: Any = model.encoder
-    groups: list[nn.Module] = encoder.layer_groups()
+    groups = model.encoder.layer_groups()
     if has_lora(model):
-        return [encoder]
+        return [model.get_submodule("encoder")]
     if config.freeze not in ("none", "encoder") and int(config.freeze) > len(groups):
         raise InputError(
             f'finetune.freeze = {config.freeze}, but the encoder has {len(groups)} layer groups; set fewer or "encoder"'
         )
     starts = [unfreeze_step(config, number, len(groups)) for number in range(len(groups))]
     frozen = [group for group, start in zip(groups, starts, strict=True) if start is None or step < start]
-    return [encoder] if len(frozen) == len(groups) else frozen
+    return [model.get_submodule("encoder")] if len(frozen) == len(groups) else frozen
 
 
 def set_frozen(model: AcousticModel, frozen: Sequence[nn.Module], config: FinetuneConfig = FinetuneConfig()) -> None:
@@ -50,9 +48,8 @@ def set_frozen(model: AcousticModel, frozen: Sequence[nn.Module], config: Finetu
     """
     model.train()
     model.requires_grad_(not has_lora(model))
-    encoder: Any = model.encoder
     if config.batch_norm == "frozen":
-        for module in encoder.modules():
+        for module in model.encoder.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
     for module in frozen:
@@ -60,7 +57,7 @@ def set_frozen(model: AcousticModel, frozen: Sequence[nn.Module], config: Finetu
         module.requires_grad_(False)
         for parameter in module.parameters():
             parameter.grad = None
-    adapters = encoder.adapters if model.architecture.adapter_dim else []
+    adapters: Iterable[nn.Module] = model.encoder.adapters if model.architecture.adapter_dim else []
     for module in (model.extra, model.head, *adapters, *lora_modules(model)):
         module.train()
         module.requires_grad_(True)

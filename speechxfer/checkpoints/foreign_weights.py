@@ -16,7 +16,7 @@ from torch import Tensor
 
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec
-from speechxfer.models import AcousticModel, Architecture
+from speechxfer.models import AcousticModel, Architecture, TransformersEncoder
 from speechxfer.text import Normalizer, Vocabulary
 
 WORD_DELIMITER = "|"  # the space in Wav2Vec2's vocabularies
@@ -100,13 +100,14 @@ def build_model(kind: str, config: Tree, spec: FeatureSpec, vocabulary: Vocabula
     kept = {key: value for key, value in config.items() if key not in LEFT_OUT and not key.startswith("_")}
     architecture = Architecture(kind, "", 1, dropout=0.0, config=kept)
     model = AcousticModel(architecture, vocabulary, spec, Normalizer())
-    encoder: Any = model.encoder
-    model.architecture = replace(architecture, subsampling=encoder.subsampling)
+    model.architecture = replace(architecture, subsampling=model.encoder.subsampling)
     return model
 
 
 def fill_encoder(model: AcousticModel, weights: Mapping[str, Tensor], place: Path) -> None:
-    encoder: Any = model.encoder
+    encoder = model.encoder
+    if not isinstance(encoder, TransformersEncoder):
+        raise TypeError(f"{type(encoder).__name__} is no encoder of transformers")
     expected = encoder.network.state_dict()
     inside = f"{encoder.parts.layers}."
     strange = [name for name in weights if name.startswith(inside) and name not in expected]

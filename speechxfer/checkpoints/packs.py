@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -12,7 +11,7 @@ from speechxfer.checkpoints.model_folders import write_description, write_folder
 from speechxfer.checkpoints.sources import HUB, SHIPPED, find_model, weights_hash
 from speechxfer.checkpoints.weights import write_weights
 from speechxfer.errors import InputError
-from speechxfer.models import AcousticModel, has_lora, own_weights
+from speechxfer.models import AcousticModel, has_lora, lora_rank_and_alpha, own_weights
 
 
 def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Path | str) -> None:
@@ -51,10 +50,9 @@ def _name_from(folder: Path, base: Path | str) -> str:
 
 def _write_pack(model: AcousticModel, partial: Path, card: Card, base: str, weights: str) -> None:
     write_weights(pack_tensors(model), partial / "pack.safetensors")
-    encoder: Any = model.encoder
-    settings = encoder.peft_config["default"]
+    rank, alpha = lora_rank_and_alpha(model)
     parts = {
         "base": {"name": base, "weights": weights},
-        "lora": {"rank": settings.r, "alpha": settings.lora_alpha},
+        "lora": {"rank": rank, "alpha": alpha},
     }
     write_description(model, partial, card, parts)

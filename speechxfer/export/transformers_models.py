@@ -18,7 +18,7 @@ from speechxfer.decoding import transcribe
 from speechxfer.errors import InputError
 from speechxfer.export.onnx_graph import export_onnx
 from speechxfer.features import feature_preset
-from speechxfer.models import AcousticModel, import_transformers
+from speechxfer.models import AcousticModel, TransformersEncoder, import_transformers
 from speechxfer.runtime import default_device, log_info, write_atomically
 from speechxfer.text import Vocabulary
 
@@ -118,7 +118,9 @@ def _family(model: AcousticModel, name: str) -> Family:
 
 
 def _network(library: Any, model: AcousticModel, family: Family) -> Any:
-    encoder: Any = model.encoder
+    encoder = model.encoder
+    if not isinstance(encoder, TransformersEncoder):
+        raise TypeError(f"{type(encoder).__name__} is no encoder of transformers")
     inner = encoder.settings.to_dict()
     size = len(model.vocabulary.symbols)
     of_all = {"vocab_size": size, "pad_token_id": 0, "ctc_loss_reduction": "mean", "ctc_zero_infinity": False}

@@ -2,21 +2,35 @@
 
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
+from speechxfer.models.encoder import Encoder
 from speechxfer.models.families import ENCODER_FAMILIES, import_transformers
 from speechxfer.models.heads import Parent, Pooling, Task, build_head
-from speechxfer.models.lora import has_lora, lora_modules, merge_lora, own_weights, with_lora
+from speechxfer.models.lora import (
+    base_encoder,
+    has_lora,
+    lora_modules,
+    lora_rank_and_alpha,
+    merge_lora,
+    own_weights,
+    with_lora,
+)
+from speechxfer.models.transformers_encoders import TransformersEncoder
 
 __all__ = [
     "ENCODER_FAMILIES",
     "AcousticModel",
     "Architecture",
+    "Encoder",
     "Parent",
     "Pooling",
     "Task",
+    "TransformersEncoder",
+    "base_encoder",
     "build_head",
     "has_lora",
     "import_transformers",
     "lora_modules",
+    "lora_rank_and_alpha",
     "merge_lora",
     "own_weights",
     "with_lora",

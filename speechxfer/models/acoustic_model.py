@@ -9,7 +9,7 @@ Yang et al., 'SUPERB', arXiv:2105.01051, weigh the layers of frozen encoders for
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec
 from speechxfer.models.architecture import Architecture, build_encoder
+from speechxfer.models.encoder import Encoder
 from speechxfer.models.extra_layers import ExtraLayers
 from speechxfer.models.heads import Parent, Task, build_head, mean_frame
 from speechxfer.text import Normalizer, Vocabulary
@@ -36,7 +37,7 @@ class AcousticModel(nn.Module):
         normalizer: Normalizer,
         task: Task = "ctc",
         *,
-        encoder: nn.Module | None = None,
+        encoder: Encoder | None = None,
         parents: tuple[Parent, ...] = (),
     ) -> None:
         super().__init__()
@@ -49,16 +50,14 @@ class AcousticModel(nn.Module):
         self.task: Task = task
         self.name = ""  # as its card has it, where it was loaded from a folder
         self.parents = parents
-        built: Any = encoder or build_encoder(architecture, spec.dim)
-        self.encoder = built
+        built = encoder or build_encoder(architecture, spec.dim)
+        self.encoder: Encoder = built
         self.extra = ExtraLayers(built.output_dim, architecture.extra_layers, architecture.dropout)
         self.pooling, self.head = build_head(built, task, len(vocabulary.symbols))
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Encoded frames `[batch]` for feature frames `[batch]`."""
-        encoder: Any = self.encoder
-        encoded: Tensor = encoder.output_lengths(lengths)
-        return encoded
+        return self.encoder.output_lengths(lengths)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features `[batch, frames, mels]` and lengths `[batch]` to log-probabilities and lengths.
@@ -79,7 +78,7 @@ class AcousticModel(nn.Module):
             `[batch, frames', dim]` of each layer, the last one's as the encoder hands it on; of an encoder whose layers a head
             cannot read, this alone. And frames' per utterance.
         """
-        encoder: Any = self.encoder
+        encoder = self.encoder
         with capture_outputs(encoder.adapters[:-1] if encoder.has_uniform_layers else ()) as heard:
             encoded, lengths = encoder(features, lengths)
         return [*heard, encoded], lengths

@@ -1,19 +1,29 @@
 """The description of a network, and the encoder built from it."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from torch import nn
-
 from speechxfer.errors import InputError
 from speechxfer.models import cnn, conformer, dnn
+from speechxfer.models.encoder import Encoder
 from speechxfer.models.families import ENCODER_FAMILIES
 from speechxfer.models.transformers_encoders import TransformersEncoder
 
-ENCODERS: dict[str, tuple[Any, Any, tuple[int, ...]]] = {  # kind: (class, options by size, subsampling factors)
-    "conformer": (conformer.ConformerEncoder, conformer.SIZES, (4, 8)),
-    "cnn": (cnn.CnnEncoder, cnn.SIZES, (4, 8)),
-    "dnn": (dnn.DnnEncoder, dnn.SIZES, (1,)),
+
+@dataclass(frozen=True)
+class EncoderKind:
+    """One of our own encoders: its class, the options of each size, and the subsampling factors it can have."""
+
+    build: Callable[..., Encoder]
+    sizes: Mapping[str, Mapping[str, object]]
+    subsampling: tuple[int, ...]
+
+
+ENCODERS = {
+    "conformer": EncoderKind(conformer.ConformerEncoder, conformer.SIZES, (4, 8)),
+    "cnn": EncoderKind(cnn.CnnEncoder, cnn.SIZES, (4, 8)),
+    "dnn": EncoderKind(dnn.DnnEncoder, dnn.SIZES, (1,)),
 }
 
 
@@ -37,7 +47,7 @@ class Architecture:
         return asdict(self)
 
 
-def build_encoder(architecture: Architecture, input_dim: int) -> nn.Module:
+def build_encoder(architecture: Architecture, input_dim: int) -> Encoder:
     """A fresh encoder with random weights; InputError for a kind, size or subsampling that does not exist."""
     if architecture.encoder in ENCODER_FAMILIES:
         return TransformersEncoder(
@@ -49,18 +59,17 @@ def build_encoder(architecture: Architecture, input_dim: int) -> nn.Module:
     if architecture.encoder not in ENCODERS:
         known = ", ".join([*ENCODERS, *ENCODER_FAMILIES])
         raise InputError(f"encoder {architecture.encoder!r} is unknown; expected one of {known}")
-    kind, sizes, factors = ENCODERS[architecture.encoder]
-    if architecture.size not in sizes:
+    kind = ENCODERS[architecture.encoder]
+    if architecture.size not in kind.sizes:
         raise InputError(
-            f"size {architecture.size!r} is unknown for {architecture.encoder}; expected one of {', '.join(sizes)}"
+            f"size {architecture.size!r} is unknown for {architecture.encoder}; expected one of {', '.join(kind.sizes)}"
         )
-    if architecture.subsampling not in factors:
-        known = " or ".join(map(str, factors))
+    if architecture.subsampling not in kind.subsampling:
+        known = " or ".join(map(str, kind.subsampling))
         raise InputError(
             f"{architecture.encoder} cannot subsample by {architecture.subsampling}; set model.subsampling to {known}"
         )
-    options = dict(sizes[architecture.size])
-    if factors != (1,):
+    options = dict(kind.sizes[architecture.size])
+    if kind.subsampling != (1,):
         options["subsampling"] = architecture.subsampling
-    encoder: nn.Module = kind(input_dim, dropout=architecture.dropout, adapter_dim=architecture.adapter_dim, **options)
-    return encoder
+    return kind.build(input_dim, dropout=architecture.dropout, adapter_dim=architecture.adapter_dim, **options)

@@ -11,7 +11,7 @@ from speechxfer.features import padding_mask
 from speechxfer.models.adapters import adapters
 from speechxfer.models.layers import MaskedBatchNorm
 
-SIZES = {
+SIZES: dict[str, dict[str, object]] = {
     "tiny": {"dim": 96, "layers": 4, "kernel": 9},
     "small": {"dim": 256, "layers": 6, "kernel": 11},
     "base": {"dim": 384, "layers": 10, "kernel": 13},

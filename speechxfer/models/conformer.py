@@ -18,7 +18,7 @@ from speechxfer.features import padding_mask
 from speechxfer.models.adapters import adapters
 from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm, zeroed
 
-SIZES = {
+SIZES: dict[str, dict[str, object]] = {
     "tiny": {"dim": 96, "layers": 6, "heads": 4},
     "small": {"dim": 128, "layers": 8, "heads": 4},
     "base": {"dim": 256, "layers": 12, "heads": 4},

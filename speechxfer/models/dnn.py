@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from speechxfer.models.adapters import adapters
 
-SIZES = {
+SIZES: dict[str, dict[str, object]] = {
     "tiny": {"widths": (128, 64)},
     "small": {"widths": (512, 512, 256)},
     "base": {"widths": (1024, 1024, 1024, 512)},

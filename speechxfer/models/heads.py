@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from speechxfer.features import padding_mask
+from speechxfer.models.encoder import Encoder
 from speechxfer.models.layers import MaskedBatchNorm
 from speechxfer.text import Normalizer, Vocabulary
 
@@ -32,10 +33,9 @@ class Parent:
     """Of the pooling below a head of words, see `Pooling`."""
 
 
-def build_head(encoder: nn.Module, task: Task, symbols: int) -> tuple["Pooling | None", nn.Linear]:
+def build_head(encoder: Encoder, task: Task, symbols: int) -> tuple["Pooling | None", nn.Linear]:
     """A fresh head for this task on this encoder, and what gathers a recording for it where it reads all layers."""
-    of: Any = encoder
-    dim, layers = int(of.output_dim), len(of.adapters) if of.has_uniform_layers else 1
+    dim, layers = encoder.output_dim, len(encoder.adapters) if encoder.has_uniform_layers else 1
     if task == "ctc" or layers == 1:
         return None, nn.Linear(dim, symbols)
     width = 2 * layers * dim

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from speechxfer.errors import InputError
 from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.encoder import Encoder
 
 
 def with_lora(model: AcousticModel, rank: int = 8, alpha: float | None = None) -> AcousticModel:
@@ -30,11 +31,10 @@ def with_lora(model: AcousticModel, rank: int = 8, alpha: float | None = None) -
         raise InputError("the encoder has a low-rank update already; merge it first (`merge_lora`)")
     peft = _peft()
     copied = copy.deepcopy(model)
-    encoder: Any = copied.encoder
     settings = peft.LoraConfig(
-        r=rank, lora_alpha=2 * rank if alpha is None else alpha, target_modules=list(encoder.lora_modules)
+        r=rank, lora_alpha=2 * rank if alpha is None else alpha, target_modules=list(copied.encoder.lora_modules)
     )
-    copied.encoder = peft.get_peft_model(encoder, settings)
+    copied.encoder = peft.get_peft_model(copied.encoder, settings)
     return copied.train(model.training)
 
 
@@ -42,8 +42,7 @@ def merge_lora(model: AcousticModel) -> AcousticModel:
     """A copy of the model with the update added to the encoder's own weights: a plain model of the same outputs."""
     copied = copy.deepcopy(model)
     if has_lora(copied):
-        encoder: Any = copied.encoder
-        copied.encoder = encoder.merge_and_unload()
+        copied.encoder = _lora_encoder(copied).merge_and_unload()
         copied.requires_grad_(True)
     return copied.train(model.training)
 
@@ -51,6 +50,18 @@ def merge_lora(model: AcousticModel) -> AcousticModel:
 def has_lora(model: AcousticModel) -> bool:
     """Whether the encoder carries an update that is not merged."""
     return hasattr(model.encoder, "peft_config")
+
+
+def lora_rank_and_alpha(model: AcousticModel) -> tuple[int, float]:
+    """Inner dimension and scale of the model's low-rank update, as for `with_lora`."""
+    settings = _lora_encoder(model).peft_config["default"]
+    return settings.r, settings.lora_alpha
+
+
+def base_encoder(model: AcousticModel) -> Encoder:
+    """The encoder itself, without the wrapper that a low-rank update puts around it."""
+    encoder: Encoder = _lora_encoder(model).get_base_model() if has_lora(model) else model.encoder
+    return encoder
 
 
 def own_weights(model: AcousticModel) -> dict[str, Tensor]:
@@ -66,6 +77,11 @@ def own_weights(model: AcousticModel) -> dict[str, Tensor]:
 def lora_modules(model: AcousticModel) -> list[nn.Module]:
     """The parts of the update, for training them while the rest of the encoder rests."""
     return [module for name, module in model.encoder.named_modules() if name.endswith(("lora_A", "lora_B"))]
+
+
+def _lora_encoder(model: AcousticModel) -> Any:
+    """The wrapper of `peft` around the encoder, whose type is known only where the extra is installed."""
+    return model.encoder
 
 
 def _peft() -> Any:

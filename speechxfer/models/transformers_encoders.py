@@ -88,8 +88,8 @@ class TransformersEncoder(nn.Module):
             lengths = _strided_length(lengths, *convolution)
         return lengths.clamp(min=0)
 
-    def save_memory(self) -> None:
-        """Compute each layer's values again in the backward pass in place of keeping them."""
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute each layer's activations in the backward pass instead of storing them."""
         self.network.gradient_checkpointing_enable({"use_reentrant": False})
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

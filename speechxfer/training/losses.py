@@ -1,7 +1,6 @@
 """Losses per utterance: CTC (Graves et al., 2006), cross-entropy, intermediate CTC (Lee and Watanabe, arXiv:2102.03216)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -23,8 +22,7 @@ def utterance_losses(model: AcousticModel, log_probs: Tensor, lengths: Tensor, b
 
 def intermediate_share(model: AcousticModel, weight: float | None) -> float:
     """The weight of the intermediate CTC loss: as set, or the default for this model."""
-    encoder: Any = model.encoder
-    usual = MIDDLE_SHARE if model.task == "ctc" and encoder.has_uniform_layers else 0.0
+    usual = MIDDLE_SHARE if model.task == "ctc" and model.encoder.has_uniform_layers else 0.0
     return usual if weight is None else weight
 
 
@@ -35,10 +33,9 @@ def intermediate_layer(layers: Sequence[Tensor]) -> list[Tensor]:
 
 def check_intermediate_ctc(model: AcousticModel) -> None:
     """Raises InputError where a head has nothing to read in the middle of the encoder."""
-    encoder: Any = model.encoder
     if model.task != "ctc":
         raise InputError(f"finetune.intermediate_ctc is for transcribing, and the task is {model.task}; set it to 0")
-    if not encoder.has_uniform_layers:
+    if not model.encoder.has_uniform_layers:
         raise InputError(
             "finetune.intermediate_ctc needs an encoder whose layers are equally wide and normed; set it to 0, or take "
             "another encoder"

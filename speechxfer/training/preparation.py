@@ -23,7 +23,7 @@ from speechxfer.features import (
     store_features,
     store_samples,
 )
-from speechxfer.models import ENCODER_FAMILIES, AcousticModel, has_lora
+from speechxfer.models import ENCODER_FAMILIES, AcousticModel, TransformersEncoder, base_encoder, has_lora
 from speechxfer.runtime import is_distributed_on_cpu, log_info, uses_bfloat16
 from speechxfer.training.fingerprint import hash_utterances, run_fingerprint
 from speechxfer.training.losses import check_intermediate_ctc, intermediate_share
@@ -191,13 +191,13 @@ def trains_closed_form_head_only(model: AcousticModel, config: FinetuneConfig) -
 
 
 def _enable_gradient_checkpointing(model: AcousticModel) -> None:
-    encoder: Any = model.encoder
-    if model.architecture.encoder not in ENCODER_FAMILIES:
+    encoder = base_encoder(model)
+    if not isinstance(encoder, TransformersEncoder):
         raise InputError(
-            f"finetune.gradient_checkpointing is for borrowed encoders ({', '.join(ENCODER_FAMILIES)}); the {model.architecture.encoder} "
-            "is small: set it to false"
+            f"finetune.gradient_checkpointing is for encoders of transformers ({', '.join(ENCODER_FAMILIES)}); "
+            f"the {model.architecture.encoder} is small: set it to false"
         )
-    encoder.save_memory()
+    encoder.enable_gradient_checkpointing()
 
 
 def _cache_folder(data: DataConfig, out: Path) -> Path:

@@ -89,7 +89,7 @@ def build_regularizer(
     anchors = {}
     if l2_sp:
         added = {parameter for adapter in model.encoder.adapters for parameter in adapter.parameters()}
-        anchors = {p: p.detach().clone() for p in model.encoder.parameters() if p not in added}
+        anchors = {p: p.detach().clone() for _, p in model.encoder.named_parameters() if p not in added}
     return SourceRegularizer(config, l2_sp, anchors, source, replay)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +42,7 @@ def probe_candidate(
     normalizer, vocabulary = normalizer_of(config), vocabulary_of(config, train)
     reading = AudioOptions(source.spec, config.data.resample, config.data.mono)
     architecture = replace(source.architecture, extra_layers=0)
-    encoder: Any = source.encoder
-    given = _PrecomputedEncoder(encoder.output_dim)
+    given = _PrecomputedEncoder(source.encoder.output_dim)
     probe = AcousticModel(architecture, vocabulary, source.spec, normalizer, config.text.task, encoder=given)
     targets = encode_targets(probe, train, config.data)
     frames, held_out = (encode_utterances(source, part, reading) for part in (train, dev))
@@ -72,13 +70,24 @@ def probe_candidate(
 class _PrecomputedEncoder(nn.Module):
     """An encoder that hands on frames which were encoded before, each dimension brought to mean 0 and deviation 1."""
 
+    subsampling = 1
     has_uniform_layers = False
+    lora_modules = ()
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.output_dim = dim
+        self.adapters = nn.ModuleList()
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("deviation", torch.ones(dim))
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """As many frames as came in."""
+        return lengths
+
+    def layer_groups(self) -> list[nn.Module]:
+        """None: there is nothing to train or freeze."""
+        return []
 
     def measure(self, frames: Samples) -> None:
         """Take mean and deviation from `[frames, dim]`."""
