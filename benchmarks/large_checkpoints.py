@@ -46,14 +46,14 @@ def adapt(folder: Path, corpus: Path, way: str, out: Path, answer: Any) -> None:
     """One step of adaptation; puts parameters (M), seconds and peak memory (GiB) on the queue."""
     from speechxfer.checkpoints import load_model
     from speechxfer.config import parse_config
-    from speechxfer.workflows import train_run
+    from speechxfer.workflows import adapt
 
     settings = {"finetune": {"steps": 1, "warmup_steps": 0, "average_best": 1, "batch_s": 20.0, "speed_factors": [1.0]}}
     for section, values in WAYS[way].items():
         settings[section] = settings.get(section, {}) | values
     began = time.monotonic()
     parameters = sum(weights.numel() for weights in load_model(folder).encoder.parameters()) / 1e6
-    train_run(parse_config(settings), [corpus], [corpus], out, source=str(folder))
+    adapt(str(folder), [corpus], [corpus], out=out, config=parse_config(settings))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     answer.put((parameters, time.monotonic() - began, peak))
 

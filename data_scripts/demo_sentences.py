@@ -68,7 +68,7 @@ SW_CONCORD = {1: "m", 2: "wa", 3: "m", 4: "mi", 5: "", 6: "ma", 7: "ki", 8: "vi"
 SW_COPULA = {3: "uko", 4: "iko", 5: "liko", 6: "yako", 7: "kiko", 8: "viko", 9: "iko", 10: "ziko"}
 SW_ADJECTIVES = ("kubwa", "dogo", "zuri", "pya")
 SW_NASAL_ADJECTIVES = {"kubwa": "kubwa", "dogo": "ndogo", "zuri": "nzuri", "pya": "mpya"}  # classes 9 and 10
-SW_PEOPLE = (
+SW_PERSONS = (
     ("mtoto", "watoto"), ("mwanafunzi", "wanafunzi"), ("mwalimu", "walimu"), ("mkulima", "wakulima"),
     ("msichana", "wasichana"), ("mvulana", "wavulana"), ("mzee", "wazee"), ("mgeni", "wageni"), ("mpishi", "wapishi"),
     ("daktari", "madaktari"), ("fundi", "mafundi"), ("mfanyakazi", "wafanyakazi"),
@@ -183,7 +183,7 @@ def _swahili_noun_phrase(singular: str, plural: str, singular_class: int, random
 
 def _swahili_subject(random: Random) -> tuple[str, str]:
     """A person or several, and the verb's prefix for them."""
-    subject, noun_class = _swahili_noun_phrase(*random.choice(SW_PEOPLE), 1, random, most=10)
+    subject, noun_class = _swahili_noun_phrase(*random.choice(SW_PERSONS), 1, random, most=10)
     return subject, "a" if noun_class == 1 else "wa"
 
 

@@ -1,12 +1,12 @@
-"""A manifest whose texts are letters becomes one whose texts are phones, by the rules of espeak-ng.
+"""Phonemise a manifest: replace its texts by phones, by the rules of espeak-ng.
 
     python -m data_scripts.phonemize data/kathleen/train.jsonl data/kathleen_phones/train.jsonl --voice en-us
     python -m data_scripts.phonemize data/debian/train.jsonl data/debian_phones/train.jsonl
 
-What it is: labels for a model of phones (``recipes/multilingual``). What it is not: what the speaker did say; accents,
-slips and reductions stay unheard. Without ``--voice`` every utterance is read by the voice that is called like its language
+The labels of a phone model (``recipes/multilingual``). They are what the text prescribes, not what the speaker said: accents,
+slips and reductions are not in them. Without ``--voice`` each utterance is read by the voice of its language
 (``lang``). Audio is not touched. An utterance that espeak-ng has no phones for, or reads partly as
-another language, is left out and printed.
+another language, is excluded and printed.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from speechxfer.errors import InputError
 def phonemize(manifest: Path, out: Path, *, voice: str = "") -> None:
     """Write `out`: the utterances of `manifest` with their phones, separated by spaces, as texts.
 
-    `voice` is espeak-ng's; without one the language of each utterance names it.
+    `voice` is one of espeak-ng's; by default that of each utterance's language.
 
     Raises:
-        InputError: a bad manifest, an unknown voice, no voice for an utterance without a language, or espeak-ng is not
+        InputError: a bad manifest, an unknown voice, an utterance without language and no voice given, or espeak-ng is not
             installed.
     """
     spoken: list[Utterance] = []

@@ -35,7 +35,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, lang: str = ANY, partial: bool =
         corpus_dir: the language's folder, or the one above it.
         out_dir: folder for the manifests.
         lang: which language of the folder above; "any" where there is only one.
-        partial: leave out what is listed without audio.
+        partial: exclude what is listed without audio.
 
     Raises:
         InputError: the layout is not Common Voice's, a speaker is in two splits, or audio is missing.
@@ -78,7 +78,7 @@ def _segments(folder: Path, split: str) -> list[Segment]:
         cells = line.split("\t")
         if len(cells) < len(columns):
             raise InputError(
-                f"{path}:{number}: {len(cells)} columns where the header has {len(columns)}; mend the line"
+                f"{path}:{number}: {len(cells)} columns where the header has {len(columns)}; correct the line"
             )
         name = Path(cells[columns["path"]]).name
         locale = cells[columns["locale"]].strip() if "locale" in columns else ""

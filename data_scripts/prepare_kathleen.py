@@ -7,8 +7,8 @@ Layout: ``data/arctic_<prompt>_<time>.wav`` (48 kHz stereo) with a ``.txt`` of t
 with ``transcripts.tsv`` (the same ids, repacked) is read as well.
 Erratum of the origin, applied here: the recording of a0252 was clipped to "O'Brien had been a clean living young man."
 
-The manifests point to the files as they are: 48 kHz and stereo in the original, so training has to be told to resample
-and to mix. Written: train.jsonl, dev.jsonl and test.jsonl (dev and test 5 % of the prompts each, by hash). All takes of
+The manifests refer to the original files, 48 kHz and stereo, so training needs ``data.resample`` and
+``data.mono``. Written: train.jsonl, dev.jsonl and test.jsonl (dev and test 5 % of the prompts each, by hash). All takes of
 a prompt, and prompts that share a sentence, are in one split.
 
     python -m data_scripts.prepare_kathleen dataset-voice-kathleen data/kathleen
@@ -33,7 +33,7 @@ from data_scripts.corpus import (
     wave_files,
     write_splits,
 )
-from data_scripts.prepare_table import repacked
+from data_scripts.tables import read_repacked
 from speechxfer.data import Utterance, digest
 from speechxfer.text import Normalizer
 
@@ -56,7 +56,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         InputError: the layout or the counts are not the published ones.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
-    placed = repacked(corpus_dir, lang="en", partial=partial)
+    placed = read_repacked(corpus_dir, lang="en", partial=partial)
     if placed is None:
         placed = _original(corpus_dir, partial=partial)
     utterances = _corrected(sorted(placed, key=lambda item: item.utterance.id))
@@ -77,7 +77,7 @@ def _original(corpus_dir: Path, *, partial: bool) -> list[Placed]:
 
 
 def _corrected(placed: Sequence[Placed]) -> list[Utterance]:
-    """The recordings with the errata applied; names without a prompt are left out; both are printed."""
+    """The recordings with the errata applied; names without a prompt are excluded; both are printed."""
     utterances = []
     for utterance in (item.utterance for item in placed):
         match = NAME.fullmatch(utterance.id)

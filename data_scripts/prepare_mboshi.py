@@ -38,7 +38,8 @@ from data_scripts.corpus import (
     wave_files,
     write_splits,
 )
-from data_scripts.prepare_table import group_by_split, repacked
+from data_scripts.prepare_table import group_by_split
+from data_scripts.tables import read_repacked
 from speechxfer.data import Utterance, proportional_order, take_seconds
 from speechxfer.text import Normalizer
 
@@ -61,7 +62,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         InputError: the layout or the counts are not the published ones.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
-    placed = repacked(corpus_dir, lang=LANG, partial=partial)
+    placed = read_repacked(corpus_dir, lang=LANG, partial=partial)
     if placed is None:
         placed = _original(corpus_dir, partial=partial)
     official = group_by_split(sorted(placed, key=lambda item: item.utterance.id))

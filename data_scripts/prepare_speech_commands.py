@@ -81,7 +81,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
 
 
 def _recordings(corpus_dir: Path) -> dict[tuple[str, str], Path]:
-    """The recordings by word and name; those whose name says no speaker are left out and printed."""
+    """The recordings by word and name; those without a speaker in their names are excluded and printed."""
     if not corpus_dir.is_dir():
         raise InputError(f"{corpus_dir}: no such folder; give the unpacked archive")
     found = {}

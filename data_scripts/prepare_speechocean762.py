@@ -1,4 +1,4 @@
-"""Manifests for speechocean762: 5.6 hours of English sentences read by 250 people whose first language is Mandarin.
+"""Manifests for speechocean762: 5.6 hours of English sentences read by 250 speakers whose first language is Mandarin.
 
 Story: made for the scoring of pronunciation; half of the speakers are children, each reads 20 sentences; 16 kHz mono.
 The texts are what was said, mistakes included. (The experts' scores are not used here.)
@@ -29,7 +29,8 @@ from data_scripts.corpus import (
     skip,
     write_splits,
 )
-from data_scripts.prepare_table import group_by_split, repacked
+from data_scripts.prepare_table import group_by_split
+from data_scripts.tables import read_repacked
 from speechxfer.data import digest
 from speechxfer.errors import InputError
 
@@ -51,7 +52,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         InputError: the layout or the counts are not the published ones.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
-    placed = repacked(corpus_dir, lang="en", partial=partial)
+    placed = read_repacked(corpus_dir, lang="en", partial=partial)
     if placed is None:
         placed = _original(corpus_dir, partial=partial)
     official = group_by_split(sorted(placed, key=lambda item: item.utterance.id))

@@ -37,7 +37,8 @@ from data_scripts.corpus import (
     wave_files,
     write_splits,
 )
-from data_scripts.prepare_table import group_by_split, repacked
+from data_scripts.prepare_table import group_by_split
+from data_scripts.tables import read_repacked
 from speechxfer.errors import InputError
 
 LANG = "yo"
@@ -58,7 +59,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, lang: str = LANG, partial: bool 
         InputError: the layout or the counts are not the published ones.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
-    placed = repacked(corpus_dir, lang=lang, partial=partial)
+    placed = read_repacked(corpus_dir, lang=lang, partial=partial)
     if placed is None:
         placed = _original(corpus_dir, lang, partial=partial)
     splits = group_by_split(sorted(placed, key=lambda item: item.utterance.id))
@@ -67,7 +68,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, lang: str = LANG, partial: bool 
             enforce_count(f"yoruba: utterances of {name}", len(splits.get(name, ())), count, partial=partial)
     if not splits:
         raise InputError(
-            f"{corpus_dir}: no utterance has both audio and text; expected matching ids: see those left out"
+            f"{corpus_dir}: no utterance has both audio and text; expected matching ids: see those excluded"
         )
     return write_splits(out_dir, splits)
 
@@ -121,7 +122,7 @@ def _read_texts(path: Path) -> dict[str, str]:
         name, colon, text = line.partition(":")
         name, text = name.strip(), one_space(text)
         if not colon or not name:
-            raise InputError(f"{path}:{number}: expected a line <id>:<text>, found {line!r}: mend or delete it")
+            raise InputError(f"{path}:{number}: expected a line <id>:<text>, found {line!r}: correct or delete it")
         if texts.setdefault(name, text) != text:
             raise InputError(f"{path}:{number}: id {name!r} had another text before; ids must be unique: delete one")
     return texts

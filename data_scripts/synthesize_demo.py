@@ -1,12 +1,12 @@
-"""A small speech corpus in a language of your choice, from nothing: espeak-ng says sentences that a grammar makes.
+"""A small synthetic speech corpus in a language of your choice: espeak-ng speaks sentences that a grammar generates.
 
     python -m data_scripts.synthesize_demo sw exp/demo/data
 
 writes ``audio/*.flac`` (16 kHz, mono, 16 bit) and ``train.jsonl`` (about 10 minutes in Swahili), ``dev.jsonl`` and
-``test.jsonl``. What it is: data for the demo and for smoke tests, without any download. What it is not: real
-speech; a word error rate on it says that the parts fit together, not how a model does on people.
+``test.jsonl``. Data for the demo and for smoke tests, without any download. A word error rate on it
+shows that the parts work together, not how good a model is on real speech.
 
-No sentence is in two splits, and no voice either: dev and test are spoken by variants that train never hears. White to
+No sentence and no voice is in two splits: dev and test are spoken by variants that are not in train. White to
 dull noise is added, 15 to 30 dB below the speech. The same language, number and seed give the same bytes with the same
 versions of espeak-ng, num2words, NumPy, soxr and libsndfile. Sentences: ``demo_sentences.py``.
 """

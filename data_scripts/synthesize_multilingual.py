@@ -7,10 +7,10 @@ recordings. What it is not: natural speech; augmentation at training time (`fine
 
 Every sentence is spoken `takes` times, each time by another variant of espeak-ng's voices at another speed and height.
 Written: ``audio/*.flac`` (16 kHz, mono; one file per language and take), ``train.jsonl``; ``dev.jsonl``, a few sentences
-of the same languages by voices that train never hears; ``unseen.jsonl``, five languages that train never hears; and
+of the same languages by voices that are not in train; ``unseen.jsonl``, five languages that are not in train; and
 ``letters.json``, for every language the phone that each letter of its script most often stands for. Texts are phones
 (`speechxfer.phones.segments`) separated by spaces. The same sentences, number of takes and versions of espeak-ng, soxr
-and libsndfile give the same bytes. A sentence is left out, and counted, if espeak-ng reads part of it as another language.
+and libsndfile give the same bytes. A sentence is excluded, and counted, if espeak-ng reads part of it as another language.
 """
 
 import argparse
@@ -92,14 +92,14 @@ def synthesize(sentences_tsv: Path, out_dir: Path, *, takes: int = 2, seed: int 
     omitted: Counter[str] = Counter()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(_speak, recordings, [out_dir] * len(recordings), [seed] * len(recordings))
-        for recording, (utterances, left_out) in zip(
+        for recording, (utterances, excluded) in zip(
             recordings, track(results, "speaking", total=len(recordings), console=Console(stderr=True)), strict=True
         ):
             spoken[recording.name] = utterances
-            omitted.update({recording.sentences[0].lang: left_out} if left_out else {})
+            omitted.update({recording.sentences[0].lang: excluded} if excluded else {})
     if omitted:
-        print_line(f"left out because part of them is read as another language: {dict(omitted.most_common())}")
-    write_letters(out_dir / "letters.json", sentences)  # unseen ones too: how a language is spelt is no speech
+        print_line(f"excluded because part of them is read as another language: {dict(omitted.most_common())}")
+    write_letters(out_dir / "letters.json", sentences)  # of unseen languages too: their spelling contains no speech
     write_splits(out_dir, {split: [u for r in plan[split] for u in spoken[r.name]] for split in plan})
 
 
@@ -136,7 +136,7 @@ def planned(sentences: Sequence[Sentence], takes: int) -> dict[str, list[Recordi
 
 
 def _speak(recording: Recording, out_dir: Path, seed: int) -> tuple[list[Utterance], int]:
-    """Speak a recording's sentences into one file; its utterances, and how many sentences were left out."""
+    """Speak a recording's sentences into one file; its utterances, and how many sentences were excluded."""
     pieces: list[NDArray[np.int16]] = []
     utterances: list[Utterance] = []
     path, start = out_dir / "audio" / f"{recording.name}.flac", 0

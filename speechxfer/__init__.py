@@ -41,6 +41,9 @@ _PACKAGES = {
     "rank_sources": "workflows",
     "embed": "workflows",
     "StudyRun": "workflows",
+    "adapt": "workflows",
+    "Adapted": "workflows",
+    "train_from_scratch": "workflows",
     "cross_validate": "workflows",
     "learning_curve": "workflows",
     "self_train": "workflows",
@@ -75,13 +78,16 @@ if TYPE_CHECKING:
     from speechxfer.text import Normalizer as Normalizer
     from speechxfer.text import Vocabulary as Vocabulary
     from speechxfer.training import finetune as finetune
+    from speechxfer.workflows import Adapted as Adapted
     from speechxfer.workflows import StudyRun as StudyRun
+    from speechxfer.workflows import adapt as adapt
     from speechxfer.workflows import copy_model as copy_model
     from speechxfer.workflows import cross_validate as cross_validate
     from speechxfer.workflows import embed as embed
     from speechxfer.workflows import learning_curve as learning_curve
     from speechxfer.workflows import rank_sources as rank_sources
     from speechxfer.workflows import self_train as self_train
+    from speechxfer.workflows import train_from_scratch as train_from_scratch
 
 
 def __getattr__(name: str) -> object:

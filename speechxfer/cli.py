@@ -88,10 +88,10 @@ def train(
 ) -> None:
     """Train a model from random weights."""
     from speechxfer.config import load_config
-    from speechxfer.workflows import train_run
+    from speechxfer.workflows import train_from_scratch
 
     loaded = load_config(config, _overrides(settings, resample, mono))
-    train_run(loaded, train, dev, out, language=language, licence=licence)
+    train_from_scratch(train, dev, out=out, config=loaded, language=language, licence=licence)
 
 
 @app.command()
@@ -124,9 +124,9 @@ def adapt(
         training = StudyRun(loaded, out, source, language, licence, tuple(train), tuple(dev), test)
         print(against_baseline(training, jobs))
         return
-    from speechxfer.workflows import train_run
+    from speechxfer.workflows import adapt
 
-    train_run(loaded, train, dev, out, source=source, language=language, licence=licence)
+    adapt(source, train, dev, out=out, config=loaded, language=language, licence=licence)
 
 
 @app.command()

@@ -64,7 +64,6 @@ RETIRED_WORDS = (  # compared with text whose names are split at underscores and
     r"listen(s|er|ers|ing)?\b",
     r"retention\b",
     r"(pass|passes|passed) over in silence\b",
-    r"in silence\b",
     r"(left|leave|leaves|leaving)( \w+)? out\b",
     r"as kept\b",
     r"alone in\b",

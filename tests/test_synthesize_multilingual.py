@@ -66,11 +66,11 @@ def test_what_is_spoken_is_what_the_label_says(corpus: Path, sentences: Path) ->
             assert utterance.text.split() == sm.phones_of(sentence.text, sentence.voice)
             samples, rate = soundfile.read(utterance.audio_filepath)
             start = round(utterance.offset * rate)
-            stretch = samples[start : start + round(utterance.duration * rate)]
+            segment = samples[start : start + round(utterance.duration * rate)]
             assert rate == 16_000
-            assert len(stretch) / len(utterance.text.split()) < 0.35 * rate  # at the slowest speed, pauses included
-            assert not stretch[:800].any() and not stretch[-800:].any()  # the pauses between neighbours
-            assert np.abs(stretch).max() > 0.05
+            assert len(segment) / len(utterance.text.split()) < 0.35 * rate  # at the slowest speed, pauses included
+            assert not segment[:800].any() and not segment[-800:].any()  # the pauses between neighbours
+            assert np.abs(segment).max() > 0.05
 
 
 def test_labels_by_hand() -> None:
@@ -132,7 +132,7 @@ def test_a_manifest_in_letters_becomes_one_in_phones(tmp_path: Path) -> None:
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert [(u.id, u.text) for u in read_manifest(out)] == [("u0", "h ə l o ʊ"), ("u2", "w ɜ l d")]
-    assert "left out: u1" in done.stdout
+    assert "excluded: u1" in done.stdout
     with pytest.raises(InputError, match="no language 'xx'"):
         phonemize.phonemize(tmp_path / "letters.jsonl", out, voice="xx")
     with pytest.raises(InputError, match="u0: it has no lang"):

@@ -29,7 +29,7 @@ from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
 from speechxfer.workflows.evaluation_runs import evaluate_run
 from speechxfer.workflows.results import read_rows
-from speechxfer.workflows.training_runs import train_run
+from speechxfer.workflows.training_runs import adapt, train_from_scratch
 from tests.small_models import ENCODERS, LENGTHS, QUICK, SOURCE, Tones, features, output, settings, source_model, state
 
 loop = sys.modules["speechxfer.training.loop"]
@@ -95,7 +95,7 @@ def test_adapters_by_hand() -> None:
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_adapters_learn_in_a_frozen_encoder(tones: Tones, tmp_path: Path, encoder: str) -> None:
     """Its other weights and its batch statistics are the same bits after training."""
-    model = with_new_layers(transfer(source_model(encoder), TARGET), adapter_dim=8)
+    model = with_new_layers(transfer(source_model(encoder), TARGET).model, adapter_dim=8)
     before = state(model)
     run(model, tones, tmp_path, settings(freeze="encoder"))
     adapters = {name for name in before if ".adapters." in name}
@@ -115,7 +115,7 @@ def test_fresh_layers_above_the_encoder_are_a_layer_norm() -> None:
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_new_layers_learn_above_a_frozen_encoder(tones: Tones, tmp_path: Path, encoder: str) -> None:
-    model = with_new_layers(transfer(source_model(encoder), TARGET), extra_layers=1)
+    model = with_new_layers(transfer(source_model(encoder), TARGET).model, extra_layers=1)
     before = state(model)
     run(model, tones, tmp_path, settings(freeze="encoder"))
     changed = moved(before, model)
@@ -197,7 +197,7 @@ def test_groups_move_one_after_the_other_from_the_top(
     tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five groups, two steps each: in the first two steps the head alone. Batch statistics rest as long as weights."""
-    model = transfer(source_model("cnn"), TARGET)
+    model = transfer(source_model("cnn"), TARGET).model
     groups = [state(group) for group in model.encoder.layer_groups()]
     head = state(model.head)
     moves: list[tuple[list[int], list[int], bool]] = []
@@ -235,7 +235,7 @@ def test_rates_fall_by_layer_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_step_goes_as_far_as_its_layers_rate(tones: Tones, tmp_path: Path) -> None:
     """The first step of Adam is as long as the rate for every weight that has a gradient at all."""
-    model = with_new_layers(transfer(source_model("conformer"), TARGET), adapter_dim=4)
+    model = with_new_layers(transfer(source_model("conformer"), TARGET).model, adapter_dim=4)
     before = [state(group) for group in [*model.encoder.layer_groups(), model.encoder.adapters, model.head]]
     rates_only = {"warmup_steps": 0, "encoder_lr": 1e-3, "head_lr": 5e-3, "weight_decay": 0.0, "l2_sp": 0.0}
     config = settings(steps=1, evaluate_every_steps=1, layer_decay=0.5, batch_norm="frozen", **rates_only)
@@ -255,7 +255,7 @@ def test_batch_norms_may_keep_the_sources_statistics(
     tones: Tones, tmp_path: Path, encoder: str, batch_norm: str
 ) -> None:
     """Six Conformer layers, two strided and four other layers of the CNN have one each; all learn either way."""
-    model = transfer(source_model(encoder), TARGET)
+    model = transfer(source_model(encoder), TARGET).model
     before = state(model.encoder)
     run(model, tones, tmp_path, settings(batch_norm=batch_norm))
     changed, buffers = moved(before, model.encoder), {name for name, _ in model.encoder.named_buffers()}
@@ -265,7 +265,7 @@ def test_batch_norms_may_keep_the_sources_statistics(
 
 def test_frozen_statistics_are_what_frames_are_normed_by(tones: Tones, tmp_path: Path) -> None:
     """In training, too, where else the batch's own would be taken."""
-    model = transfer(source_model("cnn"), TARGET)
+    model = transfer(source_model("cnn"), TARGET).model
     heard: list[tuple[Tensor, Tensor]] = []
     norm = model.encoder.strided[0].norm
     norm.register_forward_hook(lambda module, inputs, out: heard.append((inputs[0].detach(), out.detach())))
@@ -286,10 +286,15 @@ def test_a_new_model_speaks_as_its_source(tmp_path: Path, encoder: str, task: st
     words = Vocabulary((BLANK, "yes", "no"), "words")
     source = source_model(encoder, words if task == "classify" else SOURCE, task)
     source.name = "ancestor"
-    grown = with_new_layers(transfer(source, TARGET, task="ctc"), adapter_dim=4, extra_layers=1)
-    save_model(transfer(source, TARGET, task="ctc"), tmp_path / "plain", Card("plain"))
+    grown = with_new_layers(transfer(source, TARGET, task="ctc").model, adapter_dim=4, extra_layers=1)
+    save_model(transfer(source, TARGET, task="ctc").model, tmp_path / "plain", Card("plain"))
     save_model(grown, tmp_path / "grown", Card("grown"))
-    made = [transfer(source, TARGET, task="ctc"), grown, load_model(tmp_path / "plain"), load_model(tmp_path / "grown")]
+    made = [
+        transfer(source, TARGET, task="ctc").model,
+        grown,
+        load_model(tmp_path / "plain"),
+        load_model(tmp_path / "grown"),
+    ]
     for model in made:
         parent = model.as_parent()
         assert torch.equal(output(parent), output(source))
@@ -300,7 +305,7 @@ def test_a_new_model_speaks_as_its_source(tmp_path: Path, encoder: str, task: st
 
 def test_a_parent_is_heard_by_the_encoder_as_it_is_now() -> None:
     source = source_model("cnn")
-    model = shaken(transfer(source, TARGET))
+    model = shaken(transfer(source, TARGET).model)
     mixed = source_model("cnn")
     mixed.encoder.load_state_dict(model.encoder.state_dict())
     assert torch.equal(output(model.as_parent()), output(mixed))
@@ -310,9 +315,9 @@ def test_a_parent_is_heard_by_the_encoder_as_it_is_now() -> None:
 def test_a_chain_of_transfers_keeps_all_parents(tmp_path: Path) -> None:
     """The second transfer is from a model with a layer of its own between encoder and head."""
     first = source_model("dnn")
-    second = shaken(with_new_layers(transfer(first, TARGET), extra_layers=1)).eval()
+    second = shaken(with_new_layers(transfer(first, TARGET).model, extra_layers=1)).eval()
     first.encoder.load_state_dict(second.encoder.state_dict())  # the encoder as the second one has it
-    third = with_new_layers(transfer(second, Vocabulary.from_texts(["xyz"])), extra_layers=1)
+    third = with_new_layers(transfer(second, Vocabulary.from_texts(["xyz"])).model, extra_layers=1)
     save_model(third, tmp_path / "third", Card("third"))
     for model in (third, load_model(tmp_path / "third")):
         assert torch.equal(output(model.as_parent(0)), output(second))
@@ -331,7 +336,7 @@ def test_a_model_from_random_weights_has_no_parent() -> None:
 
 def test_training_moves_no_parents_head(tones: Tones, tmp_path: Path) -> None:
     source = source_model("cnn")
-    model = run(transfer(source, TARGET), tones, tmp_path)
+    model = run(transfer(source, TARGET).model, tones, tmp_path)
     assert torch.equal(model.parents[0].weight, source.head.weight)
     assert torch.equal(model.parents[0].bias, source.head.bias)
 
@@ -411,7 +416,7 @@ def empty(folder: Path) -> None:
     ids=lambda damage: damage.__name__,
 )
 def test_damaged_parents_are_refused(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    save_model(transfer(source_model("dnn"), TARGET), tmp_path / "model", Card("model"))
+    save_model(transfer(source_model("dnn"), TARGET).model, tmp_path / "model", Card("model"))
     assert len(load_model(tmp_path / "model").parents) == 1
     damage(tmp_path / "model")
     with pytest.raises(InputError):
@@ -419,7 +424,7 @@ def test_damaged_parents_are_refused(tmp_path: Path, damage: Callable[[Path], No
 
 
 def test_asking_a_parent_leaves_modes_and_generators_alone() -> None:
-    model = transfer(source_model(), TARGET).train()
+    model = transfer(source_model(), TARGET).model.train()
     model.encoder.eval()
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -450,19 +455,21 @@ def test_settings_of_a_transfer_are_refused_for_random_weights(
 ) -> None:
     config = load_config(None, ["model.encoder=dnn", "model.subsampling=1", "model.size=tiny", setting])
     with pytest.raises(InputError, match=message):
-        train_run(config, [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"], tmp_path / "run")
+        train_from_scratch(
+            [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"], out=tmp_path / "run", config=config
+        )
 
 
 def test_a_missing_manifest_of_the_source_is_named(tones: Tones, tmp_path: Path) -> None:
     save_model(source_model("dnn"), tmp_path / "source", Card("source"))
     config = load_config(None, ["finetune.replay=0.5", 'finetune.source_manifests=["gone.jsonl"]'])
     with pytest.raises(InputError, match=r"gone\.jsonl"):
-        train_run(
-            config,
+        adapt(
+            str(tmp_path / "source"),
             [tones.folder / "train.jsonl"],
             [tones.folder / "dev.jsonl"],
-            tmp_path / "run",
-            source=str(tmp_path / "source"),
+            out=tmp_path / "run",
+            config=config,
         )
 
 
@@ -470,7 +477,7 @@ def test_a_run_is_resumed_only_with_the_same_source_and_source_data(tones: Tones
     source_data = read_manifest(tones.folder / "source.jsonl")
 
     def resume(source: AcousticModel, source_data: list[Utterance]) -> None:
-        model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
+        model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
         finetune(model, tones.train, tones.dev, settings(replay=0.5), out=tmp_path, source_data=source_data)
 
     resume(source_model(), source_data)
@@ -489,7 +496,7 @@ def adapted_run(tones: Tones, folder: Path) -> Path:
     names = ("steps=2", "evaluate_every_steps=1", "encoder_lr=0.002", "precision=fp32", "speed_factors=[1.0]")
     config = load_config(None, ["transfer.head=random", *(f"finetune.{name}" for name in names)])
     train, dev = [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"]
-    train_run(config, train, dev, folder / "run", source=str(folder / "ancestor"))
+    adapt(str(folder / "ancestor"), train, dev, out=folder / "run", config=config)
     return folder / "run"
 
 

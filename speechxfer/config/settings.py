@@ -100,10 +100,10 @@ class ModelConfig(Section):
 class TransferConfig(Section):
     """[transfer]: how the model of the target is built from the source model."""
 
-    head: Literal["symbols", "position", "random"] = Field(
+    head: Literal["symbols", "random"] = Field(
         default="symbols",
-        description="initial output layer: rows of the source by symbol; by number (a common mistake, for comparison "
-        "only); or random",
+        description="how the new head is initialised: each symbol from the source's row of the same or nearest symbol, or "
+        "all rows at random",
     )
     symbol_map: str | None = Field(
         default=None,

@@ -14,7 +14,7 @@ from torch import nn
 from speechxfer.adaptation import unfreeze_step
 from speechxfer.config import Config, DataConfig, FinetuneConfig, change_settings, check_lora
 from speechxfer.data import Utterance, total_duration_s
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, first_names
 from speechxfer.features import (
     AudioOptions,
     FeatureStore,
@@ -36,7 +36,7 @@ from speechxfer.training.regularizers import (
     source_model,
 )
 from speechxfer.training.schedule import default_steps
-from speechxfer.training.targets import encode_targets, first_names, usable_speeds
+from speechxfer.training.targets import encode_targets, usable_speeds
 
 FEATURES_TIMEOUT = timedelta(hours=12)  # the other processes wait while the first one computes features
 

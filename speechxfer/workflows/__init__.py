@@ -11,10 +11,12 @@ from speechxfer.workflows.ranking import rank_sources
 from speechxfer.workflows.self_training import self_train
 from speechxfer.workflows.shipping import copy_model
 from speechxfer.workflows.studies import StudyRun
-from speechxfer.workflows.training_runs import train_run
+from speechxfer.workflows.training_runs import Adapted, adapt, train_from_scratch
 
 __all__ = [
+    "Adapted",
     "StudyRun",
+    "adapt",
     "against_baseline",
     "check_run",
     "copy_model",
@@ -25,6 +27,6 @@ __all__ = [
     "learning_curve",
     "rank_sources",
     "self_train",
-    "train_run",
+    "train_from_scratch",
     "transcribe_run",
 ]

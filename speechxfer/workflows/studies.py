@@ -40,21 +40,25 @@ def run_trainings(trainings: Sequence[StudyRun], jobs: int, what: str) -> list[W
 
 def _train_and_score(training: StudyRun) -> WerReport:
     from speechxfer.workflows.evaluation_runs import evaluate_run
-    from speechxfer.workflows.training_runs import train_run
+    from speechxfer.workflows.training_runs import adapt, train_from_scratch
 
     if training.test is None:
         raise InputError(f"{training.out}: a study scores its runs, and no test manifest is named; give one")
     training.out.mkdir(parents=True, exist_ok=True)
     with (training.out / "log.txt").open("a", encoding="utf-8") as log, redirect_stderr(log), redirect_stdout(log):
-        train_run(
-            training.config,
-            training.train,
-            training.dev,
-            training.out,
-            source=training.source,
-            language=training.language,
-            licence=training.licence,
-        )
+        train, dev, out, config = training.train, training.dev, training.out, training.config
+        if training.source:
+            adapt(
+                training.source,
+                train,
+                dev,
+                out=out,
+                config=config,
+                language=training.language,
+                licence=training.licence,
+            )
+        else:
+            train_from_scratch(train, dev, out=out, config=config, language=training.language, licence=training.licence)
         data = training.config.data
         report = evaluate_run(
             [str(training.out)], training.test, training.out / "scored", resample=data.resample, mono=data.mono
