@@ -30,9 +30,9 @@ from speechxfer.errors import InputError
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
-from speechxfer.scoring.report import PooledScore
+from speechxfer.scoring import PooledScore
 from speechxfer.text.normalizer import Normalizer
-from speechxfer.text.vocabulary import Vocabulary, read_letters
+from speechxfer.text.vocabulary import Vocabulary, read_letter_tables
 from speechxfer.training.loop import finetune
 from speechxfer.workflows.evaluation_runs import evaluate_run
 from speechxfer.workflows.results import read_rows
@@ -466,4 +466,4 @@ def test_letter_tables_that_are_none_are_refused(tmp_path: Path, content: str | 
     if content is not None:
         path.write_text(content)
     with pytest.raises(InputError, match=r"letters.json: no letter tables"):
-        read_letters(path)
+        read_letter_tables(path)

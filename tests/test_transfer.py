@@ -19,7 +19,7 @@ from speechxfer.errors import InputError
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
-from speechxfer.text.letters import base_letters
+from speechxfer.text.letters import list_base_letters
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import BLANK, Kind, Vocabulary
 from speechxfer.training.loop import finetune
@@ -140,7 +140,7 @@ def test_letters_without_a_decomposition_are_new() -> None:
     [("ẹ́", ["ẹ", "e"]), ("ǭ", ["ǫ", "o"]), ("ế", ["ê", "e"]), ("\u0301", []), ("ŋ", []), ("가", []), ("ké", ["ke"])],
 )
 def test_base_letters(symbol: str, bases: list[str]) -> None:
-    assert base_letters(symbol) == bases
+    assert list_base_letters(symbol) == bases
 
 
 def test_the_nearest_base_letter_goes_first() -> None:

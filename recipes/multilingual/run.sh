@@ -66,12 +66,12 @@ if stage evaluate; then
 fi
 if stage ship; then
   python - <<'END'
-import speechxfer as sx
+from speechxfer.workflows import copy_model
 limits = (
     "hears phones as espeak-ng names them, from synthetic voices and some 170 people, most of them speaking English; no tone, "
     "length, stress or nasality; a start for other languages, not a transcriber: adapt it"
 )
-sx.copy_model(
+copy_model(
     "exp/multilingual-small",
     "../../speechxfer/shipped/multilingual-small",
     half=True,

@@ -23,7 +23,7 @@ from speechxfer.errors import InputError
 from speechxfer.features import feature_preset
 from speechxfer.models import AcousticModel, Architecture, with_lora
 from speechxfer.runtime import command_line, commit, hardware, is_main_process, log_info, run_lock, write_atomically
-from speechxfer.text import letter_table_summary
+from speechxfer.text import describe_letter_tables
 from speechxfer.training import finetune, training_cost
 from speechxfer.workflows.plots import plot_curves
 from speechxfer.workflows.run_folders import is_finished, read_head_table, requested_run
@@ -110,7 +110,7 @@ def _run(config: Config, data: RunData, out: Path, source: str, language: str, l
         )
         log_info(head.summary())
         if pretrained and any(row.how in ("phone", "roman") for row in head):
-            log_info(f"{letter_table_summary(pretrained.vocabulary.letters, language)} (see {out / 'head.tsv'})")
+            log_info(f"{describe_letter_tables(pretrained.vocabulary.letters, language)} (see {out / 'head.tsv'})")
         finetune(
             model,
             repeated,
