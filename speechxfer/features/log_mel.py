@@ -44,7 +44,7 @@ def filterbank(samples: Tensor | Samples, spec: FeatureSpec) -> Tensor:
         return signal.new_zeros(*signal.shape[:-1], 0, spec.dim, dtype=torch.float32)
     batch = signal.reshape(-1, count)
     lengths = torch.full((len(batch),), count, device=batch.device)
-    features, _ = _cached_filterbank(spec)(batch, lengths)
+    features, _ = _cached_filterbank(spec).forward(batch, lengths)
     return features.reshape(*signal.shape[:-1], -1, spec.dim)
 
 
@@ -112,7 +112,7 @@ class Filterbank(nn.Module):
     def _surround_with_noise(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Set utterances that are shorter than `shortest_samples` in the middle of faint noise."""
         spec, shortest = self.spec, self.spec.shortest_samples
-        total = torch.sym_max(signal.shape[1], shortest)
+        total: int = torch.sym_max(signal.shape[1], shortest)  # type: ignore[no-untyped-call]  # may be symbolic
         signal = pad(signal, (0, total - signal.shape[1]))
         head, rest = signal[:, :shortest], signal[:, shortest:]
         missing = (shortest - lengths).clamp(min=0)[:, None]
@@ -156,9 +156,9 @@ class Filterbank(nn.Module):
         """`[batch, frames, bins]`: magnitudes to the power of the spec."""
         power = self.spec.power
         if self.exportable:
-            squares = (frames @ self.get_buffer("cosines")) ** 2 + (frames @ self.get_buffer("sines")) ** 2
+            squares: Tensor = (frames @ self.get_buffer("cosines")) ** 2 + (frames @ self.get_buffer("sines")) ** 2
             return squares if power == 2.0 else squares ** (power / 2)
-        magnitudes = torch.fft.rfft(frames, n=self.spec.fft_size).abs()
+        magnitudes: Tensor = torch.fft.rfft(frames, n=self.spec.fft_size).abs()
         return magnitudes if power == 1.0 else magnitudes**power
 
     def _take_logarithm(self, bands: Tensor, valid: Tensor) -> Tensor:
