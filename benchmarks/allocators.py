@@ -51,7 +51,7 @@ def seconds_a_step(manifest: Path) -> float:
     vocabulary = sx.Vocabulary.from_texts((u.text for u in noise), normalizer=normalizer)
     model = sx.transfer(
         sx.load_model("multilingual-small"), vocabulary, language="xx", normalizer=normalizer, dropout=0.1
-    )
+    ).model
     started: list[float] = []
     model.encoder.register_forward_pre_hook(lambda *_: started.append(time.perf_counter()))
     config = sx.FinetuneConfig(steps=STEPS, evaluate_every_steps=STEPS)

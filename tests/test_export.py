@@ -54,7 +54,7 @@ def test_adapted_then_loaded_by_plain_transformers(tones: Tones, tmp_path: Path,
     transformers = pytest.importorskip("transformers")
     other.WRITERS[kind](tmp_path / "source")
     symbols = Vocabulary.from_texts((u.text for u in tones.train), vocabulary, bpe_size=12)
-    model = transfer(load_model(tmp_path / "source"), symbols)
+    model = transfer(load_model(tmp_path / "source"), symbols).model
     finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "run")
     save_model(model, tmp_path / "adapted", Card("adapted"))
     export_hf(str(tmp_path / "adapted"), tmp_path / "exported")

@@ -113,7 +113,7 @@ def test_the_numbers_are_those_of_the_library(
 
 def replaced_head(model: AcousticModel) -> AcousticModel:
     torch.manual_seed(5)
-    made = transfer(model, Vocabulary((BLANK, *"abcdef")))
+    made = transfer(model, Vocabulary((BLANK, *"abcdef"))).model
     nn.init.normal_(made.head.weight, std=0.3)
     return made.eval()
 
@@ -224,7 +224,7 @@ def test_an_encoder_without_a_head_is_a_source(tmp_path: Path) -> None:
     other.write_w2v_bert(tmp_path, head=False)
     source = load_model(tmp_path)
     assert source.vocabulary.symbols == (BLANK,)
-    model = transfer(source, Vocabulary((BLANK, "a", "b")))
+    model = transfer(source, Vocabulary((BLANK, "a", "b"))).model
     assert model.head.weight.isfinite().all() and model.head.weight.std() > 0
     assert [row.how for row in plan_head(source.vocabulary, model.vocabulary)] == ["blank", "new", "new"]
 
@@ -234,7 +234,7 @@ def test_a_head_that_is_not_there_is_neither_read_nor_held_on_to(tones: Tones, t
     source = load_model(tmp_path / "source")
     with pytest.raises(InputError, match="came without a head, so it has no symbols to write with"):
         transcribe(source, tones.dev)
-    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
     with pytest.raises(InputError, match="came without a head"):
         transcribe(model.as_parent(), tones.dev)
     how = TransferConfig(l2_sp=0.1, distillation=0.5)
@@ -252,7 +252,7 @@ def test_it_is_adapted_saved_and_loaded_like_any_other(
     checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, kind: str
 ) -> None:
     source = load_model(checkpoints[kind][0])
-    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=0.1)
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=0.1).model
     before = state(model)
     finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "run")
     moved = [name for name, value in state(model).items() if not torch.equal(value, before[name])]
@@ -274,7 +274,7 @@ def test_what_is_frozen_keeps_its_bits(
     checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, kind: str, how: TransferConfig
 ) -> None:
     source = load_model(checkpoints[kind][0])
-    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
     if how.lora_rank:
         pytest.importorskip("peft")
         model = with_lora(model, how.lora_rank)
@@ -318,7 +318,7 @@ def test_a_stopped_run_that_holds_on_to_its_source_ends_with_the_same_bits(
     how = TransferConfig(l2_sp=0.1, layer_decay=0.8)
 
     def run(out: Path) -> AcousticModel:
-        model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=0.1)
+        model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=0.1).model
         return finetune(model, tones.train, tones.dev, QUICK, out=out, transfer=how, source=source)
 
     whole, step = state(run(tmp_path / "whole")), loop._step
@@ -361,13 +361,13 @@ def test_computing_again_is_a_setting_of_borrowed_encoders(
     for again in (False, True):
         model = transfer(
             load_model(checkpoints["wav2vec2-bert"][0]), Vocabulary.from_texts(u.text for u in tones.train)
-        )
+        ).model
         config = settings(gradient_checkpointing=again)
         trained.append(state(finetune(model, tones.train, tones.dev, config, out=tmp_path / str(again))))
     for name, value in trained[0].items():
         torch.testing.assert_close(value, trained[1][name], atol=1e-4, rtol=1e-3)
     with pytest.raises(InputError, match="gradient_checkpointing is for encoders of transformers"):
-        own = transfer(source_model("dnn"), Vocabulary.from_texts(u.text for u in tones.train))
+        own = transfer(source_model("dnn"), Vocabulary.from_texts(u.text for u in tones.train)).model
         finetune(own, tones.train, tones.dev, settings(gradient_checkpointing=True), out=tmp_path / "own")
 
 
@@ -376,7 +376,7 @@ def test_a_language_pack_goes_onto_a_foreign_base(
 ) -> None:
     pytest.importorskip("peft")
     folder, _ = checkpoints["wav2vec2-bert"]
-    model = with_lora(transfer(load_model(folder), Vocabulary.from_texts(u.text for u in tones.train)), 2)
+    model = with_lora(transfer(load_model(folder), Vocabulary.from_texts(u.text for u in tones.train)).model, 2)
     finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "run", transfer=TransferConfig(lora_rank=2))
     save_pack(model, tmp_path / "pack", Card("pack"), base=folder)
     samples = [other.speech(1.0)]

@@ -53,7 +53,7 @@ def same_bits(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def adapted(source: AcousticModel, tones: Tones) -> AcousticModel:
     """A target model with an update that is still zero, the same every time."""
-    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
     torch.manual_seed(3)
     return with_lora(model, RANK, ALPHA)
 
@@ -133,10 +133,10 @@ def test_a_merged_model_is_plain_and_says_the_same(learned: Learned) -> None:
     before = state(learned.model)
     merged = merge_lora(learned.model)
     assert not has_lora(merged) and has_lora(learned.model) and same_bits(state(learned.model), before)
-    assert state(merged).keys() == state(transfer(learned.source, learned.model.vocabulary)).keys()
+    assert state(merged).keys() == state(transfer(learned.source, learned.model.vocabulary).model).keys()
     assert all(weights.requires_grad for weights in merged.parameters())
     torch.testing.assert_close(output(merged), output(learned.model), rtol=0, atol=1e-5)
-    start = transfer(learned.source, learned.model.vocabulary)
+    start = transfer(learned.source, learned.model.vocabulary).model
     start.head.load_state_dict(learned.model.head.state_dict())
     assert (output(merged) - output(start)).abs().max() > 1e-3, "the update says something"
     again = with_lora(merged, RANK, ALPHA)
@@ -232,7 +232,7 @@ def test_a_model_saved_with_its_update_is_saved_merged(learned: Learned, tmp_pat
 def test_a_pack_brings_the_adapters_and_layers_that_its_base_lacks(tones: Tones, tmp_path: Path) -> None:
     save_model(source_model("conformer"), tmp_path / "base", Card("base"))
     vocabulary = Vocabulary.from_texts(u.text for u in tones.train)
-    grown = with_new_layers(transfer(load_model(tmp_path / "base"), vocabulary), adapter_dim=4, extra_layers=1)
+    grown = with_new_layers(transfer(load_model(tmp_path / "base"), vocabulary).model, adapter_dim=4, extra_layers=1)
     model = with_lora(grown, RANK, ALPHA)
     with torch.no_grad():
         for name, weights in model.named_parameters():
@@ -252,7 +252,7 @@ def test_a_pack_is_at_most_a_fiftieth_of_the_encoder(tmp_path: Path) -> None:
     source = AcousticModel(Architecture("conformer", "small"), vocabulary, PRESETS["kaldi-mvn"], Normalizer())
     save_model(source, tmp_path / "base", Card("base"))
     rank = TransferConfig(lora_rank=8).lora_rank
-    model = with_lora(transfer(load_model(tmp_path / "base"), vocabulary))
+    model = with_lora(transfer(load_model(tmp_path / "base"), vocabulary).model)
     save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
     assert read_card(tmp_path / "pack")["lora"] == {"rank": rank, "alpha": TransferConfig().lora_alpha}
     encoder_bytes = 4 * sum(weights.numel() for weights in source.encoder.parameters())
@@ -267,7 +267,7 @@ def test_a_pack_is_at_most_a_fiftieth_of_the_encoder(tmp_path: Path) -> None:
 def pack(tmp_path: Path) -> Path:
     """A pack in `tmp_path`, its base beside it."""
     save_model(source_model("cnn"), tmp_path / "base", Card("base"))
-    model = with_lora(transfer(load_model(tmp_path / "base"), Vocabulary.from_texts(["dcab"])), RANK, ALPHA)
+    model = with_lora(transfer(load_model(tmp_path / "base"), Vocabulary.from_texts(["dcab"])).model, RANK, ALPHA)
     save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
     assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
     return tmp_path / "pack"
@@ -349,14 +349,14 @@ def test_a_pack_and_its_base_can_be_moved_together(pack: Path) -> None:
 
 
 def test_a_pack_for_a_shipped_base_names_it(tmp_path: Path) -> None:
-    model = with_lora(transfer(load_model("english"), Vocabulary.from_texts(["dcab"])), RANK, ALPHA)
+    model = with_lora(transfer(load_model("english"), Vocabulary.from_texts(["dcab"])).model, RANK, ALPHA)
     save_pack(model, tmp_path / "pack", CARD, base="english")
     assert read_card(tmp_path / "pack")["base"]["name"] == "english"
     assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
 
 
 def test_a_pack_of_a_changed_encoder_is_refused(pack: Path) -> None:
-    changed = transfer(load_model(pack.with_name("base")), Vocabulary.from_texts(["dcab"]))
+    changed = transfer(load_model(pack.with_name("base")), Vocabulary.from_texts(["dcab"])).model
     with torch.no_grad():
         changed.encoder.layers[0].convolution.weight[0, 0, 0] += 1e-3
     with pytest.raises(
@@ -378,7 +378,7 @@ def test_a_rank_is_one_or_more(pack: Path, rank: int) -> None:
 def test_an_update_is_merged_before_anything_is_built_on_it() -> None:
     model = with_lora(source_model("cnn"), RANK)
     for build in (
-        lambda: transfer(model, Vocabulary.from_texts(["dcab"])),
+        lambda: transfer(model, Vocabulary.from_texts(["dcab"])).model,
         lambda: with_new_layers(model, adapter_dim=4),
     ):
         with pytest.raises(InputError, match="not merged into its weights; use merge_lora first"):
@@ -386,7 +386,7 @@ def test_an_update_is_merged_before_anything_is_built_on_it() -> None:
 
 
 def test_a_rank_without_an_update_freezes_nothing_silently(tones: Tones, tmp_path: Path) -> None:
-    plain = transfer(source_model("cnn"), Vocabulary.from_texts(u.text for u in tones.train))
+    plain = transfer(source_model("cnn"), Vocabulary.from_texts(u.text for u in tones.train)).model
     with pytest.raises(InputError, match=r"transfer\.lora_rank = 4, but the model has no low-rank update"):
         finetune(plain, tones.train, tones.dev, QUICK, out=tmp_path, transfer=LORA)
 

@@ -97,7 +97,7 @@ def test_adapters_by_hand() -> None:
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_adapters_learn_in_a_frozen_encoder(tones: Tones, tmp_path: Path, encoder: str) -> None:
     """Its other weights and its batch statistics are the same bits after training."""
-    model = with_new_layers(transfer(source_model(encoder), TARGET), adapter_dim=8)
+    model = with_new_layers(transfer(source_model(encoder), TARGET).model, adapter_dim=8)
     before = state(model)
     run(model, tones, tmp_path, TransferConfig(freeze="encoder", adapter_dim=8))
     adapters = {name for name in before if ".adapters." in name}
@@ -117,7 +117,7 @@ def test_fresh_layers_above_the_encoder_are_a_layer_norm() -> None:
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_new_layers_learn_above_a_frozen_encoder(tones: Tones, tmp_path: Path, encoder: str) -> None:
-    model = with_new_layers(transfer(source_model(encoder), TARGET), extra_layers=1)
+    model = with_new_layers(transfer(source_model(encoder), TARGET).model, extra_layers=1)
     before = state(model)
     run(model, tones, tmp_path, TransferConfig(freeze="encoder", extra_layers=1))
     changed = moved(before, model)
@@ -200,7 +200,7 @@ def test_groups_move_one_after_the_other_from_the_top(
     tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five groups, two steps each: in the first two steps the head alone. Batch statistics rest as long as weights."""
-    model = transfer(source_model("cnn"), TARGET)
+    model = transfer(source_model("cnn"), TARGET).model
     groups = [state(group) for group in model.encoder.layer_groups()]
     head = state(model.head)
     moves: list[tuple[list[int], list[int], bool]] = []
@@ -237,7 +237,7 @@ def test_rates_fall_by_layer_by_hand() -> None:
 
 def test_a_step_goes_as_far_as_its_layers_rate(tones: Tones, tmp_path: Path) -> None:
     """The first step of Adam is as long as the rate for every weight that has a gradient at all."""
-    model = with_new_layers(transfer(source_model("conformer"), TARGET), adapter_dim=4)
+    model = with_new_layers(transfer(source_model("conformer"), TARGET).model, adapter_dim=4)
     before = [state(group) for group in [*model.encoder.layer_groups(), model.encoder.adapters, model.head]]
     config = settings(steps=1, evaluate_every_steps=1, warmup_steps=0, encoder_lr=1e-3, head_lr=5e-3, weight_decay=0.0)
     run(model, tones, tmp_path, TransferConfig(layer_decay=0.5, batch_norm="frozen"), config)
@@ -256,7 +256,7 @@ def test_batch_norms_may_keep_the_sources_statistics(
     tones: Tones, tmp_path: Path, encoder: str, batch_norm: str
 ) -> None:
     """Six Conformer layers, two strided and four other layers of the CNN have one each; all learn either way."""
-    model = transfer(source_model(encoder), TARGET)
+    model = transfer(source_model(encoder), TARGET).model
     before = state(model.encoder)
     run(model, tones, tmp_path, TransferConfig(batch_norm=batch_norm))
     changed, buffers = moved(before, model.encoder), {name for name, _ in model.encoder.named_buffers()}
@@ -266,7 +266,7 @@ def test_batch_norms_may_keep_the_sources_statistics(
 
 def test_frozen_statistics_are_what_frames_are_normed_by(tones: Tones, tmp_path: Path) -> None:
     """In training, too, where else the batch's own would be taken."""
-    model = transfer(source_model("cnn"), TARGET)
+    model = transfer(source_model("cnn"), TARGET).model
     heard: list[tuple[Tensor, Tensor]] = []
     norm = model.encoder.strided[0].norm
     norm.register_forward_hook(lambda module, inputs, out: heard.append((inputs[0].detach(), out.detach())))
@@ -287,10 +287,15 @@ def test_a_new_model_speaks_as_its_source(tmp_path: Path, encoder: str, task: st
     words = Vocabulary((BLANK, "yes", "no"), "words")
     source = source_model(encoder, words if task == "classify" else SOURCE, task)
     source.name = "ancestor"
-    grown = with_new_layers(transfer(source, TARGET, task="ctc"), adapter_dim=4, extra_layers=1)
-    save_model(transfer(source, TARGET, task="ctc"), tmp_path / "plain", Card("plain"))
+    grown = with_new_layers(transfer(source, TARGET, task="ctc").model, adapter_dim=4, extra_layers=1)
+    save_model(transfer(source, TARGET, task="ctc").model, tmp_path / "plain", Card("plain"))
     save_model(grown, tmp_path / "grown", Card("grown"))
-    made = [transfer(source, TARGET, task="ctc"), grown, load_model(tmp_path / "plain"), load_model(tmp_path / "grown")]
+    made = [
+        transfer(source, TARGET, task="ctc").model,
+        grown,
+        load_model(tmp_path / "plain"),
+        load_model(tmp_path / "grown"),
+    ]
     for model in made:
         parent = model.as_parent()
         assert torch.equal(output(parent), output(source))
@@ -301,7 +306,7 @@ def test_a_new_model_speaks_as_its_source(tmp_path: Path, encoder: str, task: st
 
 def test_a_parent_is_heard_by_the_encoder_as_it_is_now() -> None:
     source = source_model("cnn")
-    model = shaken(transfer(source, TARGET))
+    model = shaken(transfer(source, TARGET).model)
     mixed = source_model("cnn")
     mixed.encoder.load_state_dict(model.encoder.state_dict())
     assert torch.equal(output(model.as_parent()), output(mixed))
@@ -311,9 +316,9 @@ def test_a_parent_is_heard_by_the_encoder_as_it_is_now() -> None:
 def test_a_chain_of_transfers_keeps_all_parents(tmp_path: Path) -> None:
     """The second transfer is from a model with a layer of its own between encoder and head."""
     first = source_model("dnn")
-    second = shaken(with_new_layers(transfer(first, TARGET), extra_layers=1)).eval()
+    second = shaken(with_new_layers(transfer(first, TARGET).model, extra_layers=1)).eval()
     first.encoder.load_state_dict(second.encoder.state_dict())  # the encoder as the second one has it
-    third = with_new_layers(transfer(second, Vocabulary.from_texts(["xyz"])), extra_layers=1)
+    third = with_new_layers(transfer(second, Vocabulary.from_texts(["xyz"])).model, extra_layers=1)
     save_model(third, tmp_path / "third", Card("third"))
     for model in (third, load_model(tmp_path / "third")):
         assert torch.equal(output(model.as_parent(0)), output(second))
@@ -332,7 +337,7 @@ def test_a_model_from_random_weights_has_no_parent() -> None:
 
 def test_training_moves_no_parents_head(tones: Tones, tmp_path: Path) -> None:
     source = source_model("cnn")
-    model = run(transfer(source, TARGET), tones, tmp_path, TransferConfig())
+    model = run(transfer(source, TARGET).model, tones, tmp_path, TransferConfig())
     assert torch.equal(model.parents[0].weight, source.head.weight)
     assert torch.equal(model.parents[0].bias, source.head.bias)
 
@@ -412,7 +417,7 @@ def empty(folder: Path) -> None:
     ids=lambda damage: damage.__name__,
 )
 def test_damaged_parents_are_refused(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    save_model(transfer(source_model("dnn"), TARGET), tmp_path / "model", Card("model"))
+    save_model(transfer(source_model("dnn"), TARGET).model, tmp_path / "model", Card("model"))
     assert len(load_model(tmp_path / "model").parents) == 1
     damage(tmp_path / "model")
     with pytest.raises(InputError):
@@ -420,7 +425,7 @@ def test_damaged_parents_are_refused(tmp_path: Path, damage: Callable[[Path], No
 
 
 def test_asking_a_parent_leaves_modes_and_generators_alone() -> None:
-    model = transfer(source_model(), TARGET).train()
+    model = transfer(source_model(), TARGET).model.train()
     model.encoder.eval()
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -432,7 +437,7 @@ def test_asking_a_parent_leaves_modes_and_generators_alone() -> None:
 
 def test_adapters_of_the_source_rest_with_its_encoder(tones: Tones, tmp_path: Path) -> None:
     source = shaken(with_new_layers(source_model(), adapter_dim=4))
-    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
     before = state(model.encoder)
     run(model, tones, tmp_path, TransferConfig(freeze="encoder"))
     assert moved(before, model.encoder) == set()
@@ -478,7 +483,7 @@ def test_a_run_goes_on_only_with_what_it_held_on_to(tones: Tones, tmp_path: Path
     own = read_manifest(tones.folder / "source.jsonl")
 
     def go_on(steps: int, source: AcousticModel, replayed: list[Utterance]) -> None:
-        model = transfer(source_model(), Vocabulary.from_texts(u.text for u in tones.train))
+        model = transfer(source_model(), Vocabulary.from_texts(u.text for u in tones.train)).model
         config = QUICK.model_copy(update={"steps": steps})
         finetune(model, tones.train, tones.dev, config, out=tmp_path, transfer=how, source=source, replayed=replayed)
 

@@ -12,7 +12,7 @@ stages "${@:4}"
 declare -A ways=(
   [full]=""
   [head_random]="--set transfer.head=random"
-  [head_position]="--set transfer.head=position"
+  [head_position]="--set transfer.symbol_map=data/CORPUS/by_position.tsv"
   [frozen]="--set transfer.freeze=encoder"
   [gradual]="--set transfer.unfreeze_every_steps=40"
   [layer_decay_0.8]="--set transfer.layer_decay=0.8"
@@ -40,6 +40,8 @@ if stage prepare; then
   python -m data_scripts.prepare_mboshi "$mboshi" data/mboshi
   python -m data_scripts.prepare_yoruba "$yoruba" data/yoruba
   source_speech "$kathleen"
+  python map_by_position.py "${sources[0]}" data/mboshi/train_1h.jsonl > data/mboshi/by_position.tsv
+  python map_by_position.py "${sources[0]}" data/yoruba/train.jsonl > data/yoruba/by_position.tsv
 fi
 if stage check; then
   speechxfer check data/mboshi/{train_1h,valid}.jsonl --config recipe.toml
@@ -50,7 +52,7 @@ if stage train; then
     for corpus in $corpora; do
       for seed in "${seeds[@]}"; do
         speechxfer adapt recipe.toml --out "exp/$corpus/$way-$seed" --source "${sources[0]}" --set "finetune.seed=$seed" \
-          ${about[$corpus]} ${ways[$way]} $SETTINGS
+          ${about[$corpus]} ${ways[$way]//CORPUS/$corpus} $SETTINGS
       done
     done
   done

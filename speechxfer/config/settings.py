@@ -102,10 +102,10 @@ DEFAULT_L2_SP = 0.5  # costs the target nothing, and less of the source is forgo
 class TransferConfig(Section):
     """[transfer]: how the source model becomes a model of the target."""
 
-    head: Literal["symbols", "position", "random"] = Field(
+    head: Literal["symbols", "random"] = Field(
         default="symbols",
-        description="new head: shared symbols keep the source's rows, or rows are kept by number (a common mistake, for "
-        "comparison), or all start random",
+        description="how the new head is initialised: each symbol from the source's row of the same or nearest symbol, or "
+        "all rows at random",
     )
     symbol_map: str = Field(
         default="",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from speechxfer.adaptation import HeadRow
+from speechxfer.adaptation import HeadRow, HeadTable
 from speechxfer.config import Config
 from speechxfer.data import Utterance
 from speechxfer.errors import InputError
@@ -60,10 +60,7 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def read_head_table(out: Path) -> tuple[HeadRow, ...]:
-    """The rows of ``head.tsv`` of a run's folder; none if it has no such file, as after training from random weights."""
-    path = out / "head.tsv"
-    if not path.exists():
-        return ()
-    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    return tuple(HeadRow(*line.split("\t")) for line in lines)  # type: ignore[arg-type]
+def read_head_table(out: Path) -> HeadTable:
+    """The rows of ``head.tsv`` of a run's folder."""
+    lines = (out / "head.tsv").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    return HeadTable(HeadRow(*line.split("\t")) for line in lines)  # type: ignore[arg-type]
