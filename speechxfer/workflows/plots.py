@@ -20,7 +20,7 @@ def read_curves(metrics_jsonl: Path, keys: Sequence[str]) -> dict[str, list[tupl
         InputError: a line is no JSON object with a whole `step`, or a value is no number. The message names the line.
     """
     curves: dict[str, dict[int, float]] = {key: {} for key in keys}
-    for number, line in enumerate(read_text(metrics_jsonl).split("\n"), start=1):
+    for number, line in enumerate(read_text(metrics_jsonl, fix="train again").split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{metrics_jsonl}:{number}"
