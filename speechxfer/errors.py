@@ -6,6 +6,7 @@ stderr and exits with 2; from Python it is an ordinary ``ValueError``. Faults of
 
 import io
 import sys
+from collections.abc import Sequence
 
 
 class InputError(ValueError):
@@ -17,3 +18,8 @@ def print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def first_names(names: Sequence[str], most: int = 5) -> str:
+    """The first few names and how many more there are: 'a, b, c, d, e and 415 more'."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 
-from speechxfer.data import Samples, Utterance, read_audio
+from speechxfer.data import Samples, Utterance, collect_audio_warnings, read_audio_header
 from speechxfer.decoding.greedy import Hypothesis, decode_batch, join_hypotheses
 from speechxfer.decoding.segmentation import SegmentedUtterances, segment_utterances
 from speechxfer.errors import InputError
@@ -63,8 +63,8 @@ def transcribe(
     """
     audio = AudioOptions(model.spec, resample, mono)
     if isinstance(inputs, Path | str):
-        recording = recording_utterance(inputs, audio)
-        return transcribe_segments(model, segment_utterances([recording], audio), audio)[recording.id]
+        recording = recording_utterance(inputs)
+        return transcribe(model, [recording], resample=resample, mono=mono)[recording.id]
     repeated = [id_ for id_, count in Counter(u.id for u in inputs).items() if count > 1]
     if repeated:
         raise InputError(
@@ -72,14 +72,14 @@ def transcribe(
         )
     if rank_and_world_size()[0] == 0:
         report_resampling(inputs, audio)
-    return transcribe_segments(model, segment_utterances(inputs, audio), audio)
+    with collect_audio_warnings():
+        return transcribe_segments(model, segment_utterances(inputs, audio), audio)
 
 
-def recording_utterance(path: Path | str, audio: AudioOptions) -> Utterance:
-    """A whole recording as one utterance; its id is the path. InputError if it cannot be read."""
-    rate_hz = audio.spec.sample_rate_hz
-    samples = read_audio(path, sample_rate_hz=rate_hz, resample=audio.resample, mono=audio.mono)
-    return Utterance(str(path), Path(path), len(samples) / rate_hz)
+def recording_utterance(path: Path | str) -> Utterance:
+    """A whole recording as one utterance; its id is the path. InputError if it is no audio file."""
+    header = read_audio_header(path)
+    return Utterance(str(path), Path(path), header.samples / header.rate_hz)
 
 
 def transcribe_segments(

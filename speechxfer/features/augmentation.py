@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from speechxfer.data import Samples, resampled
+from speechxfer.data import Samples, resample_audio
 
 
 def change_speed(samples: Samples, factor: float, sample_rate_hz: int) -> Samples:
     """`[samples]` played `factor` times as fast: tempo and pitch change together, `ceil(samples / factor)` remain."""
-    return resampled(samples, sample_rate_hz * factor, sample_rate_hz)
+    return resample_audio(samples, sample_rate_hz * factor, sample_rate_hz)
 
 
 def change_tempo(features: Samples, factor: float) -> Samples:

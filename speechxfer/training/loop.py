@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from speechxfer.adaptation import frozen_modules, set_frozen
 from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
 from speechxfer.data import Samples, Utterance
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, first_names
 from speechxfer.features import Batch
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import log_info, progress_bar, run_lock, uses_bfloat16
@@ -41,7 +41,6 @@ from speechxfer.training.regularizers import distance, proximal_step_, sample_re
 from speechxfer.training.schedule import learning_rates
 from speechxfer.training.selection import evaluate_dev, select_weights
 from speechxfer.training.state import Progress, log_metrics, resume_state, save_state
-from speechxfer.training.targets import first_names
 
 LOG_EVERY_STEPS = 10
 

@@ -15,7 +15,7 @@ from speechxfer.adaptation import unfreeze_step
 from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig, parse_config
 from speechxfer.data import Utterance, total_duration_s
 from speechxfer.decoding import SegmentedUtterances, segment_utterances
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, first_names
 from speechxfer.features import (
     AudioOptions,
     FeatureStore,
@@ -30,7 +30,7 @@ from speechxfer.training.fingerprint import run_fingerprint
 from speechxfer.training.losses import check_intermediate_ctc, intermediate_share
 from speechxfer.training.regularizers import ReplayData, SourceRegularizer, build_regularizer
 from speechxfer.training.schedule import default_steps
-from speechxfer.training.targets import encode_targets, first_names, usable_speeds
+from speechxfer.training.targets import encode_targets, usable_speeds
 
 FEATURES_TIMEOUT = timedelta(hours=12)  # the other processes wait while the first one computes features
 

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from speechxfer.checkpoints import read_weights
 from speechxfer.decoding import Hypothesis, score_hypotheses, transcribe_segments
+from speechxfer.errors import first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import log_info
 from speechxfer.training.preparation import Job
 from speechxfer.training.state import Progress, best_weights_path, log_metrics, save_weights
-from speechxfer.training.targets import first_names
 
 SATURATED_WER = 0.9  # above it nearly every word is wrong, WER says little, and CER decides which model is better
 

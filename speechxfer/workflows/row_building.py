@@ -27,7 +27,9 @@ def row_key(cards: Sequence[dict[str, Any]], row: str) -> tuple[str, str, float]
     """Name, source and training hours, by which a model's rows are found; InputError if the models differ in source."""
     sources = {card["parent"] for card in cards}
     if len(sources) > 1:
-        raise InputError(f"models of several sources ({', '.join(sorted(sources))}) cannot share a row; score them separately")
+        raise InputError(
+            f"models of several sources ({', '.join(sorted(sources))}) cannot share a row; score them separately"
+        )
     return row or cards[0]["name"], Path(cards[0]["parent"]).name, round(cards[0]["details"]["train_hours"], 2)
 
 

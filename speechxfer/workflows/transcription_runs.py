@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from speechxfer.checkpoints import load_model
-from speechxfer.data import Utterance, read_manifest
+from speechxfer.data import Utterance, collect_audio_warnings, read_manifest
 from speechxfer.decoding import recording_utterance, segment_utterances, transcribe
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import default_device, log_info
@@ -47,11 +47,13 @@ def transcribe_inputs(
         except InputError as error:
             _report(error, str(path), failed)
             continue
-        for chunk in _chunks(items):
-            yield from _transcribe_chunk(loaded, chunk, audio, failed)
+        with collect_audio_warnings():
+            for chunk in _chunks(items):
+                yield from _transcribe_chunk(loaded, chunk, audio, failed)
     if failed:
-        shown = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")
-        raise InputError(f"{len(failed)} could not be transcribed, for the reasons above: {shown}; the others are complete")
+        raise InputError(
+            f"{len(failed)} not transcribed, for the reasons above: {first_names(failed)}; the others are complete"
+        )
 
 
 def _opened(inputs: Sequence[Path], failed: list[str]) -> list[tuple[Path, list[Utterance] | None]]:
@@ -65,12 +67,14 @@ def _opened(inputs: Sequence[Path], failed: list[str]) -> list[tuple[Path, list[
     counts = Counter(utterance.id for _, utterances in opened for utterance in utterances or [])
     repeated = [id_ for id_, count in counts.items() if count > 1]
     if repeated:
-        raise InputError(f"id {repeated[0]!r} occurs twice in the manifests; ids must be unique: transcribe them separately")
+        raise InputError(
+            f"id {repeated[0]!r} occurs twice in the manifests; ids must be unique: transcribe them separately"
+        )
     return opened
 
 
 def _segments(path: Path, audio: AudioOptions) -> list[Utterance]:
-    recording = recording_utterance(path, audio)
+    recording = recording_utterance(path)
     segments = segment_utterances([recording], audio).segments
     return list(segments) if len(segments) > 1 else [Utterance(f"{path}@0.00", path, recording.duration)]
 
