@@ -31,7 +31,7 @@ from speechxfer.models.lora import merge_lora, with_lora
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
 from speechxfer.workflows.training_runs import adapt
-from tests import foreign_models as other
+from tests import external_models as other
 from tests.small_models import QUICK, Tones, settings, source_model, state
 
 loop = sys.modules["speechxfer.training.loop"]
@@ -142,7 +142,7 @@ def test_whisper_hears_all_that_its_positions_reach_and_no_more(checkpoints: dic
     assert int(model.output_lengths(torch.tensor(longer))) == 0, (
         "so that training leaves out a speed that makes it too long"
     )
-    with pytest.raises(InputError, match="this network hears 400 at most"):
+    with pytest.raises(InputError, match="this network takes 400 at most"):
         ours(model, [other.speech(other.WHISPER_SECONDS + 0.1)])
 
 
@@ -406,7 +406,7 @@ def parakeet() -> Any:
     config = transformers.ParakeetCTCConfig(
         vocab_size=size, pad_token_id=size - 1, encoder_config=other.parakeet_encoder()
     )
-    return other.shaken(transformers.ParakeetForCTC(config))
+    return other.randomized(transformers.ParakeetForCTC(config))
 
 
 LABELS = [" ", *other.LETTERS]
@@ -441,7 +441,7 @@ def test_newer_releases_of_nemo_have_the_newer_front_end(parakeet: Any, tmp_path
 
 def test_striding_by_four_is_full_convolutions_then_all_bands(tmp_path: Path) -> None:
     """NeMo's `striding`: two 3 x 3 convolutions of stride 2 with ReLU, channels and bands flattened, one linear layer."""
-    encoder = other.shaken(
+    encoder = other.randomized(
         transformers.ParakeetEncoder(transformers.ParakeetEncoderConfig(**other.parakeet_encoder(subsampling_factor=4)))
     )
     torch.manual_seed(0)
@@ -479,7 +479,7 @@ def test_pieces_of_nemo_are_those_of_its_sentencepiece_model(parakeet: Any, tmp_
     config = transformers.ParakeetCTCConfig(
         vocab_size=size, pad_token_id=size - 1, encoder_config=other.parakeet_encoder()
     )
-    state = other.nemo_weights(other.shaken(transformers.ParakeetForCTC(config)))
+    state = other.nemo_weights(other.randomized(transformers.ParakeetForCTC(config)))
     path = other.write_nemo(
         tmp_path / "m.nemo", other.nemo_config(None), state, {"./0123abc_tokenizer.model": made.getvalue()}
     )
@@ -684,7 +684,7 @@ def test_yaml_is_data(parakeet: Any, tmp_path: Path) -> None:
 # --- Names ----------------------------------------------------------------------------------------------------------------
 
 
-def test_names_of_foreign_models(checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
+def test_names_of_external_models(checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
     assert is_external("hf:facebook/w2v-bert-2.0") and is_external("some/model.nemo")
     assert is_external(checkpoints["whisper"][0]) and not is_external(tmp_path) and not is_external("english")
     card = read_card(checkpoints["whisper"][0])

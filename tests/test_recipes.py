@@ -21,7 +21,7 @@ from speechxfer.data.manifest import read_manifest
 from speechxfer.models.architecture import Architecture
 from speechxfer.workflows.results import read_rows
 from speechxfer.workflows.results_pages import update_readme
-from tests.foreign_models import write_w2v_bert
+from tests.external_models import write_w2v_bert
 from tests.tone_corpus import write_tone_corpus
 
 ROOT = Path(__file__).resolve().parents[1]

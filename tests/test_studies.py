@@ -19,7 +19,7 @@ from speechxfer.workflows.folds import CrossValidation, cross_validate
 from speechxfer.workflows.results import read_rows
 from speechxfer.workflows.self_training import expected_errors, self_train
 from speechxfer.workflows.studies import StudyRun
-from tests.foreign_models import write_w2v_bert
+from tests.external_models import write_w2v_bert
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
 
