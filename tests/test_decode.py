@@ -94,7 +94,7 @@ def test_greedy_reads_real_log_probabilities(shared_data: Path) -> None:
 
 
 def test_counts_and_confidence_by_hand() -> None:
-    """Frames a, a, blank, then one beyond the end; confidence is the geometric mean of 0.5 and 0.9, of the frames that are not blank."""
+    """Frames a, a, blank, then one beyond the end; confidence is the geometric mean of 0.5 and 0.9."""
     log_probs = torch.tensor([[0.4, 0.5, 0.1], [0.05, 0.9, 0.05], [0.8, 0.1, 0.1], [0.0, 0.0, 1.0]]).log()
     [hypothesis] = decoded(log_probs[None], [3], "ab")
     assert (hypothesis.text, hypothesis.frames, hypothesis.blank_frames) == ("a", 3, 1)
@@ -194,7 +194,8 @@ def test_evaluation_scores_the_manifests_own_texts(
     """References are the manifest's normalised texts, also where the vocabulary lacks a symbol."""
     said = {"x": "ab cd", "y": "a"}
     monkeypatch.setattr(
-        "speechxfer.decoding.evaluation.transcribe", lambda *_, **__: {n: Hypothesis(t, 1, 0, 1.0) for n, t in said.items()}
+        "speechxfer.decoding.evaluation.transcribe",
+        lambda *_, **__: {n: Hypothesis(t, 1, 0, 1.0) for n, t in said.items()},
     )
     spoken = [replace(utterances[0], id="x", text="AB, cd!"), replace(utterances[1], id="y", text="a ŋ")]
     report = evaluate(model, spoken)
@@ -208,9 +209,7 @@ def test_models_with_decomposed_symbols_are_scored_composed(utterances: list[Utt
     normalizer = Normalizer(form="NFD")
     vocabulary = Vocabulary.from_texts(["è", "a"], normalizer=normalizer)
     model = SimpleNamespace(normalizer=normalizer, vocabulary=vocabulary)
-    report = score_hypotheses(
-        model, [replace(utterances[0], id="x", text="éa")], {"x": Hypothesis("èa", 1, 0, 1.0)}
-    )
+    report = score_hypotheses(model, [replace(utterances[0], id="x", text="éa")], {"x": Hypothesis("èa", 1, 0, 1.0)})
     assert report.cer == 0.5
     assert report.unknown_symbols == (("\u0301", 1),)
 

@@ -40,7 +40,8 @@ def transcribe_inputs(
     """
     loaded = load_model(model).to(default_device())
     audio = trained_audio_options(model, loaded.spec, resample, mono)
-    failed: list[str] = []
+    only_recording = len(inputs) == 1 and inputs[0].suffix != ".jsonl"
+    failed: list[str] | None = None if only_recording else []  # None: the first error ends it
     for path, utterances in _opened(inputs, failed):
         try:
             items = utterances if utterances is not None else _segments(path, audio)
@@ -56,7 +57,7 @@ def transcribe_inputs(
         )
 
 
-def _opened(inputs: Sequence[Path], failed: list[str]) -> list[tuple[Path, list[Utterance] | None]]:
+def _opened(inputs: Sequence[Path], failed: list[str] | None) -> list[tuple[Path, list[Utterance] | None]]:
     """Every input with the utterances of a manifest, or None for a recording."""
     opened: list[tuple[Path, list[Utterance] | None]] = []
     for path in inputs:
@@ -92,7 +93,7 @@ def _chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
 
 
 def _transcribe_chunk(
-    model: AcousticModel, chunk: Sequence[Utterance], audio: AudioOptions, failed: list[str]
+    model: AcousticModel, chunk: Sequence[Utterance], audio: AudioOptions, failed: list[str] | None
 ) -> Iterator[tuple[str, str]]:
     """Transcribe a chunk in batches; if one of its utterances fails, one by one."""
     try:
@@ -108,6 +109,8 @@ def _transcribe_chunk(
         yield utterance.id, hypotheses[utterance.id].text
 
 
-def _report(error: InputError, name: str, failed: list[str]) -> None:
+def _report(error: InputError, name: str, failed: list[str] | None) -> None:
+    if failed is None:
+        raise error
     log_info(f"error: {error}")
     failed.append(name)
