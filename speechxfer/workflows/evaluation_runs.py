@@ -11,7 +11,7 @@ from speechxfer.decoding import evaluate
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions
 from speechxfer.runtime import default_device, is_main_process, log_info, write_atomically
-from speechxfer.scoring import PooledScore, WerReport, pool
+from speechxfer.scoring import PooledScore, WerReport, pool, render_report
 from speechxfer.workflows.audio_permissions import trained_audio_options
 from speechxfer.workflows.results import Forgetting, add_forgetting, add_row, read_rows, rows_of_model
 from speechxfer.workflows.row_building import result_row, row_key, training_cards
@@ -156,4 +156,4 @@ def record_pooled_row(models: Sequence[str], report: WerReport, results: RowTarg
 
 def _write_report(report: WerReport, folder: Path) -> None:
     write_atomically(folder / "report.json", report.to_json())
-    write_atomically(folder / "report.txt", report.text())
+    write_atomically(folder / "report.txt", render_report(report))
