@@ -16,13 +16,13 @@ from typing import Literal, get_args
 from speechxfer.errors import InputError
 from speechxfer.text import (
     IPA_VOWELS,
-    Letters,
+    LetterTable,
     Vocabulary,
-    base_letters,
-    letter_tables,
-    phone_of_letter,
-    phone_of_romanised,
-    without_tone,
+    find_phone,
+    find_romanised_phone,
+    list_base_letters,
+    remove_tone_marks,
+    select_letter_tables,
 )
 
 How = Literal["blank", "map", "phone", "roman", "exact", "case", "base", "new", "random"]
@@ -62,7 +62,7 @@ def plan_head(
     In this order: the blank's own row; the user's map; the same symbol; the same symbol after case folding; the base letter
     (combining marks removed, then also case-folded); otherwise new. From a source of phones, letters are matched by sound
     instead: the phone that the letter most often stands for (in `language` if the source has a table for it, else in most
-    languages, else as a letter of the IPA, see `phone_of_letter`), then that of its base letter, then ('roman') that of its
+    languages, else as a letter of the IPA, see `find_phone`), then that of its base letter, then ('roman') that of its
     romanisation.
 
     Raises:
@@ -74,7 +74,7 @@ def plan_head(
         if unknown:
             raise InputError(f"symbol map: {unknown[0]!r} is not in the {name} vocabulary; correct or remove its line")
     by_sound = source.kind == "phones" and target.kind == "characters"
-    tables = letter_tables(source.letters, language) if by_sound else ()
+    tables = select_letter_tables(source.letters, language) if by_sound else ()
     rows = [HeadRow(target.symbols[0], "blank", source.symbols[0])]
     for symbol in target.symbols[1:]:
         if symbol in symbol_map:
@@ -84,17 +84,17 @@ def plan_head(
     return HeadTable(rows)
 
 
-def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[Letters]) -> HeadRow:
+def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[LetterTable]) -> HeadRow:
     inventory, form = source.symbols[1:], letter.lower()  # as in the tables; case folding would make ß two letters
-    toneless = without_tone(form)
+    toneless = remove_tone_marks(form)
     own_language_knows = any(table.get(form) in inventory for table in tables[:-1])
-    if not own_language_knows and phone_of_letter(toneless, tables, inventory) in IPA_VOWELS:
+    if not own_language_knows and find_phone(toneless, tables, inventory) in IPA_VOWELS:
         form = toneless  # in other languages' tables a vowel's accent is no tone; here it most often is
-    for candidate in (form, *base_letters(form)):
-        phone = phone_of_letter(candidate, tables, inventory)
+    for candidate in (form, *list_base_letters(form)):
+        phone = find_phone(candidate, tables, inventory)
         if phone:
             return HeadRow(letter, "phone", phone)
-    phone = phone_of_romanised(letter, tables, inventory)
+    phone = find_romanised_phone(letter, tables, inventory)
     return HeadRow(letter, "roman", phone) if phone else HeadRow(letter, "new")
 
 
@@ -107,7 +107,7 @@ def _row_by_symbol(symbol: str, source: Vocabulary) -> HeadRow:
     folded = {known.casefold(): known for known in reversed(symbols)}
     if symbol.casefold() in folded:
         return HeadRow(symbol, "case", folded[symbol.casefold()])
-    for base in base_letters(symbol):
+    for base in list_base_letters(symbol):
         if base in symbols:
             return HeadRow(symbol, "base", base)
         if base.casefold() in folded:
