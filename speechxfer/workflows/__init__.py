@@ -8,6 +8,7 @@ from speechxfer.workflows.embeddings import embed
 from speechxfer.workflows.evaluation_runs import evaluate_run, transcribe_run
 from speechxfer.workflows.folds import cross_validate
 from speechxfer.workflows.ranking import rank_sources
+from speechxfer.workflows.results import Forgetting, ResultRow, add_row, read_rows
 from speechxfer.workflows.self_training import self_train
 from speechxfer.workflows.shipping import copy_model
 from speechxfer.workflows.studies import StudyRun
@@ -15,8 +16,11 @@ from speechxfer.workflows.training_runs import Adapted, adapt, train_from_scratc
 
 __all__ = [
     "Adapted",
+    "Forgetting",
+    "ResultRow",
     "StudyRun",
     "adapt",
+    "add_row",
     "against_baseline",
     "check_run",
     "copy_model",
@@ -26,6 +30,7 @@ __all__ = [
     "evaluate_run",
     "learning_curve",
     "rank_sources",
+    "read_rows",
     "self_train",
     "train_from_scratch",
     "transcribe_run",

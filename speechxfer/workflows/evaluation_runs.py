@@ -11,7 +11,6 @@ from speechxfer.errors import InputError
 from speechxfer.runtime import default_device, is_main_process, log_info
 from speechxfer.scoring import PooledScore, WerReport, pool
 from speechxfer.workflows.results import Forgetting, ResultRow, add_forgetting, add_row, read_rows, rows_of_model
-from speechxfer.workflows.results_pages import render_results
 
 ROW_DETAILS = ("train_hours", "seed", "steps", "command", "commit", "date", "hardware", "wall_s")
 
@@ -31,7 +30,7 @@ def evaluate_run(
     """Score one model, or the same model trained with several seeds, on a manifest; write everything to `out`.
 
     Files: per model ``report.json`` and ``report.txt`` (in a numbered folder where there are several). With `results`,
-    also a row (`row`, `split`) in that results.json, and the RESULTS.md beside it.
+    also a row (`row`, `split`) in that results.json.
 
     With `as_parent` the manifest is of the source's own task, scored by the adapted encoder under the source's head, which
     tells what was forgotten; with `results`, rates before and after then go into the rows that the model already has.
@@ -63,15 +62,13 @@ def evaluate_run(
             add_forgetting(results, *of_model, _forgetting(before, summary, split or manifest.stem))
         else:
             add_row(results, _result_row(cards, reports, row, split or manifest.stem))
-        render_results(results, results.with_name("RESULTS.md"))
     log_info(f"wrote {out}" + (f" and a row of {results}" if results else ""))
     return summary
 
 
 def record_pooled_row(results: Path, models: Sequence[str], report: WerReport, row: str, split: str) -> None:
-    """A row of results.json for models that share one report, as the folds of a cross-validation do; renders the page."""
+    """A row of results.json for models that share one report, as the folds of a cross-validation do."""
     add_row(results, _result_row(_cards_of_runs(models), [report], row, split))
-    render_results(results, results.with_name("RESULTS.md"))
 
 
 def _row_of_model(cards: Sequence[dict[str, Any]], row: str) -> tuple[str, str, float]:
