@@ -43,6 +43,7 @@ def write_noise(folder: Path) -> Path:
 def seconds_a_step(manifest: Path) -> float:
     """Train in this process; the time of a step after the warm-up."""
     import speechxfer as sx
+    from speechxfer.config import FinetuneConfig
     from speechxfer.runtime import console
 
     console.quiet = True
@@ -51,10 +52,10 @@ def seconds_a_step(manifest: Path) -> float:
     vocabulary = sx.Vocabulary.from_texts((u.text for u in noise), normalizer=normalizer)
     model = sx.transfer(
         sx.load_model("multilingual-small"), vocabulary, language="xx", normalizer=normalizer, dropout=0.1
-    )
+    ).model
     started: list[float] = []
     model.encoder.register_forward_pre_hook(lambda *_: started.append(time.perf_counter()))
-    config = sx.FinetuneConfig(steps=STEPS, evaluate_every_steps=STEPS)
+    config = FinetuneConfig(steps=STEPS, evaluate_every_steps=STEPS)
     sx.finetune(model, noise, noise[:1], config, out=manifest.parent / f"run-{os.getpid()}")
     return (started[STEPS - 1] - started[WARM_UP_STEPS]) / (STEPS - 1 - WARM_UP_STEPS)
 

@@ -16,11 +16,18 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
 from rich.console import Console
 from rich.progress import track
 
-from speechxfer.data import Utterance, total_duration_s, write_manifest
+from speechxfer.data import (
+    UNKNOWN_LENGTH,
+    AudioHeader,
+    UnreadableAudioError,
+    Utterance,
+    read_audio_header,
+    total_duration_s,
+    write_manifest,
+)
 from speechxfer.errors import InputError
 from speechxfer.runtime import escape_unencodable_output
 
@@ -29,9 +36,7 @@ SPLIT_NAMES = {
     "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "development": "dev",
     "test": "test", "testing": "test", "eval": "test",
 }  # fmt: skip
-SAMPLES_PER_BYTE = 4096  # no codec reaches this; a header that promises more is damaged
 ROUNDING_S = 0.05  # a rounded duration may exceed the end of its file by this much; it is cut there
-MAX_FRAMES = 2**40  # libsndfile gives a number near 2**63 for a file whose length it does not know
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,6 @@ class Placed:
 
     utterance: Utterance
     split: str
-
-
-@dataclass(frozen=True)
-class _Header:
-    rate_hz: int
-    frames: int
 
 
 # ---------------------------------------------------------------------------------------------------------- reading
@@ -192,7 +191,7 @@ def measure(
     return placed
 
 
-def _utterance(segment: Segment, header: _Header, start: int, frames: int) -> Utterance:
+def _utterance(segment: Segment, header: AudioHeader, start: int, frames: int) -> Utterance:
     return Utterance(
         id=segment.id,
         audio_filepath=segment.path,
@@ -204,12 +203,12 @@ def _utterance(segment: Segment, header: _Header, start: int, frames: int) -> Ut
     )
 
 
-def _read_headers(segments: Sequence[Segment], max_unreadable: int | None) -> dict[Path, _Header | str]:
+def _read_headers(segments: Sequence[Segment], max_unreadable: int | None) -> dict[Path, AudioHeader | str]:
     """Header of every audio file, or the reason why it cannot be used; InputError for more unusable segments than accepted."""
     first_use: dict[Path, Segment] = {}
     for segment in segments:
         first_use.setdefault(segment.path, segment)
-    headers: dict[Path, _Header | str] = {}
+    headers: dict[Path, AudioHeader | str] = {}
     console = Console(stderr=True)
     for path in track(
         first_use, "reading audio headers", console=console, transient=True, disable=not console.is_terminal
@@ -227,27 +226,21 @@ def _read_headers(segments: Sequence[Segment], max_unreadable: int | None) -> di
     return headers
 
 
-def _read_header(path: Path) -> _Header | str:
-    if not os.path.isfile(path):  # unlike Path.is_file, false for names that no file can have
-        return f"its audio {path} does not exist"
+def _read_header(path: Path) -> AudioHeader | str:
     try:
-        info = soundfile.info(os.fsencode(path))
-    except soundfile.LibsndfileError as error:
-        return f"its audio {path} cannot be read ({error.error_string.rstrip('.')})"
-    except TypeError:  # soundfile's answer to a name that ends in .raw
-        return f"its audio {path} has no header, so its rate is not known"
-    if info.frames > MAX_FRAMES:
+        header = read_audio_header(path)
+    except UnreadableAudioError as error:
+        return f"its audio {path}: {error.reason}"
+    if header.samples > UNKNOWN_LENGTH:
         return f"its audio {path} does not say how long it is"
-    if info.frames > SAMPLES_PER_BYTE * path.stat().st_size:
-        return f"its audio {path} is damaged: its header promises {info.duration / 3600:,.0f} h of sound"
-    return _Header(int(info.samplerate), int(info.frames))
+    return header
 
 
-def _position(segment: Segment, header: _Header) -> tuple[int, int]:
+def _position(segment: Segment, header: AudioHeader) -> tuple[int, int]:
     """First sample and number of samples of a segment, checked against the length of its file."""
     rate_hz = header.rate_hz
     start = segment.start if segment.start is not None else round((segment.offset_s or 0.0) * rate_hz)
-    left = header.frames - start
+    left = header.samples - start
     if segment.frames is not None:
         frames, spare = segment.frames, 0
     elif segment.duration_s is not None:
@@ -257,7 +250,7 @@ def _position(segment: Segment, header: _Header) -> tuple[int, int]:
     if start < 0 or left < 0 or frames < 0 or frames > left + spare:
         raise InputError(
             f"{segment.where}: utterance {segment.id!r} covers samples {start} to {start + frames}, but {segment.path} "
-            f"has {header.frames} at {rate_hz} Hz; expected a segment inside the file: start and frames count samples, "
+            f"has {header.samples} at {rate_hz} Hz; expected a segment inside the file: start and frames count samples, "
             "offset and duration seconds"
         )
     return start, min(frames, left)

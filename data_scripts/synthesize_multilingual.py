@@ -9,7 +9,7 @@ Every sentence is spoken `takes` times, each time by another variant of espeak-n
 Written: ``audio/*.flac`` (16 kHz, mono; one file per language and take), ``train.jsonl``; ``dev.jsonl``, a few sentences
 of the same languages by voices that are not in train; ``unseen.jsonl``, five languages that are not in train; and
 ``letters.json``, for every language the phone that each letter of its script most often stands for. Texts are phones
-(`speechxfer.phones.segments`) separated by spaces. The same sentences, number of takes and versions of espeak-ng, soxr
+(`speechxfer.text.split_phones`) separated by spaces. The same sentences, number of takes and versions of espeak-ng, soxr
 and libsndfile give the same bytes. A sentence is excluded, and counted, if espeak-ng reads part of it as another language.
 """
 
@@ -35,7 +35,7 @@ from data_scripts.corpus import exit_on_bad_input, print_line, read_lines, write
 from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
 from speechxfer.runtime import write_atomically
-from speechxfer.text import Normalizer, learn_letters, segments
+from speechxfer.text import Normalizer, estimate_letter_phones, split_phones
 
 SAMPLE_RATE_HZ = 16000
 UNSEEN = ("cy", "eu", "ka", "kn", "tr")  # Welsh, Basque, Georgian, Kannada, Turkish
@@ -171,7 +171,7 @@ def phones_of(text: str, voice: str) -> list[str]:
     if "(" in ipa:
         return []
     try:
-        return segments(ipa.replace("ɜ", "") if voice in TONAL else ipa)
+        return split_phones(ipa.replace("ɜ", "") if voice in TONAL else ipa)
     except InputError:
         return []
 
@@ -196,7 +196,7 @@ def write_letters(path: Path, sentences: Iterable[Sentence]) -> None:
     for (lang, voice), counts in sorted(words.items()):
         spelt = [word for word in counts if all(unicodedata.category(letter)[0] in "LM" for letter in word)]
         with_phones = ((word, phones_of(word, voice), counts[word]) for word in spelt)
-        tables[lang] = learn_letters(with_phones)
+        tables[lang] = estimate_letter_phones(with_phones)
     write_atomically(path, json.dumps(tables, ensure_ascii=False, indent=1) + "\n")
     print_line(f"{path}: letters of {len(tables)} languages")
 

@@ -24,7 +24,7 @@ from rich.progress import track
 from data_scripts import espeak
 from data_scripts.corpus import exit_on_bad_input, print_line
 from data_scripts.synthesize_multilingual import PITCH_RANGE, RATE_RANGE_WPM, SAMPLE_RATE_HZ, VARIANTS
-from speechxfer.data import Utterance, audio_rate_hz, digest, read_manifest, write_manifest
+from speechxfer.data import Utterance, digest, read_audio_header, read_manifest, write_manifest
 from speechxfer.errors import InputError
 
 SILENCE_PEAK = 0.01  # of full scale; quieter samples at both ends are trimmed
@@ -42,7 +42,7 @@ def synthesize(manifest: Path, out: Path, *, voice: Sequence[str], takes: int = 
         raise InputError(f"takes={takes}, seed={seed}: expected at least one take and a seed of 0 or more")
     utterances = read_manifest(manifest)
     texts = sorted({utterance.text for utterance in utterances})
-    rate_hz = min(audio_rate_hz(utterances[0].audio_filepath), SAMPLE_RATE_HZ)
+    rate_hz = min(read_audio_header(utterances[0].audio_filepath).rate_hz, SAMPLE_RATE_HZ)
     folder = out.parent / out.stem
     folder.mkdir(parents=True, exist_ok=True)
     numbers = range(len(texts))

@@ -323,20 +323,15 @@ def compare(
 def export(
     model: ModelName,
     to: Annotated[
-        Literal["hf", "nemo-manifest", "onnx"],
-        typer.Option(
-            "--to", help="A folder of transformers, a NeMo manifest with what the model hears, or one ONNX graph."
-        ),
+        Literal["hf", "onnx"],
+        typer.Option("--to", help="A folder of transformers, or one ONNX graph."),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder (hf) or file to write.")],
-    on: Annotated[Path | None, typer.Option("--on", help="Manifest to transcribe, for nemo-manifest.")] = None,
-    resample: Resample = False,
-    mono: Mono = False,
 ) -> None:
-    """Take a model, or what it hears, to another toolkit."""
+    """Write a model in the format of another toolkit."""
     from speechxfer.export import export
 
-    export(model, to, out, manifest=on, resample=resample, mono=mono)
+    export(model, to, out)
 
 
 @app.command()

@@ -174,11 +174,32 @@ def test_a_file_that_was_cut_off_is_unreadable(corpus: Corpus, suffix: str) -> N
     assert kinds <= {"unreadable audio", "duration"}
 
 
-def test_a_cut_off_file_is_found_even_where_the_manifest_agrees_with_what_is_left(corpus: Corpus) -> None:
+@pytest.mark.parametrize("duration_s", [1.5, 1.9, 2.0])
+def test_a_truncated_wav_is_a_warning_whether_or_not_the_manifest_knows(corpus: Corpus, duration_s: float) -> None:
     corpus.add("train", "bad", noise(2.0, seed=9))
     path = corpus.folder / "audio" / "bad.wav"
-    path.write_bytes(path.read_bytes()[: 44 + 2 * RATE_HZ])
-    corpus.rows["train"][-1]["duration"] = 1.0
+    path.write_bytes(path.read_bytes()[: 44 + 2 * round(1.5 * RATE_HZ)])
+    corpus.rows["train"][-1]["duration"] = duration_s
+    report = corpus.check()
+    if duration_s == 1.5:
+        assert ("warning", "duration") in {(f.severity, f.kind) for f in report.findings}  # the header promises 2 s
+    else:
+        assert found(report) == [warning("truncated audio")]
+        assert f"{round(1000 * (duration_s - 1.5))} ms are missing" in message(report, "truncated audio")
+
+
+def test_a_truncated_ogg_is_a_warning(corpus: Corpus) -> None:
+    corpus.add("train", "bad", noise(3.0, seed=9), suffix="ogg", subtype="VORBIS")
+    path = corpus.folder / "audio" / "bad.ogg"
+    data = path.read_bytes()
+    path.write_bytes(data[: round(0.9 * len(data))])
+    assert found(corpus.check()) == [warning("truncated audio")]
+
+
+def test_a_wav_of_which_most_is_missing_is_unreadable(corpus: Corpus) -> None:
+    corpus.add("train", "bad", noise(2.0, seed=9))
+    path = corpus.folder / "audio" / "bad.wav"
+    path.write_bytes(path.read_bytes()[: 44 + 2 * round(0.9 * RATE_HZ)])
     assert found(corpus.check()) == [error("unreadable audio")]
 
 
@@ -227,7 +248,7 @@ def test_several_channels_unless_mixing_is_allowed(corpus: Corpus) -> None:
 
 def test_channels_that_cancel_are_silence_when_mixed(corpus: Corpus) -> None:
     corpus.add("train", "bad", np.stack([tone(0.5), -tone(0.5)], axis=1))
-    assert found(corpus.check(mono=True)) == [error("silence")]
+    assert found(corpus.check(mono=True)) == [error("silence"), warning("cancelling channels")]
 
 
 # --------------------------------------------------------------------------------------------------- place and length

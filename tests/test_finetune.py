@@ -632,7 +632,7 @@ def test_transfer_to_another_alphabet_beats_scratch_at_the_same_budget(reader: A
     train = write_tone_corpus(tmp_path / "train.jsonl", 40, letters="fdbhgeca", seed=3)
     dev = write_tone_corpus(tmp_path / "dev.jsonl", 16, letters="fdbhgeca", seed=4)
     config = settings(steps=30, evaluate_every_steps=15, encoder_lr=5e-4, head_lr=3e-3)
-    adapted = transfer(reader, Vocabulary.from_texts(u.text for u in train))
+    adapted = transfer(reader, Vocabulary.from_texts(u.text for u in train)).model
     cer = {
         name: evaluate(finetune(model, train, dev, config, out=tmp_path / name), dev).cer
         for name, model in (("scratch", make_model(train)), ("transfer", adapted))

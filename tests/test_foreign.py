@@ -21,7 +21,7 @@ from speechxfer.checkpoints.loading import load_external, load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.checkpoints.packs import save_pack
 from speechxfer.checkpoints.sources import find_model, is_external, weights_hash
-from speechxfer.config.settings import Config, TransferConfig
+from speechxfer.config.settings import Config
 from speechxfer.decoding.transcription import transcribe
 from speechxfer.errors import InputError
 from speechxfer.features.batches import collate
@@ -31,7 +31,7 @@ from speechxfer.models.lora import merge_lora, with_lora
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
 from speechxfer.workflows.training_runs import adapt
-from tests import foreign_models as other
+from tests import external_models as other
 from tests.small_models import QUICK, Tones, settings, source_model, state
 
 loop = sys.modules["speechxfer.training.loop"]
@@ -113,7 +113,7 @@ def test_the_numbers_are_those_of_the_library(
 
 def replaced_head(model: AcousticModel) -> AcousticModel:
     torch.manual_seed(5)
-    made = transfer(model, Vocabulary((BLANK, *"abcdef")))
+    made = transfer(model, Vocabulary((BLANK, *"abcdef"))).model
     nn.init.normal_(made.head.weight, std=0.3)
     return made.eval()
 
@@ -142,7 +142,7 @@ def test_whisper_hears_all_that_its_positions_reach_and_no_more(checkpoints: dic
     assert int(model.output_lengths(torch.tensor(longer))) == 0, (
         "so that training leaves out a speed that makes it too long"
     )
-    with pytest.raises(InputError, match="this network hears 400 at most"):
+    with pytest.raises(InputError, match="this network takes 400 at most"):
         ours(model, [other.speech(other.WHISPER_SECONDS + 0.1)])
 
 
@@ -224,7 +224,7 @@ def test_an_encoder_without_a_head_is_a_source(tmp_path: Path) -> None:
     other.write_w2v_bert(tmp_path, head=False)
     source = load_model(tmp_path)
     assert source.vocabulary.symbols == (BLANK,)
-    model = transfer(source, Vocabulary((BLANK, "a", "b")))
+    model = transfer(source, Vocabulary((BLANK, "a", "b"))).model
     assert model.head.weight.isfinite().all() and model.head.weight.std() > 0
     assert [row.how for row in plan_head(source.vocabulary, model.vocabulary)] == ["blank", "new", "new"]
 
@@ -234,14 +234,13 @@ def test_a_head_that_is_not_there_is_neither_read_nor_held_on_to(tones: Tones, t
     source = load_model(tmp_path / "source")
     with pytest.raises(InputError, match="came without a head, so it has no symbols to write with"):
         transcribe(source, tones.dev)
-    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
     with pytest.raises(InputError, match="came without a head"):
         transcribe(model.as_parent(), tones.dev)
-    how = TransferConfig(l2_sp=0.1, distillation=0.5)
-    with pytest.raises(InputError, match=r"transfer\.distillation holds on to what the source's head says"):
-        finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "a", transfer=how, source=source)
-    how = TransferConfig(l2_sp=0.1)
-    finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "b", transfer=how, source=source)
+    config = settings(l2_sp=0.1, distillation=0.5)
+    with pytest.raises(InputError, match=r"finetune\.distillation needs the source's output layer"):
+        finetune(model, tones.train, tones.dev, config, out=tmp_path / "a")
+    finetune(model, tones.train, tones.dev, settings(l2_sp=0.1), out=tmp_path / "b")
 
 
 # --- The same contract as for our own -------------------------------------------------------------------------------------
@@ -252,7 +251,7 @@ def test_it_is_adapted_saved_and_loaded_like_any_other(
     checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, kind: str
 ) -> None:
     source = load_model(checkpoints[kind][0])
-    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=0.1)
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=0.1).model
     before = state(model)
     finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "run")
     moved = [name for name, value in state(model).items() if not torch.equal(value, before[name])]
@@ -266,25 +265,23 @@ def test_it_is_adapted_saved_and_loaded_like_any_other(
     assert again.architecture.config and again.spec == source.spec
 
 
-@pytest.mark.parametrize(
-    "how", [TransferConfig(freeze="encoder"), TransferConfig(freeze=2), TransferConfig(lora_rank=2)]
-)
+@pytest.mark.parametrize(("freeze", "lora_rank"), [("encoder", 0), (2, 0), ("none", 2)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_frozen_keeps_its_bits(
-    checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, kind: str, how: TransferConfig
+    checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, kind: str, freeze: str | int, lora_rank: int
 ) -> None:
     source = load_model(checkpoints[kind][0])
-    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
-    if how.lora_rank:
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
+    if lora_rank:
         pytest.importorskip("peft")
-        model = with_lora(model, how.lora_rank)
-    resting = model.encoder.layer_groups()[: 2 if how.freeze == 2 else None]
+        model = with_lora(model, lora_rank)
+    resting = model.encoder.layer_groups()[: 2 if freeze == 2 else None]
     before = [state(group) for group in resting]
-    finetune(model, tones.train, tones.dev, QUICK, out=tmp_path, transfer=how)
+    finetune(model, tones.train, tones.dev, settings(freeze=freeze), out=tmp_path)
     for group, old in zip(resting, before, strict=True):
         new = state(group)
         assert all(torch.equal(new[name], value) for name, value in old.items() if "lora_" not in name)
-    if how.lora_rank:
+    if lora_rank:
         assert any(value.any() for name, value in state(model).items() if "lora_B" in name)
         plain = merge_lora(model).eval()
         for a, b in zip(ours(model.eval(), [other.speech(1.0)]), ours(plain, [other.speech(1.0)]), strict=True):
@@ -315,11 +312,11 @@ def test_a_stopped_run_that_holds_on_to_its_source_ends_with_the_same_bits(
     checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     source = load_model(checkpoints[kind][0])
-    how = TransferConfig(l2_sp=0.1, layer_decay=0.8)
+    config = settings(l2_sp=0.1, layer_decay=0.8)
 
     def run(out: Path) -> AcousticModel:
-        model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=0.1)
-        return finetune(model, tones.train, tones.dev, QUICK, out=out, transfer=how, source=source)
+        model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=0.1).model
+        return finetune(model, tones.train, tones.dev, config, out=out)
 
     whole, step = state(run(tmp_path / "whole")), loop._step
     with monkeypatch.context() as patch:
@@ -361,13 +358,13 @@ def test_computing_again_is_a_setting_of_borrowed_encoders(
     for again in (False, True):
         model = transfer(
             load_model(checkpoints["wav2vec2-bert"][0]), Vocabulary.from_texts(u.text for u in tones.train)
-        )
+        ).model
         config = settings(gradient_checkpointing=again)
         trained.append(state(finetune(model, tones.train, tones.dev, config, out=tmp_path / str(again))))
     for name, value in trained[0].items():
         torch.testing.assert_close(value, trained[1][name], atol=1e-4, rtol=1e-3)
     with pytest.raises(InputError, match="gradient_checkpointing is for encoders of transformers"):
-        own = transfer(source_model("dnn"), Vocabulary.from_texts(u.text for u in tones.train))
+        own = transfer(source_model("dnn"), Vocabulary.from_texts(u.text for u in tones.train)).model
         finetune(own, tones.train, tones.dev, settings(gradient_checkpointing=True), out=tmp_path / "own")
 
 
@@ -376,8 +373,8 @@ def test_a_language_pack_goes_onto_a_foreign_base(
 ) -> None:
     pytest.importorskip("peft")
     folder, _ = checkpoints["wav2vec2-bert"]
-    model = with_lora(transfer(load_model(folder), Vocabulary.from_texts(u.text for u in tones.train)), 2)
-    finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "run", transfer=TransferConfig(lora_rank=2))
+    model = with_lora(transfer(load_model(folder), Vocabulary.from_texts(u.text for u in tones.train)).model, 2)
+    finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "run")
     save_pack(model, tmp_path / "pack", Card("pack"), base=folder)
     samples = [other.speech(1.0)]
     torch.testing.assert_close(
@@ -406,7 +403,7 @@ def parakeet() -> Any:
     config = transformers.ParakeetCTCConfig(
         vocab_size=size, pad_token_id=size - 1, encoder_config=other.parakeet_encoder()
     )
-    return other.shaken(transformers.ParakeetForCTC(config))
+    return other.randomized(transformers.ParakeetForCTC(config))
 
 
 LABELS = [" ", *other.LETTERS]
@@ -441,7 +438,7 @@ def test_newer_releases_of_nemo_have_the_newer_front_end(parakeet: Any, tmp_path
 
 def test_striding_by_four_is_full_convolutions_then_all_bands(tmp_path: Path) -> None:
     """NeMo's `striding`: two 3 x 3 convolutions of stride 2 with ReLU, channels and bands flattened, one linear layer."""
-    encoder = other.shaken(
+    encoder = other.randomized(
         transformers.ParakeetEncoder(transformers.ParakeetEncoderConfig(**other.parakeet_encoder(subsampling_factor=4)))
     )
     torch.manual_seed(0)
@@ -479,7 +476,7 @@ def test_pieces_of_nemo_are_those_of_its_sentencepiece_model(parakeet: Any, tmp_
     config = transformers.ParakeetCTCConfig(
         vocab_size=size, pad_token_id=size - 1, encoder_config=other.parakeet_encoder()
     )
-    state = other.nemo_weights(other.shaken(transformers.ParakeetForCTC(config)))
+    state = other.nemo_weights(other.randomized(transformers.ParakeetForCTC(config)))
     path = other.write_nemo(
         tmp_path / "m.nemo", other.nemo_config(None), state, {"./0123abc_tokenizer.model": made.getvalue()}
     )
@@ -684,7 +681,7 @@ def test_yaml_is_data(parakeet: Any, tmp_path: Path) -> None:
 # --- Names ----------------------------------------------------------------------------------------------------------------
 
 
-def test_names_of_foreign_models(checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
+def test_names_of_external_models(checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
     assert is_external("hf:facebook/w2v-bert-2.0") and is_external("some/model.nemo")
     assert is_external(checkpoints["whisper"][0]) and not is_external(tmp_path) and not is_external("english")
     card = read_card(checkpoints["whisper"][0])

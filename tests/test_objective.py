@@ -60,7 +60,7 @@ def source_model(encoder: str = "cnn", task: str = "ctc") -> AcousticModel:
 
 
 def target_model(source: AcousticModel, tones: Tones) -> AcousticModel:
-    return transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
+    return transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
 
 
 def replayed(source: AcousticModel, tones: Tones) -> ReplayData:
@@ -311,8 +311,8 @@ def test_ewc_and_replay_want_manifests_of_the_source(setting: str) -> None:
     name = setting.partition("=")[0]
     with pytest.raises(InputError, match=rf"transfer\.{name} needs speech .* transfer\.source_manifests"):
         load_config(None, [f"transfer.{setting}"])
-    config = load_config(None, [f"transfer.{setting}", 'transfer.source_manifests=["a.jsonl"]'])
-    assert config.transfer.source_manifests == ["a.jsonl"]
+    config = load_config(None, [f"transfer.{setting}", 'finetune.source_manifests=["a.jsonl"]'])
+    assert config.finetune.source_manifests == ["a.jsonl"]
 
 
 @pytest.mark.parametrize("name", ["l2_sp", "ewc", "distillation", "replay"])
@@ -361,7 +361,7 @@ def shaken(source: AcousticModel) -> AcousticModel:
 @pytest.mark.parametrize("encoder", ["conformer", "cnn", "dnn"])
 def test_a_model_that_is_its_source_is_at_no_distance(encoder: str, task: str, compared: str) -> None:
     source, batch = source_model(encoder, task), batch_of([120, 61])
-    model = transfer(source, Vocabulary((BLANK, "x")))
+    model = transfer(source, Vocabulary((BLANK, "x"))).model
     with torch.no_grad():
         layers, lengths = model.encode(batch.features, batch.lengths)
         assert distance(held_by(source, compared), batch, layers, lengths).item() == pytest.approx(0.0, abs=1e-6)
@@ -617,7 +617,7 @@ def test_the_source_is_remembered_with_replay(tmp_path: Path) -> None:
     forgotten = {}
     for share in (0.0, 0.5):
         model = finetune(
-            transfer(source, vocabulary),
+            transfer(source, vocabulary).model,
             train,
             dev,
             settings(steps=40, evaluate_every_steps=40, **rates),

@@ -40,7 +40,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def model_of_words(words: Corpus, encoder: str = "cnn") -> AcousticModel:
     vocabulary = Vocabulary.from_texts((u.text for u in words[0]), "words")
-    return transfer(source_model(encoder), vocabulary, task="classify")
+    return transfer(source_model(encoder), vocabulary, task="classify").model
 
 
 def rows(out: Path) -> list[dict[str, float]]:

@@ -15,12 +15,14 @@ import soundfile
 import torch
 
 import speechxfer as sx
+from speechxfer.checkpoints import Card
 from speechxfer.cli import DEFAULT_SOURCE
 from speechxfer.config.loading import load_config
 from speechxfer.data.manifest import read_manifest
-from speechxfer.models.architecture import Architecture
+from speechxfer.features import FeatureSpec
+from speechxfer.models import AcousticModel, Architecture
 from speechxfer.workflows.results import read_rows
-from tests.foreign_models import write_w2v_bert
+from tests.external_models import write_w2v_bert
 from tests.tone_corpus import write_tone_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,10 +51,8 @@ def run(copy: Path, recipe: str, *arguments: str | Path, **environment: str) -> 
 
 def tiny_source(folder: Path, letters: str) -> Path:
     vocabulary = sx.Vocabulary.from_texts([letters])
-    spec = sx.FeatureSpec("kaldi-mvn", scale=32768.0, normalize="mean_std", normalize_epsilon=1e-2)
-    model = sx.AcousticModel(Architecture("conformer", "tiny"), vocabulary, spec, sx.Normalizer())
-    from speechxfer.checkpoints.card import Card
-
+    spec = FeatureSpec("kaldi-mvn", scale=32768.0, normalize="mean_std", normalize_epsilon=1e-2)
+    model = AcousticModel(Architecture("conformer", "tiny"), vocabulary, spec, sx.Normalizer())
     sx.save_model(model, folder, Card("tiny"))
     return folder
 

@@ -30,9 +30,9 @@ from speechxfer.errors import InputError
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
-from speechxfer.scoring.report import PooledScore
+from speechxfer.scoring import PooledScore
 from speechxfer.text.normalizer import Normalizer
-from speechxfer.text.vocabulary import Vocabulary, read_letters
+from speechxfer.text.vocabulary import Vocabulary, read_letter_tables
 from speechxfer.training.loop import finetune
 from speechxfer.workflows.evaluation_runs import evaluate_run
 from speechxfer.workflows.results import read_rows
@@ -95,8 +95,7 @@ RESUMED = (
     "finetune.average_best=3",
     "finetune.distortion=0.5",
     "model.dropout=0.1",
-    "transfer.freeze=encoder",
-    "transfer.freeze_steps=7",
+    "finetune.unfreeze_every_steps=3",
 )
 # Runs the program once per moment, in a child that is killed there: before (or after) the count-th call of a function.
 KILLER = """
@@ -259,8 +258,7 @@ WHOLE = (
     "finetune.head_lr=0.002",
     "finetune.precision=fp32",
     "finetune.speed_factors=[1.0]",
-    "finetune.frequency_masks=0",
-    "finetune.time_masks=0",
+    "finetune.spec_augment=0.0",
     "model.dropout=0",
 )
 
@@ -310,7 +308,7 @@ def test_two_processes_compute_the_head_that_one_does(corpus: Path, tmp_path: Pa
         write_tone_corpus(
             tmp_path / f"{split}.jsonl", count, letters="abcd", seed=seed, words=(1, 1), letters_in_word=1
         )
-    words = ("text.task=classify", "text.vocabulary=words", "transfer.freeze=encoder", "finetune.distortion=0.5")
+    words = ("text.task=classify", "text.vocabulary=words", "finetune.freeze=encoder", "finetune.distortion=0.5")
     source = corpus / "source"
     _, err = finish(torchrun(*adapt_arguments(tmp_path, tmp_path / "two", *words, source=source)))
     assert "no step is taken" in err
@@ -468,4 +466,4 @@ def test_letter_tables_that_are_none_are_refused(tmp_path: Path, content: str | 
     if content is not None:
         path.write_text(content)
     with pytest.raises(InputError, match=r"letters.json: no letter tables"):
-        read_letters(path)
+        read_letter_tables(path)

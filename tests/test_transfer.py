@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from speechxfer.adaptation.construction import transfer
 from speechxfer.adaptation.freezing import frozen_modules, set_frozen
 from speechxfer.adaptation.partial_loading import load_matching
-from speechxfer.adaptation.symbol_mapping import HeadRow, head_summary, head_table, plan_head, read_symbol_map
-from speechxfer.config.settings import FinetuneConfig, TransferConfig
+from speechxfer.adaptation.symbol_mapping import HeadRow, plan_head, read_symbol_map
+from speechxfer.config.settings import FinetuneConfig
 from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
-from speechxfer.text.letters import base_letters
+from speechxfer.text.letters import list_base_letters
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import BLANK, Kind, Vocabulary
 from speechxfer.training.loop import finetune
@@ -140,7 +140,7 @@ def test_letters_without_a_decomposition_are_new() -> None:
     [("ẹ́", ["ẹ", "e"]), ("ǭ", ["ǫ", "o"]), ("ế", ["ê", "e"]), ("\u0301", []), ("ŋ", []), ("가", []), ("ké", ["ke"])],
 )
 def test_base_letters(symbol: str, bases: list[str]) -> None:
-    assert base_letters(symbol) == bases
+    assert list_base_letters(symbol) == bases
 
 
 def test_the_nearest_base_letter_goes_first() -> None:
@@ -189,8 +189,8 @@ def test_a_damaged_symbol_map_is_named_with_its_line(tmp_path: Path, data: bytes
 
 def test_the_plan_can_be_shown() -> None:
     rows = plan_head(ENGLISH, Vocabulary((BLANK, "a", "á", "ŋ")))
-    assert head_table(rows) == f"{BLANK}\tblank\t{BLANK}\na\texact\ta\ná\tbase\ta\nŋ\tnew\t\n"
-    assert head_summary(rows) == "head: 4 rows (1 blank, 1 exact, 1 base, 1 new); new: 'ŋ'"
+    assert str(rows) == f"{BLANK}\tblank\t{BLANK}\na\texact\ta\ná\tbase\ta\nŋ\tnew\t"
+    assert rows.summary() == "head: 4 rows (1 blank, 1 exact, 1 base, 1 new); new: 'ŋ'"
 
 
 # --- The new head -------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_a_permuted_vocabulary_keeps_each_symbols_log_probability(encoder: str, 
     rest = tuple(symbol for symbol in ENGLISH.symbols[1:] if symbol not in order)
     vocabulary = Vocabulary((BLANK, *order, *rest))
     assert len(vocabulary.symbols) == len(ENGLISH.symbols)
-    model = transfer(source, vocabulary)
+    model = transfer(source, vocabulary).model
     with torch.inference_mode():
         before, _ = source(features(), LENGTHS)
         after, _ = model(features(), LENGTHS)
@@ -214,7 +214,7 @@ def test_a_permuted_vocabulary_keeps_each_symbols_log_probability(encoder: str, 
 
 def test_rows_are_copied_as_planned() -> None:
     source = source_model()
-    model = transfer(source, Vocabulary((BLANK, "ẹ", "a", "A", "ŋ")), symbol_map={"ŋ": "n"})
+    model = transfer(source, Vocabulary((BLANK, "ẹ", "a", "A", "ŋ")), head={"ŋ": "n"}).model
     for row, symbol in enumerate((BLANK, "e", "a", "a", "n")):
         at = ENGLISH.symbols.index(symbol)
         assert torch.equal(model.head.weight[row], source.head.weight[at])
@@ -223,7 +223,7 @@ def test_rows_are_copied_as_planned() -> None:
 
 def test_new_rows_start_small_around_the_mean_row_and_differ_from_each_other() -> None:
     source = source_model()
-    model = transfer(source, Vocabulary((BLANK, *"ŋɓɗƙʒɲʃθ")))
+    model = transfer(source, Vocabulary((BLANK, *"ŋɓɗƙʒɲʃθ"))).model
     rows, mean = model.head.weight.detach()[1:], source.head.weight.detach()[1:].mean(dim=0)
     spread = source.head.weight.detach()[1:].numpy().std(axis=0)
     assert np.abs((rows - mean).numpy() / spread).max() < 0.5  # drawn with a tenth of the source's deviation
@@ -234,27 +234,30 @@ def test_new_rows_start_small_around_the_mean_row_and_differ_from_each_other() -
 
 def test_new_rows_follow_the_seed() -> None:
     source, vocabulary = source_model(), Vocabulary((BLANK, "a", "ŋ"))
-    first, again, other = (transfer(source, vocabulary, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (transfer(source, vocabulary, seed=seed).model for seed in (1, 1, 2))
     assert same_bits(state(first), state(again))
     assert not torch.equal(first.head.weight[2], other.head.weight[2])
     assert torch.equal(first.head.weight[1], other.head.weight[1])
 
 
-def test_by_position_rows_keep_their_number_whatever_they_stand_for() -> None:
-    source = source_model()
-    target = Vocabulary((BLANK, *"xyzñ", *map(chr, range(0x0430, 0x0430 + len(ENGLISH.symbols)))), "characters")
-    model, known = transfer(source, target, head="position"), len(ENGLISH.symbols)
-    assert torch.equal(model.head.weight[:known], source.head.weight)
-    assert torch.equal(model.head.bias[:known], source.head.bias)
-    rows = plan_head(ENGLISH, target, head="position")
-    assert [row.source for row in rows[:known]] == list(ENGLISH.symbols)
-    assert {row.how for row in rows[known:]} == {"new"} and len(rows) == len(target.symbols)
-    assert plan_head(ENGLISH, target, head="random") == ()
+def test_the_head_table_says_where_each_row_of_the_new_model_comes_from() -> None:
+    source, target = source_model(), Vocabulary((BLANK, "a", "á", "ŋ"))
+    adapted = transfer(source, target, head={"ŋ": "n"})
+    assert adapted.head == (
+        HeadRow(BLANK, "blank", BLANK),
+        HeadRow("a", "exact", "a"),
+        HeadRow("á", "base", "a"),
+        HeadRow("ŋ", "map", "n"),
+    )
+    for row, weights in zip(adapted.head, adapted.model.head.weight, strict=True):
+        assert torch.equal(weights, source.head.weight[ENGLISH.symbols.index(row.source)])
 
 
 def test_a_random_head_keeps_nothing() -> None:
     source = source_model()
-    model = transfer(source, ENGLISH, head="random")
+    adapted = transfer(source, ENGLISH, head="random")
+    model, table = adapted.model, adapted.head
+    assert table == tuple(HeadRow(symbol, "random") for symbol in ENGLISH.symbols)
     old = {tuple(row) for row in source.head.weight.tolist()}
     assert not old & {tuple(row) for row in model.head.weight.tolist()}
     assert not set(source.head.bias.tolist()) & set(model.head.bias.tolist())
@@ -263,7 +266,7 @@ def test_a_random_head_keeps_nothing() -> None:
 
 def test_the_same_vocabulary_changes_nothing() -> None:
     source = source_model()
-    model = transfer(source, ENGLISH)
+    model = transfer(source, ENGLISH).model
     with torch.inference_mode():
         assert torch.equal(model(features(), LENGTHS)[0], source(features(), LENGTHS)[0])
 
@@ -278,7 +281,7 @@ def test_the_source_stays_untouched(head: str) -> None:
     source.head.train()
     before, generator = state(source), torch.get_rng_state()
     flags = [p.requires_grad for p in source.parameters()], [m.training for m in source.modules()]
-    model = transfer(source, Vocabulary((BLANK, *"aáŋ")), head=head)
+    model = transfer(source, Vocabulary((BLANK, *"aáŋ")), head=head).model
     with torch.no_grad():
         for value in [*model.parameters(), *model.buffers()]:
             value.add_(1)  # nothing is shared
@@ -291,37 +294,37 @@ def test_the_source_stays_untouched(head: str) -> None:
 def test_the_new_model_keeps_features_and_encoder_and_takes_what_it_is_told() -> None:
     source = source_model("cnn")
     vocabulary, normalizer = Vocabulary((BLANK, "yes", "no"), "words"), Normalizer(form="NFD")
-    model = transfer(source, vocabulary, normalizer=normalizer, task="classify", dropout=0.3)
+    model = transfer(source, vocabulary, normalizer=normalizer, task="classify", dropout=0.3).model
     assert (model.vocabulary, model.normalizer, model.task) == (vocabulary, normalizer, "classify")
     assert model.architecture == Architecture("cnn", "tiny", 4, 0.3)
     assert model.encoder.layers[0].dropout.p == 0.3
     assert model.spec == source.spec
     assert same_bits(state(model.encoder), state(source.encoder))
     assert all(parameter.requires_grad for parameter in model.parameters())
-    plain = transfer(source, vocabulary)
+    plain = transfer(source, vocabulary).model
     assert (plain.normalizer, plain.task, plain.architecture) == (source.normalizer, "ctc", source.architecture)
 
 
 def test_for_another_task_every_row_is_drawn() -> None:
     """A head of words reads all layers, one of letters the last; the same names on both sides are another thing each."""
     source, words = source_model("cnn"), Vocabulary((BLANK, "a", "b"), "words")
-    model = transfer(source, words, task="classify", seed=3)
+    model = transfer(source, words, task="classify", seed=3).model
     layers = len(source.encoder.layers)
     assert model.head.weight.shape == (3, 2 * layers * source.encoder.output_dim)
-    assert torch.equal(model.head.weight, transfer(source, words, task="classify", seed=3).head.weight)
-    assert not torch.equal(model.head.weight, transfer(source, words, task="classify", seed=4).head.weight)
-    back = transfer(model, ENGLISH, task="ctc")
+    assert torch.equal(model.head.weight, transfer(source, words, task="classify", seed=3).model.head.weight)
+    assert not torch.equal(model.head.weight, transfer(source, words, task="classify", seed=4).model.head.weight)
+    back = transfer(model, ENGLISH, task="ctc").model
     assert back.head.weight.shape == source.head.weight.shape and [p.task for p in back.parents] == ["classify", "ctc"]
     with pytest.raises(
         InputError, match="the symbol map has no use: the source's task is ctc and the target's classify"
     ):
-        transfer(source, words, symbol_map={"a": "b"}, task="classify")
+        transfer(source, words, head={"a": "b"}, task="classify")
 
 
 def test_the_new_model_is_in_the_sources_mode() -> None:
     source = source_model()
-    assert not any(module.training for module in transfer(source, ENGLISH).modules())
-    assert all(module.training for module in transfer(source.train(), ENGLISH).modules())
+    assert not any(module.training for module in transfer(source, ENGLISH).model.modules())
+    assert all(module.training for module in transfer(source.train(), ENGLISH).model.modules())
 
 
 # --- Freezing -----------------------------------------------------------------------------------------------------------
@@ -349,7 +352,7 @@ def test_a_frozen_encoder_stays_bit_identical(encoder: str, kind: str) -> None:
     set_frozen(model, [])
     train_steps(model, optimizer)  # momentum and moments of the encoder are now in the optimiser
     before = state(model.encoder), state(model.head)
-    set_frozen(model, frozen_modules(model, TransferConfig(freeze="encoder")))
+    set_frozen(model, frozen_modules(model, FinetuneConfig(freeze="encoder")))
     assert model.head.training
     assert not any(module.training for module in model.encoder.modules())
     train_steps(model, optimizer)
@@ -361,10 +364,10 @@ def test_a_frozen_encoder_stays_bit_identical(encoder: str, kind: str) -> None:
 def test_unfreezing_lets_everything_learn_again(encoder: str) -> None:
     model = source_model(encoder)
     optimizer = optimizer_of(model, "adamw")
-    set_frozen(model, frozen_modules(model, TransferConfig(freeze="encoder")))
+    set_frozen(model, frozen_modules(model, FinetuneConfig(freeze="encoder")))
     train_steps(model, optimizer)
     before = state(model)
-    set_frozen(model, frozen_modules(model, TransferConfig()))
+    set_frozen(model, frozen_modules(model, FinetuneConfig()))
     assert all(module.training for module in model.modules())
     train_steps(model, optimizer)
     assert [name for name, value in state(model).items() if torch.equal(value, before[name])] == []
@@ -376,7 +379,7 @@ def test_the_lowest_groups_can_be_frozen(encoder: str, lowest: int) -> None:
     model = source_model(encoder)
     groups = model.encoder.layer_groups()
     before = [state(group) for group in groups]
-    set_frozen(model, frozen_modules(model, TransferConfig(freeze=lowest)))
+    set_frozen(model, frozen_modules(model, FinetuneConfig(freeze=lowest)))
     train_steps(model, optimizer_of(model, "sgd"))
     assert [same_bits(state(group), old) for group, old in zip(groups, before, strict=True)] == [
         number < lowest for number in range(len(groups))
@@ -384,8 +387,8 @@ def test_the_lowest_groups_can_be_frozen(encoder: str, lowest: int) -> None:
 
 
 def test_more_groups_than_there_are_cannot_be_frozen() -> None:
-    with pytest.raises(InputError, match=r"transfer\.freeze = 8, but the encoder has 7 layer groups"):
-        frozen_modules(source_model("conformer"), TransferConfig(freeze=8))
+    with pytest.raises(InputError, match=r"finetune\.freeze = 8, but the encoder has 7 layer groups"):
+        frozen_modules(source_model("conformer"), FinetuneConfig(freeze=8))
 
 
 @pytest.mark.parametrize("freeze", ["encoder", 1, "none"])
@@ -396,11 +399,10 @@ def test_training_for_real_keeps_the_frozen_part_bit_identical(tmp_path: Path, f
         path = tmp_path / f"{number}.wav"
         soundfile.write(path, 0.1 * generator.standard_normal(12_000), 16_000)
         utterances.append(Utterance(f"u{number}", path, 0.75, "aŋ a"))
-    model = transfer(source_model("cnn"), Vocabulary.from_texts(["aŋ a"]))
+    model = transfer(source_model("cnn"), Vocabulary.from_texts(["aŋ a"])).model
     encoder, head = state(model.encoder), state(model.head)
-    config = FinetuneConfig(steps=4, batch_s=2.0, precision="fp32", speed_factors=(1.0,))
-    settings = TransferConfig(freeze=freeze)
-    trained = finetune(model, utterances, utterances[:2], config, out=tmp_path / "run", transfer=settings)
+    config = FinetuneConfig(steps=4, batch_s=2.0, precision="fp32", speed_factors=(1.0,), freeze=freeze)
+    trained = finetune(model, utterances, utterances[:2], config, out=tmp_path / "run")
     assert not torch.equal(trained.head.weight, head["weight"])
     after = state(trained.encoder)
     unchanged = {name for name in encoder if torch.equal(after[name], encoder[name])}

@@ -20,7 +20,7 @@ from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.config.loading import load_config
-from speechxfer.config.settings import FinetuneConfig, TransferConfig
+from speechxfer.config.settings import FinetuneConfig
 from speechxfer.data.manifest import Utterance, read_manifest
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.errors import InputError
@@ -50,10 +50,8 @@ def shaken(model: AcousticModel) -> AcousticModel:
     return model
 
 
-def run(
-    model: AcousticModel, tones: Tones, out: Path, how: TransferConfig, config: FinetuneConfig = QUICK
-) -> AcousticModel:
-    return finetune(model, tones.train, tones.dev, config, out=out, transfer=how)
+def run(model: AcousticModel, tones: Tones, out: Path, config: FinetuneConfig = QUICK) -> AcousticModel:
+    return finetune(model, tones.train, tones.dev, config, out=out)
 
 
 # Adapters ------------------------------------------------------------------------------------------------------------
@@ -97,9 +95,9 @@ def test_adapters_by_hand() -> None:
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_adapters_learn_in_a_frozen_encoder(tones: Tones, tmp_path: Path, encoder: str) -> None:
     """Its other weights and its batch statistics are the same bits after training."""
-    model = with_new_layers(transfer(source_model(encoder), TARGET), adapter_dim=8)
+    model = with_new_layers(transfer(source_model(encoder), TARGET).model, adapter_dim=8)
     before = state(model)
-    run(model, tones, tmp_path, TransferConfig(freeze="encoder", adapter_dim=8))
+    run(model, tones, tmp_path, settings(freeze="encoder"))
     adapters = {name for name in before if ".adapters." in name}
     assert adapters and moved(before, model) == adapters | {"head.weight", "head.bias"}
 
@@ -117,9 +115,9 @@ def test_fresh_layers_above_the_encoder_are_a_layer_norm() -> None:
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_new_layers_learn_above_a_frozen_encoder(tones: Tones, tmp_path: Path, encoder: str) -> None:
-    model = with_new_layers(transfer(source_model(encoder), TARGET), extra_layers=1)
+    model = with_new_layers(transfer(source_model(encoder), TARGET).model, extra_layers=1)
     before = state(model)
-    run(model, tones, tmp_path, TransferConfig(freeze="encoder", extra_layers=1))
+    run(model, tones, tmp_path, settings(freeze="encoder"))
     changed = moved(before, model)
     assert not [name for name in changed if name.startswith("encoder.")]
     new = {name for name in before if name.startswith("extra.layers.0.")}
@@ -178,19 +176,18 @@ def test_a_description_from_before_adapters_still_loads(tmp_path: Path) -> None:
 
 
 def test_the_top_group_thaws_first_by_hand() -> None:
-    gradual = TransferConfig(unfreeze_every_steps=2)
+    gradual = settings(unfreeze_every_steps=2)
     assert [unfreeze_step(gradual, group, 3) for group in (2, 1, 0)] == [2, 4, 6]
-    assert [unfreeze_step(TransferConfig(), group, 3) for group in (2, 1, 0)] == [0, 0, 0]
-    lowest = TransferConfig(freeze=2, freeze_steps=5)
-    assert [unfreeze_step(lowest, group, 3) for group in (2, 1, 0)] == [0, 5, 5]
-    assert unfreeze_step(TransferConfig(freeze="encoder"), 2, 3) is None
+    assert [unfreeze_step(settings(), group, 3) for group in (2, 1, 0)] == [0, 0, 0]
+    assert [unfreeze_step(settings(freeze=2), group, 3) for group in (2, 1, 0)] == [0, None, None]
+    assert unfreeze_step(settings(freeze="encoder"), 2, 3) is None
 
 
-def test_each_group_that_thaws_is_warmed_up_by_itself() -> None:
+def test_each_unfrozen_group_has_its_own_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten steps of warm-up, a constant rate after it; of two groups the upper joins at step 20, the lower at 40."""
-    config = settings(steps=100, warmup_steps=10, final_lr_ratio=1.0, encoder_lr=1.0, head_lr=2.0)
-    gradual = TransferConfig(unfreeze_every_steps=20)
-    rates = {step: loop.learning_rates(config, gradual, step, 2) for step in (20, 24, 29, 40, 44, 49)}
+    monkeypatch.setattr("speechxfer.training.schedule.FINAL_FRACTION", 1.0)
+    config = settings(warmup_steps=10, encoder_lr=1.0, head_lr=2.0, steps=None, unfreeze_every_steps=20)
+    rates = {step: loop.learning_rates(config, 100, step, 2) for step in (20, 24, 29, 40, 44, 49)}
     assert [rates[step][1] for step in (20, 24, 29, 40, 49)] == pytest.approx([0.1, 0.5, 1.0, 1.0, 1.0])
     assert [rates[step][0] for step in (40, 44, 49)] == pytest.approx([0.1, 0.5, 1.0])
     assert {head for *_, head in rates.values()} == {2.0}
@@ -200,7 +197,7 @@ def test_groups_move_one_after_the_other_from_the_top(
     tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five groups, two steps each: in the first two steps the head alone. Batch statistics rest as long as weights."""
-    model = transfer(source_model("cnn"), TARGET)
+    model = transfer(source_model("cnn"), TARGET).model
     groups = [state(group) for group in model.encoder.layer_groups()]
     head = state(model.head)
     moves: list[tuple[list[int], list[int], bool]] = []
@@ -215,32 +212,34 @@ def test_groups_move_one_after_the_other_from_the_top(
         return loss
 
     monkeypatch.setattr(loop, "_step", watched)
-    config = settings(steps=11, evaluate_every_steps=3)
-    run(model, tones, tmp_path, TransferConfig(unfreeze_every_steps=2), config)
+    config = settings(steps=11, evaluate_every_steps=3, unfreeze_every_steps=2)
+    run(model, tones, tmp_path, config)
     expected = [[], [], [4], [4], [3, 4], [3, 4], [2, 3, 4], [2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [0, 1, 2, 3, 4]]
     assert moves == [(thawed, thawed, True) for thawed in expected]
 
 
 @pytest.mark.parametrize("freeze", ['"encoder"', "2"])
 def test_gradual_unfreezing_contradicts_another_freeze(freeze: str) -> None:
-    with pytest.raises(InputError, match=r"transfer\.unfreeze_every_steps = 5 .* set only one of them"):
-        load_config(None, ["transfer.unfreeze_every_steps=5", f"transfer.freeze={freeze}"])
+    with pytest.raises(InputError, match=r"finetune\.unfreeze_every_steps = 5 .* set only one of them"):
+        load_config(None, ["finetune.unfreeze_every_steps=5", f"finetune.freeze={freeze}"])
 
 
-def test_rates_fall_by_layer_by_hand() -> None:
-    config = settings(steps=100, warmup_steps=10, final_lr_ratio=1.0, encoder_lr=1.0, head_lr=3.0)
-    falling = TransferConfig(layer_decay=0.5)
-    assert loop.learning_rates(config, falling, 50, 3) == pytest.approx([0.25, 0.5, 1.0, 3.0])
-    assert loop.learning_rates(config, falling, 4, 3) == pytest.approx([0.125, 0.25, 0.5, 1.5]), "half warmed up"
-    assert loop.learning_rates(config, TransferConfig(), 50, 3) == pytest.approx([1.0, 1.0, 1.0, 3.0])
+def test_rates_fall_by_layer_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speechxfer.training.schedule.FINAL_FRACTION", 1.0)
+    constant = {"steps": 100, "warmup_steps": 10, "encoder_lr": 1.0, "head_lr": 3.0}
+    falling = settings(**constant, layer_decay=0.5)
+    assert loop.learning_rates(falling, 100, 50, 3) == pytest.approx([0.25, 0.5, 1.0, 3.0])
+    assert loop.learning_rates(falling, 100, 4, 3) == pytest.approx([0.125, 0.25, 0.5, 1.5]), "half warmed up"
+    assert loop.learning_rates(settings(**constant), 100, 50, 3) == pytest.approx([1.0, 1.0, 1.0, 3.0])
 
 
 def test_a_step_goes_as_far_as_its_layers_rate(tones: Tones, tmp_path: Path) -> None:
     """The first step of Adam is as long as the rate for every weight that has a gradient at all."""
-    model = with_new_layers(transfer(source_model("conformer"), TARGET), adapter_dim=4)
+    model = with_new_layers(transfer(source_model("conformer"), TARGET).model, adapter_dim=4)
     before = [state(group) for group in [*model.encoder.layer_groups(), model.encoder.adapters, model.head]]
-    config = settings(steps=1, evaluate_every_steps=1, warmup_steps=0, encoder_lr=1e-3, head_lr=5e-3, weight_decay=0.0)
-    run(model, tones, tmp_path, TransferConfig(layer_decay=0.5, batch_norm="frozen"), config)
+    rates_only = {"warmup_steps": 0, "encoder_lr": 1e-3, "head_lr": 5e-3, "weight_decay": 0.0, "l2_sp": 0.0}
+    config = settings(steps=1, evaluate_every_steps=1, layer_decay=0.5, batch_norm="frozen", **rates_only)
+    run(model, tones, tmp_path, config)
     groups = [*model.encoder.layer_groups(), model.encoder.adapters, model.head]
     furthest = [
         max(float((value - old[name]).abs().max()) for name, value in state(group).items() if value.is_floating_point())
@@ -256,9 +255,9 @@ def test_batch_norms_may_keep_the_sources_statistics(
     tones: Tones, tmp_path: Path, encoder: str, batch_norm: str
 ) -> None:
     """Six Conformer layers, two strided and four other layers of the CNN have one each; all learn either way."""
-    model = transfer(source_model(encoder), TARGET)
+    model = transfer(source_model(encoder), TARGET).model
     before = state(model.encoder)
-    run(model, tones, tmp_path, TransferConfig(batch_norm=batch_norm))
+    run(model, tones, tmp_path, settings(batch_norm=batch_norm))
     changed, buffers = moved(before, model.encoder), {name for name, _ in model.encoder.named_buffers()}
     assert len(buffers) == 18 and changed - buffers == before.keys() - buffers
     assert changed & buffers == (buffers if batch_norm == "train" else set())
@@ -266,13 +265,13 @@ def test_batch_norms_may_keep_the_sources_statistics(
 
 def test_frozen_statistics_are_what_frames_are_normed_by(tones: Tones, tmp_path: Path) -> None:
     """In training, too, where else the batch's own would be taken."""
-    model = transfer(source_model("cnn"), TARGET)
+    model = transfer(source_model("cnn"), TARGET).model
     heard: list[tuple[Tensor, Tensor]] = []
     norm = model.encoder.strided[0].norm
     norm.register_forward_hook(lambda module, inputs, out: heard.append((inputs[0].detach(), out.detach())))
     mean, variance = norm.running_mean.clone(), norm.running_var.clone()
-    config = settings(steps=1, evaluate_every_steps=1, encoder_lr=1e-6)
-    run(model, tones, tmp_path, TransferConfig(batch_norm="frozen"), config)
+    config = settings(steps=1, evaluate_every_steps=1, encoder_lr=1e-6, batch_norm="frozen")
+    run(model, tones, tmp_path, config)
     x, out = (value[0, :10].cpu() for value in heard[0])
     weight, bias = (value.detach().cpu() for value in (norm.weight, norm.bias))
     torch.testing.assert_close(out, (x - mean) / (variance + 1e-5).sqrt() * weight + bias, rtol=0, atol=1e-3)
@@ -287,10 +286,15 @@ def test_a_new_model_speaks_as_its_source(tmp_path: Path, encoder: str, task: st
     words = Vocabulary((BLANK, "yes", "no"), "words")
     source = source_model(encoder, words if task == "classify" else SOURCE, task)
     source.name = "ancestor"
-    grown = with_new_layers(transfer(source, TARGET, task="ctc"), adapter_dim=4, extra_layers=1)
-    save_model(transfer(source, TARGET, task="ctc"), tmp_path / "plain", Card("plain"))
+    grown = with_new_layers(transfer(source, TARGET, task="ctc").model, adapter_dim=4, extra_layers=1)
+    save_model(transfer(source, TARGET, task="ctc").model, tmp_path / "plain", Card("plain"))
     save_model(grown, tmp_path / "grown", Card("grown"))
-    made = [transfer(source, TARGET, task="ctc"), grown, load_model(tmp_path / "plain"), load_model(tmp_path / "grown")]
+    made = [
+        transfer(source, TARGET, task="ctc").model,
+        grown,
+        load_model(tmp_path / "plain"),
+        load_model(tmp_path / "grown"),
+    ]
     for model in made:
         parent = model.as_parent()
         assert torch.equal(output(parent), output(source))
@@ -301,7 +305,7 @@ def test_a_new_model_speaks_as_its_source(tmp_path: Path, encoder: str, task: st
 
 def test_a_parent_is_heard_by_the_encoder_as_it_is_now() -> None:
     source = source_model("cnn")
-    model = shaken(transfer(source, TARGET))
+    model = shaken(transfer(source, TARGET).model)
     mixed = source_model("cnn")
     mixed.encoder.load_state_dict(model.encoder.state_dict())
     assert torch.equal(output(model.as_parent()), output(mixed))
@@ -311,9 +315,9 @@ def test_a_parent_is_heard_by_the_encoder_as_it_is_now() -> None:
 def test_a_chain_of_transfers_keeps_all_parents(tmp_path: Path) -> None:
     """The second transfer is from a model with a layer of its own between encoder and head."""
     first = source_model("dnn")
-    second = shaken(with_new_layers(transfer(first, TARGET), extra_layers=1)).eval()
+    second = shaken(with_new_layers(transfer(first, TARGET).model, extra_layers=1)).eval()
     first.encoder.load_state_dict(second.encoder.state_dict())  # the encoder as the second one has it
-    third = with_new_layers(transfer(second, Vocabulary.from_texts(["xyz"])), extra_layers=1)
+    third = with_new_layers(transfer(second, Vocabulary.from_texts(["xyz"])).model, extra_layers=1)
     save_model(third, tmp_path / "third", Card("third"))
     for model in (third, load_model(tmp_path / "third")):
         assert torch.equal(output(model.as_parent(0)), output(second))
@@ -332,7 +336,7 @@ def test_a_model_from_random_weights_has_no_parent() -> None:
 
 def test_training_moves_no_parents_head(tones: Tones, tmp_path: Path) -> None:
     source = source_model("cnn")
-    model = run(transfer(source, TARGET), tones, tmp_path, TransferConfig())
+    model = run(transfer(source, TARGET).model, tones, tmp_path)
     assert torch.equal(model.parents[0].weight, source.head.weight)
     assert torch.equal(model.parents[0].bias, source.head.bias)
 
@@ -412,7 +416,7 @@ def empty(folder: Path) -> None:
     ids=lambda damage: damage.__name__,
 )
 def test_damaged_parents_are_refused(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    save_model(transfer(source_model("dnn"), TARGET), tmp_path / "model", Card("model"))
+    save_model(transfer(source_model("dnn"), TARGET).model, tmp_path / "model", Card("model"))
     assert len(load_model(tmp_path / "model").parents) == 1
     damage(tmp_path / "model")
     with pytest.raises(InputError):
@@ -420,7 +424,7 @@ def test_damaged_parents_are_refused(tmp_path: Path, damage: Callable[[Path], No
 
 
 def test_asking_a_parent_leaves_modes_and_generators_alone() -> None:
-    model = transfer(source_model(), TARGET).train()
+    model = transfer(source_model(), TARGET).model.train()
     model.encoder.eval()
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -430,38 +434,35 @@ def test_asking_a_parent_leaves_modes_and_generators_alone() -> None:
     assert model.training and not any(module.training for module in model.encoder.modules())
 
 
-def test_adapters_of_the_source_rest_with_its_encoder(tones: Tones, tmp_path: Path) -> None:
-    source = shaken(with_new_layers(source_model(), adapter_dim=4))
-    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
-    before = state(model.encoder)
-    run(model, tones, tmp_path, TransferConfig(freeze="encoder"))
-    assert moved(before, model.encoder) == set()
+@pytest.mark.parametrize(
+    "settings", [("transfer.lora_rank=2", "finetune.freeze=1"), ("finetune.freeze=encoder", "finetune.l2_sp=1.0")]
+)
+def test_settings_of_which_one_would_have_no_effect_are_refused(settings: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=r"finetune\.freeze"):
+        load_config(None, settings)
 
 
-@pytest.mark.parametrize("settings", [{"lora_rank": 2, "freeze": 1}, {"freeze": "encoder", "l2_sp": 1.0}])
-def test_settings_of_which_one_would_do_nothing_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"transfer\."):
-        TransferConfig(**settings)
-
-
-def test_random_weights_are_no_transfer(tones: Tones, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    quick = ["finetune.steps=2", "finetune.evaluate_every_steps=2", "model.encoder=dnn", "model.subsampling=1"]
-    made = (
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("transfer.adapter_dim=4", r"\[transfer\] need a source model"),
+        ("finetune.l2_sp=1.0", r"finetune\.l2_sp refers to a source model, and this model was not made by a transfer"),
+        ("finetune.distillation=1.0", r"finetune\.distillation refers to a source model"),
+    ],
+)
+def test_settings_of_a_transfer_are_refused_for_random_weights(
+    tones: Tones, tmp_path: Path, setting: str, message: str
+) -> None:
+    config = load_config(None, ["model.encoder=dnn", "model.subsampling=1", "model.size=tiny", setting])
+    with pytest.raises(InputError, match=message):
         train_from_scratch(
-            [tones.folder / "train.jsonl"],
-            [tones.folder / "dev.jsonl"],
-            out=tmp_path / "run",
-            config=load_config(None, [*quick, "model.size=tiny", "transfer.lora_rank=4", "transfer.adapter_dim=4"]),
-        ).folder
-        / "model"
-    )
-    assert "the settings in [transfer] are not used" in capsys.readouterr().err
-    assert load_model(made).architecture.adapter_dim == 0 and not (tmp_path / "run" / "pack").exists()
+            [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"], out=tmp_path / "run", config=config
+        )
 
 
 def test_a_missing_manifest_of_the_source_is_named(tones: Tones, tmp_path: Path) -> None:
     save_model(source_model("dnn"), tmp_path / "source", Card("source"))
-    config = load_config(None, ["transfer.replay=0.5", 'transfer.source_manifests=["gone.jsonl"]'])
+    config = load_config(None, ["finetune.replay=0.5", 'finetune.source_manifests=["gone.jsonl"]'])
     with pytest.raises(InputError, match=r"gone\.jsonl"):
         adapt(
             str(tmp_path / "source"),
@@ -472,21 +473,18 @@ def test_a_missing_manifest_of_the_source_is_named(tones: Tones, tmp_path: Path)
         )
 
 
-def test_a_run_goes_on_only_with_what_it_held_on_to(tones: Tones, tmp_path: Path) -> None:
-    source = source_model()
-    how = TransferConfig(replay=0.5, source_manifests=["own.jsonl"])
-    own = read_manifest(tones.folder / "source.jsonl")
+def test_a_run_is_resumed_only_with_the_same_source_and_source_data(tones: Tones, tmp_path: Path) -> None:
+    source_data = read_manifest(tones.folder / "source.jsonl")
 
-    def go_on(steps: int, source: AcousticModel, replayed: list[Utterance]) -> None:
-        model = transfer(source_model(), Vocabulary.from_texts(u.text for u in tones.train))
-        config = QUICK.model_copy(update={"steps": steps})
-        finetune(model, tones.train, tones.dev, config, out=tmp_path, transfer=how, source=source, replayed=replayed)
+    def resume(source: AcousticModel, source_data: list[Utterance]) -> None:
+        model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
+        finetune(model, tones.train, tones.dev, settings(replay=0.5), out=tmp_path, source_data=source_data)
 
-    go_on(4, source, own)
-    for other, replayed in ((source, own[:3]), (shaken(source_model()), own)):
-        with pytest.raises(InputError, match=r"began otherwise \((replayed|source weights) differ\)"):
-            go_on(4, other, replayed)
-    go_on(4, source, own)
+    resume(source_model(), source_data)
+    for other, data in ((source_model(), source_data[:3]), (shaken(source_model()), source_data)):
+        with pytest.raises(InputError, match=r"began otherwise \((source data|source heads.*) differ\)"):
+            resume(other, data)
+    resume(source_model(), source_data)
 
 
 # Forgetting, measured ------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ if stage evaluate; then
 fi
 if stage ship; then
   python - <<'END'
-import speechxfer as sx
-sx.copy_model("exp/english", "../../speechxfer/shipped/english", half=True, features="kaldi-mvn-78db-1.5s")
+from speechxfer.workflows import copy_model
+copy_model("exp/english", "../../speechxfer/shipped/english", half=True, features="kaldi-mvn-78db-1.5s")
 END
 fi

@@ -44,7 +44,7 @@ run() { # run VERB OUT SPOKEN [OPTION...]
 }
 if stage train; then run train exp/multilingual-first spoken; fi
 again=(
-  --set transfer.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0
+  --set finetune.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0
   --set finetune.encoder_lr=8e-4 --set finetune.head_lr=8e-4
 )
 if stage refine; then # a second descent from there: each text in two voices, smaller steps
@@ -66,12 +66,12 @@ if stage evaluate; then
 fi
 if stage ship; then
   python - <<'END'
-import speechxfer as sx
+from speechxfer.workflows import copy_model
 limits = (
     "hears phones as espeak-ng names them, from synthetic voices and some 170 people, most of them speaking English; no tone, "
     "length, stress or nasality; a start for other languages, not a transcriber: adapt it"
 )
-sx.copy_model(
+copy_model(
     "exp/multilingual-small",
     "../../speechxfer/shipped/multilingual-small",
     half=True,

@@ -1,54 +1,64 @@
 """Construction of the adapted model: the source's encoder with a new output layer, adapters and extra layers."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import nn
 
 from speechxfer.adaptation.partial_loading import load_matching
-from speechxfer.adaptation.symbol_mapping import Head, HeadRow, head_mode_between_tasks, plan_head
+from speechxfer.adaptation.symbol_mapping import HeadRow, HeadTable, plan_head
 from speechxfer.errors import InputError
-from speechxfer.models import AcousticModel, has_lora
+from speechxfer.models import AcousticModel, Task, has_lora
 from speechxfer.text import Normalizer, Vocabulary
 
 NEW_ROW_SPREAD = 0.1  # deviation of a new row's weights, as a share of the source rows' own
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """What `transfer` returns: the adapted model, before training, and its head table."""
+
+    model: AcousticModel
+    head: HeadTable
+    """Where each output symbol was initialised from; print it, or its `summary()`."""
 
 
 def transfer(
     source: AcousticModel,
     vocabulary: Vocabulary,
     *,
-    head: Head = "symbols",
-    symbol_map: Mapping[str, str] | None = None,
+    head: Literal["symbols", "random"] | Mapping[str, str] = "symbols",
     language: str = "",
     normalizer: Normalizer | None = None,
-    task: Literal["ctc", "classify"] | None = None,
+    task: Task | None = None,
     dropout: float | None = None,
     seed: int = 0,
-) -> AcousticModel:
-    """A new model with the source's encoder and features and a head for `vocabulary`; the source stays untouched.
+) -> Transferred:
+    """A new model with the source's encoder and features and a new head for `vocabulary`; the source is not changed.
 
-    The new model is in the source's mode (training or evaluation), on its device. It keeps the source's head among its
+    The new model is in the source's mode (training or evaluation) and on its device. It keeps the source's head among its
     `parents`.
 
     Args:
         source: the pretrained model.
         vocabulary: the target's symbols; the blank is symbol 0 in both.
-        head: 'symbols' and 'position' fill rows as `plan_head` says, new ones small around the mean row; 'random' draws all.
-        symbol_map: target symbol to source symbol, the user's own.
-        language: code of the target's language, by which a source of phones reads letters.
-        normalizer, task, dropout: of the new model; None: as the source's. For another task than the source's all rows are drawn.
-        seed: of the new rows.
+        head: 'symbols' initialises rows by the rules of `plan_head`, new ones near the mean row; a mapping of target symbols
+            to source symbols takes precedence over the rules; 'random' initialises all rows at random.
+        language: code of the target language; selects the letter-to-phone table of a source of phones.
+        normalizer: of the new model; None: the source's.
+        task: of the new model; None: the source's. If it differs from the source's, all rows are random.
+        dropout: of the new model; None: the source's.
+        seed: of random and new rows.
 
     Raises:
-        InputError: from `plan_head`, a symbol map for another task than the source's, or the source has a low-rank update that
-            is not merged.
+        InputError: a symbol map with unknown symbols or for another task than the source's, or the source has a low-rank
+            update that is not merged.
     """
     _refuse_update(source)
     architecture = source.architecture if dropout is None else replace(source.architecture, dropout=dropout)
-    head = head_mode_between_tasks(source, task or source.task, head, symbol_map)
+    table = _plan(source, vocabulary, head, language, task or source.task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AcousticModel(
@@ -61,11 +71,29 @@ def transfer(
         )
         model.encoder.load_state_dict(source.encoder.state_dict())
         model.extra.load_state_dict(source.extra.state_dict())
-        rows = plan_head(source.vocabulary, vocabulary, symbol_map, language, head=head)
-        _fill_head(model.head, source.head, source.vocabulary, rows)
+        _fill_head(model.head, source.head, source.vocabulary, table)
         if model.pooling and source.pooling:
             model.pooling.load_state_dict(source.pooling.state_dict())
-    return model.to(source.head.weight.device).train(source.training)
+    return Transferred(model.to(source.head.weight.device).train(source.training), table)
+
+
+def _plan(
+    source: AcousticModel,
+    vocabulary: Vocabulary,
+    head: Literal["symbols", "random"] | Mapping[str, str],
+    language: str,
+    task: Task,
+) -> HeadTable:
+    """The head table; between two tasks all rows are random, since their heads have different inputs."""
+    symbol_map = head if isinstance(head, Mapping) else {}
+    if task != source.task and symbol_map:
+        raise InputError(
+            f"the symbol map has no use: the source's task is {source.task} and the target's {task}, whose heads have "
+            "different inputs; leave transfer.symbol_map empty"
+        )
+    if task != source.task or head == "random":
+        return HeadTable(HeadRow(symbol, "random") for symbol in vocabulary.symbols)
+    return plan_head(source.vocabulary, vocabulary, symbol_map, language)
 
 
 def _refuse_update(model: AcousticModel) -> None:
@@ -74,7 +102,7 @@ def _refuse_update(model: AcousticModel) -> None:
 
 
 @torch.no_grad()
-def _fill_head(new: nn.Linear, old: nn.Linear, vocabulary: Vocabulary, rows: Sequence[HeadRow]) -> None:
+def _fill_head(new: nn.Linear, old: nn.Linear, vocabulary: Vocabulary, rows: HeadTable) -> None:
     index = {symbol: i for i, symbol in enumerate(vocabulary.symbols)}
     if len(index) == 1:
         return  # an encoder that came without a head: nothing to start from
@@ -84,7 +112,7 @@ def _fill_head(new: nn.Linear, old: nn.Linear, vocabulary: Vocabulary, rows: Seq
         if row.how == "new":
             new.weight[i] = weight[1:].mean(dim=0) + torch.randn_like(spread) * spread
             new.bias[i] = bias[1:].mean()
-        else:
+        elif row.how != "random":
             new.weight[i] = weight[index[row.source]]
             new.bias[i] = bias[index[row.source]]
 

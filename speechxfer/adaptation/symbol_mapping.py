@@ -7,99 +7,94 @@ starting accented letters from their base letter to Yusuyin et al.'s and others'
 """
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from speechxfer.errors import InputError
-from speechxfer.models import AcousticModel
 from speechxfer.text import (
     IPA_VOWELS,
-    Letters,
+    LetterTable,
     Vocabulary,
-    base_letters,
-    letter_tables,
-    phone_of_letter,
-    phone_of_romanised,
-    without_tone,
+    find_phone,
+    find_romanised_phone,
+    list_base_letters,
+    remove_tone_marks,
+    select_letter_tables,
 )
 
-How = Literal["blank", "map", "phone", "roman", "exact", "case", "base", "position", "new"]
-Head = Literal["symbols", "position", "random"]
+How = Literal["blank", "map", "phone", "roman", "exact", "case", "base", "new", "random"]
 WORD_START = "\u2581"  # the space of sentencepiece
 
 
 @dataclass(frozen=True)
 class HeadRow:
-    """Where one row of the new head comes from; `source` is empty for a new one."""
+    """Which source symbol one row of the new head is initialised from, and by which rule; `source` is empty if from none."""
 
     symbol: str
     how: How
     source: str = ""
 
 
+class HeadTable(tuple[HeadRow, ...]):
+    """The rows of a new head, one per target symbol; as text, one line each: symbol, rule and source symbol, tab-separated."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "\n".join(f"{row.symbol}\t{row.how}\t{row.source}" for row in self)
+
+    def summary(self) -> str:
+        """One line: how many rows each rule initialised, and which symbols are new."""
+        counts = Counter(row.how for row in self)
+        listed = ", ".join(f"{counts[how]} {how}" for how in get_args(How) if counts[how])
+        new = " ".join(repr(row.symbol) for row in self if row.how == "new")
+        return f"head: {len(self)} rows ({listed})" + (f"; new: {new[:200]}" if new else "")
+
+
 def plan_head(
-    source: Vocabulary,
-    target: Vocabulary,
-    symbol_map: Mapping[str, str] | None = None,
-    language: str = "",
-    *,
-    head: Head = "symbols",
-) -> tuple[HeadRow, ...]:
-    """Which source row each target symbol starts from; with `head` 'random' no row is planned.
+    source: Vocabulary, target: Vocabulary, symbol_map: Mapping[str, str] | None = None, language: str = ""
+) -> HeadTable:
+    """Which source row each target symbol is initialised from.
 
-    With 'position' it is the row of the same number, whatever its symbol: what comes of copying a state dict without looking,
-    for comparison only.
-
-    With 'symbols', in this order: the blank's own row; what the user's map says; the same symbol; the same after case folding;
-    the base letter (accents and tone marks removed, then also case folded); otherwise new. From a source of phones, letters go by
-    sound instead: the phone that the letter most often stands for (in `language`, where the source knows it, else in most
-    languages, else as a letter of the IPA, see `phone_of_letter`), then that of its base letter, then ('roman') that of its
+    In this order: the blank's own row; the user's map; the same symbol; the same symbol after case folding; the base letter
+    (combining marks removed, then also case-folded); otherwise new. From a source of phones, letters are matched by sound
+    instead: the phone that the letter most often stands for (in `language` if the source has a table for it, else in most
+    languages, else as a letter of the IPA, see `find_phone`), then that of its base letter, then ('roman') that of its
     romanisation.
 
     Raises:
         InputError: the map names a symbol that its vocabulary does not have, or the blank.
     """
-    if head == "random":
-        return ()
-    if head == "position":
-        return _rows_by_position(source, target)
     symbol_map = symbol_map or {}
     for name, symbols, vocabulary in (("target", symbol_map.keys(), target), ("source", symbol_map.values(), source)):
-        strange = [symbol for symbol in symbols if symbol not in vocabulary.symbols[1:]]
-        if strange:
-            raise InputError(f"symbol map: {strange[0]!r} is not in the {name} vocabulary; correct or remove its line")
+        unknown = [symbol for symbol in symbols if symbol not in vocabulary.symbols[1:]]
+        if unknown:
+            raise InputError(f"symbol map: {unknown[0]!r} is not in the {name} vocabulary; correct or remove its line")
     by_sound = source.kind == "phones" and target.kind == "characters"
-    tables = letter_tables(source.letters, language) if by_sound else ()
+    tables = select_letter_tables(source.letters, language) if by_sound else ()
     rows = [HeadRow(target.symbols[0], "blank", source.symbols[0])]
     for symbol in target.symbols[1:]:
         if symbol in symbol_map:
             rows.append(HeadRow(symbol, "map", symbol_map[symbol]))
         else:
             rows.append(_row_by_sound(symbol, source, tables) if by_sound else _row_by_symbol(symbol, source))
-    return tuple(rows)
+    return HeadTable(rows)
 
 
-def _rows_by_position(source: Vocabulary, target: Vocabulary) -> tuple[HeadRow, ...]:
-    numbers = range(len(source.symbols))
-    return tuple(
-        HeadRow(symbol, "position", source.symbols[i]) if i in numbers else HeadRow(symbol, "new")
-        for i, symbol in enumerate(target.symbols)
-    )
-
-
-def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[Letters]) -> HeadRow:
+def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[LetterTable]) -> HeadRow:
     inventory, form = source.symbols[1:], letter.lower()  # as in the tables; case folding would make ß two letters
-    toneless = without_tone(form)
+    toneless = remove_tone_marks(form)
     own_language_knows = any(table.get(form) in inventory for table in tables[:-1])
-    if not own_language_knows and phone_of_letter(toneless, tables, inventory) in IPA_VOWELS:
+    if not own_language_knows and find_phone(toneless, tables, inventory) in IPA_VOWELS:
         form = toneless  # in other languages' tables a vowel's accent is no tone; here it most often is
-    for candidate in (form, *base_letters(form)):
-        phone = phone_of_letter(candidate, tables, inventory)
+    for candidate in (form, *list_base_letters(form)):
+        phone = find_phone(candidate, tables, inventory)
         if phone:
             return HeadRow(letter, "phone", phone)
-    phone = phone_of_romanised(letter, tables, inventory)
+    phone = find_romanised_phone(letter, tables, inventory)
     return HeadRow(letter, "roman", phone) if phone else HeadRow(letter, "new")
 
 
@@ -112,25 +107,12 @@ def _row_by_symbol(symbol: str, source: Vocabulary) -> HeadRow:
     folded = {known.casefold(): known for known in reversed(symbols)}
     if symbol.casefold() in folded:
         return HeadRow(symbol, "case", folded[symbol.casefold()])
-    for base in base_letters(symbol):
+    for base in list_base_letters(symbol):
         if base in symbols:
             return HeadRow(symbol, "base", base)
         if base.casefold() in folded:
             return HeadRow(symbol, "base", folded[base.casefold()])
     return HeadRow(symbol, "new")
-
-
-def head_table(rows: Sequence[HeadRow]) -> str:
-    """The plan as tab-separated text, for people and files: symbol, how, source."""
-    return "".join(f"{row.symbol}\t{row.how}\t{row.source}\n" for row in rows)
-
-
-def head_summary(rows: Sequence[HeadRow]) -> str:
-    """One line: how many rows of each origin, and which are new."""
-    counts = {how: sum(row.how == how for row in rows) for how in get_args(How)}
-    new = " ".join(repr(row.symbol) for row in rows if row.how == "new")
-    listed = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
-    return f"head: {len(rows)} rows ({listed})" + (f"; new: {new[:200]}" if new else "")
 
 
 def read_symbol_map(path: Path | str) -> dict[str, str]:
@@ -152,21 +134,3 @@ def read_symbol_map(path: Path | str) -> dict[str, str]:
             raise InputError(f"{path}:{number}: expected 'target TAB source', found {line!r}")
         pairs[unicodedata.normalize("NFC", fields[0])] = unicodedata.normalize("NFC", fields[1])
     return pairs
-
-
-def head_mode_between_tasks(source: AcousticModel, task: str, head: Head, symbol_map: Mapping[str, str] | None) -> Head:
-    """How a head for `task` begins: as asked, but for another task than the source's all rows are drawn.
-
-    One of them reads frames, the other what was gathered over them.
-
-    Raises:
-        InputError: a symbol map for another task.
-    """
-    if task == source.task:
-        return head
-    if symbol_map:
-        raise InputError(
-            f"the symbol map has no use: the source's task is {source.task} and the target's {task}, whose heads read "
-            "different things; leave transfer.symbol_map empty"
-        )
-    return "random"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from speechxfer.checking.feasibility import resampled_count
 from speechxfer.checking.findings import Entry, Finding, Key, MeasuredAudio, Role
+from speechxfer.data import MISSING_AT_MOST
 
 KEPT_FIRST: tuple[Role, ...] = ("test", "dev", "train")  # whose copy of a shared recording stays
 SILENCE_PEAK = 10 ** (-60 / 20)
@@ -53,9 +54,22 @@ def _format_findings(entry: Entry, audio: MeasuredAudio, rules: AudioRequirement
         yield entry.finding("error", "wrong rate", what)
     if audio.channels > 1 and not rules.mono:
         yield entry.finding("error", "several channels", f"{entry.path}: {audio.channels} channels; expected one")
-    if audio.cut_off:
-        what = f"{entry.path}: cut off, {audio.cut_off} are missing; expected as much as its header says"
+    elif audio.channels_cancel:
+        what = f"{entry.path}: the average of its {audio.channels} channels is next to silence; expected speech"
+        yield entry.finding("warning", "cancelling channels", what)
+    yield from _truncation_findings(entry, audio)
+
+
+def _truncation_findings(entry: Entry, audio: MeasuredAudio) -> Iterator[Finding]:
+    if not audio.truncated:
+        return
+    missing = round(audio.missing_s * audio.rate_hz)
+    if missing > MISSING_AT_MOST * audio.asked:
+        what = f"{entry.path}: truncated, {missing} of {audio.asked} samples are missing; expected all of them"
         yield entry.finding("error", "unreadable audio", what)
+    elif missing or audio.start + audio.asked + 1 >= audio.file_samples:
+        amount = f"{1000 * audio.missing_s:.0f} ms are missing" if missing else "its end is missing"
+        yield entry.finding("warning", "truncated audio", f"{entry.path}: {amount}; expected the whole recording")
 
 
 def _place_findings(entry: Entry, audio: MeasuredAudio, *, alone: bool) -> Iterator[Finding]:

@@ -1,6 +1,5 @@
 """Findings of a check: kinds with their advice, and the utterances they concern."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +16,10 @@ ADVICE = {  # every kind of finding, in the order of the report
     "duplicate id": "give every utterance an id of its own",
     "missing audio": "correct audio_filepath, or copy the recordings to where it points",
     "unreadable audio": "copy the file again or convert it to WAV or FLAC",
+    "truncated audio": "copy the file again, if the original is longer; it is read as far as it goes",
     "wrong rate": "pass --resample to convert while reading, or convert the files",
     "several channels": "pass --mono to average them, or extract one channel",
+    "cancelling channels": "one channel is probably inverted: extract one channel instead of averaging them",
     "zero length": "record it again or leave it out",
     "too short": "leave it out",
     "duration": "correct offset and duration in the manifest (seconds)",
@@ -104,7 +105,9 @@ class MeasuredAudio:
     start: int
     asked: int
     samples: int  # read: less than asked for where the file ends
-    cut_off: str  # how the file shows that its end is missing; empty: it does not
+    truncated: bool  # the end of the file is missing
+    missing_s: float  # of what was asked for
+    channels_cancel: bool  # averaged to one channel they are next to silence
     finite: bool
     peak: float
     zeros: float  # share of samples
@@ -146,10 +149,6 @@ class Entry:
     def finding(self, severity: Severity, kind: str, what: str, advice: str = "", **more: Any) -> Finding:
         """`what` says what happened and what was expected."""
         return Finding(severity, kind, self.split, self.id, f"{what}; {advice or ADVICE[kind]}", self.line, **more)
-
-
-def first_ids(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN_IDS]) + (f" and {len(names) - SHOWN_IDS:,} more" if len(names) > SHOWN_IDS else "")
 
 
 def count_of(count: int, noun: str) -> str:

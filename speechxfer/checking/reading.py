@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from speechxfer.checking.findings import ADVICE, Entry, Finding, Role, SplitManifest
-from speechxfer.checking.measurement import LONGEST_FILE_S
-from speechxfer.data import Utterance, parse_line
+from speechxfer.data import LONGEST_S, Utterance, parse_line
 from speechxfer.errors import InputError
 from speechxfer.text import Normalizer
 
@@ -95,7 +94,7 @@ def _read_line(data: bytes, where: str, folder: Path) -> Utterance | str:
         return str(error)
     except (ValueError, OverflowError, RecursionError) as error:  # bytes, numbers or nesting beyond any sense
         return f"{where}: not a manifest line ({error}); expected a JSON object in UTF-8; correct it"
-    if utterance.offset + utterance.duration > LONGEST_FILE_S:
+    if utterance.offset + utterance.duration > LONGEST_S:
         return f"{where}: offset and duration exceed 30 years; expected seconds; correct them"
     return utterance
 

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from speechxfer.checking.findings import SHOWN_IDS, Entry, Finding, SplitSummary, UnseenSymbol, count_of, first_ids
+from speechxfer.checking.findings import SHOWN_IDS, Entry, Finding, SplitSummary, UnseenSymbol, count_of
+from speechxfer.errors import first_names
 from speechxfer.text import describe_symbol
 
 FORMAT = "speechxfer-check-1"
@@ -111,7 +112,7 @@ def _unseen_lines(symbols: Sequence[UnseenSymbol]) -> list[str]:
     lines = ["", "symbols that the vocabulary lacks:"] if symbols else []
     for symbol in symbols[:SHOWN_SYMBOLS]:
         what = f"{symbol.split}: {describe_symbol(symbol.symbol)} x{symbol.count:,}"
-        lines.append(f"  {what} in {count_of(len(symbol.ids), 'utterance')}: {first_ids(symbol.ids)}")
+        lines.append(f"  {what} in {count_of(len(symbol.ids), 'utterance')}: {first_names(symbol.ids)}")
     return lines + ([f"  and {len(symbols) - SHOWN_SYMBOLS:,} more"] if len(symbols) > SHOWN_SYMBOLS else [])
 
 
@@ -137,7 +138,7 @@ def _inventory_lines(report: CheckReport) -> list[str]:
     ):
         lines += [f"  {title}:"] if chosen else []
         for symbol in sorted(chosen, key=lambda symbol: (counts[symbol], symbol))[:SHOWN_SYMBOLS]:
-            lines.append(f"    {describe_symbol(symbol)} x{counts[symbol]:,}: {first_ids(ids[symbol])}")
+            lines.append(f"    {describe_symbol(symbol)} x{counts[symbol]:,}: {first_names(ids[symbol])}")
     return lines
 
 

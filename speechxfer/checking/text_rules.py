@@ -18,8 +18,8 @@ from speechxfer.checking.findings import (
     SplitManifest,
     UnseenSymbol,
     count_of,
-    first_ids,
 )
+from speechxfer.errors import first_names
 from speechxfer.text import Kind, Normalizer, Vocabulary, describe_symbol
 
 RATE_DEVIATIONS = 6.0  # robust standard deviations of the log speaking rate
@@ -138,9 +138,7 @@ def shared_sentence_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
             trained[entry.text].append(entry.id)
     for entry in entries:
         if entry.role != "train" and entry.text in trained:
-            what = (
-                f"train has {entry.text[:60]!r} too ({first_ids(trained[entry.text])}); expected a sentence of its own"
-            )
+            what = f"train has {entry.text[:60]!r} too ({first_names(trained[entry.text])}); expected a sentence of its own"
             yield entry.finding("warning", "shared sentence", what)
 
 
@@ -154,7 +152,7 @@ def shared_speaker_findings(splits: Sequence[SplitManifest], entries: Sequence[E
         if shared and a.role != b.role:
             amount = sum(counts[b.name][speaker] for speaker in shared)
             message = (
-                f"{a.name} has {len(shared)} of {b.name}'s {count_of(len(counts[b.name]), 'speaker')} too ({first_ids(shared)}; "
+                f"{a.name} has {len(shared)} of {b.name}'s {count_of(len(counts[b.name]), 'speaker')} too ({first_names(shared)}; "
                 f"{count_of(amount, 'utterance')}); expected none; {ADVICE['shared speaker']}"
             )
             yield Finding("warning", "shared speaker", f"{a.name} + {b.name}", "", message)

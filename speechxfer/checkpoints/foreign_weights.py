@@ -109,7 +109,7 @@ def fill_encoder(model: AcousticModel, weights: Mapping[str, Tensor], place: Pat
     if not isinstance(encoder, TransformersEncoder):
         raise TypeError(f"{type(encoder).__name__} is no encoder of transformers")
     expected = encoder.network.state_dict()
-    inside = f"{encoder.parts.layers}."
+    inside = f"{encoder.family.layers}."
     strange = [name for name in weights if name.startswith(inside) and name not in expected]
     if strange:
         raise InputError(

@@ -9,7 +9,6 @@ counterparts in transformers.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from speechxfer.checkpoints.foreign_weights import (
     Tree,
@@ -23,70 +22,51 @@ from speechxfer.checkpoints.foreign_weights import (
 )
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec, feature_preset
-from speechxfer.models import AcousticModel
+from speechxfer.models import CHECKPOINT_TYPES, ENCODER_FAMILIES, AcousticModel, CheckpointLayout
 from speechxfer.text import BLANK, Vocabulary
 
-MODEL_TYPES = {  # of config.json: kind of encoder, where its weights lie (the first that is there), and the head's weights
-    "parakeet_ctc": ("parakeet", ("encoder.",), "ctc_head"),
-    "parakeet_encoder": ("parakeet", ("encoder.", ""), ""),
-    "wav2vec2-bert": ("wav2vec2-bert", ("wav2vec2_bert.", ""), "lm_head"),
-    "whisper": ("whisper", ("model.encoder.", "encoder.", ""), ""),
-    "speech_to_text": ("speech2text", ("model.encoder.", "encoder.", ""), ""),
-}
 TRANSDUCERS = ("parakeet_rnnt", "parakeet_tdt")
-PRESETS = {
-    "parakeet": "nemo-2025",
-    "wav2vec2-bert": "seamless",
-    "whisper": "whisper-filled",
-    "speech2text": "speech2text",
-}
-# Settings of preprocessor_config.json that our presets are made for; the number of mels is the model's.
-EXTRACTOR: dict[str, dict[str, Any]] = {
-    "parakeet": {"sampling_rate": 16_000, "hop_length": 160, "n_fft": 512, "win_length": 400, "preemphasis": 0.97},
-    "wav2vec2-bert": {"sampling_rate": 16_000, "stride": 2, "num_mel_bins": 80},
-    "whisper": {"sampling_rate": 16_000, "hop_length": 160, "n_fft": 400},
-    "speech2text": {
-        "sampling_rate": 16_000, "num_mel_bins": 80, "do_ceptral_normalize": True, "normalize_means": True,
-        "normalize_vars": True,
-    },
-}  # fmt: skip
 
 
 def load_transformers_folder(folder: Path) -> AcousticModel:
     config = read_json_file(folder / "config.json")
-    kind, prefixes, head = _kind(config, folder)
+    kind, layout = _checkpoint_type(config, folder)
     inner = config.get("encoder_config", config)
     spec = _front_end(folder, kind, inner)
     tensors = dict(read_tensors(folder))
-    prefix = next((each for each in prefixes if any(name.startswith(each) for name in tensors)), prefixes[-1])
+    prefix = next(
+        (each for each in layout.encoder_prefixes if any(name.startswith(each) for name in tensors)),
+        layout.encoder_prefixes[-1],
+    )
     weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    has_head = bool(head) and f"{head}.weight" in tensors
+    has_head = bool(layout.head) and f"{layout.head}.weight" in tensors
     vocabulary, order = _vocabulary(folder, config) if has_head else (Vocabulary((BLANK,)), [])
     model = build_model(kind, inner, spec, vocabulary)
     fill_encoder(model, weights, folder)
     if has_head:
-        fill_head_rows(model, tensors[f"{head}.weight"], tensors[f"{head}.bias"], order, folder)
+        fill_head_rows(model, tensors[f"{layout.head}.weight"], tensors[f"{layout.head}.bias"], order, folder)
     return model
 
 
-def _kind(config: Tree, place: Path) -> tuple[str, tuple[str, ...], str]:
+def _checkpoint_type(config: Tree, place: Path) -> tuple[str, CheckpointLayout]:
+    """The encoder's name and where its weights are."""
     name = config.get("model_type")
     if name in TRANSDUCERS:
         raise InputError(f"{place}: {name} is a transducer without a CTC head; take the CTC model of the same family")
-    if name not in MODEL_TYPES:
-        raise InputError(f"{place}: architecture {name!r} is unknown; expected one of {', '.join(MODEL_TYPES)}")
-    return MODEL_TYPES[name]
+    if name not in CHECKPOINT_TYPES:
+        raise InputError(f"{place}: architecture {name!r} is unknown; expected one of {', '.join(CHECKPOINT_TYPES)}")
+    return CHECKPOINT_TYPES[name]
 
 
 def _front_end(folder: Path, kind: str, config: Tree) -> FeatureSpec:
     """The preset of this family, after its extractor's settings have been compared with it."""
     path, stated = _extractor(folder)
-    compare_settings(stated, EXTRACTOR[kind], f"{path}: the front end")
+    compare_settings(stated, ENCODER_FAMILIES[kind].extractor_settings, f"{path}: the front end")
     if kind == "whisper":  # it fills up to what the network has positions for
         compare_settings(
             stated, {"chunk_length": 2 * int(config["max_source_positions"]) // 100}, f"{path}: the front end"
         )
-    spec = feature_preset(PRESETS[kind])
+    spec = feature_preset(ENCODER_FAMILIES[kind].preset)
     mels = config.get("num_mel_bins", spec.mels) if kind in ("whisper", "parakeet") else spec.mels
     if stated.get("feature_size", mels) != mels:
         raise InputError(

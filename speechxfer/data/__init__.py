@@ -1,6 +1,16 @@
 """TODO-DOOR"""
 
-from speechxfer.data.audio import Samples, audio_rate_hz, read_audio, resampled
+from speechxfer.data.audio import channels_cancel, collect_audio_warnings, read_audio, resample_audio
+from speechxfer.data.decoder import (
+    MISSING_AT_MOST,
+    UNKNOWN_LENGTH,
+    AudioHeader,
+    DecodedAudio,
+    Samples,
+    UnreadableAudioError,
+    decode_audio,
+    read_audio_header,
+)
 from speechxfer.data.manifest import (
     LONGEST_S,
     Utterance,
@@ -25,22 +35,30 @@ from speechxfer.data.splits import (
 
 __all__ = [
     "LONGEST_S",
+    "MISSING_AT_MOST",
+    "UNKNOWN_LENGTH",
+    "AudioHeader",
+    "DecodedAudio",
     "GroupKey",
     "Samples",
+    "UnreadableAudioError",
     "Utterance",
-    "audio_rate_hz",
+    "channels_cancel",
     "check_disjoint",
     "choose_group_key",
+    "collect_audio_warnings",
     "cut_into_folds",
+    "decode_audio",
     "digest",
     "hold_out",
     "parse_line",
     "proportional_order",
     "read_audio",
+    "read_audio_header",
     "read_concatenated",
     "read_manifest",
     "read_manifests",
-    "resampled",
+    "resample_audio",
     "shared_sentences",
     "take_seconds",
     "total_duration_s",

@@ -36,5 +36,5 @@ def score_hypotheses(
         speakers={utterance.id: utterance.speaker for utterance in utterances},
         normalizer=replace(model.normalizer, form="NFC"),
         vocabulary=model.vocabulary,
-        spelling=model.normalizer,
+        symbol_normalizer=model.normalizer,
     )

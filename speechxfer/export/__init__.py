@@ -1,5 +1,8 @@
-"""TODO-DOOR"""
+"""Export of models to other toolkits.
 
-from speechxfer.export.transformers_models import export
+`export` writes a model in a format of `EXPORT_FORMATS`: a folder for the transformers library, or one ONNX graph.
+"""
 
-__all__ = ["export"]
+from speechxfer.export.formats import EXPORT_FORMATS, export
+
+__all__ = ["EXPORT_FORMATS", "export"]

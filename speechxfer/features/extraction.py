@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from speechxfer.data import Samples, Utterance, audio_rate_hz, read_audio
+from speechxfer.data import Samples, Utterance, read_audio, read_audio_header
 from speechxfer.features.augmentation import change_speed
 from speechxfer.features.log_mel import filterbank
 from speechxfer.features.spec import FeatureSpec
@@ -43,7 +43,7 @@ def report_resampling(utterances: Sequence[Utterance], reading: AudioOptions) ->
     """One line per sampling rate that reading will convert, if it may convert at all."""
     if not reading.resample:
         return
-    rates = Counter(audio_rate_hz(path) for path in {utterance.audio_filepath for utterance in utterances})
+    rates = Counter(read_audio_header(path).rate_hz for path in {utterance.audio_filepath for utterance in utterances})
     for rate, files in sorted(rates.items()):
         if rate != reading.spec.sample_rate_hz:
             log_info(f"resampling {files} files from {rate} Hz to {reading.spec.sample_rate_hz} Hz, as asked")

@@ -3,7 +3,14 @@
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
 from speechxfer.models.encoder import Encoder
-from speechxfer.models.families import ENCODER_FAMILIES, import_transformers
+from speechxfer.models.families import (
+    CHECKPOINT_TYPES,
+    ENCODER_FAMILIES,
+    CheckpointLayout,
+    CtcModel,
+    EncoderFamily,
+    import_transformers,
+)
 from speechxfer.models.heads import Parent, Pooling, Task, build_head
 from speechxfer.models.lora import (
     base_encoder,
@@ -17,10 +24,14 @@ from speechxfer.models.lora import (
 from speechxfer.models.transformers_encoders import TransformersEncoder
 
 __all__ = [
+    "CHECKPOINT_TYPES",
     "ENCODER_FAMILIES",
     "AcousticModel",
     "Architecture",
+    "CheckpointLayout",
+    "CtcModel",
     "Encoder",
+    "EncoderFamily",
     "Parent",
     "Pooling",
     "Task",

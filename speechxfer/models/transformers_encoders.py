@@ -1,8 +1,8 @@
-"""Encoders of the `transformers` library behind our interface: what other people's checkpoints are made of.
+"""Encoders of the `transformers` library behind the `Encoder` interface.
 
-What it is: one class that builds the library's network from its own configuration, feeds it lengths in place of masks, and
-answers what every encoder of ours answers (layer groups, adapters, output lengths). What it is not: a reader of files (see
-``foreign.py``). `transformers` (extra ``hf``) is imported when a network is built. Sources: Rekesh et al., 'Fast Conformer'
+One class builds the library's network from its own configuration, turns lengths into masks, and adds adapters. Checkpoint
+files are read in ``checkpoints``. `transformers` (extra ``hf``) is imported when a network is built. Where the library lets
+padding change an utterance's output, the forward pass is written out here. Sources: Rekesh et al., 'Fast Conformer'
 (arXiv:2305.05084); Gulati et al., 'Conformer' (arXiv:2005.08100); Seamless Communication (arXiv:2312.05187, W2v-BERT 2.0);
 Radford et al., 'Whisper' (arXiv:2212.04356); Wang et al., 'fairseq S2T' (arXiv:2010.05171).
 """
@@ -21,8 +21,8 @@ from speechxfer.features import padding_mask
 from speechxfer.models.adapters import adapters
 from speechxfer.models.families import ENCODER_FAMILIES, import_transformers
 
-WHISPER_TAIL = 2  # frames of its features that reach into the silence after the signal
-WHISPER_RANGE, WHISPER_LOWEST = 2.0, -1.5  # on the scale of its features: 8, and -10, in (log10 + 4) / 4
+WHISPER_TAIL = 2  # frames of its features that overlap the silence after the signal
+WHISPER_DYNAMIC_RANGE, WHISPER_LOWEST = 2.0, -1.5  # on the scale of its features, (log10 + 4) / 4: 8 and -10
 
 
 class TransformersEncoder(nn.Module):
@@ -30,61 +30,59 @@ class TransformersEncoder(nn.Module):
 
     def __init__(self, kind: str, config: Mapping[str, Any], *, dropout: float = 0.0, adapter_dim: int = 0) -> None:
         super().__init__()
-        self.kind, self.parts = kind, ENCODER_FAMILIES[kind]
+        self.kind, self.family = kind, ENCODER_FAMILIES[kind]
         import_transformers()
         from huggingface_hub.errors import StrictDataclassError  # what transformers checks its configurations with
 
-        family = f"transformers.models.{self.parts.module}"
-        settings, networks = (
-            import_module(f"{family}.{part}_{self.parts.module}") for part in ("configuration", "modeling")
+        package = f"transformers.models.{self.family.module}"
+        configurations, networks = (
+            import_module(f"{package}.{part}_{self.family.module}") for part in ("configuration", "modeling")
         )
-        given = dict(config) | {name: dropout for name in self.parts.dropouts} | dict(self.parts.off)
+        values = dict(config) | dict.fromkeys(self.family.dropout_settings, dropout) | dict(self.family.fixed_settings)
         try:
-            self.settings = getattr(settings, self.parts.config)(**given)
-            network: Any = getattr(networks, self.parts.network)(self.settings)
+            self.config = getattr(configurations, self.family.config_class)(**values)
+            network: Any = getattr(networks, self.family.encoder_class)(self.config)
         except (KeyError, TypeError, ValueError, StrictDataclassError) as error:
             raise InputError(
                 f"transformers refuses the configuration of this {kind} encoder ({error}); copy the model again"
             ) from error
         if kind == "nemo-conformer":
-            network.subsampling = Striding(self.settings)
+            network.subsampling = StridedSubsampling(self.config)
         self.network = network
-        self.subsampling = math.prod(stride for _, stride, _ in self.parts.strides(self.settings))
-        width = int(getattr(self.settings, self.parts.width))
-        self.output_dim = (
-            int(self.settings.output_hidden_size) if getattr(self.settings, "add_adapter", False) else width
-        )
-        self.lora_modules = self.parts.lora_modules
-        self.has_uniform_layers = self.parts.normed and not getattr(self.settings, "add_adapter", False)
-        layers = list(self._part(self.parts.layers).children())
+        self.subsampling = math.prod(stride for _, stride, _ in self.family.strides(self.config))
+        width = int(getattr(self.config, self.family.width_setting))
+        has_output_adapter = getattr(self.config, "add_adapter", False)  # W2v-BERT's own, of convolutions
+        self.output_dim = int(self.config.output_hidden_size) if has_output_adapter else width
+        self.lora_modules = self.family.lora_modules
+        self.has_uniform_layers = self.family.has_uniform_layers and not has_output_adapter
+        layers = list(self._part(self.family.layers).children())
         self.adapters = adapters([width] * len(layers), adapter_dim)
         for layer, adapter in zip(layers, self.adapters, strict=True):
-            layer.register_forward_hook(
-                partial(_apply_adapter, adapter)
-            )  # a partial is copied together with the adapter
+            layer.register_forward_hook(partial(_apply_adapter, adapter))  # deepcopy copies the adapter of a partial
 
     def _part(self, name: str) -> nn.Module:
         part: nn.Module = self.network.get_submodule(name)
         return part
 
     def layer_groups(self) -> list[nn.Module]:
-        """What lies before the layers, then the layers from the input upwards, the last one with what lies after it."""
+        """The parts before the layers, then each layer from the input upwards, the last one with the parts after it."""
         named = dict(self.network.named_modules())
         before, after = (
-            [named[name] for name in names if named.get(name)] for names in (self.parts.before, self.parts.after)
+            [named[name] for name in names if named.get(name)]
+            for names in (self.family.parts_before, self.family.parts_after)
         )
-        *lower, last = self._part(self.parts.layers).children()
+        *lower, last = self._part(self.family.layers).children()
         return [nn.ModuleList(before), *lower, nn.ModuleList([last, *after])]
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Encoded frames for so many feature frames, by the arithmetic of the strided convolutions.
 
-        None at all for more than the network's positions reach (Whisper), so that training leaves such speeds out.
+        Zero for more frames than the network has positions for (Whisper), so that training excludes such speeds.
         """
         if self.kind == "whisper":
-            reach = 2 * self.settings.max_source_positions
-            lengths = lengths.clamp(max=reach) * (lengths <= reach + WHISPER_TAIL)
-        for convolution in self.parts.strides(self.settings):
+            longest = 2 * self.config.max_source_positions
+            lengths = lengths.clamp(max=longest) * (lengths <= longest + WHISPER_TAIL)
+        for convolution in self.family.strides(self.config):
             lengths = _strided_length(lengths, *convolution)
         return lengths.clamp(min=0)
 
@@ -93,41 +91,41 @@ class TransformersEncoder(nn.Module):
         self.network.gradient_checkpointing_enable({"use_reentrant": False})
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and their lengths `[batch]` to encoded frames and theirs; the padding changes nothing.
+        """Features and their lengths `[batch]` to encoded frames and theirs; padding changes no output.
 
         Raises:
-            InputError: an utterance is longer than the network's positions reach (Whisper: 30 s).
+            InputError: an utterance has more frames than the network has positions for (Whisper: 30 s).
         """
         encoded_lengths = self.output_lengths(lengths)
         if self.kind == "whisper":
-            encoded = self._of_whisper(features, lengths)[:, : int(encoded_lengths.max())]
+            encoded = self._forward_whisper(features, lengths)[:, : int(encoded_lengths.max())]
         elif self.kind == "speech2text":
-            encoded = self._of_speech2text(features, lengths)
-        elif getattr(self.settings, "add_adapter", False):
-            encoded = self._of_w2v_bert_with_adapter(features, lengths)
+            encoded = self._forward_speech2text(features, lengths)
+        elif getattr(self.config, "add_adapter", False):
+            encoded = self._forward_wav2vec2_bert_with_adapter(features, lengths)
         else:
             mask = padding_mask(lengths, features.shape[1])
             encoded = self.network(features, attention_mask=mask.long()).last_hidden_state
         return encoded, encoded_lengths
 
-    def _of_whisper(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Whisper attends to the silence that fills 30 s, as log-mels of zeros under its own scaling."""
-        frames = 2 * self.settings.max_source_positions
+    def _forward_whisper(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Whisper attends to the silence that fills 30 s: log-mels of zeros in the scaling of its features."""
+        frames = 2 * self.config.max_source_positions
         if features.shape[1] > frames + WHISPER_TAIL:
             raise InputError(
-                f"an utterance has {features.shape[1]} frames, and this network hears {frames} at most; cut it into shorter ones"
+                f"an utterance has {features.shape[1]} frames, and this network takes {frames} at most; cut it into shorter ones"
             )
         features = features[:, :frames]
         padding = ~padding_mask(lengths, features.shape[1])[..., None]
         peak = features.masked_fill(padding, -math.inf).amax(dim=(1, 2), keepdim=True)
-        silence = (peak - WHISPER_RANGE).clamp(min=WHISPER_LOWEST)
+        silence = (peak - WHISPER_DYNAMIC_RANGE).clamp(min=WHISPER_LOWEST)
         filled = silence.repeat(1, frames, features.shape[2])
         filled[:, : features.shape[1]] = torch.where(padding, silence, features)
         encoded: Tensor = self.network(filled.transpose(1, 2)).last_hidden_state
         return encoded
 
-    def _of_w2v_bert_with_adapter(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """W2v-BERT's convolutional adapter layer by layer: by itself it lets its convolutions hear the padding."""
+    def _forward_wav2vec2_bert_with_adapter(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """W2v-BERT's convolutional adapter layer by layer, with the padding masked, which the library's forward does not do."""
         network: Any = self.network
         projected, _ = network.feature_projection(features)
         valid = padding_mask(lengths, features.shape[1])
@@ -136,10 +134,10 @@ class TransformersEncoder(nn.Module):
             x = x + 0.5 * network.intermediate_ffn(x)
         if network.adapter.proj is not None:
             x = network.adapter.proj_layer_norm(network.adapter.proj(x))
-        for layer, strided in zip(network.adapter.layers, self.parts.strides(self.settings), strict=True):
-            heard = padding_mask(lengths, x.shape[1])[..., None]
+        for layer, strided in zip(network.adapter.layers, self.family.strides(self.config), strict=True):
+            valid = padding_mask(lengths, x.shape[1])[..., None]
             residual, inner = (
-                layer.activation(convolution((norm(x) * heard).transpose(1, 2))).transpose(1, 2)
+                layer.activation(convolution((norm(x) * valid).transpose(1, 2))).transpose(1, 2)
                 for norm, convolution in (
                     (layer.residual_layer_norm, layer.residual_conv),
                     (layer.self_attn_layer_norm, layer.self_attn_conv),
@@ -153,18 +151,18 @@ class TransformersEncoder(nn.Module):
             x = x + layer.ffn(layer.ffn_layer_norm(x))
         return x
 
-    def _of_speech2text(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Speech2Text layer by layer: by itself it lets its convolutions hear the padding."""
+    def _forward_speech2text(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Speech2Text layer by layer, with the padding masked, which the library's forward does not do."""
         network: Any = self.network
         x = features
-        for convolution, strided in zip(network.conv.conv_layers, self.parts.strides(self.settings), strict=True):
+        for convolution, strided in zip(network.conv.conv_layers, self.family.strides(self.config), strict=True):
             x = nn.functional.glu(
                 convolution((x * padding_mask(lengths, x.shape[1])[..., None]).transpose(1, 2)), dim=1
             )
             x, lengths = x.transpose(1, 2), _strided_length(lengths, *strided)
         valid = padding_mask(lengths, x.shape[1])
         x = x * network.embed_scale + network.embed_positions((~valid).long())
-        x = nn.functional.dropout(x, self.settings.dropout, self.training)
+        x = nn.functional.dropout(x, self.config.dropout, self.training)
         for layer in network.layers:
             x = layer(x, _attention_mask(valid, x.dtype))
         encoded: Tensor = network.layer_norm(x)
@@ -177,27 +175,27 @@ def _strided_length(lengths: Tensor, kernel: int, stride: int, padding: int) -> 
 
 
 def _attention_mask(valid: Tensor, dtype: torch.dtype) -> Tensor:
-    """What attention adds to its scores `[batch, 1, frames, frames]` so that no frame hears the padding."""
-    unheard = torch.zeros_like(valid, dtype=dtype).masked_fill(~valid, torch.finfo(dtype).min)
-    return unheard[:, None, None, :].expand(-1, 1, valid.shape[1], -1)
+    """Added to the attention scores `[batch, 1, frames, frames]`, so that no frame attends to padding."""
+    mask = torch.zeros_like(valid, dtype=dtype).masked_fill(~valid, torch.finfo(dtype).min)
+    return mask[:, None, None, :].expand(-1, 1, valid.shape[1], -1)
 
 
-def _apply_adapter(adapter: nn.Module, layer: nn.Module, given: object, output: Any) -> Any:
-    """A layer's forward hook: its output through the adapter, which is also where the middle of the encoder is heard."""
+def _apply_adapter(adapter: nn.Module, layer: nn.Module, inputs: object, output: Any) -> Any:
+    """A layer's forward hook: its output through the adapter, whose own output `AcousticModel.encode` captures."""
     return (adapter(output[0]), *output[1:]) if isinstance(output, tuple) else adapter(output)
 
 
-class Striding(nn.Module):
-    """NeMo's `striding` subsampling: full 3 x 3 convolutions, where Parakeet has depthwise ones."""
+class StridedSubsampling(nn.Module):
+    """NeMo's `striding` subsampling of full 3 x 3 convolutions; Parakeet's are depthwise."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
-        halvings, channels = round(math.log2(config.subsampling_factor)), config.subsampling_conv_channels
+        stages, channels = round(math.log2(config.subsampling_factor)), config.subsampling_conv_channels
         self.layers = nn.ModuleList()
-        for number in range(halvings):
-            self.layers += [nn.Conv2d(channels if number else 1, channels, 3, stride=2, padding=1), nn.ReLU()]
+        for stage in range(stages):
+            self.layers += [nn.Conv2d(channels if stage else 1, channels, 3, stride=2, padding=1), nn.ReLU()]
         bands = config.num_mel_bins
-        for _ in range(halvings):
+        for _ in range(stages):
             bands = (bands - 1) // 2 + 1
         self.linear = nn.Linear(channels * bands, config.hidden_size)
 

@@ -16,15 +16,16 @@ def align_words(pairs: Sequence[tuple[str, str]]) -> list[list[Pair]]:
 
 
 def align_characters(pairs: Sequence[tuple[str, str]]) -> list[list[Pair]]:
+    """Align the characters of normalised (reference, hypothesis) texts: aligned pairs per utterance."""
     return _align([(list(reference), list(hypothesis)) for reference, hypothesis in pairs], words=False)
 
 
 def _align(pairs: Sequence[tuple[list[str], list[str]]], *, words: bool) -> list[list[Pair]]:
-    glue, process = (" ", jiwer.process_words) if words else ("", jiwer.process_characters)
-    full = [(reference, hypothesis) for reference, hypothesis in pairs if reference and hypothesis]
+    separator, process = (" ", jiwer.process_words) if words else ("", jiwer.process_characters)
+    complete = [(reference, hypothesis) for reference, hypothesis in pairs if reference and hypothesis]
     chunks: Iterator[list[jiwer.AlignmentChunk]] = iter(())
-    if full:
-        references, hypotheses = ([glue.join(units) for units in side] for side in zip(*full, strict=True))
+    if complete:
+        references, hypotheses = ([separator.join(units) for units in side] for side in zip(*complete, strict=True))
         chunks = iter(process(references, hypotheses).alignments)
     aligned: list[list[Pair]] = []
     for reference, hypothesis in pairs:
@@ -46,11 +47,13 @@ def _pairs_of(chunk: jiwer.AlignmentChunk, reference: list[str], hypothesis: lis
 
 
 def count_errors(pairs: Iterable[Pair]) -> Counts:
+    """Hits, substitutions, deletions and insertions of aligned pairs."""
     tally = Counter(edit_operation(pair) for pair in pairs)
     return Counts(tally["="], tally["S"], tally["D"], tally["I"])
 
 
 def edit_operation(pair: Pair) -> str:
+    """One aligned pair: "=" (hit), "S" (substitution), "D" (deletion) or "I" (insertion)."""
     reference, hypothesis = pair
     if reference is None:
         return "I"
@@ -60,11 +63,13 @@ def edit_operation(pair: Pair) -> str:
 
 
 def remove_marks(text: str) -> str:
+    """The text without non-spacing combining marks (category Mn), composed (NFC)."""
     letters = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
     return unicodedata.normalize("NFC", " ".join(letters.split()))
 
 
 def count_confusions(aligned: Iterable[Iterable[Pair]]) -> Confusions:
+    """The most frequent substitutions, deletions and insertions of aligned utterances."""
     substitutions: Counter[tuple[str, str]] = Counter()
     deletions: Counter[str] = Counter()
     insertions: Counter[str] = Counter()
@@ -80,7 +85,7 @@ def count_confusions(aligned: Iterable[Iterable[Pair]]) -> Confusions:
 
 
 def sum_confusions(several: Iterable[Confusions]) -> Confusions:
-    """The confusions of several reports in one; what a report left out, being rarer than its 50th, is not known."""
+    """The confusions of several reports in one; each report contributes only its 50 most frequent ones of a kind."""
     substitutions: Counter[tuple[str, str]] = Counter()
     deletions: Counter[str] = Counter()
     insertions: Counter[str] = Counter()
@@ -103,10 +108,12 @@ def _ranked(
 
 
 def most_frequent(counts: "Counter[str]") -> tuple[tuple[str, int], ...]:
+    """Items and counts, the most frequent first, ties in order of the items."""
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def count_unknown_symbols(vocabulary: Vocabulary, texts: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    """Symbols of normalised texts that the vocabulary lacks, with counts, the most frequent first."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(vocabulary.unknown(text))

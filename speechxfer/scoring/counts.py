@@ -1,4 +1,4 @@
-"""Error counts and aligned utterances: the data that every score is made of."""
+"""Error counts, scored utterances and confusions: the data of a score report."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 CONFUSIONS_KEPT = 50
 Unit = Literal["speakers", "utterances"]
 Interval: TypeAlias = tuple[float, float]
-Pair: TypeAlias = tuple[str | None, str | None]  # an aligned (reference, hypothesis) unit; None: inserted or deleted
+Pair: TypeAlias = tuple[str | None, str | None]  # aligned (reference, hypothesis); None: insertion or deletion
 Floats: TypeAlias = NDArray[np.float64]
 
 
@@ -34,7 +34,7 @@ class Counts:
 
     @property
     def rate(self) -> float:
-        """Errors by length of the reference; infinite where there are only insertions, 0 where there is nothing."""
+        """Errors by length of the reference; infinite if there are only insertions, 0 if both sides are empty."""
         return self.errors / self.total if self.total else float("inf") if self.errors else 0.0
 
     def __add__(self, other: "Counts") -> "Counts":
@@ -63,7 +63,7 @@ class ScoredUtterance:
 
 @dataclass(frozen=True)
 class SpeakerScore:
-    """What one speaker's utterances add up to."""
+    """Error counts summed over one speaker's utterances."""
 
     speaker: str
     utterances: int
@@ -73,7 +73,7 @@ class SpeakerScore:
 
 @dataclass(frozen=True)
 class Confusions:
-    """What was taken for what: (reference, hypothesis, count) or (unit, count), most frequent first, at most 50."""
+    """Substitutions as (reference, hypothesis, count), deletions and insertions as (unit, count); the 50 most frequent first."""
 
     substitutions: tuple[tuple[str, str, int], ...] = ()
     deletions: tuple[tuple[str, int], ...] = ()

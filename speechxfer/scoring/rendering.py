@@ -1,26 +1,33 @@
-"""Scores as text: rates, speaker tables, confusion tables, worst errors aligned."""
+"""Score reports as text: headline, speaker table, confusion tables, and the utterances with the most errors, aligned."""
 
 import unicodedata
 from collections.abc import Sequence
 
 from speechxfer.scoring.alignment import align_words, edit_operation
-from speechxfer.scoring.counts import Confusions, Counts, Interval, Pair, ScoredUtterance, SpeakerScore
+from speechxfer.scoring.counts import Confusions, Pair, ScoredUtterance, SpeakerScore
+from speechxfer.scoring.formatting import count_of
+from speechxfer.scoring.report import WerReport
 from speechxfer.text import describe_symbol
 
 
-def rate_text(rate: float, interval: Interval) -> str:
-    return f"{100 * rate:.1f} % [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+def render_report(report: WerReport, *, confusions: int = 20, worst: int = 20) -> str:
+    """The whole report as text.
+
+    Args:
+        report: what to show.
+        confusions: rows of each of the six tables of confusions (words and characters; substitutions, deletions, insertions).
+        worst: how many utterances to show aligned, those with the most word errors first.
+    """
+    parts = [str(report)]
+    if any(row.speaker for row in report.utterances):
+        parts.append(_speaker_table(report.speakers))
+    parts.append(_confusion_table("words", report.word_confusions, confusions))
+    parts.append(_confusion_table("characters", report.character_confusions, confusions))
+    parts.append(_worst_errors(report.utterances, worst))
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def number_of(rows: Sequence[object], name: str) -> str:
-    return f"{len(rows):,} {name}" + ("" if len(rows) == 1 else "s")
-
-
-def tally_text(counts: Counts) -> str:
-    return f"{counts.substitutions:,} sub, {counts.deletions:,} del, {counts.insertions:,} ins of {counts.total:,}"
-
-
-def speaker_table(speakers: Sequence[SpeakerScore]) -> str:
+def _speaker_table(speakers: Sequence[SpeakerScore]) -> str:
     width = max(7, *(_width(row.speaker) for row in speakers))
     lines = [f"{_padded('speaker', width)}  utterances    words    WER %    CER %    sub    del    ins"]
     for row in speakers:
@@ -33,38 +40,40 @@ def speaker_table(speakers: Sequence[SpeakerScore]) -> str:
     return "\n".join(lines)
 
 
-def confusion_table(name: str, confusions: Confusions, most: int) -> str:
+def _confusion_table(unit: str, confusions: Confusions, most: int) -> str:
     """Three lists, the most frequent first; empty when there is no error."""
     listed = {
-        f"{name} taken for others": [
+        f"{unit}: substitutions": [
             f"{count:>7,}  {_shown(reference)} > {_shown(hypothesis)}"
             for reference, hypothesis, count in confusions.substitutions[:most]
         ],
-        f"{name} left out": [f"{count:>7,}  {_shown(unit)}" for unit, count in confusions.deletions[:most]],
-        f"{name} put in": [f"{count:>7,}  {_shown(unit)}" for unit, count in confusions.insertions[:most]],
+        f"{unit}: deletions": [f"{count:>7,}  {_shown(text)}" for text, count in confusions.deletions[:most]],
+        f"{unit}: insertions": [f"{count:>7,}  {_shown(text)}" for text, count in confusions.insertions[:most]],
     }
     return "\n\n".join(f"{title}\n" + "\n".join(rows) for title, rows in listed.items() if rows)
 
 
-def _shown(unit: str) -> str:
-    """A unit as it is, but a lone mark, space or apostrophe by its name."""
-    return unit if any(character.isalnum() for character in unit) else describe_symbol(unit)
+def _shown(text: str) -> str:
+    """A word or character as it is, but a single mark, space or apostrophe by its name."""
+    return text if any(character.isalnum() for character in text) else describe_symbol(text)
 
 
-def aligned_errors(rows: Sequence[ScoredUtterance], most: int) -> str:
+def _worst_errors(rows: Sequence[ScoredUtterance], most: int) -> str:
     """The utterances with the most word errors, reference above hypothesis; errors in capitals S, D, I below."""
     worst = sorted((row for row in rows if row.words.errors), key=lambda row: (-row.words.errors, row.id))[:most]
     if not worst:
         return ""
     aligned = align_words([(row.normalized_reference, row.normalized_hypothesis) for row in worst])
-    blocks = [f"most errors: {number_of(worst, 'utterance')}"]
+    blocks = [f"worst errors: {count_of(worst, 'utterance')}"]
     for row, pairs in zip(worst, aligned, strict=True):
         who = f", {row.speaker}" if row.speaker else ""
-        blocks.append(f"{row.id}{who}: {row.words.errors} errors of {row.words.total} words\n" + _drawn(pairs))
+        blocks.append(
+            f"{row.id}{who}: {row.words.errors} errors of {row.words.total} words\n" + _format_alignment(pairs)
+        )
     return "\n\n".join(blocks)
 
 
-def _drawn(pairs: Sequence[Pair], columns: int = 100) -> str:
+def _format_alignment(pairs: Sequence[Pair], columns: int = 100) -> str:
     """REF, HYP and error rows, wrapped at about `columns` columns."""
     blocks: list[list[str]] = []
     used = columns

@@ -1,29 +1,6 @@
-"""Scores: word and character error rates with intervals, paired tests, and what went wrong where.
+"""Score reports as data: error counts of every utterance, rates with intervals, confusions; written to and read from JSON.
 
-What it is: `score` joins references and hypotheses by id, normalises both alike, aligns them with jiwer and returns a
-`WerReport`; `pool` averages several seeds' reports; `compare` tests two systems on the same utterances. The one scorer
-of training, evaluation and recipes. What it is not: a decoder, or a judge of time stamps. It never imports torch.
-
-Conventions:
-    * Rates are fractions of the reference's length, over the whole corpus (never a mean of utterances' rates); they can
-      pass 1. With one word per utterance the WER is the error rate of classification.
-    * Words are what spaces separate. Characters are code points of the normalised text, the single spaces between words
-      included (as in ``jiwer.cer``), combining marks too: a normaliser of form NFD, which takes marks off their
-      letters, gives another CER than one of form NFC.
-    * Base letters: both sides decomposed (NFD), non-spacing marks (Mn) removed, composed again. Their error rate beside
-      the CER tells errors of tone and accent from errors of sound. Of scripts that write vowels as Mn marks it leaves
-      the vowels out.
-    * An empty reference counts its insertions. jiwer itself raises on one before version 4, and since then returns a
-      count in place of a rate; so such utterances are counted here and never reach it.
-    * Intervals are 95 % percentile intervals of a bootstrap (2,000 resamples, seeded). It draws speakers where at least
-      10 have words, else utterances: utterances of one speaker are not independent, but with few clusters a bootstrap
-      over clusters is unreliable. Where all units have the same rate (no errors at all, say), resampling shows no
-      spread; the interval then is what units of another kind, not drawn by chance, could still make of it.
-
-Sources: bootstrap and probability of improvement: Bisani and Ney, ICASSP 2004. Few clusters: Cameron, Gelbach and
-Miller, Review of Economics and Statistics 90(3), 2008. Swapping test: Noreen, Computer-Intensive Methods for Testing
-Hypotheses, 1989. Bound for what was never seen: Clopper and Pearson, Biometrika 26, 1934. Alignment: Levenshtein's, by
-jiwer.
+Rendering as text is in `rendering`; only the headline, ``str(report)``, is here.
 """
 
 import json
@@ -33,33 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from speechxfer.errors import InputError
+from speechxfer.runtime import parse_json, read_text
 from speechxfer.scoring.bootstrap import RESAMPLES
 from speechxfer.scoring.counts import Confusions, Counts, Interval, ScoredUtterance, SpeakerScore, Unit
-from speechxfer.scoring.rendering import (
-    aligned_errors,
-    confusion_table,
-    number_of,
-    rate_text,
-    speaker_table,
-    tally_text,
-)
+from speechxfer.scoring.formatting import count_of, format_counts, format_rate
 from speechxfer.text import Normalizer, describe_symbol
 
 FORMAT = "speechxfer-score-1"
+FIX = "give the report.json that `speechxfer evaluate` writes"
 
 
 @dataclass(frozen=True)
 class WerReport:
-    """The scores of one system on a set of utterances: ``str`` gives the headline, `text` all, `to_json` the data.
+    """The scores of one system on a set of utterances; ``str`` is the headline, `render_report` all of it as text.
 
     Attributes:
         utterances: one row each, in order of ids.
-        normalizer: what both sides went through.
+        normalizer: applied to both sides.
         wer_interval: 95 % interval of `wer`, as fractions; likewise the two others.
         resampling: what the intervals resample, "speakers" or "utterances".
         resampling_reason: why.
         seed: of the resampling.
-        word_confusions: words taken for others, left out or put in.
+        word_confusions: word substitutions, deletions and insertions.
         character_confusions: likewise for characters.
         unknown_symbols: symbols of the references that the vocabulary lacks, with counts; None without a vocabulary.
     """
@@ -118,17 +90,17 @@ class WerReport:
 
     @property
     def substitutions(self) -> int:
-        """Words taken for others."""
+        """Substituted words."""
         return self.word_counts.substitutions
 
     @property
     def deletions(self) -> int:
-        """Words left out."""
+        """Deleted words."""
         return self.word_counts.deletions
 
     @property
     def insertions(self) -> int:
-        """Words put in."""
+        """Inserted words."""
         return self.word_counts.insertions
 
     @cached_property
@@ -148,34 +120,24 @@ class WerReport:
         )
 
     def __str__(self) -> str:
-        words, characters, utterances = self.word_counts, self.character_counts, number_of(self.utterances, "utterance")
+        words, characters, utterances = self.word_counts, self.character_counts, count_of(self.utterances, "utterance")
         lines = [
-            f"WER {rate_text(self.wer, self.wer_interval)} ({tally_text(words)} words, {utterances})",
-            f"CER {rate_text(self.cer, self.cer_interval)} ({tally_text(characters)} characters)",
+            f"WER {format_rate(self.wer, self.wer_interval)} ({format_counts(words)} words, {utterances})",
+            f"CER {format_rate(self.cer, self.cer_interval)} ({format_counts(characters)} characters)",
         ]
         if self.base_letter_counts != characters:
-            lines[1] += f"; without marks {rate_text(self.base_letter_cer, self.base_letter_cer_interval)}"
+            lines[1] += f"; without marks {format_rate(self.base_letter_cer, self.base_letter_cer_interval)}"
         lines.append(f"[95 % interval]: bootstrap over {self.resampling}, because {self.resampling_reason}")
         if self.unknown_symbols:
             shown = ", ".join(f"{describe_symbol(symbol)} x{count:,}" for symbol, count in self.unknown_symbols[:10])
             more = f" and {len(self.unknown_symbols) - 10} more" if len(self.unknown_symbols) > 10 else ""
-            lines.append(f"references hold symbols that the model cannot write: {shown}{more}")
+            lines.append(f"symbols of the references that the model's vocabulary lacks: {shown}{more}")
         return "\n".join(lines)
-
-    def text(self, *, confusions: int = 20, worst: int = 20) -> str:
-        """The whole report: headline, speakers, `confusions` rows of each kind, the `worst` utterances aligned."""
-        parts = [str(self)]
-        if any(row.speaker for row in self.utterances):
-            parts.append(speaker_table(self.speakers))
-        parts.append(confusion_table("words", self.word_confusions, confusions))
-        parts.append(confusion_table("characters", self.character_confusions, confusions))
-        parts.append(aligned_errors(self.utterances, worst))
-        return "\n\n".join(part for part in parts if part) + "\n"
 
     def to_json(self) -> str:
         """The report as JSON, without time, path or hardware: same texts, normaliser and seed, same bytes.
 
-        Rates are fractions. What follows from the rows is written too (rates, totals, speakers), for other programs.
+        Rates are fractions. Values derived from the rows (rates, totals, speakers) are written too, for other programs.
         """
         data = {
             "format": FORMAT,
@@ -202,18 +164,15 @@ class WerReport:
         return _json(data)
 
     @classmethod
-    def from_json(cls, text: str) -> "WerReport":
-        """The report that `to_json` wrote, with the values it had then.
+    def from_json(cls, text: str, where: str = "score report") -> "WerReport":
+        """The report that `to_json` wrote, with the values it had then; `where` opens the message of an error.
 
         Raises:
             InputError: the text is no such report.
         """
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"score report: not JSON ({error}); give what WerReport.to_json wrote") from error
+        data = parse_json(text, where, fix=FIX)
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise InputError(f"score report: 'format' is not {FORMAT!r}; give what this release's to_json wrote")
+            raise InputError(f"{where}: 'format' is not {FORMAT!r}; {FIX}")
         try:
             unknown = data["unknown_symbols"]
             return cls(
@@ -229,35 +188,10 @@ class WerReport:
                 character_confusions=_confusions_from_dict(data["character_confusions"]),
                 unknown_symbols=None if unknown is None else tuple((symbol, count) for symbol, count in unknown),
             )
-        except (KeyError, TypeError) as error:
-            raise InputError(f"score report: a field is missing or of another kind ({error}); score anew") from error
-
-
-@dataclass(frozen=True)
-class PooledScore:
-    """Several seeds' scores on the same utterances: means of their rates, as fractions, with 95 % intervals.
-
-    The bootstrap draws utterances (or speakers) for all seeds together, and the seeds too. With n seeds, drawing seeds
-    shows (n - 1) / n of the variance between them, so with very few seeds the interval is somewhat narrow.
-    """
-
-    wer: float
-    wer_interval: Interval
-    cer: float
-    cer_interval: Interval
-    wers: tuple[float, ...]
-    cers: tuple[float, ...]
-    resampling: Unit
-    words: int
-    utterances: int
-
-    def __str__(self) -> str:
-        each = ", ".join(f"{100 * wer:.1f}" for wer in self.wers)
-        return (
-            f"WER {rate_text(self.wer, self.wer_interval)}, CER {rate_text(self.cer, self.cer_interval)} "
-            f"(mean of {len(self.wers)} seeds, WER {each}; {self.words:,} words, {self.utterances:,} utterances; "
-            f"bootstrap over {self.resampling} and seeds)"
-        )
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{where}: a field is missing or of another kind ({error!r}); {FIX}") from error
 
 
 def read_report(path: Path | str) -> WerReport:
@@ -266,16 +200,7 @@ def read_report(path: Path | str) -> WerReport:
     Raises:
         InputError: the file cannot be read or holds no such report; the message names it.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the report.json of an evaluation") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; give the report.json of an evaluation") from error
-    try:
-        return WerReport.from_json(text)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    return WerReport.from_json(read_text(path, fix=FIX), str(path))
 
 
 def _json(data: dict[str, Any]) -> str:

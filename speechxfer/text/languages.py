@@ -1,22 +1,22 @@
-"""Letter-to-phone tables by language code (Unicode CLDR language matching, package langcodes)."""
+"""Letter tables by language code. Source: Unicode CLDR language matching, by the package langcodes."""
 
 from collections.abc import Mapping
 
-from speechxfer.text.phones import Letters, pooled_letters
+from speechxfer.text.phones import LetterTable, merge_letter_tables
 
-SAME_LANGUAGE = 10  # distance of language codes (Unicode CLDR) up to which one's spelling serves: Bosnian for Croatian
-
-
-def letter_tables(letters: Mapping[str, Letters], language: str) -> tuple[Letters, ...]:
-    """The table of `language`, if there is one (see `known_language`), then what most tables say."""
-    code = known_language(letters, language)
-    return (*([letters[code]] if code else []), pooled_letters(letters.values()))
+MAX_DISTANCE = 10  # between language codes (Unicode CLDR) that share a letter table, such as Bosnian and Croatian
 
 
-def known_language(letters: Mapping[str, Letters], language: str) -> str:
-    """The code in `letters` that means `language`, in whichever way it is written (sw, swa, swh, sw-KE, sw_KE); "" without one.
+def select_letter_tables(letters: Mapping[str, LetterTable], language: str) -> tuple[LetterTable, ...]:
+    """The table of `language`, if there is one (see `match_language`), then the merged table of all languages."""
+    code = match_language(letters, language)
+    return (*([letters[code]] if code else []), merge_letter_tables(letters.values()))
 
-    Codes are compared as Unicode CLDR does (package langcodes): so are the members of a macrolanguage, and the nearest relatives.
+
+def match_language(letters: Mapping[str, LetterTable], language: str) -> str:
+    """The code in `letters` that means `language`, in any of its notations (sw, swa, swh, sw-KE, sw_KE); "" if there is none.
+
+    Members of a macrolanguage match, and so do closely related languages.
     """
     from langcodes import closest_match, tag_is_valid
 
@@ -24,14 +24,14 @@ def known_language(letters: Mapping[str, Letters], language: str) -> str:
         return language
     if not tag_is_valid(language):
         return ""
-    code, distance = closest_match(language, list(filter(tag_is_valid, letters)), max_distance=SAME_LANGUAGE)
-    return code if distance <= SAME_LANGUAGE else ""
+    code, distance = closest_match(language, list(filter(tag_is_valid, letters)), max_distance=MAX_DISTANCE)
+    return code if distance <= MAX_DISTANCE else ""
 
 
-def letter_table_summary(letters: Mapping[str, Letters], language: str) -> str:
-    """One line: by whose spelling letters start from phones."""
-    code = known_language(letters, language)
+def describe_letter_tables(letters: Mapping[str, LetterTable], language: str) -> str:
+    """One line: which letter table initialises the letters."""
+    code = match_language(letters, language)
     if code:
-        return f"letters start as the source reads them in {code}"
-    unknown = language or "a language without a code"
-    return f"letters start as the source reads them as most languages do, since it knows no spelling of {unknown}"
+        return f"letters are initialised with the source's letter table of {code}"
+    missing = language or "a language without a code"
+    return f"letters are initialised with the merged letter table of all languages, as the source has none of {missing}"

@@ -1,11 +1,12 @@
-"""Phones: IPA brought to one small inventory, and the phone that a letter most likely stands for.
+"""Phones: reduction of IPA to one small inventory, and the phone that a letter most likely stands for.
 
-What it is: the rule that turns a synthesiser's or a dictionary's IPA into symbols, letter tables learned from spelt and
-transcribed words, and the search for a letter's phone. What it is not: a pronunciation dictionary; one phone a letter
-is a starting point for training, no transcription. Sources: the IPA chart (2020); ASCII letters that espeak-ng leaves in
-its output follow Kirshenbaum's ASCII-IPA; the alignment is IBM model 1 (Brown et al., 1993) with a diagonal prior (Dyer,
-Chahuneau and Smith, 2013); articulatory distance is panphon's (Mortensen et al., 2016); letters of scripts that no table
-has are read as the package anyascii romanises them.
+`split_phones` turns the IPA of a synthesiser or dictionary into symbols; `estimate_letter_phones` estimates a letter table from
+spelt and transcribed words; `find_phone` looks a letter up. This is no pronunciation dictionary: one phone a letter is an
+initialisation for training, not a transcription.
+
+Sources: the IPA chart (2020); ASCII letters in espeak-ng's output follow Kirshenbaum's ASCII-IPA; alignment: IBM model 1 (Brown
+et al., 1993) with a diagonal prior (Dyer, Chahuneau and Smith, 2013); articulatory distance: panphon (Mortensen et al., 2016);
+romanisation of scripts that no table covers: the package anyascii. The last two are in the extra ``letters``.
 """
 
 import math
@@ -16,67 +17,68 @@ from functools import cache
 
 from speechxfer.errors import InputError
 
-Letters = Mapping[str, str]  # letter -> phone, of one language
+LetterTable = Mapping[str, str]  # letter -> phone, of one language
 IPA_LETTERS = frozenset(
     "abcdefhijklmnopqrstuvwxyzæçðøħŋœɐɑɒɓɔɕɖɗɘəɛɜɞɟɠɡɢɣɤɥɦɧɨɪɫɬɭɮɯɰɱɲɳɴɵɶɸɹɺɻɽɾʀʁʂʃʄʈʉʊʋʌʍʎʏʐʑʒʔʕʘʙʛʜʝʟʡʢǀǁǂǃβθχⱱ"
 )
 IPA_VOWELS = frozenset("iyɨʉɯuɪʏʊeøɘɵɤoəɛœɜɞʌɔæɐaɶɑɒ")
-SAME = {  # written alike or meant alike
+EQUIVALENT = {  # look-alikes and other notations
     "g": "ɡ", "ε": "ɛ", "ɚ": "ə", "ɝ": "ɜ", "ᵻ": "ɨ", "ɫ": "l", "ᵐ": "m", "ⁿ": "n", "ᵑ": "ŋ",
     "S": "ʃ", "Z": "ʒ", "N": "ŋ", "?": "ʔ",
 }  # fmt: skip
-ROMAN_PAIRS = {"sh": "ʃ", "zh": "ʒ", "ch": "ʃ", "ng": "ŋ"}  # of romanisations; ch as tables read č: one phone a letter
-ROUNDS = 8  # of the alignment's estimation
-DIAGONAL = 8.0  # how sharply letters and phones are expected at the same share of the word
+ROMAN_PAIRS = {"sh": "ʃ", "zh": "ʒ", "ch": "ʃ", "ng": "ŋ"}  # of romanisations; ch, like č, gets one phone
+INSTALL = "install it with: pip install 'speechxfer[letters]'"
+ITERATIONS = 8  # of expectation maximisation
+DIAGONAL = 8.0  # how strongly letters and phones at the same relative position are preferred
 
 
-def segments(ipa: str) -> list[str]:
+def split_phones(ipa: str) -> list[str]:
     """The phones of an IPA transcription, one base letter each.
 
-    The rule: stress, length, ties, tones and all diacritics are dropped, so a long or nasal vowel and an aspirated or
-    palatalised consonant are those of their base letter; affricates and diphthongs are two phones; prenasalisation is a
-    nasal of its own.
+    Stress, length, ties, tones and all diacritics are removed, so a long or nasal vowel and an aspirated or palatalised
+    consonant become their base letter; affricates and diphthongs become two phones; prenasalisation becomes a separate nasal.
 
     Raises:
         InputError: a letter that is not of the IPA.
     """
-    marks_apart = unicodedata.normalize("NFD", ipa).replace("c\u0327", "ç")  # a letter of its own
-    phones = [SAME.get(character, character) for character in marks_apart]
+    decomposed = unicodedata.normalize("NFD", ipa).replace("c\u0327", "ç")  # a letter of its own
+    phones = [EQUIVALENT.get(character, character) for character in decomposed]
     phones = [phone for phone in phones if unicodedata.category(phone) in ("Ll", "Lu", "Lt", "Lo")]  # Lm: modifiers
-    strange = [phone for phone in phones if phone not in IPA_LETTERS]
-    if strange:
-        raise InputError(f"{ipa!r}: {strange[0]!r} is not a letter of the IPA; correct the transcription")
+    unknown = [phone for phone in phones if phone not in IPA_LETTERS]
+    if unknown:
+        raise InputError(f"{ipa!r}: {unknown[0]!r} is not a letter of the IPA; correct the transcription")
     return phones
 
 
-def learn_letters(words: Iterable[tuple[str, Sequence[str], int]]) -> dict[str, str]:
-    """For every letter the phone that it is aligned with most often.
+def estimate_letter_phones(words: Iterable[tuple[str, Sequence[str], int]]) -> dict[str, str]:
+    """For every letter the phone that it is aligned with most often: a letter table.
 
     Args:
         words: each with its letters (composed and in lower case), its phones, and how often it occurs.
     """
     pairs = [(word, tuple(phones), count) for word, phones, count in words if word and phones]
-    likely: dict[tuple[str, str], float] = defaultdict(lambda: 1.0)
+    probability: dict[tuple[str, str], float] = defaultdict(lambda: 1.0)
     expected: dict[str, dict[str, float]] = {}
-    for _ in range(ROUNDS):
-        expected = _aligned(pairs, likely)
-        likely = defaultdict(float)
+    for _ in range(ITERATIONS):
+        expected = _expected_counts(pairs, probability)
+        probability = defaultdict(float)
         for letter, phones_of in expected.items():
             total = sum(phones_of.values())
             for phone, value in phones_of.items():
-                likely[letter, phone] = value / total
+                probability[letter, phone] = value / total
     return {letter: max(sorted(phones), key=phones.__getitem__) for letter, phones in sorted(expected.items())}
 
 
-def _aligned(
-    pairs: Sequence[tuple[str, tuple[str, ...], int]], likely: Mapping[tuple[str, str], float]
+def _expected_counts(
+    pairs: Sequence[tuple[str, tuple[str, ...], int]], probability: Mapping[tuple[str, str], float]
 ) -> dict[str, dict[str, float]]:
-    """How often each letter is expected to have made each phone: every phone of a word came from one of its letters."""
+    """Expected number of times that each letter produced each phone; every phone of a word comes from one of its letters."""
     expected: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for word, phones, count in pairs:
         for place, phone in enumerate(phones):
             weights = [
-                likely[letter, phone] * math.exp(-DIAGONAL * abs((i + 0.5) / len(word) - (place + 0.5) / len(phones)))
+                probability[letter, phone]
+                * math.exp(-DIAGONAL * abs((i + 0.5) / len(word) - (place + 0.5) / len(phones)))
                 for i, letter in enumerate(word)
             ]
             total = sum(weights)
@@ -85,8 +87,8 @@ def _aligned(
     return expected
 
 
-def pooled_letters(tables: Iterable[Letters]) -> dict[str, str]:
-    """What most languages read each letter as; each language has one vote, ties go to the first phone by code point."""
+def merge_letter_tables(tables: Iterable[LetterTable]) -> dict[str, str]:
+    """The phone of each letter in most languages; each language has one vote, ties go to the first phone by code point."""
     votes: dict[str, Counter[str]] = defaultdict(Counter)
     for table in tables:
         for letter, phone in table.items():
@@ -94,40 +96,54 @@ def pooled_letters(tables: Iterable[Letters]) -> dict[str, str]:
     return {letter: max(sorted(phones), key=phones.__getitem__) for letter, phones in sorted(votes.items())}
 
 
-def phone_of_letter(letter: str, tables: Sequence[Letters], inventory: Sequence[str]) -> str:
-    """The phone of `inventory` that a letter most likely stands for, or "" where nothing speaks for any.
+def find_phone(letter: str, tables: Sequence[LetterTable], inventory: Sequence[str]) -> str:
+    """The phone of `inventory` that a letter most likely stands for, or "" if none is known.
 
-    In this order: what the first table that knows it says (its own language's before those of others); the letter as IPA
-    (and look-alikes, such as Greek epsilon for open e); the phone nearest in articulation, if the letter is IPA.
+    In this order: the first of the tables that has the letter (its own language's comes first); the letter as IPA (and
+    look-alikes, such as Greek epsilon for open e); if the letter is IPA, the phone nearest in articulation.
+
+    Raises:
+        InputError: the nearest phone is needed, and panphon (extra ``letters``) is not installed.
     """
     for table in tables:
         if table.get(letter) in inventory:
             return table[letter]
-    phone = SAME.get(letter, letter)
+    phone = EQUIVALENT.get(letter, letter)
     if phone in inventory:
         return phone
     return nearest_phone(phone, tuple(inventory)) if phone in IPA_LETTERS else ""
 
 
-def phone_of_romanised(letter: str, tables: Sequence[Letters], inventory: Sequence[str]) -> str:
-    """The phone that the letter's romanisation begins with, as `phone_of_letter` reads it; "" where it has none.
+def find_romanised_phone(letter: str, tables: Sequence[LetterTable], inventory: Sequence[str]) -> str:
+    """The phone that `find_phone` gives for the first letter of the letter's romanisation; "" if it has none.
 
-    A syllable's sign gives its consonant; an apostrophe, as for Hebrew alef, is a glottal stop. Georgian შ (sh) is ʃ, Thai ข (kh)
-    is k, Kannada ಕ (k) is k. ASCII is no romanisation.
+    A syllabic sign gives its consonant; an apostrophe, as for Hebrew alef, is a glottal stop. Georgian შ (sh) is ʃ, Thai ข (kh)
+    is k, Kannada ಕ (k) is k. ASCII letters are not romanised.
+
+    Raises:
+        InputError: anyascii (extra ``letters``) is not installed.
     """
-    from anyascii import anyascii
-
-    roman = "" if letter.isascii() else anyascii(letter).lower()
+    roman = "" if letter.isascii() else _romanise(letter)
     if roman[:2] in ROMAN_PAIRS:
         roman = ROMAN_PAIRS[roman[:2]]
     first = roman.replace("'", "ʔ")[:1]
-    return phone_of_letter(first, tables, inventory) if first.isalpha() else ""
+    return find_phone(first, tables, inventory) if first.isalpha() else ""
+
+
+def _romanise(letter: str) -> str:
+    try:
+        from anyascii import anyascii
+    except ImportError as error:
+        raise InputError(f"{letter!r}: romanising this script needs the package anyascii; {INSTALL}") from error
+    return anyascii(letter).lower()
 
 
 @cache
 def nearest_phone(phone: str, inventory: tuple[str, ...]) -> str:
     """The member of `inventory` with the smallest weighted feature edit distance."""
-    import panphon.distance
-
+    try:
+        import panphon.distance
+    except ImportError as error:
+        raise InputError(f"{phone!r}: the nearest phone needs the package panphon; {INSTALL}") from error
     distance = panphon.distance.Distance()
     return min(sorted(inventory), key=lambda other: distance.weighted_feature_edit_distance(phone, other))

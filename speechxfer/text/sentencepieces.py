@@ -1,4 +1,7 @@
-"""BPE models: training with sentencepiece, loading of sentencepiece and tokenizers files (Kudo and Richardson, EMNLP 2018)."""
+"""BPE models: training with sentencepiece, loading of sentencepiece and tokenizers files.
+
+Sources: Kudo and Richardson, EMNLP 2018; BPE: Sennrich, Haddow and Birch, ACL 2016.
+"""
 
 import io
 from typing import Any
@@ -7,7 +10,11 @@ from speechxfer.errors import InputError
 
 
 def train_bpe(lines: list[str], size: int) -> bytes:
-    """Train sentencepiece's BPE on sorted, normalised lines: one thread, every character covered, no byte pieces."""
+    """Train a BPE model on sorted, normalised lines: one thread, every character covered, no byte pieces.
+
+    Raises:
+        InputError: `size` is less than the number of characters needs, or sentencepiece (extra ``bpe``) is not installed.
+    """
     needed = len(set("".join(lines)) | {" "}) + 1
     if size < needed:
         raise InputError(
@@ -20,14 +27,14 @@ def train_bpe(lines: list[str], size: int) -> bytes:
         model_writer=model,
         model_type="bpe",
         vocab_size=size,
-        hard_vocab_limit=False,  # little text: as many pieces as there are
+        hard_vocab_limit=False,  # a short text gives fewer pieces
         character_coverage=1.0,
         byte_fallback=False,
-        normalization_rule_name="identity",  # ours has been applied
-        split_by_unicode_script=False,  # a mark or apostrophe never ends a piece for its script's sake
+        normalization_rule_name="identity",  # the lines are normalised already
+        split_by_unicode_script=False,  # marks and apostrophes do not end a piece
         num_threads=1,
         shuffle_input_sentence=False,
-        max_sentence_length=max(10, *(len(line.encode()) + 1 for line in lines)),  # longer ones would be left out
+        max_sentence_length=max(10, *(len(line.encode()) + 1 for line in lines)),  # longer ones would be skipped
         unk_id=0,  # row 0, which becomes the blank
         bos_id=-1,
         eos_id=-1,
@@ -43,6 +50,7 @@ def load_sentencepiece(model: bytes) -> Any:
 
 
 def load_tokenizer(description: bytes) -> Any:
+    """The tokenizers library's tokenizer of a ``tokenizer.json``; InputError if the library (extra ``hf``) is not installed."""
     try:
         import tokenizers
     except ImportError as error:
@@ -51,7 +59,7 @@ def load_tokenizer(description: bytes) -> Any:
             "install it with: pip install 'speechxfer[hf]'"
         ) from error
     tokenizer = tokenizers.Tokenizer.from_buffer(description)
-    tokenizer.no_padding()  # a tokenizer that was saved after use may pad or cut what it spells
+    tokenizer.no_padding()  # a saved tokenizer may be set to pad or truncate
     tokenizer.no_truncation()
     return tokenizer
 

@@ -8,7 +8,7 @@ import torch
 from speechxfer.checking import ctc_frames_needed
 from speechxfer.config import DataConfig
 from speechxfer.data import Utterance
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, first_names
 from speechxfer.features import FeatureStore
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import log_info
@@ -62,12 +62,3 @@ def usable_speeds(
 def frames_needed(model: AcousticModel, target: Sequence[int]) -> int:
     """Encoder frames (of a classifier: feature frames) below which nothing can be learned from an utterance."""
     return max(1, ctc_frames_needed(target)) if model.task == "ctc" else 1
-
-
-def can_align(model: AcousticModel, frames: int, target: Sequence[int]) -> bool:
-    encoded = int(model.output_lengths(torch.tensor(frames))) if model.task == "ctc" else frames
-    return encoded >= frames_needed(model, target)
-
-
-def first_names(names: Sequence[str], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

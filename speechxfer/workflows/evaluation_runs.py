@@ -9,7 +9,7 @@ from speechxfer.data import Utterance, read_manifest
 from speechxfer.decoding import evaluate, split_at_pauses, transcribe
 from speechxfer.errors import InputError
 from speechxfer.runtime import default_device, is_main_process, log_info
-from speechxfer.scoring import PooledScore, WerReport, pool
+from speechxfer.scoring import PooledScore, WerReport, pool, render_report
 from speechxfer.workflows.results import Forgetting, ResultRow, add_forgetting, add_row, read_rows, rows_of_model
 
 ROW_DETAILS = ("train_hours", "seed", "steps", "command", "commit", "date", "hardware", "wall_s")
@@ -87,7 +87,7 @@ def _forgetting(before: WerReport, after: WerReport | PooledScore, split: str) -
 def _write_report(report: WerReport, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
-    (folder / "report.txt").write_text(report.text(), encoding="utf-8")
+    (folder / "report.txt").write_text(render_report(report), encoding="utf-8")
 
 
 def _cards_of_runs(models: Sequence[str]) -> list[dict[str, Any]]:

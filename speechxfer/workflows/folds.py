@@ -16,7 +16,7 @@ from speechxfer.data import (
     write_manifest,
 )
 from speechxfer.runtime import log_info, write_atomically
-from speechxfer.scoring import WerReport, join
+from speechxfer.scoring import WerReport, join, render_report
 from speechxfer.workflows.evaluation_runs import record_pooled_row
 from speechxfer.workflows.studies import StudyRun, run_trainings
 
@@ -94,7 +94,7 @@ def cross_validate(
     reports = run_trainings(trainings, jobs, f"{folds} folds by {apart}")
     pooled = join(reports)
     write_atomically(training.out / "report.json", pooled.to_json())
-    write_atomically(training.out / "report.txt", pooled.text())
+    write_atomically(training.out / "report.txt", render_report(pooled))
     if results:
         record_pooled_row(
             results, [str(each.out) for each in trainings], pooled, "crossval", f"{folds} folds by {apart}"

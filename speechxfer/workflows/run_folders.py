@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from speechxfer.adaptation import HeadRow
+from speechxfer.adaptation import HeadRow, HeadTable
 from speechxfer.config import Config
 from speechxfer.data import Utterance
 from speechxfer.errors import InputError
 from speechxfer.workflows.run_inputs import RunData
 
 
-def requested_run(config: Config, data: RunData, replayed: Sequence[Utterance], source: str) -> dict[str, Any]:
+def requested_run(config: Config, data: RunData, source_data: Sequence[Utterance], source: str) -> dict[str, Any]:
     """The fingerprint of a run, for ``run.json``: settings, data, and `source`, the hash of the source's weights."""
     return {
         "config": config.model_dump(mode="json"),
         "train": [_hash_utterances(part) for part in data.train_parts],
         "dev": _hash_utterances(data.dev),
         "source": source,
-        "source_data": _hash_utterances(replayed),
+        "source_data": _hash_utterances(source_data),
     }
 
 
@@ -60,10 +60,7 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def read_head_table(out: Path) -> tuple[HeadRow, ...]:
-    """The rows of ``head.tsv`` of a run's folder; none if it has no such file, as after training from random weights."""
-    path = out / "head.tsv"
-    if not path.exists():
-        return ()
-    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    return tuple(HeadRow(*line.split("\t")) for line in lines)  # type: ignore[arg-type]
+def read_head_table(out: Path) -> HeadTable:
+    """The rows of ``head.tsv`` of a run's folder."""
+    lines = (out / "head.tsv").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    return HeadTable(HeadRow(*line.split("\t")) for line in lines)  # type: ignore[arg-type]

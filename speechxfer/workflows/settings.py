@@ -6,7 +6,7 @@ from pathlib import Path
 
 from speechxfer.config import Config
 from speechxfer.data import Utterance
-from speechxfer.text import Normalizer, Vocabulary, read_letters
+from speechxfer.text import Normalizer, Vocabulary, read_letter_tables
 
 
 def normalizer_of(config: Config) -> Normalizer:
@@ -21,4 +21,4 @@ def vocabulary_of(config: Config, utterances: Sequence[Utterance]) -> Vocabulary
     vocabulary = Vocabulary.from_texts(
         (u.text for u in utterances), text.vocabulary, normalizer=normalizer_of(config), bpe_size=text.bpe_size
     )
-    return replace(vocabulary, letters=read_letters(Path(text.letters))) if text.letters else vocabulary
+    return replace(vocabulary, letters=read_letter_tables(Path(text.letters))) if text.letters else vocabulary

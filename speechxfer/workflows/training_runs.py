@@ -15,16 +15,7 @@ from typing import Any
 import torch
 
 from speechxfer import __version__
-from speechxfer.adaptation import (
-    HeadRow,
-    head_mode_between_tasks,
-    head_summary,
-    head_table,
-    plan_head,
-    read_symbol_map,
-    transfer,
-    with_new_layers,
-)
+from speechxfer.adaptation import HeadRow, HeadTable, read_symbol_map, transfer, with_new_layers
 from speechxfer.checkpoints import Card, is_external, load_model, read_card, save_model, save_pack, weights_hash
 from speechxfer.config import Config, TransferConfig
 from speechxfer.data import Utterance
@@ -32,7 +23,7 @@ from speechxfer.errors import InputError
 from speechxfer.features import feature_preset
 from speechxfer.models import AcousticModel, Architecture, with_lora
 from speechxfer.runtime import command_line, commit, hardware, is_main_process, log_info, run_lock, write_atomically
-from speechxfer.text import letter_table_summary
+from speechxfer.text import describe_letter_tables
 from speechxfer.training import finetune, training_cost
 from speechxfer.workflows.plots import plot_curves
 from speechxfer.workflows.run_folders import is_finished, read_head_table, requested_run
@@ -41,22 +32,12 @@ from speechxfer.workflows.settings import normalizer_of, vocabulary_of
 
 
 @dataclass(frozen=True)
-class HeadTable:
-    """How each row of the new output layer was initialised; as text, a table of symbol, method and source symbol."""
-
-    rows: tuple[HeadRow, ...]
-
-    def __str__(self) -> str:
-        return head_table(self.rows).rstrip("\n")
-
-
-@dataclass(frozen=True)
 class Adapted:
     """A finished training run.
 
     Attributes:
         model: the trained model, on the CPU in evaluation mode.
-        head: how each row of its output layer was initialised; without rows where training started from random weights.
+        head: where each row of its output layer was initialised from.
         folder: the run's folder; the saved model is in its subfolder ``model``.
     """
 
@@ -105,31 +86,31 @@ def train_from_scratch(
 ) -> Adapted:
     """Train from random weights; arguments, result and errors as for `adapt`, without a source.
 
-    The network is that of ``[model]`` in `config`; settings in ``[transfer]`` are ignored with a note.
+    The network is that of ``[model]`` in `config`; settings in ``[transfer]`` are refused.
     """
     config = config or Config()
     if config.transfer != TransferConfig():
-        log_info("note: random weights are no transfer: the settings in [transfer] are not used")
+        raise InputError("the settings in [transfer] need a source model; remove them, or use `adapt`")
     return _run(config, read_run_data(train, dev), Path(out), "", language, licence)
 
 
 def _run(config: Config, data: RunData, out: Path, source: str, language: str, licence: str) -> Adapted:
-    repeated, replayed = data.repeated(config.data.repeats), data.replayed(config)
-    requested = requested_run(config, data, replayed, source and weights_hash(source))
+    repeated, source_data = data.repeated(config.data.repeats), data.source_data(config)
+    requested = requested_run(config, data, source_data, source and weights_hash(source))
     if is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
-        return Adapted(load_model(out), HeadTable(read_head_table(out)), out)
+        return Adapted(load_model(out), read_head_table(out), out)
     language = language or data.train[0].lang
     pretrained = load_model(source) if source else None
-    model, rows = _starting_model(config, data.train, pretrained, language)
+    model, head = _starting_model(config, data.train, pretrained, language)
     with run_lock(out):
-        _write_request(out, requested, rows)
+        _write_request(out, requested, head)
         log_info(
             f"{len(data.train)} training and {len(data.dev)} dev utterances, {millions_of_parameters(model):.2f} M parameters"
         )
-        log_info(head_summary(rows) if rows else f"head: {len(model.vocabulary.symbols)} rows, all new")
-        if pretrained and any(row.how in ("phone", "roman") for row in rows):
-            log_info(f"{letter_table_summary(pretrained.vocabulary.letters, language)} (see {out / 'head.tsv'})")
+        log_info(head.summary())
+        if pretrained and any(row.how in ("phone", "roman") for row in head):
+            log_info(f"{describe_letter_tables(pretrained.vocabulary.letters, language)} (see {out / 'head.tsv'})")
         finetune(
             model,
             repeated,
@@ -137,9 +118,7 @@ def _run(config: Config, data: RunData, out: Path, source: str, language: str, l
             config.finetune,
             out=out,
             data=config.data,
-            transfer=config.transfer if source else TransferConfig(),
-            source=pretrained,
-            replayed=replayed,
+            source_data=source_data,
         )
         if is_main_process():
             details = _details(config, data, out)
@@ -151,33 +130,31 @@ def _run(config: Config, data: RunData, out: Path, source: str, language: str, l
                 save_pack(model, out / "pack", card, base=source)
             save_model(model, out / "model", card)
     log_info(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
-    return Adapted(model, HeadTable(rows), out)
+    return Adapted(model, head, out)
 
 
 def _starting_model(
     config: Config, train: Sequence[Utterance], pretrained: AcousticModel | None, language: str
-) -> tuple[AcousticModel, tuple[HeadRow, ...]]:
+) -> tuple[AcousticModel, HeadTable]:
     normalizer, vocabulary, task = normalizer_of(config), vocabulary_of(config, train), config.text.task
     if pretrained is None:
         torch.manual_seed(config.finetune.seed)
         architecture = Architecture(
             config.model.encoder, config.model.size, config.model.subsampling, config.model.dropout
         )
-        return AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, task), ()
-    symbol_map = read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else None
-    head = head_mode_between_tasks(pretrained, task, config.transfer.head, symbol_map)
-    rows = plan_head(pretrained.vocabulary, vocabulary, symbol_map, language, head=head)
-    model = transfer(
+        model = AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, task)
+        return model, HeadTable(HeadRow(symbol, "random") for symbol in vocabulary.symbols)
+    adapted = transfer(
         pretrained,
         vocabulary,
-        head=head,
-        symbol_map=symbol_map,
+        head=read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else config.transfer.head,
         language=language,
         normalizer=normalizer,
         task=task,
         dropout=config.model.dropout,
         seed=config.finetune.seed,
     )
+    model = adapted.model
     settings = config.transfer
     if settings.adapter_dim or settings.extra_layers:
         model = with_new_layers(
@@ -189,15 +166,14 @@ def _starting_model(
     if settings.lora_rank:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.finetune.seed)
-            model = with_lora(model, settings.lora_rank, settings.lora_alpha)
-    return model, rows
+            model = with_lora(model, settings.lora_rank)
+    return model, adapted.head
 
 
-def _write_request(out: Path, requested: dict[str, Any], rows: Sequence[HeadRow]) -> None:
+def _write_request(out: Path, requested: dict[str, Any], head: HeadTable) -> None:
     if not is_main_process():
         return
-    if rows:
-        write_atomically(out / "head.tsv", head_table(rows))
+    write_atomically(out / "head.tsv", f"{head}\n")
     write_atomically(out / "run.json", json.dumps(requested, indent=1) + "\n")
 
 

@@ -1,6 +1,6 @@
-"""Small checkpoints of other toolkits with random weights, written by those toolkits' own code, and speech to hear with them.
+"""Small checkpoints of other toolkits with random weights, written by those toolkits' own code, and a synthetic speech signal.
 
-NeMo's archives are written here by hand, from its documented layout, since it cannot be installed beside our versions.
+NeMo's archives are written here from the documented layout, since NeMo cannot be installed beside our versions.
 """
 
 import io
@@ -16,10 +16,10 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-WHISPER_SECONDS = 4  # that the network always hears; the published ones hear 30
+WHISPER_SECONDS = 4  # the fixed length of the network's input; 30 in the published ones
 LETTERS = "abcdehiklmnoprstuw"
 PIECES = ["<unk>", "\u2581", *LETTERS, "\u2581a", "an", "\u2581an"]
-NEMO_OF = (  # transformers' names of weights, and NeMo's
+NEMO_NAMES = (  # transformers' names of weights, and NeMo's
     ("subsampling.layers.", "pre_encode.conv."),
     ("subsampling.linear.", "pre_encode.out."),
     (".self_attn.q_proj.", ".self_attn.linear_q."),
@@ -33,7 +33,7 @@ NEMO_OF = (  # transformers' names of weights, and NeMo's
 )
 
 
-def shaken(network: Any) -> Any:
+def randomized(network: Any) -> Any:
     """Random weights large enough that every part matters, and batch statistics that are not the default ones."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -58,20 +58,20 @@ def parakeet_encoder(**changes: Any) -> dict[str, Any]:
 
 
 def write_parakeet(folder: Path) -> Any:
-    """A ParakeetForCTC over word pieces, the blank last, as the published ones have it."""
+    """A ParakeetForCTC over word pieces, the blank last as in the published ones."""
     import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     size = len(PIECES) + 1
     config = transformers.ParakeetCTCConfig(vocab_size=size, pad_token_id=size - 1, encoder_config=parakeet_encoder())
-    network = shaken(transformers.ParakeetForCTC(config))
-    spelling = Tokenizer(
+    network = randomized(transformers.ParakeetForCTC(config))
+    tokenizer_model = Tokenizer(
         models.BPE(
             {piece: i for i, piece in enumerate([*PIECES, "<pad>"])}, [("\u2581", "a"), ("a", "n"), ("\u2581", "an")]
         )
     )
-    spelling.pre_tokenizer, spelling.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    tokenizer = transformers.ParakeetTokenizer(tokenizer_object=spelling, pad_token="<pad>")
+    tokenizer_model.pre_tokenizer, tokenizer_model.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    tokenizer = transformers.ParakeetTokenizer(tokenizer_object=tokenizer_model, pad_token="<pad>")
     transformers.ParakeetProcessor(transformers.ParakeetFeatureExtractor(), tokenizer).save_pretrained(folder)
     network.save_pretrained(folder)
     return network
@@ -93,7 +93,7 @@ def write_w2v_bert(folder: Path, *, head: bool = True, **changes: Any) -> Any:
         output_hidden_size=32,
         **changes,
     )
-    network = shaken((transformers.Wav2Vec2BertForCTC if head else transformers.Wav2Vec2BertModel)(config))
+    network = randomized((transformers.Wav2Vec2BertForCTC if head else transformers.Wav2Vec2BertModel)(config))
     network.save_pretrained(folder)
     transformers.SeamlessM4TFeatureExtractor().save_pretrained(folder)
     if head:
@@ -122,7 +122,7 @@ def write_whisper(folder: Path, mels: int = 80) -> Any:
         num_mel_bins=mels,
         max_source_positions=50 * WHISPER_SECONDS,
     )
-    network = shaken(transformers.WhisperModel(config))
+    network = randomized(transformers.WhisperModel(config))
     network.save_pretrained(folder)
     transformers.WhisperFeatureExtractor(feature_size=mels, chunk_length=WHISPER_SECONDS).save_pretrained(folder)
     return network
@@ -142,7 +142,7 @@ def write_speech2text(folder: Path) -> Any:
         decoder_ffn_dim=64,
         conv_channels=48,
     )
-    network = shaken(transformers.Speech2TextModel(config))
+    network = randomized(transformers.Speech2TextModel(config))
     network.save_pretrained(folder)
     transformers.Speech2TextFeatureExtractor().save_pretrained(folder)
     return network
@@ -151,14 +151,14 @@ def write_speech2text(folder: Path) -> Any:
 WRITERS: dict[str, Callable[[Path], Any]] = {
     "parakeet": write_parakeet,
     "wav2vec2-bert": write_w2v_bert,
-    "wav2vec2-bert with adapter": partial(write_w2v_bert, add_adapter=True),  # as its authors advise for fine-tuning
+    "wav2vec2-bert with adapter": partial(write_w2v_bert, add_adapter=True),  # its authors recommend it for fine-tuning
     "whisper": write_whisper,
     "speech2text": write_speech2text,
 }
 
 
 def nemo_config(labels: list[str] | None, **encoder: Any) -> dict[str, Any]:
-    """``model_config.yaml`` of a CTC model as the published ones have it, reduced to what decides its meaning."""
+    """``model_config.yaml`` of a CTC model as in the published ones, reduced to the settings that define the model."""
     config: dict[str, Any] = {
         "target": f"nemo.collections.asr.models.ctc_{'' if labels else 'bpe_'}models.EncDecCTCModel{'' if labels else 'BPE'}",
         "nemo_version": "1.20.0",
@@ -207,13 +207,13 @@ def nemo_config(labels: list[str] | None, **encoder: Any) -> dict[str, Any]:
 
 
 def nemo_weights(network: Any) -> dict[str, Tensor]:
-    """The weights of a transformers' Parakeet under NeMo's names, with the front end's buffers as librosa and torch make them."""
+    """The weights of a transformers' Parakeet under NeMo's names, with the front end's buffers computed by librosa and torch."""
     import librosa
 
     state: dict[str, Tensor] = {}
     for name, value in network.state_dict().items():
-        for theirs, ours in NEMO_OF:
-            name = name.replace(theirs, ours)
+        for hf_name, nemo_name in NEMO_NAMES:
+            name = name.replace(hf_name, nemo_name)
         state[name.replace("ctc_head.", "decoder.decoder_layers.0.")] = value
     bank = librosa.filters.mel(sr=16000, n_fft=512, n_mels=80, fmin=0.0, fmax=8000.0, norm="slaney")
     state["preprocessor.featurizer.fb"] = torch.from_numpy(bank)[None]
@@ -245,7 +245,7 @@ def write_nemo(
 
 
 def speech(seconds: float, seed: int = 0) -> np.ndarray:
-    """float32 `[samples]` at 16 kHz with the ups and downs of speech: a gliding harmonic tone, bursts of noise, pauses."""
+    """float32 `[samples]` at 16 kHz that resembles speech: a harmonic tone of varying pitch, bursts of noise, pauses."""
     generator = np.random.default_rng(seed)
     time = np.arange(round(seconds * 16000)) / 16000
     pitch = 120 + 40 * np.sin(2 * np.pi * 0.7 * time + seed)
