@@ -95,6 +95,11 @@ forgetting_of_kinds() { # forgetting_of_kinds FOLDER: of the models in it whose 
   done
 }
 
+render_results() { # the recipe's RESULTS.md, when run.sh ends well
+  [[ $? != 0 || ! -f results.json ]] || python -m recipes.rendering .
+}
+trap render_results EXIT
+
 stage() {
   [[ $1 == "$from" ]] && started=yes
   [[ -n $started && $started != over ]] || return 1
