@@ -171,6 +171,33 @@ def test_own_recordings_in_one_command(copy: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "test" / "report.json").read_text(encoding="utf-8"))
 
 
+def test_a_finished_run_keeps_its_data_when_rows_are_added(copy: Path, tmp_path: Path) -> None:
+    utterances = write_tone_corpus(tmp_path / "mine" / "all.jsonl", 12, letters="abcde", seed=5)
+    table = tmp_path / "mine" / "recordings.tsv"
+    rows = [f"{utterance.audio_filepath}\t{utterance.text}\n" for utterance in utterances]
+    table.write_text("path\ttext\n" + "".join(rows[:-1]), encoding="utf-8")
+    assert run(copy, "own", table, tmp_path / "out", "--to", "prepare").returncode == 0
+    kept = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.jsonl")}
+    assert {path.name for path in kept} == {"train.jsonl", "dev.jsonl", "test.jsonl"}
+    (tmp_path / "out" / "run").mkdir()
+    again = run(copy, "own", table, tmp_path / "out", "--to", "prepare")
+    assert again.returncode == 0, again.stderr
+    table.write_text("path\ttext\n" + "".join(rows), encoding="utf-8")
+    refused = run(copy, "own", table, tmp_path / "out", "--to", "prepare")
+    assert refused.returncode == 2 and "the table differs from the data that" in refused.stderr
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.jsonl")} == kept
+
+
+def test_relative_paths_in_settings_are_relative_to_the_caller(copy: Path, tmp_path: Path) -> None:
+    script = f"cd {tmp_path} && cd {copy}/recipes/own && source ../stages.sh && echo $SETTINGS + $PREPARE"
+    settings = "--set finetune.steps=20 --set transfer.symbol_map=maps/my.tsv --set text.letters=/l.json"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = {**os.environ, "PATH": path, "SETTINGS": settings, "PREPARE": "--partial --audio-dir clips"}
+    done = subprocess.run(["bash", "-c", script], env=variables, capture_output=True, text=True, check=True)
+    expected = settings.replace("maps/", f"{tmp_path}/maps/") + f" + --partial --audio-dir {tmp_path}/clips\n"
+    assert done.stdout == expected
+
+
 def common_voice_layout(folder: Path) -> Path:
     """Tones in the layout of Common Voice: TSV files and clips/, here WAV, which the script takes as it comes."""
     for split, count in (("train", 8), ("dev", 3), ("test", 4)):
