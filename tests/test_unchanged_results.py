@@ -33,10 +33,24 @@ SHORT_RUN = [
     "finetune.average_best=2",
     "finetune.precision=fp32",
 ]
-NUMBERS = (
-    "wer wer_interval cer cer_interval base_letter_cer base_letter_cer_interval words characters base_letters resampling seed "
-    "unknown_symbols word_confusions character_confusions speakers utterances"
-).split()
+NUMBERS = [
+    "wer",
+    "wer_interval",
+    "cer",
+    "cer_interval",
+    "base_letter_cer",
+    "base_letter_cer_interval",
+    "words",
+    "characters",
+    "base_letters",
+    "resampling",
+    "seed",
+    "unknown_symbols",
+    "word_confusions",
+    "character_confusions",
+    "speakers",
+    "utterances",
+]
 
 
 def processor() -> str:
@@ -139,7 +153,7 @@ def results(folder: Path) -> dict[str, Any]:
     tiny = ("model.size=tiny",)
     train("train", letters, folder / "exp/source", *tiny)
     train(
-        "adapt", target, folder / "exp/adapted", "transfer.l2_sp=0.5", options=("--source", str(folder / "exp/source"))
+        "adapt", target, folder / "exp/adapted", "finetune.l2_sp=0.5", options=("--source", str(folder / "exp/source"))
     )
     train("train", words, folder / "exp/words", *tiny, "text.task=classify", "text.vocabulary=words")
     call("evaluate", "multilingual-small", "--on", target / "dev.jsonl", "--out", folder / "exp/scored")

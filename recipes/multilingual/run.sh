@@ -18,7 +18,7 @@ if stage prepare; then
   for split in {speechocean762,kathleen}/{train,dev,test}; do
     python -m data_scripts.phonemize data/letters/$split.jsonl data/phones/$split.jsonl --voice en-us
   done
-  python -m data_scripts.prepare_debian "$debian" data/letters/debian ${PREPARE:-}
+  python -m data_scripts.prepare_debian "$debian" data/letters/debian $PREPARE
   for split in train dev unseen; do
     python -m data_scripts.phonemize data/letters/debian/$split.jsonl data/phones/debian/$split.jsonl
   done
@@ -44,7 +44,7 @@ run() { # run VERB OUT SPOKEN [OPTION...]
 }
 if stage train; then run train exp/multilingual-first spoken; fi
 again=(
-  --set transfer.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0
+  --set finetune.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0
   --set finetune.encoder_lr=8e-4 --set finetune.head_lr=8e-4
 )
 if stage refine; then # a second descent from there: each text in two voices, smaller steps

@@ -1,13 +1,12 @@
 """TODO-DOOR"""
 
-from speechxfer.features.augmentation import change_speed, change_tempo, spec_augment
+from speechxfer.features.augmentation import change_speed, spec_augment
 from speechxfer.features.batches import Batch, collate, load_in_background, plan_batches
 from speechxfer.features.cache import FeatureStore, SampleStore, store_features, store_samples
 from speechxfer.features.distortion import distort
-from speechxfer.features.exportable import ExportableFrontEnd
-from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features
+from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features, utterance_samples
 from speechxfer.features.fingerprint import feature_fingerprint
-from speechxfer.features.log_mel import filterbank
+from speechxfer.features.log_mel import Filterbank, filterbank
 from speechxfer.features.mel_filters import analysis_window, mel_filters
 from speechxfer.features.padding import padding_mask
 from speechxfer.features.presets import PRESETS, feature_preset
@@ -17,13 +16,12 @@ __all__ = [
     "PRESETS",
     "AudioOptions",
     "Batch",
-    "ExportableFrontEnd",
     "FeatureSpec",
     "FeatureStore",
+    "Filterbank",
     "SampleStore",
     "analysis_window",
     "change_speed",
-    "change_tempo",
     "collate",
     "distort",
     "feature_fingerprint",
@@ -38,4 +36,5 @@ __all__ = [
     "store_features",
     "store_samples",
     "utterance_features",
+    "utterance_samples",
 ]

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from speechxfer.config import Config
 from speechxfer.errors import InputError
@@ -40,7 +39,7 @@ def run_trainings(trainings: Sequence[StudyRun], jobs: int, what: str) -> list[W
 
 
 def _train_and_score(training: StudyRun) -> WerReport:
-    from speechxfer.workflows.evaluation_runs import evaluate_run
+    from speechxfer.workflows.evaluation_runs import evaluate_models
     from speechxfer.workflows.training_runs import adapt, train_from_scratch
 
     if training.test is None:
@@ -60,15 +59,7 @@ def _train_and_score(training: StudyRun) -> WerReport:
             )
         else:
             train_from_scratch(train, dev, out=out, config=config, language=training.language, licence=training.licence)
-        data = training.config.data
-        report = evaluate_run(
-            [str(training.out)], training.test, training.out / "scored", resample=data.resample, mono=data.mono
-        )
+        report = evaluate_models([str(out)], training.test, out / "scored")
     if not isinstance(report, WerReport):
         raise TypeError("one model has one report")
     return report
-
-
-def with_settings(config: Config, section: str, **values: Any) -> Config:
-    """The settings with other values in one section."""
-    return config.model_copy(update={section: getattr(config, section).model_copy(update=values)})
