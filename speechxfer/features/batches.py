@@ -7,10 +7,10 @@ or a loader with workers. Targets are concatenated, never padded, so no padding 
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from speechxfer.data import Samples
 from speechxfer.errors import InputError
 
+Loaded = TypeVar("Loaded")
 LOADED_AHEAD = 8  # batches
 LOADING_THREADS = max(1, (os.cpu_count() or 1) - 1)
 
@@ -86,10 +87,10 @@ def _cut(order: Sequence[int], frames: Sequence[int], budget_frames: int) -> lis
     return batches
 
 
-def load_in_background(load: Callable[..., Batch], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Batch]:
+def load_in_background(load: Callable[..., Loaded], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Loaded]:
     """`load(*arguments[i])` for each i, in order, a few of them being loaded by threads while the caller works."""
     with ThreadPoolExecutor(LOADING_THREADS) as pool:
-        ahead: deque[Future[Batch]] = deque()
+        ahead: deque[Future[Loaded]] = deque()
         try:
             for each in arguments:
                 ahead.append(pool.submit(load, *each))
