@@ -29,6 +29,14 @@ Resample = Annotated[
     bool, typer.Option("--resample", help="Convert audio of another sampling rate instead of refusing it.")
 ]
 Mono = Annotated[bool, typer.Option("--mono", help="Average the channels of stereo audio instead of refusing it.")]
+ResampleAsTrained = Annotated[
+    bool | None,
+    typer.Option("--resample/--no-resample", help="Convert audio of another sampling rate; default: as in training."),
+]
+MonoAsTrained = Annotated[
+    bool | None,
+    typer.Option("--mono/--no-mono", help="Average the channels of stereo audio; default: as in training."),
+]
 MODELS = (
     "A model's folder, a finished run, a shipped model (multilingual-small, english), hf:ORGANISATION/NAME or a .nemo."
 )
@@ -253,8 +261,8 @@ def embed(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests; texts may be empty.")],
     out: Out,
     frames: Annotated[bool, typer.Option("--frames", help="Also keep every encoded frame.")] = False,
-    resample: Resample = False,
-    mono: Mono = False,
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
 ) -> None:
     """Vectors of utterances without transcripts: clusters, and a map coloured by speaker and text."""
     from speechxfer.workflows import embed
@@ -266,14 +274,14 @@ def embed(
 def transcribe(
     model: ModelName,
     inputs: Annotated[list[Path], typer.Argument(help="Audio files (cut at pauses) or manifests (.jsonl).")],
-    resample: Resample = False,
-    mono: Mono = False,
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
 ) -> None:
     """Print what the model hears: one line an utterance, id TAB text."""
-    from speechxfer.workflows import transcribe_run
+    from speechxfer.workflows import transcribe_inputs
 
-    for name, text in transcribe_run(model, inputs, resample=resample, mono=mono):
-        print(f"{name}\t{text}")
+    for name, text in transcribe_inputs(model, inputs, resample=resample, mono=mono):
+        print(f"{name}\t{text}", flush=True)
 
 
 @app.command()
@@ -288,24 +296,14 @@ def evaluate(
         bool,
         typer.Option("--as-parent", help="Score the source's own task with the adapted encoder: what was forgotten?"),
     ] = False,
-    resample: Resample = False,
-    mono: Mono = False,
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
 ) -> None:
     """Word and character error rate with 95 % intervals."""
-    from speechxfer.workflows import evaluate_run
+    from speechxfer.workflows import RowTarget, evaluate_models
 
-    score = evaluate_run(
-        models,
-        on,
-        out,
-        resample=resample,
-        mono=mono,
-        results=results,
-        row=row,
-        split=split,
-        as_parent=as_parent,
-    )
-    print(score)
+    target = RowTarget(results, row, split) if results else None
+    print(evaluate_models(models, on, out, resample=resample, mono=mono, results=target, as_parent=as_parent))
 
 
 @app.command()

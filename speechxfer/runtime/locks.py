@@ -1,4 +1,4 @@
-"""File locks: one that refuses a second run in a folder, and one that waits for its turn."""
+"""A lock on a run's folder: two processes that write the same files would damage both runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from speechxfer.runtime.progress import is_main_process
 
 @contextmanager
 def run_lock(out: Path) -> Iterator[None]:
-    """Lock `out` for this call and those within it: two runs that write the same files would damage both.
+    """Keep `out` to this call and those within it: two runs that write the same files would spoil both.
 
     The lock is the operating system's, so nothing of it outlives the process, killed or not. Of several processes of one
     run the first one holds it.
@@ -36,19 +36,11 @@ def run_lock(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def wait_for_lock(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock on this file, and hold it; the file and its folder are made if missing.
+def file_lock(path: Path) -> Iterator[None]:
+    """Exclusive access to a file that several processes read, change and write; waits for the process that has it.
 
-    Raises:
-        InputError: the folder cannot be written.
+    The lock is on ``.NAME.lock`` beside the file, which stays there.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, is_singleton=True)
-        lock.acquire()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-    try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
         yield
-    finally:
-        lock.release()

@@ -60,7 +60,11 @@ def hash_utterances(utterances: Sequence[Utterance]) -> str:
     """
     digest = hashlib.sha256()
     for u in utterances:
-        row = [u.id, hash_file(u.audio_filepath), u.offset, u.duration, u.text, u.speaker, u.lang]
+        try:
+            audio = hash_file(u.audio_filepath)
+        except InputError as error:
+            raise InputError(f"{u.id}: {error}") from error
+        row = [u.id, audio, u.offset, u.duration, u.text, u.speaker, u.lang]
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()
 

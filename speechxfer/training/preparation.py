@@ -14,10 +14,11 @@ from torch import nn
 from speechxfer.adaptation import unfreeze_step
 from speechxfer.config import Config, DataConfig, FinetuneConfig, change_settings, check_lora
 from speechxfer.data import Utterance, total_duration_s
+from speechxfer.decoding import SegmentedUtterances, segment_utterances
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions, FeatureStore, report_resampling, store_features, store_samples
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel, TransformersEncoder, base_encoder, has_lora
-from speechxfer.runtime import is_distributed_on_cpu, is_main_process, log_info, uses_bfloat16, wait_for_lock
+from speechxfer.runtime import file_lock, is_distributed_on_cpu, is_main_process, log_info, uses_bfloat16
 from speechxfer.training.closed_form import trains_closed_form_head_only
 from speechxfer.training.fingerprint import hash_utterances, model_fingerprint
 from speechxfer.training.losses import check_intermediate_ctc, intermediate_weight
@@ -50,7 +51,7 @@ def prepare_run(
     _check_settings(model, config)
     _check_durations(train, data)
     folder = Path(data.cache_dir) if data.cache_dir else out.parent / ".features"
-    with wait_for_lock(folder / "lock"):
+    with file_lock(folder / "features"):
         prepared = _prepare_data(model, train, dev, config, data, folder)
         replay = _prepare_replay(model, config, data, source_data, folder)
     if config.gradient_checkpointing:
@@ -93,10 +94,11 @@ def _prepare_data(
         report_resampling([*train, *dev], audio)
     features = store_features(train, audio, folder, speeds=config.speed_factors, half=True)
     samples = store_samples(train, audio, folder) if config.distortion else None
-    dev_features = store_features(dev, audio, folder)
+    dev_segments = segment_utterances(dev, audio)
+    dev_features = store_features(dev_segments.segments, audio, folder)
     feasible = find_feasible_speeds(model, train, targets, features, config.speed_factors)
-    _check_dev(model, dev, dev_features)
-    return TrainingData(train, targets, features, samples, feasible, dev, dev_features)
+    _check_dev(model, dev_segments, dev_features)
+    return TrainingData(train, targets, features, samples, feasible, dev_segments, dev_features)
 
 
 def _prepare_replay(
@@ -137,12 +139,12 @@ def _check_durations(train: Sequence[Utterance], data: DataConfig) -> None:
         )
 
 
-def _check_dev(model: AcousticModel, dev: Sequence[Utterance], features: FeatureStore) -> None:
-    if not any(model.normalizer(utterance.text) for utterance in dev):
+def _check_dev(model: AcousticModel, dev: SegmentedUtterances, features: FeatureStore) -> None:
+    if not any(model.normalizer(utterance.text) for utterance in dev.utterances):
         raise InputError(
-            f"none of the {len(dev)} dev utterances has a text, so no evaluation can be chosen; write them"
+            f"none of the {len(dev.utterances)} dev utterances has a text, so no evaluation can be chosen; write them"
         )
-    short = [utterance.id for utterance, frames in zip(dev, features.frames[0], strict=True) if frames == 0]
+    short = [utterance.id for utterance, frames in zip(dev.segments, features.frames[0], strict=True) if frames == 0]
     if short:
         raise InputError(
             f"{len(short)} dev utterances are shorter than one analysis window ({first_names(short)}); remove them "

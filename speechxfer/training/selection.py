@@ -7,8 +7,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from speechxfer.checkpoints import read_weights
-from speechxfer.decoding import Hypothesis, score_hypotheses, transcribe
+from speechxfer.decoding import Hypothesis, score_hypotheses, transcribe_segments
 from speechxfer.errors import first_names
+from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import log_info
 from speechxfer.training.metrics import log_metrics
@@ -25,8 +26,8 @@ def evaluate_dev(run: TrainingRun, progress: Progress, time_left: str = "") -> N
         time_left: appended to the line that is logged.
     """
     _average_buffers(run.model, run.accelerator)
-    hypotheses = transcribe(run.model, run.data.dev, store=run.data.dev_features)
-    report = score_hypotheses(run.model, run.data.dev, hypotheses)
+    hypotheses = _transcribe_dev(run)
+    report = score_hypotheses(run.model, run.data.dev.utterances, hypotheses)
     blank = sum(h.blank_frames for h in hypotheses.values()) / max(1, sum(h.frames for h in hypotheses.values()))
     log_metrics(run, {"step": progress.step, "dev_wer": report.wer, "dev_cer": report.cer, "blank_ratio": blank})
     rates = f"dev WER {100 * report.wer:.2f} %, CER {100 * report.cer:.2f} %, blank {100 * blank:.0f} %"
@@ -38,6 +39,10 @@ def evaluate_dev(run: TrainingRun, progress: Progress, time_left: str = "") -> N
     progress.best = later_first[: run.config.average_best]
     if key in progress.best and run.accelerator.is_main_process:
         save_best_weights(run.model, run.out, progress.step)
+
+
+def _transcribe_dev(run: TrainingRun) -> dict[str, Hypothesis]:
+    return transcribe_segments(run.model, run.data.dev, AudioOptions(run.model.spec), run.data.dev_features)
 
 
 def _average_buffers(model: nn.Module, accelerator: Accelerator) -> None:
@@ -79,8 +84,7 @@ def select_weights(run: TrainingRun, progress: Progress) -> AcousticModel:
     best = read_weights(paths[0])
     averaged = average([read_weights(path) for path in paths])
     run.model.load_state_dict(averaged)
-    hypotheses = transcribe(run.model, run.data.dev, store=run.data.dev_features)
-    report = score_hypotheses(run.model, run.data.dev, hypotheses)
+    report = score_hypotheses(run.model, run.data.dev.utterances, _transcribe_dev(run))
     key = selection_key(report.wer, report.cer, run.config.select_by)
     if key <= progress.best[0][:2]:
         steps = ", ".join(str(step) for _, _, step in sorted(progress.best, key=lambda entry: entry[2]))
