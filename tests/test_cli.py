@@ -487,10 +487,8 @@ def test_evaluate_writes_reports_and_a_row(speechxfer: Speechxfer, corpus: Path,
     assert (row.wer_low, row.wer_high) == pytest.approx([100 * x for x in report.wer_interval], abs=0.005)
     assert (row.sub, row.del_, row.ins) == (report.substitutions, report.deletions, report.insertions)
     assert row.command.startswith("speechxfer train ")
-    page = (tmp_path / "RESULTS.md").read_bytes()
-    assert b"| scratch |" in page
     assert speechxfer(*command, "--results", tmp_path / "results.json", "--row", "scratch").code == 0
-    assert (tmp_path / "RESULTS.md").read_bytes() == page and len(read_rows(tmp_path / "results.json")) == 1
+    assert len(read_rows(tmp_path / "results.json")) == 1
     speechxfer(*command, "--results", tmp_path / "results.json", "--row", "scratch", "--split", "dev (clean)")
     assert [row.split for row in read_rows(tmp_path / "results.json")] == ["dev", "dev (clean)"]
 

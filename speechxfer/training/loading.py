@@ -49,8 +49,7 @@ def iterate_batches(run: TrainingRun, step: int, epoch: int, position: int) -> I
         step: number of steps that are done.
         epoch, position: the current epoch, from 0, and how many of its steps are done.
     """
-    planned = ((each,) for each in _plan_batches(run, step, epoch, position))
-    yield from load_in_background(lambda each: _load(run, each), planned)
+    yield from load_in_background(lambda planned: _load(run, planned), _plan_batches(run, step, epoch, position))
 
 
 def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Iterator[_PlannedBatch]:
@@ -85,7 +84,8 @@ def _load(run: TrainingRun, planned: _PlannedBatch) -> LoadedBatch:
 def _augment(run: TrainingRun, index: int, speed: int, epoch: int) -> Samples:
     """Augmented features `[frames, mels]`; the random choices depend on seed, epoch and utterance alone."""
     generator = np.random.default_rng([run.config.seed, epoch, index])
-    return spec_augment(load_features(run, index, speed, generator), generator, run.config.spec_augment)
+    features = load_features(run, index, speed, generator)
+    return spec_augment(features, generator, mels=run.model.spec.mels, strength=run.config.spec_augment)
 
 
 def load_features(run: TrainingRun, index: int, speed: int, generator: np.random.Generator) -> Samples:
