@@ -27,7 +27,7 @@ ADVICE = {  # every kind of finding, in the order of the report
     "silence": "record it again or leave it out",
     "empty text": "write the transcript or leave it out",
     "unknown symbol": "correct the transcripts, or take the vocabulary from this training text",
-    "several words": "write the one word, or leave it out",
+    "single example": "record each label several times, or remove it",
     "ctc": "correct transcript or duration, use a smaller subsampling, or classify if every text is one word",
     "duplicate audio": "keep one copy; none of train's may be in dev or test",
     "digital zeros": "look for drop-outs and padding",

@@ -14,7 +14,6 @@ from speechxfer.checking.findings import (
     ADVICE,
     Entry,
     Finding,
-    Severity,
     SplitManifest,
     UnseenSymbol,
     count_of,
@@ -50,7 +49,10 @@ def text_findings(
         yield from _remark_findings(entry)
         if vocabulary:
             yield from _symbol_findings(entry, vocabulary)
-            yield from _word_findings(entry) if rules.classify else _ctc_findings(entry, rules, vocabulary)
+            if not rules.classify:
+                yield from _ctc_findings(entry, rules, vocabulary)
+    if rules.classify:
+        yield from _label_findings(entries)
 
 
 def _remark_findings(entry: Entry) -> Iterator[Finding]:
@@ -70,13 +72,13 @@ def _symbol_findings(entry: Entry, vocabulary: Vocabulary) -> Iterator[Finding]:
         yield entry.finding("warning", "unseen symbol", f"not in train: {shown}; expected train's symbols only")
 
 
-def _word_findings(entry: Entry) -> Iterator[Finding]:
-    words = len(entry.text.split(" "))
-    if words > 1:
-        severity: Severity = "error" if entry.role == "train" else "warning"
-        yield entry.finding(
-            severity, "several words", f"{words} words in {entry.text[:60]!r}; expected one to classify"
-        )
+def _label_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Labels with a single training example, as when sentences are given to a classifier."""
+    examples = Counter(entry.text for entry in entries if entry.role == "train")
+    for entry in entries:
+        if entry.role == "train" and entry.text and examples[entry.text] == 1:
+            what = f"{entry.text[:60]!r} is the text of no other training utterance; expected several of each label"
+            yield entry.finding("warning", "single example", what)
 
 
 def _ctc_findings(entry: Entry, rules: AudioRequirements, vocabulary: Vocabulary) -> Iterator[Finding]:
