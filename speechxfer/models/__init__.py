@@ -1,7 +1,7 @@
 """TODO-DOOR"""
 
 from speechxfer.models.acoustic_model import AcousticModel
-from speechxfer.models.architecture import Architecture
+from speechxfer.models.architecture import Architecture, encoder_shapes
 from speechxfer.models.encoder import Encoder
 from speechxfer.models.families import (
     CHECKPOINT_TYPES,
@@ -38,6 +38,7 @@ __all__ = [
     "TransformersEncoder",
     "base_encoder",
     "build_head",
+    "encoder_shapes",
     "has_lora",
     "import_transformers",
     "lora_modules",

@@ -42,14 +42,14 @@ class TransformersEncoder(nn.Module):
         try:
             self.config = getattr(configurations, self.family.config_class)(**values)
             network: Any = getattr(networks, self.family.encoder_class)(self.config)
-        except (KeyError, TypeError, ValueError, StrictDataclassError) as error:
+            self.subsampling = math.prod(stride for _, stride, _ in self.family.strides(self.config))
+        except (KeyError, TypeError, ValueError, ZeroDivisionError, RuntimeError, StrictDataclassError) as error:
             raise InputError(
                 f"transformers refuses the configuration of this {kind} encoder ({error}); copy the model again"
             ) from error
         if kind == "nemo-conformer":
             network.subsampling = StridedSubsampling(self.config)
         self.network = network
-        self.subsampling = math.prod(stride for _, stride, _ in self.family.strides(self.config))
         width = int(getattr(self.config, self.family.width_setting))
         has_output_adapter = getattr(self.config, "add_adapter", False)  # W2v-BERT's own, of convolutions
         self.output_dim = int(self.config.output_hidden_size) if has_output_adapter else width
