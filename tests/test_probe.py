@@ -76,7 +76,7 @@ def test_the_head_is_the_best_for_what_each_recording_gives_alone(words: Corpus,
     with torch.no_grad():
         for utterance in train:
             features = torch.from_numpy(utterance_features(utterance, reading))[None]
-            gathered.append(model.pooling.gather(*model.encode(features, torch.tensor([features.shape[1]]))))
+            gathered.append(model.pooling.pool(*model.encode(features, torch.tensor([features.shape[1]]))))
             assert model(features, torch.tensor([features.shape[1]]))[0].shape == (1, 1, 5)
     values = torch.cat(gathered).numpy()
     standard = (values - values.mean(axis=0)) / np.sqrt(values.var(axis=0) + 1e-5)

@@ -1,4 +1,12 @@
-"""TODO-DOOR"""
+"""Acoustic models: encoders, heads, adapters and low-rank updates.
+
+- `AcousticModel` is an encoder with a head, vocabulary, features and normaliser; `Task` and `ParentHead` belong to it.
+- `Architecture` describes a network; `Encoder` is the interface of every encoder, `encoder_shapes` its tensors.
+- `build_head` and `Pooling` make output layers.
+- `ENCODER_FAMILIES`, `CHECKPOINT_TYPES`, `EncoderFamily`, `CheckpointLayout`, `CtcModel`: the families of transformers;
+  `TransformersEncoder` runs their encoders, `import_transformers` imports the library.
+- `with_lora`, `merge_lora`, `has_lora`, `lora_modules`, `lora_rank_and_alpha`, `base_encoder`, `base_weights`: low-rank updates.
+"""
 
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture, encoder_shapes
@@ -11,14 +19,14 @@ from speechxfer.models.families import (
     EncoderFamily,
     import_transformers,
 )
-from speechxfer.models.heads import Parent, Pooling, Task, build_head
+from speechxfer.models.heads import ParentHead, Pooling, Task, build_head
 from speechxfer.models.lora import (
     base_encoder,
+    base_weights,
     has_lora,
     lora_modules,
     lora_rank_and_alpha,
     merge_lora,
-    own_weights,
     with_lora,
 )
 from speechxfer.models.transformers_encoders import TransformersEncoder
@@ -32,11 +40,12 @@ __all__ = [
     "CtcModel",
     "Encoder",
     "EncoderFamily",
-    "Parent",
+    "ParentHead",
     "Pooling",
     "Task",
     "TransformersEncoder",
     "base_encoder",
+    "base_weights",
     "build_head",
     "encoder_shapes",
     "has_lora",
@@ -44,6 +53,5 @@ __all__ = [
     "lora_modules",
     "lora_rank_and_alpha",
     "merge_lora",
-    "own_weights",
     "with_lora",
 ]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from speechxfer.errors import InputError
 from speechxfer.features import padding_mask
-from speechxfer.models.adapters import adapters
+from speechxfer.models.adapters import build_adapters
 from speechxfer.models.families import ENCODER_FAMILIES, import_transformers
 
 WHISPER_TAIL = 2  # frames of its features that overlap the silence after the signal
@@ -56,7 +56,7 @@ class TransformersEncoder(nn.Module):
         self.lora_modules = self.family.lora_modules
         self.has_uniform_layers = self.family.has_uniform_layers and not has_output_adapter
         layers = list(self._part(self.family.layers).children())
-        self.adapters = adapters([width] * len(layers), adapter_dim)
+        self.adapters = build_adapters([width] * len(layers), adapter_dim)
         for layer, adapter in zip(layers, self.adapters, strict=True):
             layer.register_forward_hook(partial(_apply_adapter, adapter))  # deepcopy copies the adapter of a partial
 
