@@ -264,7 +264,7 @@ def test_classify_wants_one_word(corpus: Corpus, tmp_path: Path) -> None:
     train, dev = ([replace(u, text="ab") for u in part] for part in corpus)
     model = make_model(train, "dnn", task="classify")
     message = refusal(tmp_path, changed(train, [3], text="ab ab"), dev, model)
-    assert train[3].id in message and "one word" in message
+    assert train[3].id in message and "one label" in message
 
 
 def test_nothing_to_learn_from_or_to_judge_by(corpus: Corpus, tmp_path: Path) -> None:
