@@ -7,7 +7,8 @@ trains faster than the fused kernel. The batch norm of the convolution module us
 instead, CTC outputs only blanks for many more steps. The last projection of every module starts at zero, so that
 a new layer is the identity up to its norm (De & Smith, 'Batch normalization biases residual blocks towards the identity
 function', arXiv:2002.10444): trained from scratch on an hour of speech, CTC then outputs symbols after some hundred steps,
-and otherwise not within thousands. Every module masks the padding, so an utterance's output does not depend on the rest of its batch.
+and otherwise not within thousands. Every module masks the padding, so an utterance's output does not depend on the rest of
+its batch.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Bounds on the sizes that a description of a model claims, checked before anything is allocated or built.
 
-Descriptions come from files of other people (``model.json``, configurations of transformers and NeMo) and from settings. The
+Descriptions come from files of unknown origin (``model.json``, configurations of transformers and NeMo) and from settings. The
 bounds are far above those of any published encoder of speech.
 """
 
