@@ -12,7 +12,7 @@ from speechxfer.checkpoints.model_folders import write_description, write_folder
 from speechxfer.checkpoints.sources import Source, resolve_source, weights_hash
 from speechxfer.checkpoints.weights import write_weights
 from speechxfer.errors import InputError
-from speechxfer.models import AcousticModel, has_lora, lora_rank_and_alpha, own_weights
+from speechxfer.models import AcousticModel, base_weights, has_lora, lora_rank_and_alpha
 
 
 def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Path | str | Source) -> None:
@@ -31,7 +31,7 @@ def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Pat
         raise InputError("a language pack needs a low-rank update, and the model has none; set transfer.lora_rank")
     source = resolve_source(base)
     expected = load_model(source).encoder.state_dict()
-    own = own_weights(model)
+    own = base_weights(model)
     differing = [name for name in expected if name not in own or not torch.equal(own[name].cpu(), expected[name])]
     if differing:
         raise InputError(
