@@ -272,11 +272,12 @@ def test_kept_features_that_are_not_whole_are_computed_again(
 
 
 def test_the_suggested_command_checks_the_same(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
-    write_tone_corpus(tmp_path / "my train.jsonl", 3, letters="abc", words=(2, 2))
+    for utterance in write_tone_corpus(tmp_path / "my train.jsonl", 3, letters="abc", words=(2, 2)):
+        utterance.audio_filepath.unlink()
     settings = ["--set", "text.task=classify", "--set", "text.vocabulary=words"]
     outcome = speechxfer("check", tmp_path / "my train.jsonl", *settings)
     assert outcome.code == 2
-    assert "several words: 3" in outcome.out
+    assert "missing audio: 3" in outcome.out
     assert f"speechxfer check '{tmp_path}/my train.jsonl' {' '.join(settings)} --fix OUT" in outcome.out
 
 
@@ -487,10 +488,8 @@ def test_evaluate_writes_reports_and_a_row(speechxfer: Speechxfer, corpus: Path,
     assert (row.wer_low, row.wer_high) == pytest.approx([100 * x for x in report.wer_interval], abs=0.005)
     assert (row.sub, row.del_, row.ins) == (report.substitutions, report.deletions, report.insertions)
     assert row.command.startswith("speechxfer train ")
-    page = (tmp_path / "RESULTS.md").read_bytes()
-    assert b"| scratch |" in page
     assert speechxfer(*command, "--results", tmp_path / "results.json", "--row", "scratch").code == 0
-    assert (tmp_path / "RESULTS.md").read_bytes() == page and len(read_rows(tmp_path / "results.json")) == 1
+    assert len(read_rows(tmp_path / "results.json")) == 1
     speechxfer(*command, "--results", tmp_path / "results.json", "--row", "scratch", "--split", "dev (clean)")
     assert [row.split for row in read_rows(tmp_path / "results.json")] == ["dev", "dev (clean)"]
 
