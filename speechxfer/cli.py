@@ -42,7 +42,7 @@ MODELS = (
 )
 ModelName = Annotated[str, typer.Argument(help=MODELS)]
 Source = Annotated[str, typer.Option("--source", help=MODELS)]
-Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Runs side by side; 0: one a core, or one on a GPU.")]
+Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Runs in parallel; 0: one for each core, or one on a GPU.")]
 Language = Annotated[
     str,
     typer.Option(
@@ -127,10 +127,10 @@ def adapt(
 
     loaded = load_config(config, _overrides(settings, resample, mono))
     if with_baseline:
-        from speechxfer.workflows import StudyRun, against_baseline
+        from speechxfer.workflows import Splits, StudySettings, compare_with_baseline
 
-        training = StudyRun(loaded, out, source, language, licence, tuple(train), tuple(dev), test)
-        print(against_baseline(training, jobs))
+        study = StudySettings(source, loaded, language, licence)
+        print(compare_with_baseline(study, Splits(tuple(train), tuple(dev), test), out, jobs=jobs or None))
         return
     from speechxfer.workflows import adapt
 
@@ -149,7 +149,9 @@ def crossval(
             "--train", help="Heard in every fold besides, never scored, such as synthetic voices; may be repeated."
         ),
     ] = None,
-    folds: Annotated[int, typer.Option("--folds", min=0, help="How many; 0: one a speaker, else 5.")] = 0,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="How many; default: one for each speaker, at most 10, else 5.")
+    ] = None,
     by: Annotated[
         Literal["speaker", "sentence", "utterance"] | None,
         typer.Option("--by", help="What no two folds share; without it speakers where they are named, else sentences."),
@@ -165,11 +167,15 @@ def crossval(
 ) -> None:
     """Adapt once a fold and score every utterance by a model that has not heard its speaker or sentence."""
     from speechxfer.config import load_config
-    from speechxfer.workflows import StudyRun, cross_validate
+    from speechxfer.workflows import StudySettings, cross_validate
 
-    loaded = load_config(config, _overrides(settings, resample, mono))
-    training = StudyRun(loaded, out, source, language, train=tuple(train or ()))
-    print(cross_validate(training, manifests, folds=folds, apart=by, jobs=jobs, results=results))
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language)
+    extra = train or ()
+    print(
+        cross_validate(
+            study, manifests, out, extra_train=extra, folds=folds, group_by=by, jobs=jobs or None, results=results
+        )
+    )
 
 
 @app.command()
@@ -192,11 +198,11 @@ def curve(
 ) -> None:
     """Adapt and train from scratch on growing parts of a corpus: how much does the transfer save?"""
     from speechxfer.config import load_config
-    from speechxfer.workflows import StudyRun, learning_curve
+    from speechxfer.workflows import Splits, StudySettings, learning_curve
 
-    loaded = load_config(config, _overrides(settings, resample, mono))
-    training = StudyRun(loaded, out, source, language, train=tuple(train), dev=tuple(dev), test=test)
-    print(learning_curve(training, minutes=minutes or (10.0, 30.0, 60.0), seeds=seeds, jobs=jobs))
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language)
+    splits = Splits(tuple(train), tuple(dev), test)
+    print(learning_curve(study, splits, out, minutes=minutes or (10.0, 30.0, 60.0), seeds=seeds, jobs=jobs or None))
 
 
 @app.command("rank-sources")
@@ -223,7 +229,7 @@ def rank_sources(
     from speechxfer.workflows import rank_sources
 
     loaded = load_config(config, _overrides(settings, resample, mono))
-    print(rank_sources([target], models, config=loaded, minutes=minutes, finetuned=finetuned or [], jobs=jobs))
+    print(rank_sources([target], models, config=loaded, minutes=minutes, finetuned=finetuned or [], jobs=jobs or None))
 
 
 @app.command("self-train")
@@ -238,8 +244,9 @@ def self_train(
     source: Source = DEFAULT_SOURCE,
     config: ConfigFile = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often own transcripts are made anew.")] = 1,
-    most_errors: Annotated[
-        float, typer.Option("--most-errors", min=0, max=1, help="Expected error rate up to which they are kept.")
+    max_error_rate: Annotated[
+        float,
+        typer.Option("--max-error-rate", min=0, max=1, help="Expected character error rate of selected transcripts."),
     ] = 0.2,
     settings: Set = None,
     language: Language = "",
@@ -248,11 +255,11 @@ def self_train(
 ) -> None:
     """Adapt on labelled speech and on the model's own transcripts of unlabelled speech: gain or loss?"""
     from speechxfer.config import load_config
-    from speechxfer.workflows import StudyRun, self_train
+    from speechxfer.workflows import Splits, StudySettings, self_train
 
-    loaded = load_config(config, _overrides(settings, resample, mono))
-    training = StudyRun(loaded, out, source, language, train=tuple(train), dev=tuple(dev), test=test)
-    print(self_train(training, unlabelled, rounds=rounds, most_errors=most_errors))
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language)
+    splits = Splits(tuple(train), tuple(dev), test)
+    print(self_train(study, splits, unlabelled, out, rounds=rounds, max_error_rate=max_error_rate))
 
 
 @app.command()

@@ -28,7 +28,7 @@ from speechxfer.training import finetune, training_cost
 from speechxfer.workflows.plots import plot_curves
 from speechxfer.workflows.run_folders import is_finished, read_head_table, requested_run
 from speechxfer.workflows.run_inputs import Manifests, RunData, read_run_data
-from speechxfer.workflows.settings import normalizer_of, vocabulary_of
+from speechxfer.workflows.text_settings import build_normalizer, build_vocabulary
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _run(config: Config, data: RunData, out: Path, source: str, language: str, l
 def _starting_model(
     config: Config, train: Sequence[Utterance], pretrained: AcousticModel | None, language: str
 ) -> tuple[AcousticModel, HeadTable]:
-    normalizer, vocabulary, task = normalizer_of(config), vocabulary_of(config, train), config.text.task
+    normalizer, vocabulary, task = build_normalizer(config), build_vocabulary(config, train), config.text.task
     if pretrained is None:
         torch.manual_seed(config.finetune.seed)
         architecture = Architecture(
