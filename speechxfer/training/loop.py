@@ -74,7 +74,7 @@ def finetune(
     """
     if isinstance(config, Config):
         check_built_as_set(model, config.transfer)
-        config, data = config.finetune, data or config.data
+        data, config = data or config.data, config.finetune
     config, data = config or FinetuneConfig(), data or DataConfig()
     run = prepare_run(model, train, dev, config, data, Path(out), source_data)
     with run_lock(run.out):
