@@ -21,7 +21,7 @@ from speechxfer.data.manifest import Utterance
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.errors import InputError
 from speechxfer.features.batches import Batch
-from speechxfer.features.cache import FeatureStore
+from speechxfer.features.store import FeatureStore
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture

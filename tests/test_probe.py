@@ -13,7 +13,7 @@ from speechxfer.adaptation.construction import transfer
 from speechxfer.checkpoints.weights import read_weights
 from speechxfer.config.settings import TransferConfig
 from speechxfer.data.manifest import Utterance
-from speechxfer.features.cache import store_features
+from speechxfer.features.store import store_features
 from speechxfer.features.extraction import AudioOptions, utterance_features
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.text.vocabulary import Vocabulary

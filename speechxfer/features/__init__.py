@@ -2,15 +2,15 @@
 
 from speechxfer.features.augmentation import change_speed, spec_augment
 from speechxfer.features.batches import Batch, collate, load_in_background, plan_batches
-from speechxfer.features.cache import FeatureStore, SampleStore, store_features, store_samples
 from speechxfer.features.distortion import distort
 from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features, utterance_samples
-from speechxfer.features.fingerprint import feature_fingerprint, middle_frame
+from speechxfer.features.fingerprint import feature_fingerprint, front_end_version, middle_frame
 from speechxfer.features.log_mel import Filterbank, filterbank
 from speechxfer.features.mel_filters import analysis_window, mel_filters
 from speechxfer.features.padding import padding_mask
 from speechxfer.features.presets import PRESETS, feature_preset
 from speechxfer.features.spec import FeatureSpec
+from speechxfer.features.store import FeatureStore, SampleStore, store_features, store_samples
 
 __all__ = [
     "PRESETS",
@@ -27,6 +27,7 @@ __all__ = [
     "feature_fingerprint",
     "feature_preset",
     "filterbank",
+    "front_end_version",
     "load_in_background",
     "mel_filters",
     "middle_frame",
