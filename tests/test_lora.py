@@ -167,7 +167,7 @@ def test_a_stopped_run_of_an_update_ends_with_the_same_bits(
     source = source_model("cnn")
     config = settings(steps=8, average_best=3)
     undisturbed = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "a")
-    step = loop._step
+    step = loop.training_step
 
     class StoppedError(Exception):
         """In place of a signal."""
@@ -179,7 +179,7 @@ def test_a_stopped_run_of_an_update_ends_with_the_same_bits(
         return loss
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "_step", stopping)
+        patched.setattr(loop, "training_step", stopping)
         with pytest.raises(StoppedError):
             finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b")
     steps: list[int] = []
@@ -189,7 +189,7 @@ def test_a_stopped_run_of_an_update_ends_with_the_same_bits(
         loss: float = step(*arguments)
         return loss
 
-    monkeypatch.setattr(loop, "_step", counting)
+    monkeypatch.setattr(loop, "training_step", counting)
     resumed = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b")
     assert steps == [4, 5, 6, 7]
     assert same_bits(state(resumed), state(undisturbed))

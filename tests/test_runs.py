@@ -128,7 +128,7 @@ for path, count, after in moments:
         print(path, os.waitstatus_to_exitcode(status), json.load(file)["progress"]["step"], flush=True)
 """
 MOMENTS = [  # function, which call of it in that process, after it instead of before; steps that the state then gained
-    ("speechxfer.training.loop._step", 3, False, 0),  # two steps beyond an evaluation
+    ("speechxfer.training.loop.training_step", 3, False, 0),  # two steps beyond an evaluation
     ("speechxfer.training.selection.transcribe_segments", 1, False, 0),  # during an evaluation
     (
         "speechxfer.training.loop.save_state",

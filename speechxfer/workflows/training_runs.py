@@ -96,11 +96,11 @@ def train_from_scratch(
 
 def _run(config: Config, data: RunData, out: Path, source: str, language: str, licence: str) -> Adapted:
     repeated, source_data = data.repeated(config.data.repeats), data.source_data(config)
-    requested = requested_run(config, data, source_data, source and weights_hash(source))
+    language = language or data.train[0].lang
+    requested = requested_run(config, data, source_data, source and weights_hash(source), language, licence)
     if is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
         return Adapted(load_model(out), read_head_table(out), out)
-    language = language or data.train[0].lang
     pretrained = load_model(source) if source else None
     model, head = _starting_model(config, data.train, pretrained, language)
     with run_lock(out):
@@ -171,8 +171,8 @@ def _starting_model(
 
 
 def _write_request(out: Path, requested: dict[str, Any], head: HeadTable) -> None:
-    if not is_main_process():
-        return
+    if not is_main_process() or (out / "state" / "current.json").exists():
+        return  # a run that is resumed keeps its own
     write_atomically(out / "head.tsv", f"{head}\n")
     write_atomically(out / "run.json", json.dumps(requested, indent=1) + "\n")
 
