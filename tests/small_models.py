@@ -26,8 +26,7 @@ QUICK = FinetuneConfig(
     encoder_lr=3e-3,
     precision="fp32",
     speed_factors=(1.0,),
-    frequency_masks=0,
-    time_masks=0,
+    spec_augment=0.0,
     intermediate_ctc=0.0,
 )
 

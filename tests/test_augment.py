@@ -1,17 +1,16 @@
 """Augmentation: pitch and length after a change of speed, and what SpecAugment may and may not touch."""
 
+import itertools
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 
 from speechxfer.features import distortion as augment
-from speechxfer.features.augmentation import change_speed, change_tempo, spec_augment
+from speechxfer.features.augmentation import change_speed, spec_augment
 from speechxfer.features.distortion import distort
 
 RATE = 16_000
-MASKS: dict[str, Any] = {"frequency_masks": 2, "frequency_mask_mels": 27, "time_masks": 5, "time_mask_ratio": 0.05}
 
 
 def utterance(frames: int = 200, seed: int = 0) -> np.ndarray:
@@ -43,24 +42,22 @@ def test_speed_of_nothing_is_nothing() -> None:
 # --- SpecAugment --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
-def test_tempo_moves_frames_and_leaves_bands_where_they_are(factor: float) -> None:
-    """A ramp over time stays a ramp, `factor` times as steep; every band keeps its own level."""
-    frames, levels = np.arange(100, dtype=np.float32), np.array([0.0, 50.0, -7.0], dtype=np.float32)
-    played = change_tempo(frames[:, None] + levels[None], factor)
-    assert played.shape == (round(100 / factor), 3) and played.dtype == np.float32
-    expected = np.minimum(np.arange(len(played)) * factor, 99)[:, None] + levels[None]
-    np.testing.assert_allclose(played, expected, atol=1e-4)
+def changed_by(strength: float, seed: int, frames: int = 200) -> np.ndarray:
+    """`[frames, mels]`: which values SpecAugment replaces."""
+    features = utterance(frames)
+    changed: np.ndarray = spec_augment(features, np.random.default_rng(seed), strength) != features
+    return changed
 
 
-def test_tempo_of_one_frame_is_that_frame() -> None:
-    np.testing.assert_array_equal(change_tempo(np.full((1, 4), 3.0, dtype=np.float32), 0.7), np.full((1, 4), 3.0))
+def segments(flags: np.ndarray) -> list[int]:
+    """Lengths of the runs of true values."""
+    return [len(list(run)) for value, run in itertools.groupby(flags.tolist()) if value]
 
 
 def test_masked_values_are_the_mean_and_all_others_stay() -> None:
     features = utterance()
     before = features.copy()
-    masked = spec_augment(features, np.random.default_rng(3), **MASKS)
+    masked = spec_augment(features, np.random.default_rng(3), 2.5)
     assert np.array_equal(features, before)  # the input is not written to
     changed = masked != features
     assert 0 < changed.sum() < changed.size
@@ -69,54 +66,43 @@ def test_masked_values_are_the_mean_and_all_others_stay() -> None:
     assert np.array_equal(changed, whole_bands[None, :] | whole_frames[:, None])
 
 
-def test_masks_keep_to_their_number_and_width_and_reach_it() -> None:
-    widest_band, longest_stretch = 0, 0
-    for seed in range(600):
-        generator = np.random.default_rng(seed)
-        changed = (
-            spec_augment(utterance(), generator, **(MASKS | {"frequency_masks": 1, "time_masks": 0})) != utterance()
-        )
-        band = changed.any(axis=0)
-        assert np.diff(np.flatnonzero(band)).max(initial=1) == 1  # one band without a gap
-        widest_band = max(widest_band, int(band.sum()))
-        changed = (
-            spec_augment(utterance(), generator, **(MASKS | {"frequency_masks": 0, "time_masks": 1})) != utterance()
-        )
-        stretch = changed.any(axis=1)
-        assert np.diff(np.flatnonzero(stretch)).max(initial=1) == 1
-        longest_stretch = max(longest_stretch, int(stretch.sum()))
-    assert widest_band == 27
-    assert longest_stretch == 10  # 5 % of 200 frames
+@pytest.mark.parametrize(
+    ("strength", "bands", "mels", "segments_in_time"),
+    [(0.5, 1, 5, 1), (1.0, 1, 10, 2), (2.5, 2, 25, 5), (3.0, 3, 27, 6)],
+)
+def test_number_and_width_of_masks_follow_the_strength(
+    strength: float, bands: int, mels: int, segments_in_time: int
+) -> None:
+    """Segments in time are at most 5 % of 200 frames; neighbouring masks may join."""
+    found = [changed_by(strength, seed) for seed in range(400)]
+    in_mels = [segments(changed.all(axis=0)) for changed in found]
+    in_time = [segments(changed.all(axis=1)) for changed in found]
+    assert max(map(len, in_mels)) == bands and max(map(len, in_time)) == segments_in_time
+    assert max(max(widths, default=0) for widths in in_mels if len(widths) == bands) == mels
+    assert max(max(lengths, default=0) for lengths in in_time if len(lengths) == segments_in_time) == 10
 
 
 def test_every_band_and_every_frame_can_be_masked() -> None:
-    bands, stretches = np.zeros(80, int), np.zeros(40, int)
-    for seed in range(300):
-        for kind, counts in (("time_masks", bands), ("frequency_masks", stretches)):
-            settings = MASKS | {"time_mask_ratio": 0.2, kind: 0}  # the other kind only
-            changed = spec_augment(utterance(40), np.random.default_rng(seed), **settings) != utterance(40)
-            counts += changed.any(axis=0 if counts is bands else 1)
-    assert bands.min() > 0
-    assert stretches.min() > 0
+    found = [changed_by(1.0, seed, frames=40) for seed in range(300)]
+    assert all(np.sum([changed.all(axis=axis) for changed in found], axis=0).min() > 0 for axis in (0, 1))
 
 
-def test_the_same_generator_draws_the_same_masks() -> None:
-    first, second, other = (spec_augment(utterance(), np.random.default_rng(seed), **MASKS) for seed in (7, 7, 8))
+def test_the_same_generator_gives_the_same_masks() -> None:
+    first, second, other = (spec_augment(utterance(), np.random.default_rng(seed)) for seed in (7, 7, 8))
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("frames", [0, 1, 2, 19])
-@pytest.mark.parametrize("ratio", [0.0, 0.05, 1.0])
-def test_short_utterances_are_no_special_case(frames: int, ratio: float) -> None:
-    masked = spec_augment(utterance(frames), np.random.default_rng(0), **(MASKS | {"time_mask_ratio": ratio}))
+@pytest.mark.parametrize("strength", [0.0, 1.0, 4.0])
+def test_short_utterances_are_no_special_case(frames: int, strength: float) -> None:
+    masked = spec_augment(utterance(frames), np.random.default_rng(0), strength)
     assert masked.shape == (frames, 80)
     assert np.isfinite(masked).all()
 
 
-def test_no_masks_change_nothing() -> None:
-    settings = {"frequency_masks": 0, "frequency_mask_mels": 27, "time_masks": 0, "time_mask_ratio": 0.05}
-    assert np.array_equal(spec_augment(utterance(), np.random.default_rng(0), **settings), utterance())
+def test_strength_zero_changes_nothing() -> None:
+    assert np.array_equal(spec_augment(utterance(), np.random.default_rng(0), 0.0), utterance())
 
 
 # --- Recording conditions -----------------------------------------------------------------------------------------------

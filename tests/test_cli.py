@@ -290,11 +290,11 @@ def test_a_run_is_recognised_that_did_not_know_a_setting_yet(
 ) -> None:
     run = shutil.copytree(corpus / "run", tmp_path / "run")
     asked = json.loads((run / "run.json").read_text())
-    del asked["config"]["finetune"]["tempo_change"]
+    del asked["config"]["finetune"]["spec_augment"]
     (run / "run.json").write_text(json.dumps(asked))
     assert "already finished" in speechxfer("train", *train_arguments(corpus, run, *QUICK)).err
     assert_refused(
-        speechxfer("train", *train_arguments(corpus, run, *QUICK, "finetune.tempo_change=0.1")), "finetune.tempo_change"
+        speechxfer("train", *train_arguments(corpus, run, *QUICK, "finetune.spec_augment=0.1")), "finetune.spec_augment"
     )
 
 

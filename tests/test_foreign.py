@@ -21,7 +21,7 @@ from speechxfer.checkpoints.loading import load_external, load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.checkpoints.packs import save_pack
 from speechxfer.checkpoints.sources import find_model, is_external, weights_hash
-from speechxfer.config.settings import Config, TransferConfig
+from speechxfer.config.settings import Config
 from speechxfer.decoding.transcription import transcribe
 from speechxfer.errors import InputError
 from speechxfer.features.batches import collate
@@ -237,11 +237,10 @@ def test_a_head_that_is_not_there_is_neither_read_nor_held_on_to(tones: Tones, t
     model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
     with pytest.raises(InputError, match="came without a head"):
         transcribe(model.as_parent(), tones.dev)
-    how = TransferConfig(l2_sp=0.1, distillation=0.5)
-    with pytest.raises(InputError, match=r"transfer\.distillation holds on to what the source's head says"):
-        finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "a", transfer=how, source=source)
-    how = TransferConfig(l2_sp=0.1)
-    finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "b", transfer=how, source=source)
+    config = settings(l2_sp=0.1, distillation=0.5)
+    with pytest.raises(InputError, match=r"finetune\.distillation needs the source's output layer"):
+        finetune(model, tones.train, tones.dev, config, out=tmp_path / "a")
+    finetune(model, tones.train, tones.dev, settings(l2_sp=0.1), out=tmp_path / "b")
 
 
 # --- The same contract as for our own -------------------------------------------------------------------------------------
@@ -266,25 +265,23 @@ def test_it_is_adapted_saved_and_loaded_like_any_other(
     assert again.architecture.config and again.spec == source.spec
 
 
-@pytest.mark.parametrize(
-    "how", [TransferConfig(freeze="encoder"), TransferConfig(freeze=2), TransferConfig(lora_rank=2)]
-)
+@pytest.mark.parametrize(("freeze", "lora_rank"), [("encoder", 0), (2, 0), ("none", 2)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_frozen_keeps_its_bits(
-    checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, kind: str, how: TransferConfig
+    checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, kind: str, freeze: str | int, lora_rank: int
 ) -> None:
     source = load_model(checkpoints[kind][0])
     model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
-    if how.lora_rank:
+    if lora_rank:
         pytest.importorskip("peft")
-        model = with_lora(model, how.lora_rank)
-    resting = model.encoder.layer_groups()[: 2 if how.freeze == 2 else None]
+        model = with_lora(model, lora_rank)
+    resting = model.encoder.layer_groups()[: 2 if freeze == 2 else None]
     before = [state(group) for group in resting]
-    finetune(model, tones.train, tones.dev, QUICK, out=tmp_path, transfer=how)
+    finetune(model, tones.train, tones.dev, settings(freeze=freeze), out=tmp_path)
     for group, old in zip(resting, before, strict=True):
         new = state(group)
         assert all(torch.equal(new[name], value) for name, value in old.items() if "lora_" not in name)
-    if how.lora_rank:
+    if lora_rank:
         assert any(value.any() for name, value in state(model).items() if "lora_B" in name)
         plain = merge_lora(model).eval()
         for a, b in zip(ours(model.eval(), [other.speech(1.0)]), ours(plain, [other.speech(1.0)]), strict=True):
@@ -315,11 +312,11 @@ def test_a_stopped_run_that_holds_on_to_its_source_ends_with_the_same_bits(
     checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     source = load_model(checkpoints[kind][0])
-    how = TransferConfig(l2_sp=0.1, layer_decay=0.8)
+    config = settings(l2_sp=0.1, layer_decay=0.8)
 
     def run(out: Path) -> AcousticModel:
         model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=0.1).model
-        return finetune(model, tones.train, tones.dev, QUICK, out=out, transfer=how, source=source)
+        return finetune(model, tones.train, tones.dev, config, out=out)
 
     whole, step = state(run(tmp_path / "whole")), loop._step
     with monkeypatch.context() as patch:
@@ -377,7 +374,7 @@ def test_a_language_pack_goes_onto_a_foreign_base(
     pytest.importorskip("peft")
     folder, _ = checkpoints["wav2vec2-bert"]
     model = with_lora(transfer(load_model(folder), Vocabulary.from_texts(u.text for u in tones.train)).model, 2)
-    finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "run", transfer=TransferConfig(lora_rank=2))
+    finetune(model, tones.train, tones.dev, QUICK, out=tmp_path / "run")
     save_pack(model, tmp_path / "pack", Card("pack"), base=folder)
     samples = [other.speech(1.0)]
     torch.testing.assert_close(

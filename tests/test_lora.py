@@ -18,7 +18,6 @@ from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.checkpoints.packs import save_pack
 from speechxfer.config.loading import load_config
-from speechxfer.config.settings import TransferConfig
 from speechxfer.errors import InputError
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
@@ -28,13 +27,12 @@ from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
 from speechxfer.workflows.training_runs import adapt
-from tests.small_models import ENCODERS, QUICK, Tones, output, source_model, state
+from tests.small_models import ENCODERS, QUICK, Tones, output, settings, source_model, state
 from tests.tone_corpus import write_tone_corpus
 
 pytest.importorskip("peft")
 loop = sys.modules["speechxfer.training.loop"]
 RANK, ALPHA = 4, 12.0
-LORA = TransferConfig(lora_rank=RANK, lora_alpha=ALPHA)
 CARD = Card("tones", "source", "xx", "CC0-1.0", {"note": "ω"})
 
 
@@ -73,7 +71,7 @@ def learned(request: pytest.FixtureRequest, tones: Tones) -> Learned:
     save_model(source_model(request.param), base, Card("source"))
     source = load_model(base)
     model = adapted(source, tones)
-    finetune(model, tones.train, tones.dev, QUICK, out=tones.folder / f"run-{request.param}", transfer=LORA)
+    finetune(model, tones.train, tones.dev, QUICK, out=tones.folder / f"run-{request.param}")
     return Learned(model, source, base)
 
 
@@ -153,10 +151,9 @@ def test_an_update_learns_beside_what_holds_on_to_the_source(tones: Tones, tmp_p
     source = source_model("cnn")
     model = adapted(source, tones)
     update, before = state(model.encoder), state(source)
-    held = TransferConfig(lora_rank=RANK, distillation=1.0, replay=0.5, source_manifests=["own.jsonl"])
     own = write_tone_corpus(tmp_path / "own.jsonl", 4, letters="abc", seed=5, words=(1, 3))
-    quick = QUICK.model_copy(update={"steps": 2})
-    finetune(model, tones.train, tones.dev, quick, out=tmp_path, transfer=held, source=source, replayed=own)
+    config = settings(steps=2, distillation=1.0, replay=0.5)
+    finetune(model, tones.train, tones.dev, config, out=tmp_path, source_data=own)
     assert same_bits(own_weights(model.encoder), state(source.encoder)) and same_bits(state(source), before)
     assert all(
         not torch.equal(value, update[name]) for name, value in state(model.encoder).items() if ".lora_B" in name
@@ -168,8 +165,8 @@ def test_a_stopped_run_of_an_update_ends_with_the_same_bits(
 ) -> None:
     """Stopped in step 6, one step beyond the saved state."""
     source = source_model("cnn")
-    config = QUICK.model_copy(update={"steps": 8, "average_best": 3})
-    undisturbed = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "a", transfer=LORA)
+    config = settings(steps=8, average_best=3)
+    undisturbed = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "a")
     step = loop._step
 
     class StoppedError(Exception):
@@ -184,7 +181,7 @@ def test_a_stopped_run_of_an_update_ends_with_the_same_bits(
     with monkeypatch.context() as patched:
         patched.setattr(loop, "_step", stopping)
         with pytest.raises(StoppedError):
-            finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b", transfer=LORA)
+            finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b")
     steps: list[int] = []
 
     def counting(*arguments: Any) -> float:
@@ -193,7 +190,7 @@ def test_a_stopped_run_of_an_update_ends_with_the_same_bits(
         return loss
 
     monkeypatch.setattr(loop, "_step", counting)
-    resumed = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b", transfer=LORA)
+    resumed = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b")
     assert steps == [4, 5, 6, 7]
     assert same_bits(state(resumed), state(undisturbed))
     last = "state/step-0000008/weights.safetensors"
@@ -251,10 +248,9 @@ def test_a_pack_is_at_most_a_fiftieth_of_the_encoder(tmp_path: Path) -> None:
     assert len(vocabulary.symbols) == 40
     source = AcousticModel(Architecture("conformer", "small"), vocabulary, PRESETS["kaldi-mvn"], Normalizer())
     save_model(source, tmp_path / "base", Card("base"))
-    rank = TransferConfig(lora_rank=8).lora_rank
     model = with_lora(transfer(load_model(tmp_path / "base"), vocabulary).model)
     save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
-    assert read_card(tmp_path / "pack")["lora"] == {"rank": rank, "alpha": TransferConfig().lora_alpha}
+    assert read_card(tmp_path / "pack")["lora"] == {"rank": 8, "alpha": 16}
     encoder_bytes = 4 * sum(weights.numel() for weights in source.encoder.parameters())
     pack_bytes = (tmp_path / "pack" / "pack.safetensors").stat().st_size
     assert 0.01 * encoder_bytes < pack_bytes <= 0.02 * encoder_bytes
@@ -385,10 +381,13 @@ def test_an_update_is_merged_before_anything_is_built_on_it() -> None:
             build()
 
 
-def test_a_rank_without_an_update_freezes_nothing_silently(tones: Tones, tmp_path: Path) -> None:
-    plain = transfer(source_model("cnn"), Vocabulary.from_texts(u.text for u in tones.train)).model
-    with pytest.raises(InputError, match=r"transfer\.lora_rank = 4, but the model has no low-rank update"):
-        finetune(plain, tones.train, tones.dev, QUICK, out=tmp_path, transfer=LORA)
+@pytest.mark.parametrize("ignored", [{"freeze": "encoder"}, {"l2_sp": 1.0}, {"unfreeze_every_steps": 1}])
+def test_a_model_with_lora_refuses_settings_for_encoder_weights(
+    tones: Tones, tmp_path: Path, ignored: dict[str, Any]
+) -> None:
+    [name] = ignored
+    with pytest.raises(InputError, match=rf"low-rank update .* finetune\.{name} .*has no effect"):
+        finetune(adapted(source_model("cnn"), tones), tones.train, tones.dev, settings(**ignored), out=tmp_path)
 
 
 def test_one_update_at_a_time() -> None:
@@ -405,11 +404,11 @@ def test_a_missing_library_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) 
     assert not has_lora(merge_lora(source_model("cnn"))), "without an update the library is not asked for"
 
 
-@pytest.mark.parametrize("other", ["l2_sp=1", "ewc=1", "unfreeze_every_steps=2"])
+@pytest.mark.parametrize("other", ["l2_sp=1", "unfreeze_every_steps=2"])
 def test_what_moves_the_encoders_own_weights_contradicts_an_update(other: str) -> None:
     name = other.partition("=")[0]
-    with pytest.raises(InputError, match=rf"transfer\.lora_rank = 4 lets .* weights rest, so transfer\.{name} would"):
-        load_config(None, ["transfer.lora_rank=4", f"transfer.{other}", 'transfer.source_manifests=["a.jsonl"]'])
+    with pytest.raises(InputError, match=rf"transfer\.lora_rank.* own weights, so finetune\.{name} has no effect"):
+        load_config(None, ["transfer.lora_rank=4", f"finetune.{other}"])
 
 
 # The whole run -------------------------------------------------------------------------------------------------------

@@ -311,8 +311,8 @@ def test_ewc_and_replay_want_manifests_of_the_source(setting: str) -> None:
     name = setting.partition("=")[0]
     with pytest.raises(InputError, match=rf"transfer\.{name} needs speech .* transfer\.source_manifests"):
         load_config(None, [f"transfer.{setting}"])
-    config = load_config(None, [f"transfer.{setting}", 'transfer.source_manifests=["a.jsonl"]'])
-    assert config.transfer.source_manifests == ["a.jsonl"]
+    config = load_config(None, [f"transfer.{setting}", 'finetune.source_manifests=["a.jsonl"]'])
+    assert config.finetune.source_manifests == ["a.jsonl"]
 
 
 @pytest.mark.parametrize("name", ["l2_sp", "ewc", "distillation", "replay"])

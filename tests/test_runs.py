@@ -95,8 +95,7 @@ RESUMED = (
     "finetune.average_best=3",
     "finetune.distortion=0.5",
     "model.dropout=0.1",
-    "transfer.freeze=encoder",
-    "transfer.freeze_steps=7",
+    "finetune.unfreeze_every_steps=3",
 )
 # Runs the program once per moment, in a child that is killed there: before (or after) the count-th call of a function.
 KILLER = """
@@ -259,8 +258,7 @@ WHOLE = (
     "finetune.head_lr=0.002",
     "finetune.precision=fp32",
     "finetune.speed_factors=[1.0]",
-    "finetune.frequency_masks=0",
-    "finetune.time_masks=0",
+    "finetune.spec_augment=0.0",
     "model.dropout=0",
 )
 
@@ -310,7 +308,7 @@ def test_two_processes_compute_the_head_that_one_does(corpus: Path, tmp_path: Pa
         write_tone_corpus(
             tmp_path / f"{split}.jsonl", count, letters="abcd", seed=seed, words=(1, 1), letters_in_word=1
         )
-    words = ("text.task=classify", "text.vocabulary=words", "transfer.freeze=encoder", "finetune.distortion=0.5")
+    words = ("text.task=classify", "text.vocabulary=words", "finetune.freeze=encoder", "finetune.distortion=0.5")
     source = corpus / "source"
     _, err = finish(torchrun(*adapt_arguments(tmp_path, tmp_path / "two", *words, source=source)))
     assert "no step is taken" in err

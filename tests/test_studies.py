@@ -127,7 +127,7 @@ def test_a_stopped_study_keeps_what_is_finished(
 
 
 def test_a_baseline_is_trained_beside(corpus: Path, tmp_path: Path) -> None:
-    asked = training(corpus, tmp_path / "run", "transfer.l2_sp=1.0")
+    asked = training(corpus, tmp_path / "run", "finetune.l2_sp=1.0")
     found = against_baseline(asked, jobs=2)
     adapted, scratch = (read_report(tmp_path / "run" / part / "report.json") for part in ("scored", "baseline/scored"))
     assert (found.comparison.cer.a, found.comparison.cer.b) == (adapted.cer, scratch.cer)

@@ -13,7 +13,7 @@ from speechxfer.adaptation.construction import transfer
 from speechxfer.adaptation.freezing import frozen_modules, set_frozen
 from speechxfer.adaptation.partial_loading import load_matching
 from speechxfer.adaptation.symbol_mapping import HeadRow, plan_head, read_symbol_map
-from speechxfer.config.settings import FinetuneConfig, TransferConfig
+from speechxfer.config.settings import FinetuneConfig
 from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError
 from speechxfer.features.presets import PRESETS
@@ -352,7 +352,7 @@ def test_a_frozen_encoder_stays_bit_identical(encoder: str, kind: str) -> None:
     set_frozen(model, [])
     train_steps(model, optimizer)  # momentum and moments of the encoder are now in the optimiser
     before = state(model.encoder), state(model.head)
-    set_frozen(model, frozen_modules(model, TransferConfig(freeze="encoder")))
+    set_frozen(model, frozen_modules(model, FinetuneConfig(freeze="encoder")))
     assert model.head.training
     assert not any(module.training for module in model.encoder.modules())
     train_steps(model, optimizer)
@@ -364,10 +364,10 @@ def test_a_frozen_encoder_stays_bit_identical(encoder: str, kind: str) -> None:
 def test_unfreezing_lets_everything_learn_again(encoder: str) -> None:
     model = source_model(encoder)
     optimizer = optimizer_of(model, "adamw")
-    set_frozen(model, frozen_modules(model, TransferConfig(freeze="encoder")))
+    set_frozen(model, frozen_modules(model, FinetuneConfig(freeze="encoder")))
     train_steps(model, optimizer)
     before = state(model)
-    set_frozen(model, frozen_modules(model, TransferConfig()))
+    set_frozen(model, frozen_modules(model, FinetuneConfig()))
     assert all(module.training for module in model.modules())
     train_steps(model, optimizer)
     assert [name for name, value in state(model).items() if torch.equal(value, before[name])] == []
@@ -379,7 +379,7 @@ def test_the_lowest_groups_can_be_frozen(encoder: str, lowest: int) -> None:
     model = source_model(encoder)
     groups = model.encoder.layer_groups()
     before = [state(group) for group in groups]
-    set_frozen(model, frozen_modules(model, TransferConfig(freeze=lowest)))
+    set_frozen(model, frozen_modules(model, FinetuneConfig(freeze=lowest)))
     train_steps(model, optimizer_of(model, "sgd"))
     assert [same_bits(state(group), old) for group, old in zip(groups, before, strict=True)] == [
         number < lowest for number in range(len(groups))
@@ -387,8 +387,8 @@ def test_the_lowest_groups_can_be_frozen(encoder: str, lowest: int) -> None:
 
 
 def test_more_groups_than_there_are_cannot_be_frozen() -> None:
-    with pytest.raises(InputError, match=r"transfer\.freeze = 8, but the encoder has 7 layer groups"):
-        frozen_modules(source_model("conformer"), TransferConfig(freeze=8))
+    with pytest.raises(InputError, match=r"finetune\.freeze = 8, but the encoder has 7 layer groups"):
+        frozen_modules(source_model("conformer"), FinetuneConfig(freeze=8))
 
 
 @pytest.mark.parametrize("freeze", ["encoder", 1, "none"])
@@ -401,9 +401,8 @@ def test_training_for_real_keeps_the_frozen_part_bit_identical(tmp_path: Path, f
         utterances.append(Utterance(f"u{number}", path, 0.75, "aŋ a"))
     model = transfer(source_model("cnn"), Vocabulary.from_texts(["aŋ a"])).model
     encoder, head = state(model.encoder), state(model.head)
-    config = FinetuneConfig(steps=4, batch_s=2.0, precision="fp32", speed_factors=(1.0,))
-    settings = TransferConfig(freeze=freeze)
-    trained = finetune(model, utterances, utterances[:2], config, out=tmp_path / "run", transfer=settings)
+    config = FinetuneConfig(steps=4, batch_s=2.0, precision="fp32", speed_factors=(1.0,), freeze=freeze)
+    trained = finetune(model, utterances, utterances[:2], config, out=tmp_path / "run")
     assert not torch.equal(trained.head.weight, head["weight"])
     after = state(trained.encoder)
     unchanged = {name for name in encoder if torch.equal(after[name], encoder[name])}

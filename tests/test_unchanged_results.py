@@ -139,7 +139,7 @@ def results(folder: Path) -> dict[str, Any]:
     tiny = ("model.size=tiny",)
     train("train", letters, folder / "exp/source", *tiny)
     train(
-        "adapt", target, folder / "exp/adapted", "transfer.l2_sp=0.5", options=("--source", str(folder / "exp/source"))
+        "adapt", target, folder / "exp/adapted", "finetune.l2_sp=0.5", options=("--source", str(folder / "exp/source"))
     )
     train("train", words, folder / "exp/words", *tiny, "text.task=classify", "text.vocabulary=words")
     call("evaluate", "multilingual-small", "--on", target / "dev.jsonl", "--out", folder / "exp/scored")

@@ -20,7 +20,7 @@ from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.config.loading import load_config
-from speechxfer.config.settings import FinetuneConfig, TransferConfig
+from speechxfer.config.settings import FinetuneConfig
 from speechxfer.data.manifest import Utterance, read_manifest
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.errors import InputError
@@ -50,10 +50,8 @@ def shaken(model: AcousticModel) -> AcousticModel:
     return model
 
 
-def run(
-    model: AcousticModel, tones: Tones, out: Path, how: TransferConfig, config: FinetuneConfig = QUICK
-) -> AcousticModel:
-    return finetune(model, tones.train, tones.dev, config, out=out, transfer=how)
+def run(model: AcousticModel, tones: Tones, out: Path, config: FinetuneConfig = QUICK) -> AcousticModel:
+    return finetune(model, tones.train, tones.dev, config, out=out)
 
 
 # Adapters ------------------------------------------------------------------------------------------------------------
@@ -99,7 +97,7 @@ def test_adapters_learn_in_a_frozen_encoder(tones: Tones, tmp_path: Path, encode
     """Its other weights and its batch statistics are the same bits after training."""
     model = with_new_layers(transfer(source_model(encoder), TARGET).model, adapter_dim=8)
     before = state(model)
-    run(model, tones, tmp_path, TransferConfig(freeze="encoder", adapter_dim=8))
+    run(model, tones, tmp_path, settings(freeze="encoder"))
     adapters = {name for name in before if ".adapters." in name}
     assert adapters and moved(before, model) == adapters | {"head.weight", "head.bias"}
 
@@ -119,7 +117,7 @@ def test_fresh_layers_above_the_encoder_are_a_layer_norm() -> None:
 def test_new_layers_learn_above_a_frozen_encoder(tones: Tones, tmp_path: Path, encoder: str) -> None:
     model = with_new_layers(transfer(source_model(encoder), TARGET).model, extra_layers=1)
     before = state(model)
-    run(model, tones, tmp_path, TransferConfig(freeze="encoder", extra_layers=1))
+    run(model, tones, tmp_path, settings(freeze="encoder"))
     changed = moved(before, model)
     assert not [name for name in changed if name.startswith("encoder.")]
     new = {name for name in before if name.startswith("extra.layers.0.")}
@@ -178,19 +176,18 @@ def test_a_description_from_before_adapters_still_loads(tmp_path: Path) -> None:
 
 
 def test_the_top_group_thaws_first_by_hand() -> None:
-    gradual = TransferConfig(unfreeze_every_steps=2)
+    gradual = settings(unfreeze_every_steps=2)
     assert [unfreeze_step(gradual, group, 3) for group in (2, 1, 0)] == [2, 4, 6]
-    assert [unfreeze_step(TransferConfig(), group, 3) for group in (2, 1, 0)] == [0, 0, 0]
-    lowest = TransferConfig(freeze=2, freeze_steps=5)
-    assert [unfreeze_step(lowest, group, 3) for group in (2, 1, 0)] == [0, 5, 5]
-    assert unfreeze_step(TransferConfig(freeze="encoder"), 2, 3) is None
+    assert [unfreeze_step(settings(), group, 3) for group in (2, 1, 0)] == [0, 0, 0]
+    assert [unfreeze_step(settings(freeze=2), group, 3) for group in (2, 1, 0)] == [0, None, None]
+    assert unfreeze_step(settings(freeze="encoder"), 2, 3) is None
 
 
-def test_each_group_that_thaws_is_warmed_up_by_itself() -> None:
+def test_each_unfrozen_group_has_its_own_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten steps of warm-up, a constant rate after it; of two groups the upper joins at step 20, the lower at 40."""
-    config = settings(steps=100, warmup_steps=10, final_lr_ratio=1.0, encoder_lr=1.0, head_lr=2.0)
-    gradual = TransferConfig(unfreeze_every_steps=20)
-    rates = {step: loop.learning_rates(config, gradual, step, 2) for step in (20, 24, 29, 40, 44, 49)}
+    monkeypatch.setattr("speechxfer.training.schedule.FINAL_FRACTION", 1.0)
+    config = settings(warmup_steps=10, encoder_lr=1.0, head_lr=2.0, steps=None, unfreeze_every_steps=20)
+    rates = {step: loop.learning_rates(config, 100, step, 2) for step in (20, 24, 29, 40, 44, 49)}
     assert [rates[step][1] for step in (20, 24, 29, 40, 49)] == pytest.approx([0.1, 0.5, 1.0, 1.0, 1.0])
     assert [rates[step][0] for step in (40, 44, 49)] == pytest.approx([0.1, 0.5, 1.0])
     assert {head for *_, head in rates.values()} == {2.0}
@@ -215,32 +212,34 @@ def test_groups_move_one_after_the_other_from_the_top(
         return loss
 
     monkeypatch.setattr(loop, "_step", watched)
-    config = settings(steps=11, evaluate_every_steps=3)
-    run(model, tones, tmp_path, TransferConfig(unfreeze_every_steps=2), config)
+    config = settings(steps=11, evaluate_every_steps=3, unfreeze_every_steps=2)
+    run(model, tones, tmp_path, config)
     expected = [[], [], [4], [4], [3, 4], [3, 4], [2, 3, 4], [2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [0, 1, 2, 3, 4]]
     assert moves == [(thawed, thawed, True) for thawed in expected]
 
 
 @pytest.mark.parametrize("freeze", ['"encoder"', "2"])
 def test_gradual_unfreezing_contradicts_another_freeze(freeze: str) -> None:
-    with pytest.raises(InputError, match=r"transfer\.unfreeze_every_steps = 5 .* set only one of them"):
-        load_config(None, ["transfer.unfreeze_every_steps=5", f"transfer.freeze={freeze}"])
+    with pytest.raises(InputError, match=r"finetune\.unfreeze_every_steps = 5 .* set only one of them"):
+        load_config(None, ["finetune.unfreeze_every_steps=5", f"finetune.freeze={freeze}"])
 
 
-def test_rates_fall_by_layer_by_hand() -> None:
-    config = settings(steps=100, warmup_steps=10, final_lr_ratio=1.0, encoder_lr=1.0, head_lr=3.0)
-    falling = TransferConfig(layer_decay=0.5)
-    assert loop.learning_rates(config, falling, 50, 3) == pytest.approx([0.25, 0.5, 1.0, 3.0])
-    assert loop.learning_rates(config, falling, 4, 3) == pytest.approx([0.125, 0.25, 0.5, 1.5]), "half warmed up"
-    assert loop.learning_rates(config, TransferConfig(), 50, 3) == pytest.approx([1.0, 1.0, 1.0, 3.0])
+def test_rates_fall_by_layer_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speechxfer.training.schedule.FINAL_FRACTION", 1.0)
+    constant = {"steps": 100, "warmup_steps": 10, "encoder_lr": 1.0, "head_lr": 3.0}
+    falling = settings(**constant, layer_decay=0.5)
+    assert loop.learning_rates(falling, 100, 50, 3) == pytest.approx([0.25, 0.5, 1.0, 3.0])
+    assert loop.learning_rates(falling, 100, 4, 3) == pytest.approx([0.125, 0.25, 0.5, 1.5]), "half warmed up"
+    assert loop.learning_rates(settings(**constant), 100, 50, 3) == pytest.approx([1.0, 1.0, 1.0, 3.0])
 
 
 def test_a_step_goes_as_far_as_its_layers_rate(tones: Tones, tmp_path: Path) -> None:
     """The first step of Adam is as long as the rate for every weight that has a gradient at all."""
     model = with_new_layers(transfer(source_model("conformer"), TARGET).model, adapter_dim=4)
     before = [state(group) for group in [*model.encoder.layer_groups(), model.encoder.adapters, model.head]]
-    config = settings(steps=1, evaluate_every_steps=1, warmup_steps=0, encoder_lr=1e-3, head_lr=5e-3, weight_decay=0.0)
-    run(model, tones, tmp_path, TransferConfig(layer_decay=0.5, batch_norm="frozen"), config)
+    rates_only = {"warmup_steps": 0, "encoder_lr": 1e-3, "head_lr": 5e-3, "weight_decay": 0.0, "l2_sp": 0.0}
+    config = settings(steps=1, evaluate_every_steps=1, layer_decay=0.5, batch_norm="frozen", **rates_only)
+    run(model, tones, tmp_path, config)
     groups = [*model.encoder.layer_groups(), model.encoder.adapters, model.head]
     furthest = [
         max(float((value - old[name]).abs().max()) for name, value in state(group).items() if value.is_floating_point())
@@ -258,7 +257,7 @@ def test_batch_norms_may_keep_the_sources_statistics(
     """Six Conformer layers, two strided and four other layers of the CNN have one each; all learn either way."""
     model = transfer(source_model(encoder), TARGET).model
     before = state(model.encoder)
-    run(model, tones, tmp_path, TransferConfig(batch_norm=batch_norm))
+    run(model, tones, tmp_path, settings(batch_norm=batch_norm))
     changed, buffers = moved(before, model.encoder), {name for name, _ in model.encoder.named_buffers()}
     assert len(buffers) == 18 and changed - buffers == before.keys() - buffers
     assert changed & buffers == (buffers if batch_norm == "train" else set())
@@ -271,8 +270,8 @@ def test_frozen_statistics_are_what_frames_are_normed_by(tones: Tones, tmp_path:
     norm = model.encoder.strided[0].norm
     norm.register_forward_hook(lambda module, inputs, out: heard.append((inputs[0].detach(), out.detach())))
     mean, variance = norm.running_mean.clone(), norm.running_var.clone()
-    config = settings(steps=1, evaluate_every_steps=1, encoder_lr=1e-6)
-    run(model, tones, tmp_path, TransferConfig(batch_norm="frozen"), config)
+    config = settings(steps=1, evaluate_every_steps=1, encoder_lr=1e-6, batch_norm="frozen")
+    run(model, tones, tmp_path, config)
     x, out = (value[0, :10].cpu() for value in heard[0])
     weight, bias = (value.detach().cpu() for value in (norm.weight, norm.bias))
     torch.testing.assert_close(out, (x - mean) / (variance + 1e-5).sqrt() * weight + bias, rtol=0, atol=1e-3)
@@ -337,7 +336,7 @@ def test_a_model_from_random_weights_has_no_parent() -> None:
 
 def test_training_moves_no_parents_head(tones: Tones, tmp_path: Path) -> None:
     source = source_model("cnn")
-    model = run(transfer(source, TARGET).model, tones, tmp_path, TransferConfig())
+    model = run(transfer(source, TARGET).model, tones, tmp_path)
     assert torch.equal(model.parents[0].weight, source.head.weight)
     assert torch.equal(model.parents[0].bias, source.head.bias)
 
@@ -435,38 +434,35 @@ def test_asking_a_parent_leaves_modes_and_generators_alone() -> None:
     assert model.training and not any(module.training for module in model.encoder.modules())
 
 
-def test_adapters_of_the_source_rest_with_its_encoder(tones: Tones, tmp_path: Path) -> None:
-    source = shaken(with_new_layers(source_model(), adapter_dim=4))
-    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
-    before = state(model.encoder)
-    run(model, tones, tmp_path, TransferConfig(freeze="encoder"))
-    assert moved(before, model.encoder) == set()
+@pytest.mark.parametrize(
+    "settings", [("transfer.lora_rank=2", "finetune.freeze=1"), ("finetune.freeze=encoder", "finetune.l2_sp=1.0")]
+)
+def test_settings_of_which_one_would_have_no_effect_are_refused(settings: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=r"finetune\.freeze"):
+        load_config(None, settings)
 
 
-@pytest.mark.parametrize("settings", [{"lora_rank": 2, "freeze": 1}, {"freeze": "encoder", "l2_sp": 1.0}])
-def test_settings_of_which_one_would_do_nothing_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"transfer\."):
-        TransferConfig(**settings)
-
-
-def test_random_weights_are_no_transfer(tones: Tones, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    quick = ["finetune.steps=2", "finetune.evaluate_every_steps=2", "model.encoder=dnn", "model.subsampling=1"]
-    made = (
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("transfer.adapter_dim=4", r"\[transfer\] need a source model"),
+        ("finetune.l2_sp=1.0", r"finetune\.l2_sp refers to a source model, and this model was not made by a transfer"),
+        ("finetune.distillation=1.0", r"finetune\.distillation refers to a source model"),
+    ],
+)
+def test_settings_of_a_transfer_are_refused_for_random_weights(
+    tones: Tones, tmp_path: Path, setting: str, message: str
+) -> None:
+    config = load_config(None, ["model.encoder=dnn", "model.subsampling=1", "model.size=tiny", setting])
+    with pytest.raises(InputError, match=message):
         train_from_scratch(
-            [tones.folder / "train.jsonl"],
-            [tones.folder / "dev.jsonl"],
-            out=tmp_path / "run",
-            config=load_config(None, [*quick, "model.size=tiny", "transfer.lora_rank=4", "transfer.adapter_dim=4"]),
-        ).folder
-        / "model"
-    )
-    assert "the settings in [transfer] are not used" in capsys.readouterr().err
-    assert load_model(made).architecture.adapter_dim == 0 and not (tmp_path / "run" / "pack").exists()
+            [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"], out=tmp_path / "run", config=config
+        )
 
 
 def test_a_missing_manifest_of_the_source_is_named(tones: Tones, tmp_path: Path) -> None:
     save_model(source_model("dnn"), tmp_path / "source", Card("source"))
-    config = load_config(None, ["transfer.replay=0.5", 'transfer.source_manifests=["gone.jsonl"]'])
+    config = load_config(None, ["finetune.replay=0.5", 'finetune.source_manifests=["gone.jsonl"]'])
     with pytest.raises(InputError, match=r"gone\.jsonl"):
         adapt(
             str(tmp_path / "source"),
@@ -477,21 +473,18 @@ def test_a_missing_manifest_of_the_source_is_named(tones: Tones, tmp_path: Path)
         )
 
 
-def test_a_run_goes_on_only_with_what_it_held_on_to(tones: Tones, tmp_path: Path) -> None:
-    source = source_model()
-    how = TransferConfig(replay=0.5, source_manifests=["own.jsonl"])
-    own = read_manifest(tones.folder / "source.jsonl")
+def test_a_run_is_resumed_only_with_the_same_source_and_source_data(tones: Tones, tmp_path: Path) -> None:
+    source_data = read_manifest(tones.folder / "source.jsonl")
 
-    def go_on(steps: int, source: AcousticModel, replayed: list[Utterance]) -> None:
-        model = transfer(source_model(), Vocabulary.from_texts(u.text for u in tones.train)).model
-        config = QUICK.model_copy(update={"steps": steps})
-        finetune(model, tones.train, tones.dev, config, out=tmp_path, transfer=how, source=source, replayed=replayed)
+    def resume(source: AcousticModel, source_data: list[Utterance]) -> None:
+        model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
+        finetune(model, tones.train, tones.dev, settings(replay=0.5), out=tmp_path, source_data=source_data)
 
-    go_on(4, source, own)
-    for other, replayed in ((source, own[:3]), (shaken(source_model()), own)):
-        with pytest.raises(InputError, match=r"began otherwise \((replayed|source weights) differ\)"):
-            go_on(4, other, replayed)
-    go_on(4, source, own)
+    resume(source_model(), source_data)
+    for other, data in ((source_model(), source_data[:3]), (shaken(source_model()), source_data)):
+        with pytest.raises(InputError, match=r"began otherwise \((source data|source heads.*) differ\)"):
+            resume(other, data)
+    resume(source_model(), source_data)
 
 
 # Forgetting, measured ------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ for kind in scratch frozen finetuned; do
     for name in $networks; do
       case $kind in
         scratch) run "$name" scratch train ${network[$name]} ;;
-        frozen) run "$name" frozen adapt --source "exp/sources/$name" --set transfer.freeze=encoder --set model.dropout=0.0 ;;
+        frozen) run "$name" frozen adapt --source "exp/sources/$name" --set finetune.freeze=encoder --set model.dropout=0.0 ;;
         finetuned) run "$name" finetuned adapt --source "exp/sources/$name" --set model.dropout=0.0 ;;
       esac
     done

@@ -17,8 +17,8 @@ run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, on
 if stage prepare; then python -m data_scripts.prepare_fsdd "$corpus" data ${PREPARE:-}; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
-if stage frozen; then adapt_from_each frozen --set transfer.freeze=encoder; fi
-if stage plain; then adapt_from_each plain --set transfer.l2_sp=0; fi # nothing draws the encoder back to its source
+if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi
+if stage plain; then adapt_from_each plain --set finetune.l2_sp=0; fi # nothing draws the encoder back to its source
 if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for name in $(names_of $kinds); do
@@ -39,6 +39,6 @@ if stage crossval; then # every recording by a model that has not heard its spea
   for source in "${sources[@]}"; do
     speechxfer crossval data/{train,dev,test}.jsonl --config recipe.toml --source "$source" --out "exp/crossval-${source##*/}" \
       --train data/spoken.jsonl --language en --by speaker --jobs "${JOBS:-0}" --results results.json \
-      --set transfer.freeze=encoder --set finetune.distortion=0.5 $SETTINGS
+      --set finetune.freeze=encoder --set finetune.distortion=0.5 $SETTINGS
   done
 fi

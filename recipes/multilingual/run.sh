@@ -44,7 +44,7 @@ run() { # run VERB OUT SPOKEN [OPTION...]
 }
 if stage train; then run train exp/multilingual-first spoken; fi
 again=(
-  --set transfer.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0
+  --set finetune.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0
   --set finetune.encoder_lr=8e-4 --set finetune.head_lr=8e-4
 )
 if stage refine; then # a second descent from there: each text in two voices, smaller steps

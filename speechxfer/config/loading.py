@@ -29,6 +29,16 @@ SECTIONS: dict[str, type[Section]] = {
     "transfer": TransferConfig,
     "finetune": FinetuneConfig,
 }
+SOURCE_SETTINGS = (  # of [finetune]; they refer to the weights, outputs or data of a source model
+    "freeze",
+    "unfreeze_every_steps",
+    "layer_decay",
+    "batch_norm",
+    "l2_sp",
+    "distillation",
+    "replay",
+    "source_manifests",
+)
 TYPE_NAMES = {
     "bool_type": "true or false",
     "int_type": "a whole number",
@@ -43,7 +53,8 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
 
     Args:
         path: a TOML file, or None for the defaults.
-        overrides: texts ``section.key=value``; the value is read as TOML and, where it is none, as a string.
+        overrides: texts ``section.key=value``; the value is read as TOML and, where it is none, as a string. An empty
+            value (``section.key=``) resets the setting to its default.
 
     Raises:
         InputError: the file cannot be read or is not TOML, an override has no ``=`` or no section, a key is unknown, a
@@ -63,6 +74,23 @@ def parse_config(tree: Mapping[str, object], where: str = "settings") -> Config:
         InputError: as `load_config`.
     """
     return _validate(dict(tree), where, {})
+
+
+def change_settings(config: Config, section: str, **values: object) -> Config:
+    """A copy of the settings with other values in one section, validated.
+
+    Raises:
+        InputError: as `load_config`.
+    """
+    tree = config.model_dump()
+    return parse_config(tree | {section: tree[section] | values})
+
+
+def settings_from_scratch(config: Config) -> Config:
+    """The same settings for training from random weights: everything that needs a source model is at its default."""
+    tree = config.model_dump()
+    training = {name: value for name, value in tree["finetune"].items() if name not in SOURCE_SETTINGS}
+    return parse_config(tree | {"transfer": {}, "finetune": training})
 
 
 def _read_toml(path: Path) -> Tree:
@@ -87,7 +115,12 @@ def _apply_override(tree: Tree, override: str) -> str:
     table = tree.setdefault(section, {})
     if not isinstance(table, dict):
         raise InputError(f"--set {override}: {section!r} is not a table; put its settings under [{section}]")
-    table[key] = _override_value(text.strip())
+    if text.strip():
+        table[key] = _override_value(text.strip())
+    elif key in SECTIONS[section].model_fields:
+        table.pop(key, None)
+    else:
+        table[key] = ""  # reported as unknown
     return f"{section}.{key}"
 
 

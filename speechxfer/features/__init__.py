@@ -1,6 +1,6 @@
 """TODO-DOOR"""
 
-from speechxfer.features.augmentation import change_speed, change_tempo, spec_augment
+from speechxfer.features.augmentation import change_speed, spec_augment
 from speechxfer.features.batches import Batch, collate, load_in_background, plan_batches
 from speechxfer.features.cache import FeatureStore, SampleStore, store_features, store_samples
 from speechxfer.features.distortion import distort
@@ -23,7 +23,6 @@ __all__ = [
     "SampleStore",
     "analysis_window",
     "change_speed",
-    "change_tempo",
     "collate",
     "distort",
     "feature_fingerprint",

@@ -10,36 +10,24 @@ def change_speed(samples: Samples, factor: float, sample_rate_hz: int) -> Sample
     return resample_audio(samples, sample_rate_hz * factor, sample_rate_hz)
 
 
-def change_tempo(features: Samples, factor: float) -> Samples:
-    """Features `[frames, mels]` played `factor` times as fast at the same pitch, `round(frames / factor)` of them.
-
-    Between frames the values are interpolated linearly. Unlike `change_speed` it leaves every band where it was, so that tones
-    and voices keep their heights.
-    """
-    frames = max(1, round(len(features) / factor))
-    places = np.minimum(np.arange(frames) * factor, len(features) - 1)
-    before = places.astype(int)
-    after = np.minimum(before + 1, len(features) - 1)
-    share = (places - before)[:, None].astype(np.float32)
-    played: Samples = features[before] * (1 - share) + features[after] * share
-    return played
+MASK_MELS = 10
+WIDEST_MASK_MELS = 27  # as in the paper
+TIME_MASKS = 2
+TIME_MASK_RATIO = 0.05
 
 
-def spec_augment(
-    features: Samples,
-    generator: np.random.Generator,
-    *,
-    frequency_masks: int,
-    frequency_mask_mels: int,
-    time_masks: int,
-    time_mask_ratio: float,
-) -> Samples:
-    """A copy of `[frames, mels]` in which bands and stretches are replaced by the utterance's mean value.
+def spec_augment(features: Samples, generator: np.random.Generator, strength: float = 1.0) -> Samples:
+    """A copy of `[frames, mels]` in which some mel bands and time segments are replaced by the utterance's mean value.
+
+    Strength 1 masks one band of up to 10 mels and two segments of up to 5 % of the frames. The width of the band (up to 27)
+    and the number of segments grow in proportion to the strength; from 2 on, a band is added for each whole number.
 
     Args:
-        frequency_masks, frequency_mask_mels: how many bands, and the widest in mels.
-        time_masks, time_mask_ratio: how many stretches, and the longest as a share of the utterance.
+        strength: 0 or more; 0 masks nothing.
     """
+    frequency_masks = max(1, int(strength)) if strength else 0
+    frequency_mask_mels = min(WIDEST_MASK_MELS, round(MASK_MELS * strength))
+    time_masks = round(TIME_MASKS * strength)
     masked = features.copy()
     frames, mels = features.shape
     mean = features.mean() if features.size else 0.0
@@ -48,7 +36,7 @@ def spec_augment(
         first = int(generator.integers(0, mels - width + 1))
         masked[:, first : first + width] = mean
     for _ in range(time_masks):
-        width = int(generator.integers(0, int(frames * time_mask_ratio) + 1))
+        width = int(generator.integers(0, int(frames * TIME_MASK_RATIO) + 1))
         first = int(generator.integers(0, frames - width + 1))
         masked[first : first + width] = mean
     return masked

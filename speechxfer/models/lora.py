@@ -15,12 +15,12 @@ from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.encoder import Encoder
 
 
-def with_lora(model: AcousticModel, rank: int = 8, alpha: float = 16.0) -> AcousticModel:
+def with_lora(model: AcousticModel, rank: int = 8, alpha: float | None = None) -> AcousticModel:
     """A copy of the model whose encoder learns only a low-rank update, which starts at zero; the argument stays untouched.
 
     Args:
         rank: inner dimension of the update.
-        alpha: the update is multiplied by ``alpha / rank``.
+        alpha: the update is multiplied by ``alpha / rank``; None: twice the rank.
 
     Raises:
         InputError: the rank is below 1, the model has such an update already, or `peft` is not installed.
@@ -31,7 +31,9 @@ def with_lora(model: AcousticModel, rank: int = 8, alpha: float = 16.0) -> Acous
         raise InputError("the encoder has a low-rank update already; merge it first (`merge_lora`)")
     peft = _peft()
     copied = copy.deepcopy(model)
-    settings = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(copied.encoder.lora_modules))
+    settings = peft.LoraConfig(
+        r=rank, lora_alpha=2 * rank if alpha is None else alpha, target_modules=list(copied.encoder.lora_modules)
+    )
     copied.encoder = peft.get_peft_model(copied.encoder, settings)
     return copied.train(model.training)
 

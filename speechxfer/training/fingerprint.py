@@ -18,7 +18,11 @@ def run_fingerprint(
     """What a run starts from, as plain values and hashes."""
     rows = json.dumps([[[u.id, u.offset, u.duration, u.text] for u in utterances], list(map(list, targets))])
     parts = (model.architecture, model.spec, model.normalizer)
+    heads = hashlib.sha256()
+    for parent in model.parents:
+        heads.update(parent.weight.numpy().tobytes() + parent.bias.numpy().tobytes())
     return {
+        "source heads": heads.hexdigest(),
         "model": [*(part.to_dict() for part in parts), model.task, list(model.vocabulary.symbols)],
         "first weights": _hash_weights(model),
         "utterances": hashlib.sha256(rows.encode()).hexdigest(),
@@ -26,10 +30,10 @@ def run_fingerprint(
     }
 
 
-def source_fingerprint(source: AcousticModel, replayed: Sequence[Utterance]) -> dict[str, Any]:
-    """What a run holds on to, as hashes."""
-    rows = json.dumps([[u.id, u.offset, u.duration, u.text] for u in replayed])
-    return {"source weights": _hash_weights(source), "replayed": hashlib.sha256(rows.encode()).hexdigest()}
+def hash_utterances(utterances: Sequence[Utterance]) -> str:
+    """Hash of what of these utterances a run uses."""
+    rows = json.dumps([[u.id, u.offset, u.duration, u.text] for u in utterances])
+    return hashlib.sha256(rows.encode()).hexdigest()
 
 
 def _hash_weights(model: nn.Module) -> str:

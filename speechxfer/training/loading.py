@@ -10,7 +10,6 @@ from speechxfer.data import Samples
 from speechxfer.features import (
     Batch,
     change_speed,
-    change_tempo,
     collate,
     distort,
     filterbank,
@@ -21,7 +20,6 @@ from speechxfer.features import (
 from speechxfer.models import AcousticModel
 from speechxfer.training.preparation import Job
 from speechxfer.training.state import Progress
-from speechxfer.training.targets import can_align
 
 
 def iterate_batches(job: Job, progress: Progress) -> Iterator[Batch]:
@@ -29,18 +27,18 @@ def iterate_batches(job: Job, progress: Progress) -> Iterator[Batch]:
     config, accelerator = job.config, job.accelerator
     if config.patience and progress.since_best >= config.patience:
         return
-    while progress.step < config.steps:
+    while progress.step < job.steps:
         generator = np.random.default_rng([config.seed, progress.epoch])
         speeds = [usable[int(generator.integers(len(usable)))] for usable in job.usable_speeds]
         frames = [job.store.frames[speed][i] for i, speed in enumerate(speeds)]
         plan = _plan(frames, config, job.model, generator, accelerator)
-        left = [step[accelerator.process_index] for step in plan[progress.position :]][: config.steps - progress.step]
+        left = [step[accelerator.process_index] for step in plan[progress.position :]][: job.steps - progress.step]
         augmented = [progress.step + i >= config.augment_warmup_steps for i in range(len(left))]
         yield from load_in_background(
             lambda indices, augment, epoch=progress.epoch, speeds=speeds: _load(job, indices, speeds, epoch, augment),
             list(zip(left, augmented, strict=True)),
         )
-        if progress.step < config.steps:
+        if progress.step < job.steps:
             progress.epoch += 1
             progress.position = 0
 
@@ -66,18 +64,7 @@ def _augmented(job: Job, index: int, speed: int, epoch: int) -> Samples:
     """Features `[frames, mels]` as this epoch hears them; what is drawn depends on seed, epoch and utterance alone."""
     config = job.config
     generator = np.random.default_rng([config.seed, epoch, index])
-    features = load_features(job, index, speed, generator)
-    if config.tempo_change:
-        played = change_tempo(features, generator.uniform(1 - config.tempo_change, 1 + config.tempo_change))
-        features = played if can_align(job.model, len(played), job.targets[index]) else features
-    return spec_augment(
-        features,
-        generator,
-        frequency_masks=config.frequency_masks,
-        frequency_mask_mels=config.frequency_mask_mels,
-        time_masks=config.time_masks,
-        time_mask_ratio=config.time_mask_ratio,
-    )
+    return spec_augment(load_features(job, index, speed, generator), generator, config.spec_augment)
 
 
 def load_features(job: Job, index: int, speed: int, generator: np.random.Generator) -> Samples:

@@ -9,7 +9,6 @@ Losses are in nats per symbol over the whole step, all processes together (see `
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,12 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from speechxfer.adaptation import frozen_modules, set_frozen
-from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
+from speechxfer.config import DataConfig, FinetuneConfig
 from speechxfer.data import Samples, Utterance
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import Batch
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import log_info, progress_bar, run_lock, uses_bfloat16
-from speechxfer.training.fingerprint import source_fingerprint
 from speechxfer.training.linear_probe import fit_words
 from speechxfer.training.loading import iterate_batches, load_features
 from speechxfer.training.losses import intermediate_layer, intermediate_share, utterance_losses
@@ -33,16 +31,16 @@ from speechxfer.training.preparation import (
     Job,
     broadcast_weights,
     prepare_job,
-    prepare_regularizer,
     starts_from_closed_form_head,
     trains_closed_form_head_only,
 )
-from speechxfer.training.regularizers import distance, proximal_step_, sample_replay_batch
+from speechxfer.training.regularizers import distillation_loss, proximal_step_, sample_replay_batch
 from speechxfer.training.schedule import learning_rates
 from speechxfer.training.selection import evaluate_dev, select_weights
 from speechxfer.training.state import Progress, log_metrics, resume_state, save_state
 
 LOG_EVERY_STEPS = 10
+CLIP_NORM = 5.0  # gradients are scaled down to this norm
 
 
 def finetune(
@@ -53,9 +51,7 @@ def finetune(
     *,
     out: Path | str,
     data: DataConfig | None = None,
-    transfer: TransferConfig | None = None,
-    source: AcousticModel | None = None,
-    replayed: Sequence[Utterance] = (),
+    source_data: Sequence[Utterance] = (),
 ) -> AcousticModel:
     """Train `model` on `train`, choosing by `dev`; go on where an earlier call with the same `out` was stopped.
 
@@ -65,10 +61,7 @@ def finetune(
         config: the loop's settings.
         out: folder of the run: metrics.jsonl, state (for resuming), best (weights of the best evaluations).
         data: how recordings are read.
-        transfer: what rests when, layer by layer rates, and what holds on to the source.
-        source: the model that `model` was made from; needed where `transfer` asks to hold on to it (`l2_sp`, `ewc`,
-            `distillation`, `replay`), stays untouched. Without one nothing is drawn back, by default either.
-        replayed: speech that the source was trained on; needed for `ewc` and `replay`.
+        source_data: speech that the source model was trained on, for `config.replay`.
 
     Returns:
         The model with averaged best weights (or the single best, if dev prefers it), in evaluation mode, on the CPU.
@@ -78,13 +71,8 @@ def finetune(
             are too long (all listed by id), a loss that is not finite (utterances named), or another process trains in
             `out`.
     """
-    config, data, transfer = config or FinetuneConfig(), data or DataConfig(), transfer or TransferConfig()
-    job = prepare_job(model, train, dev, config, data, transfer, Path(out))
-    retention = prepare_regularizer(job, data, source, replayed)
-    if retention:
-        job = replace(
-            job, retention=retention, identity={**job.identity, **source_fingerprint(retention.source, replayed)}
-        )
+    config, data = config or FinetuneConfig(), data or DataConfig()
+    job = prepare_job(model, train, dev, config, data, Path(out), source_data)
     with run_lock(job.out):
         optimizer = _optimizer(job)
         progress = resume_state(job, optimizer)
@@ -95,8 +83,8 @@ def finetune(
             evaluate_dev(job, progress)
             progress.wall_s += time.monotonic() - started
             save_state(job, optimizer, progress)
-        if trains_closed_form_head_only(job.model, transfer):
-            log_info("only the head learns, and it is at its best: no step is taken")
+        if trains_closed_form_head_only(job.model, config):
+            log_info("head-only training: using the closed-form solution, no gradient steps")
         else:
             _loop(job, optimizer, progress)
         return select_weights(job, progress)
@@ -123,16 +111,16 @@ def _optimizer(job: Job) -> torch.optim.Optimizer:
 
 def _loop(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     config, accelerator = job.config, job.accelerator
-    every = max(1, config.steps // 20) if config.evaluate_every_steps < 0 else config.evaluate_every_steps
+    every = config.evaluate_every_steps or max(1, job.steps // 20)
     frozen_now: list[nn.Module] | None = None
     started = time.monotonic()
     with progress_bar() as display:
-        shown = display.add_task("training", total=config.steps, completed=progress.step)
+        shown = display.add_task("training", total=job.steps, completed=progress.step)
         for batch in iterate_batches(job, progress):
-            frozen = frozen_modules(job.model, job.transfer, progress.step)
+            frozen = frozen_modules(job.model, config, progress.step)
             if frozen != frozen_now:
                 frozen_now = frozen
-                set_frozen(job.model, frozen, job.transfer)
+                set_frozen(job.model, frozen, config)
             progress.loss_sum += _step(job, optimizer, batch, progress.step)
             progress.loss_steps += 1
             progress.step += 1
@@ -145,7 +133,7 @@ def _loop(job: Job, optimizer: torch.optim.Optimizer, progress: Progress) -> Non
                     job, {"step": progress.step, "loss": progress.loss_sum / progress.loss_steps, **_rates(optimizer)}
                 )
                 progress.loss_sum, progress.loss_steps = 0.0, 0
-            if progress.step % every == 0 or progress.step == config.steps:
+            if progress.step % every == 0 or progress.step == job.steps:
                 evaluate_dev(job, progress)
                 frozen_now = None
                 progress.wall_s, started = progress.wall_s + time.monotonic() - started, time.monotonic()
@@ -163,49 +151,49 @@ def _step(job: Job, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -
         np.random.SeedSequence([config.seed, step, accelerator.process_index]).generate_state(1, np.uint64)[0].item()
     )
     layers = len(optimizer.param_groups) - 1
-    for group, rate in zip(optimizer.param_groups, learning_rates(config, job.transfer, step, layers), strict=True):
+    for group, rate in zip(optimizer.param_groups, learning_rates(config, job.steps, step, layers), strict=True):
         group["lr"] = rate
     generator = np.random.default_rng([config.seed, step, accelerator.process_index])
-    replay = sample_replay_batch(job.retention, int(batch.lengths.sum()), generator) if job.retention else None
+    replay = sample_replay_batch(job.regularizer, int(batch.lengths.sum()), generator) if job.regularizer else None
     batches = [each.to(accelerator.device) for each in (batch, replay) if each]
     with torch.autocast(
         accelerator.device.type, torch.bfloat16, enabled=uses_bfloat16(config.precision, accelerator.device)
     ):
-        losses, away = _losses(job, batches[0])
-        if job.retention and replay:
-            source = job.retention.source
+        losses, penalty = _losses(job, batches[0])
+        if replay and job.regularizer and job.regularizer.source:
+            source = job.regularizer.source
             under_source = source.log_probs(*job.model.encode(batches[1].features, batches[1].lengths))
             losses = torch.cat([losses, utterance_losses(source, *under_source, batches[1])])
     finite = losses.detach().isfinite().tolist()
     ids = [name for each in batches for name in each.ids]
     _refuse("loss", [name for name, fine in zip(ids, finite, strict=True) if not fine], step, accelerator)
     symbols = accelerator.reduce(torch.stack([each.target_lengths.sum() for each in batches]).sum(), "sum")
-    loss = losses.sum() / symbols + away / accelerator.num_processes
+    loss = losses.sum() / symbols + penalty / accelerator.num_processes
     torch.autograd.backward(loss)
     _sum_gradients(job.model, accelerator)
-    norm = nn.utils.clip_grad_norm_([p for p in job.model.parameters() if p.grad is not None], config.clip_norm)
+    norm = nn.utils.clip_grad_norm_([p for p in job.model.parameters() if p.grad is not None], CLIP_NORM)
     if not norm.isfinite():
         _refuse("gradient", list(batch.ids), step, accelerator)
     optimizer.step()
-    if job.retention:
-        proximal_step_(job.retention, optimizer)
+    if job.regularizer:
+        proximal_step_(job.regularizer, optimizer)
     optimizer.zero_grad(set_to_none=True)
     return float(accelerator.reduce(loss.detach(), "sum"))
 
 
 def _losses(job: Job, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Each utterance's loss in nats, `[batch]`, and the weighted distance from the source (0 where none is kept)."""
+    """Each utterance's loss in nats, `[batch]`, and the weighted distillation loss (0 without distillation)."""
     config, model = job.config, job.model
-    share, smoothing = intermediate_share(model, config.intermediate_ctc), config.label_smoothing
+    share = intermediate_share(model, config.intermediate_ctc)
     layers, lengths = model.encode(batch.features, batch.lengths)
-    losses = utterance_losses(model, *model.log_probs(layers, lengths), batch, smoothing)
-    # Where all below the middle rests, its loss would only draw the head away from the frames that it will read.
+    losses = utterance_losses(model, *model.log_probs(layers, lengths), batch)
+    # With a frozen lower half this loss would only train the head on frames that it does not read in the end.
     if share and intermediate_layer(layers)[0].requires_grad:
-        middle = utterance_losses(model, *model.log_probs(intermediate_layer(layers), lengths), batch, smoothing)
+        middle = utterance_losses(model, *model.log_probs(intermediate_layer(layers), lengths), batch)
         losses = (1 - share) * losses + share * middle
-    if not (job.retention and job.transfer.distillation):
+    if not (config.distillation and job.regularizer and job.regularizer.source):
         return losses, losses.new_zeros(())
-    return losses, job.transfer.distillation * distance(job.retention, batch, layers, lengths)
+    return losses, config.distillation * distillation_loss(job.regularizer.source, batch, layers, lengths)
 
 
 def _refuse(what: str, bad: list[str], step: int, accelerator: Accelerator) -> None:

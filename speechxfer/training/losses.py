@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from speechxfer.errors import InputError
@@ -12,34 +11,19 @@ from speechxfer.models import AcousticModel
 MIDDLE_SHARE = 0.3
 
 
-def utterance_losses(
-    model: AcousticModel, log_probs: Tensor, lengths: Tensor, batch: Batch, smoothing: float = 0.0
-) -> Tensor:
-    """Loss of each utterance in nats, `[batch]`: CTC over `[batch, frames, symbols]`, or cross-entropy of its word.
-
-    With `smoothing`, that share of the loss is the distance of each frame's distribution from the uniform one.
-    """
+def utterance_losses(model: AcousticModel, log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
+    """Loss of each utterance in nats, `[batch]`: CTC over `[batch, frames, symbols]`, or cross-entropy of its word."""
     if model.task == "classify":
-        losses = -log_probs[:, 0].gather(1, batch.targets[:, None])[:, 0]
-        spread = -log_probs[:, 0, 1:].mean(dim=-1)
-    else:
-        losses = nn.functional.ctc_loss(
-            log_probs.transpose(0, 1),
-            batch.targets,
-            lengths,
-            batch.target_lengths,
-            reduction="none",
-            zero_infinity=False,
-        )
-        valid = torch.arange(log_probs.shape[1], device=lengths.device)[None] < lengths[:, None]
-        spread = -(log_probs.mean(dim=-1) * valid).sum(dim=1)
-    return (1 - smoothing) * losses + smoothing * spread if smoothing else losses
+        return -log_probs[:, 0].gather(1, batch.targets[:, None])[:, 0]
+    return nn.functional.ctc_loss(
+        log_probs.transpose(0, 1), batch.targets, lengths, batch.target_lengths, reduction="none", zero_infinity=False
+    )
 
 
-def intermediate_share(model: AcousticModel, asked: float) -> float:
-    """The share of the loss that comes from the middle of the encoder: as asked, or what is usual (see ``config.py``)."""
+def intermediate_share(model: AcousticModel, weight: float | None) -> float:
+    """The weight of the intermediate CTC loss: as set, or the default for this model."""
     usual = MIDDLE_SHARE if model.task == "ctc" and model.encoder.has_uniform_layers else 0.0
-    return asked if asked >= 0 else usual
+    return usual if weight is None else weight
 
 
 def intermediate_layer(layers: Sequence[Tensor]) -> list[Tensor]:

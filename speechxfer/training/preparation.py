@@ -12,7 +12,7 @@ from accelerate.utils import InitProcessGroupKwargs
 from torch import nn
 
 from speechxfer.adaptation import unfreeze_step
-from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig, parse_config
+from speechxfer.config import Config, DataConfig, FinetuneConfig, change_settings, check_lora
 from speechxfer.data import Utterance, total_duration_s
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import (
@@ -25,9 +25,16 @@ from speechxfer.features import (
 )
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel, TransformersEncoder, base_encoder, has_lora
 from speechxfer.runtime import is_distributed_on_cpu, log_info, uses_bfloat16
-from speechxfer.training.fingerprint import run_fingerprint
+from speechxfer.training.fingerprint import hash_utterances, run_fingerprint
 from speechxfer.training.losses import check_intermediate_ctc, intermediate_share
-from speechxfer.training.regularizers import ReplayData, SourceRegularizer, build_regularizer
+from speechxfer.training.regularizers import (
+    ReplayData,
+    SourceRegularizer,
+    build_regularizer,
+    check_regularization,
+    l2_sp_strength,
+    source_model,
+)
 from speechxfer.training.schedule import default_steps
 from speechxfer.training.targets import encode_targets, usable_speeds
 
@@ -49,8 +56,8 @@ class Job:
     dev: Sequence[Utterance]
     dev_store: FeatureStore
     config: FinetuneConfig
-    transfer: TransferConfig
-    retention: SourceRegularizer | None
+    steps: int
+    regularizer: SourceRegularizer | None
     out: Path
     accelerator: Accelerator
     identity: Mapping[str, Any]
@@ -63,28 +70,18 @@ def prepare_job(
     dev: Sequence[Utterance],
     config: FinetuneConfig,
     data: DataConfig,
-    transfer: TransferConfig,
     out: Path,
+    source_data: Sequence[Utterance] = (),
 ) -> Job:
     """Check everything that can be checked before the first step, compute features, place the model."""
     patient = InitProcessGroupKwargs(timeout=FEATURES_TIMEOUT)
     accelerator = Accelerator(cpu=is_distributed_on_cpu(), kwargs_handlers=[patient])
     if not train:
         raise InputError("there is no training utterance; give at least one")
-    if config.steps < 0:
-        train_s, step_s = total_duration_s(train), config.batch_s * accelerator.num_processes
-        steps = default_steps(train_s, step_s)
-        if not trains_closed_form_head_only(model, transfer):
-            times = f"{steps * step_s / train_s:.0f} times"
-            log_info(f"{steps:,} steps of {step_s:g} s, in which all of the training speech is heard {times}")
-        where = f"{steps:,} steps follow from {train_s / 60:.0f} min of training speech; settings"
-        config = parse_config({"finetune": config.model_dump() | {"steps": steps}}, where).finetune
+    _check_model(model, config)
+    steps = config.steps or _default_steps(model, config, total_duration_s(train), accelerator.num_processes)
     if config.gradient_checkpointing:
         _enable_gradient_checkpointing(model)
-    if transfer.lora_rank and not has_lora(model):
-        raise InputError(
-            f"transfer.lora_rank = {transfer.lora_rank}, but the model has no low-rank update; make one with with_lora first"
-        )
     targets = encode_targets(model, train, data)
     too_long = [u.id for u in train if u.duration > data.max_duration_s]
     if too_long:
@@ -104,13 +101,15 @@ def prepare_job(
     _check_dev(model, dev, dev_store)
     if intermediate_share(model, config.intermediate_ctc):
         check_intermediate_ctc(model)
-    _check_unfreeze_steps(model, config, transfer)
+    _check_unfreeze_steps(model, config, steps)
     model.to(accelerator.device)
     broadcast_weights(model, accelerator)
     identity = run_fingerprint(model, [*train, *dev], targets, accelerator) | {
         "finetune": config.model_dump(mode="json"),
+        "source data": hash_utterances(source_data),
+        "steps": steps,
+        "l2_sp": l2_sp_strength(config, model),
         "data": [data.resample, data.mono],
-        "transfer": transfer.model_dump(mode="json"),
         "bf16": uses_bfloat16(config.precision, accelerator.device),
     }
     return Job(
@@ -123,55 +122,61 @@ def prepare_job(
         dev,
         dev_store,
         config,
-        transfer,
-        None,
+        steps,
+        _prepare_regularizer(model, config, data, source_data, folder, accelerator),
         out,
         accelerator,
         identity,
     )
 
 
-def _check_unfreeze_steps(model: AcousticModel, config: FinetuneConfig, transfer: TransferConfig) -> None:
-    """What is to rest at first has to wake within the run."""
+def _default_steps(model: AcousticModel, config: FinetuneConfig, train_s: float, processes: int) -> int:
+    step_s = config.batch_s * processes
+    steps = default_steps(train_s, step_s)
+    change_settings(Config(finetune=config), "finetune", steps=steps)  # warm-up and evaluations have to fit
+    if not trains_closed_form_head_only(model, config):
+        log_info(f"{steps:,} steps of {step_s:g} s: {steps * step_s / train_s:.0f} epochs")
+    return steps
+
+
+def _check_model(model: AcousticModel, config: FinetuneConfig) -> None:
+    """Settings that this model cannot follow."""
+    check_regularization(config, model)
+    if has_lora(model):
+        try:
+            check_lora(config)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+
+def _check_unfreeze_steps(model: AcousticModel, config: FinetuneConfig, steps: int) -> None:
     groups = len(model.encoder.layer_groups())
-    last = max((unfreeze_step(transfer, group, groups) or 0 for group in range(groups)), default=0)
-    if last >= config.steps:
-        name = "unfreeze_every_steps" if transfer.unfreeze_every_steps else "freeze_steps"
+    last = max((unfreeze_step(config, group, groups) or 0 for group in range(groups)), default=0)
+    if last >= steps:
         raise InputError(
-            f"transfer.{name} = {getattr(transfer, name)} lets the encoder's lowest layers learn from step {last + 1} on, and "
-            f"the run ends at step {config.steps}; set fewer"
+            f"finetune.unfreeze_every_steps = {config.unfreeze_every_steps} unfreezes the encoder's lowest layer at step "
+            f"{last + 1}, and the run ends at step {steps}; set fewer"
         )
 
 
-def prepare_regularizer(
-    job: Job, data: DataConfig, source: AcousticModel | None, replayed: Sequence[Utterance]
+def _prepare_regularizer(
+    model: AcousticModel,
+    config: FinetuneConfig,
+    data: DataConfig,
+    source_data: Sequence[Utterance],
+    folder: Path,
+    accelerator: Accelerator,
 ) -> SourceRegularizer | None:
-    """What the run holds on to of its source; InputError where the settings need a source or speech that is not given."""
-    settings = job.transfer
-    asking = [name for name in ("l2_sp", "ewc", "distillation", "replay") if getattr(settings, name) > 0]
-    if source is None and asking:
-        raise InputError(
-            f"transfer.{asking[0]} holds on to a source model, and there is none; adapt one, or set it to 0"
-        )
-    if source is None:
-        return None
-    of_features = {"l2_sp", *(["distillation"] if settings.distilled == "features" else [])}
-    of_head = [name for name in asking if name not in of_features]
-    if len(source.vocabulary.symbols) == 1 and of_head:
-        raise InputError(
-            f"transfer.{of_head[0]} holds on to what the source's head says, and it came without one; use l2_sp or "
-            'transfer.distilled = "features", or set it to 0'
-        )
-    if not (settings.ewc or settings.replay):
-        return build_regularizer(job.model, source, settings, None)
-    if not replayed:
-        raise InputError(f"transfer.{asking[0]} needs speech that the source was trained on; give some")
-    targets = encode_targets(source, replayed, data)
-    folder = _cache_folder(data, job.out)
-    with job.accelerator.main_process_first():
-        store = store_features(replayed, AudioOptions(source.spec, data.resample, data.mono), folder, half=True)
-    usable_speeds(source, replayed, targets, store, (1.0,))
-    return build_regularizer(job.model, source, settings, ReplayData([u.id for u in replayed], store, targets))
+    source = source_model(model) if config.distillation or config.replay else None
+    if source is None or not config.replay:
+        return build_regularizer(model, config, source)
+    if not source_data:
+        raise InputError("finetune.replay needs speech that the source was trained on; give some as `source_data`")
+    targets = encode_targets(source, source_data, data)
+    with accelerator.main_process_first():
+        store = store_features(source_data, AudioOptions(source.spec, data.resample, data.mono), folder, half=True)
+    usable_speeds(source, source_data, targets, store, (1.0,))
+    return build_regularizer(model, config, source, ReplayData([u.id for u in source_data], store, targets))
 
 
 def starts_from_closed_form_head(model: AcousticModel) -> bool:
@@ -179,10 +184,10 @@ def starts_from_closed_form_head(model: AcousticModel) -> bool:
     return bool(model.pooling and model.parents)
 
 
-def trains_closed_form_head_only(model: AcousticModel, transfer: TransferConfig) -> bool:
-    """Whether that head is all there is to learn."""
-    head_alone = transfer.encoder_frozen and not (transfer.adapter_dim or model.architecture.extra_layers)
-    return starts_from_closed_form_head(model) and head_alone
+def trains_closed_form_head_only(model: AcousticModel, config: FinetuneConfig) -> bool:
+    """Whether that head is all that is trained."""
+    added = model.architecture.adapter_dim or model.architecture.extra_layers
+    return starts_from_closed_form_head(model) and config.freeze == "encoder" and not added
 
 
 def _enable_gradient_checkpointing(model: AcousticModel) -> None:

@@ -1,13 +1,12 @@
-"""The objective L + lambda R: what is minimised on the target's speech, and what draws the model back to its source.
+"""Regularisers that keep a model near its source: L2-SP, distillation and replay of source data.
 
-L: CTC (Graves et al., 2006) or cross-entropy, with label smoothing and intermediate CTC (Lee & Watanabe,
-arXiv:2102.03216). R: L2-SP (Li et al., arXiv:1802.01483), elastic weight consolidation (Kirkpatrick et al.,
-arXiv:1612.00796), distillation from the source (Li & Hoiem, 'Learning without forgetting', arXiv:1606.09282), and the
-source's own speech under the source's head (replay). What it is not: the loop, or the optimiser.
+L2-SP (Li et al., arXiv:1802.01483) pulls encoder weights towards the source's. Distillation ('Learning without forgetting',
+Li and Hoiem, arXiv:1606.09282) penalises the divergence of the source head's outputs from those of the source model. Replay
+trains on the source's own data, with the source's head.
 
-L2-SP and EWC are applied as a proximal step after each update (Parikh & Boyd, 'Proximal algorithms', 2014): adaptive
-optimisers divide a penalty's gradient by its own size, so as a term of the loss its weight would hardly matter. In this
-form weight 0 changes nothing and a growing weight ends at the source's values.
+L2-SP is applied as a proximal step after each update (Parikh and Boyd, 'Proximal algorithms', 2014): adaptive optimisers
+divide a penalty's gradient by its own size, so as a term of the loss its weight would hardly matter. As a proximal step,
+lambda 0 changes nothing and a growing lambda ends at the source's weights.
 """
 
 import copy
@@ -18,27 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechxfer.config import TransferConfig
+from speechxfer.config import DEFAULT_L2_SP, FinetuneConfig
 from speechxfer.errors import InputError
 from speechxfer.features import Batch, FeatureStore, collate
-from speechxfer.models import AcousticModel
-from speechxfer.runtime import track
-from speechxfer.training.losses import utterance_losses
-
-FISHER_UTTERANCES = 400
-
-
-@dataclass(frozen=True)
-class L2Anchor:
-    """What draws one parameter back: its value in the source, and how strongly (a number, or one for each element)."""
-
-    anchor: Tensor
-    strength: Tensor
+from speechxfer.models import AcousticModel, has_lora
 
 
 @dataclass(frozen=True)
 class ReplayData:
-    """The source's own speech: features and targets under the source's vocabulary."""
+    """Source data: ids, features, and targets under the source's vocabulary."""
 
     ids: Sequence[str]
     store: FeatureStore
@@ -47,124 +34,104 @@ class ReplayData:
 
 @dataclass(frozen=True)
 class SourceRegularizer:
-    """R: all that holds on to the source during a run.
+    """The regularisation of one run."""
 
-    The source is in evaluation mode, where the model is; where nothing but L2-SP holds on, it is as it was given.
-    """
+    config: FinetuneConfig
+    l2_sp: float
+    anchors: Mapping[nn.Parameter, Tensor]
+    """For L2-SP: the source's value of each parameter."""
+    source: AcousticModel | None
+    """For distillation and replay: the source model, frozen, in evaluation mode, where the model is."""
+    replay: ReplayData | None
 
-    settings: TransferConfig
-    source: AcousticModel
-    pulls: Mapping[nn.Parameter, L2Anchor]
-    replayed: ReplayData | None
+
+def l2_sp_strength(config: FinetuneConfig, model: AcousticModel) -> float:
+    """Lambda of L2-SP: as set, or the default for this model."""
+    if config.l2_sp is not None:
+        return config.l2_sp
+    off = config.freeze == "encoder" or config.distillation or config.replay or has_lora(model)
+    return DEFAULT_L2_SP if model.parents and not off else 0.0
+
+
+def check_regularization(config: FinetuneConfig, model: AcousticModel) -> None:
+    """Raise InputError where the settings need a source that the model lacks."""
+    names = config.regularizers
+    if names and not model.parents:
+        raise InputError(
+            f"finetune.{names[0]} refers to a source model, and this model was not made by a transfer; use `adapt`, or set it "
+            "to 0"
+        )
+    using_head = [name for name in names if name != "l2_sp"]
+    if using_head and len(model.parents[0].vocabulary.symbols) == 1:
+        raise InputError(
+            f"finetune.{using_head[0]} needs the source's output layer, and the source has none; use l2_sp, or set it to 0"
+        )
+
+
+def source_model(model: AcousticModel) -> AcousticModel:
+    """A copy of the model that `model` was transferred from, as long as `model` is untrained: its encoder with the source's head."""
+    return copy.deepcopy(model.as_parent()).eval().requires_grad_(False)
 
 
 def build_regularizer(
-    model: AcousticModel, source: AcousticModel, settings: TransferConfig, replayed: ReplayData | None
+    model: AcousticModel, config: FinetuneConfig, source: AcousticModel | None = None, replay: ReplayData | None = None
 ) -> SourceRegularizer | None:
-    """What `settings` ask to be held on to; None if nothing.
+    """The regularisation that the settings ask for; None if there is none.
 
     Args:
-        model: about to be trained, on its device.
-        source: what it was made from; stays untouched.
-        replayed: needed for `ewc` and `replay`.
+        model: on its device, with the weights that the transfer gave it; L2-SP pulls towards these.
+        source: for distillation and replay, see `source_model`.
+        replay: for replay.
     """
-    if not (settings.l2_sp_strength or settings.ewc or settings.distillation or settings.replay):
+    l2_sp = l2_sp_strength(config, model)
+    if not (l2_sp or config.distillation or config.replay):
         return None
-    device = model.head.weight.device
-    strengths: dict[str, Tensor] = {}
-    if settings.ewc or settings.distillation or settings.replay:  # L2-SP alone needs no more than the values
-        source = copy.deepcopy(source).to(device).eval()
-        if settings.ewc and replayed:
-            strengths = {name: settings.ewc * value for name, value in fisher(source, replayed).items()}
-        source.requires_grad_(False)
-    anchors = {name: value.detach().to(device) for name, value in source.encoder.named_parameters()}
-    pulls = {}
-    for name, parameter in model.encoder.named_parameters():
-        if name in anchors and (settings.l2_sp_strength or name in strengths):
-            strength = strengths.get(name, torch.zeros(())) + settings.l2_sp_strength
-            pulls[parameter] = L2Anchor(anchors[name], strength.to(parameter.device))
-    return SourceRegularizer(settings, source, pulls, replayed)
+    anchors = {}
+    if l2_sp:
+        added = {parameter for adapter in model.encoder.adapters for parameter in adapter.parameters()}
+        anchors = {p: p.detach().clone() for _, p in model.encoder.named_parameters() if p not in added}
+    return SourceRegularizer(config, l2_sp, anchors, source, replay)
 
 
 @torch.no_grad()
-def proximal_step_(retention: SourceRegularizer, optimizer: torch.optim.Optimizer) -> None:
-    """The proximal step of L2-SP and EWC, after the optimiser's: what did not learn in this step stays as it is."""
+def proximal_step_(regularizer: SourceRegularizer, optimizer: torch.optim.Optimizer) -> None:
+    """The proximal step of L2-SP, after the optimiser's; a parameter that has no gradient in this step stays as it is."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            pull = retention.pulls.get(parameter)
-            if pull and parameter.grad is not None:
-                parameter.sub_(pull.anchor).div_(1 + group["lr"] * pull.strength).add_(pull.anchor)
+            anchor = regularizer.anchors.get(parameter)
+            if anchor is not None and parameter.grad is not None:
+                parameter.sub_(anchor).div_(1 + group["lr"] * torch.tensor(regularizer.l2_sp)).add_(anchor)
 
 
-def fisher(source: AcousticModel, replayed: ReplayData, most: int = FISHER_UTTERANCES) -> dict[str, Tensor]:
-    """Diagonal of the empirical Fisher information of the encoder's parameters, scaled to 1 on average.
-
-    It is the mean over utterances of the squared gradient of each one's loss, under the source's own head; over `most`
-    utterances, evenly spread, if there are more.
-    """
-    source.requires_grad_(True)
-    squares = {name: torch.zeros_like(value) for name, value in source.encoder.named_parameters()}
-    device = source.head.weight.device
-    chosen = np.unique(np.linspace(0, len(replayed.ids) - 1, min(most, len(replayed.ids))).round().astype(int))
-    for index in track(chosen.tolist(), "Fisher information of the source"):
-        batch = replayed_batch(replayed, [index]).to(device)
-        source.zero_grad(set_to_none=True)
-        log_probs, lengths = source(batch.features, batch.lengths)
-        torch.autograd.backward(utterance_losses(source, log_probs, lengths, batch).sum())
-        for name, value in source.encoder.named_parameters():
-            if value.grad is not None:
-                squares[name] += value.grad.square()
-    source.zero_grad(set_to_none=True)
-    elements = sum(value.numel() for value in squares.values())
-    mean = sum(float(value.sum()) for value in squares.values()) / elements
-    if not np.isfinite(mean) or mean == 0:
-        raise InputError(
-            f"the Fisher information of the source is {mean:g} on transfer.source_manifests; give speech that it knows"
-        )
-    return {name: value / mean for name, value in squares.items()}
-
-
-def replayed_batch(replayed: ReplayData, indices: Sequence[int]) -> Batch:
-    """These utterances of the source as a batch."""
+def sample_replay_batch(regularizer: SourceRegularizer, frames: int, generator: np.random.Generator) -> Batch | None:
+    """Source utterances for one step, so many that their share of all frames is `finetune.replay`; None without replay."""
+    replay, share = regularizer.replay, regularizer.config.replay
+    if not share or replay is None:
+        return None
+    wanted, chosen_frames = frames * share / (1 - share), 0
+    chosen: list[int] = []
+    for index in generator.permutation(len(replay.ids)):
+        if chosen and chosen_frames + replay.store.frames[0][index] > wanted:
+            break
+        chosen.append(int(index))
+        chosen_frames += replay.store.frames[0][index]
     return collate(
-        [replayed.ids[i] for i in indices],
-        [replayed.store.get(i) for i in indices],
-        [replayed.targets[i] for i in indices],
+        [replay.ids[i] for i in chosen], [replay.store.get(i) for i in chosen], [replay.targets[i] for i in chosen]
     )
 
 
-def sample_replay_batch(retention: SourceRegularizer, frames: int, generator: np.random.Generator) -> Batch | None:
-    """Source utterances for one step: so many that `replay` of all its frames are theirs; None without replay."""
-    replayed, share = retention.replayed, retention.settings.replay
-    if not share or replayed is None:
-        return None
-    wanted, have = frames * share / (1 - share), 0
-    chosen: list[int] = []
-    for index in generator.permutation(len(replayed.ids)):
-        if chosen and have + replayed.store.frames[0][index] > wanted:
-            break
-        chosen.append(int(index))
-        have += replayed.store.frames[0][index]
-    return replayed_batch(replayed, chosen)
+def distillation_loss(source: AcousticModel, batch: Batch, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the source head's distributions from those of the source model, in nats per frame.
 
-
-def distance(retention: SourceRegularizer, batch: Batch, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
-    """How far what flows out of the layers (`AcousticModel.encode`) is from what the source makes of the same batch.
-
-    `logits`: Kullback-Leibler divergence of the source head's distributions on the model's frames from those on the
-    source's own, in nats per frame; `features`: mean squared difference of the encoded frames.
+    Args:
+        layers, lengths: the trained model's `AcousticModel.encode` of the batch.
     """
-    source = retention.source
     with torch.no_grad():
-        expected, _ = source.encode(batch.features, batch.lengths)
+        source_layers, _ = source.encode(batch.features, batch.lengths)
+        expected, output_lengths = source.log_probs(source_layers, lengths)
     valid = torch.arange(layers[-1].shape[1], device=lengths.device)[None] < lengths[:, None]
-    if retention.settings.distilled == "features":
-        apart: Tensor = (layers[-1].float() - expected[-1].float())[valid]
-        return apart.square().mean()
-    with torch.no_grad():
-        wanted, kept = source.log_probs(expected, lengths)
     found, _ = source.log_probs(layers, lengths)
     if source.task == "classify":
-        valid, wanted, found = kept[:, None] > 0, wanted[..., 1:], found[..., 1:]
-    divergence: Tensor = nn.functional.kl_div(found[valid], wanted[valid], reduction="batchmean", log_target=True)
+        valid, expected, found = output_lengths[:, None] > 0, expected[..., 1:], found[..., 1:]
+    divergence: Tensor = nn.functional.kl_div(found[valid], expected[valid], reduction="batchmean", log_target=True)
     return divergence

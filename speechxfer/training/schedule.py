@@ -3,12 +3,13 @@
 import math
 
 from speechxfer.adaptation import unfreeze_step
-from speechxfer.config import FinetuneConfig, TransferConfig
+from speechxfer.config import FinetuneConfig
 
 # Seconds of audio that suit ten minutes of training speech. They grow with the root of the amount: ten minutes are heard 60
 # times, an hour 24 times, four hours 12 times.
 TRAINED_S_FOR_10_MINUTES = 36_000
 FEWEST_PASSES, FEWEST_STEPS = 3, 500
+FINAL_FRACTION = 0.01  # last learning rate over the peak
 
 
 def default_steps(train_s: float, step_s: float) -> int:
@@ -20,28 +21,28 @@ def default_steps(train_s: float, step_s: float) -> int:
     return max(FEWEST_STEPS, math.ceil(heard_s / step_s))
 
 
-def rate_factor(step: int, steps: int, warmup_steps: int, final_ratio: float) -> float:
-    """Share of the highest learning rate at `step` (from 0): linear warm-up, then half a cosine down to `final_ratio`."""
+def rate_factor(step: int, steps: int, warmup_steps: int | None) -> float:
+    """Fraction of the peak learning rate at `step` (from 0): linear warm-up, then half a cosine down to `FINAL_FRACTION`."""
     warmup = _warmup(steps, warmup_steps)
     if step < warmup:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
-    return final_ratio + (1 - final_ratio) * 0.5 * (1 + math.cos(math.pi * done))
+    return FINAL_FRACTION + (1 - FINAL_FRACTION) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def learning_rates(config: FinetuneConfig, transfer: TransferConfig, step: int, groups: int) -> list[float]:
-    """Rates at `step` (from 0) of the encoder's layer groups, from the input upwards, then of what is new.
+def learning_rates(config: FinetuneConfig, steps: int, step: int, groups: int) -> list[float]:
+    """Rates at `step` (from 0) of `steps`: of the encoder's layer groups, from the input upwards, then of head and added layers.
 
-    A group that was frozen first gets a warm-up of its own after that: the optimiser knows nothing of it yet.
+    A group that was frozen at first gets a warm-up of its own when it is unfrozen, because the optimiser has no state for it.
     """
-    factor = rate_factor(step, config.steps, config.warmup_steps, config.final_lr_ratio)
+    factor = rate_factor(step, steps, config.warmup_steps)
     rates = []
     for group in range(groups):
-        thawed = unfreeze_step(transfer, group, groups)
-        ramp = min(1.0, (step - thawed + 1) / max(1, _warmup(config.steps, config.warmup_steps))) if thawed else 1.0
-        rates.append(config.encoder_lr * factor * max(0.0, ramp) * transfer.layer_decay ** (groups - 1 - group))
+        start = unfreeze_step(config, group, groups)
+        ramp = min(1.0, (step - start + 1) / max(1, _warmup(steps, config.warmup_steps))) if start else 1.0
+        rates.append(config.encoder_lr * factor * max(0.0, ramp) * config.layer_decay ** (groups - 1 - group))
     return [*rates, config.head_lr * factor]
 
 
-def _warmup(steps: int, asked: int) -> int:
-    return steps // 10 if asked < 0 else asked
+def _warmup(steps: int, warmup_steps: int | None) -> int:
+    return steps // 10 if warmup_steps is None else warmup_steps

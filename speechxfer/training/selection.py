@@ -25,7 +25,7 @@ def evaluate_dev(job: Job, progress: Progress) -> None:
     blank = sum(h.blank_frames for h in hypotheses.values()) / max(1, sum(h.frames for h in hypotheses.values()))
     log_metrics(job, {"step": progress.step, "dev_wer": report.wer, "dev_cer": report.cer, "blank_ratio": blank})
     rates = f"dev WER {100 * report.wer:.2f} %, CER {100 * report.cer:.2f} %, blank {100 * blank:.0f} %"
-    log_info(f"step {progress.step}/{job.config.steps}: {rates}")
+    log_info(f"step {progress.step}/{job.steps}: {rates}")
     _warn_of_blanks(job, progress, hypotheses)
     key = (*selection_key(report.wer, report.cer, job.config.select_by), progress.step)
     progress.since_best = 0 if not progress.best or key[:2] < progress.best[0][:2] else progress.since_best + 1
@@ -58,7 +58,7 @@ def _warn_of_blanks(job: Job, progress: Progress, hypotheses: dict[str, Hypothes
         progress.warned_blank
         or job.model.task != "ctc"
         or len(empty) < len(hypotheses)
-        or progress.step < job.config.steps // 3
+        or progress.step < job.steps // 3
     ):
         return
     progress.warned_blank = True

@@ -132,7 +132,7 @@ def resume_state(job: Job, optimizer: torch.optim.Optimizer) -> Progress:
     if job.accelerator.is_main_process:
         _truncate_metrics(job.out / "metrics.jsonl", progress.step)
     job.accelerator.wait_for_everyone()
-    log_info(f"resuming at step {progress.step} of {job.config.steps}")
+    log_info(f"resuming at step {progress.step} of {job.steps}")
     return progress
 
 

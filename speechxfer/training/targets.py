@@ -62,8 +62,3 @@ def usable_speeds(
 def frames_needed(model: AcousticModel, target: Sequence[int]) -> int:
     """Encoder frames (of a classifier: feature frames) below which nothing can be learned from an utterance."""
     return max(1, ctc_frames_needed(target)) if model.task == "ctc" else 1
-
-
-def can_align(model: AcousticModel, frames: int, target: Sequence[int]) -> bool:
-    encoded = int(model.output_lengths(torch.tensor(frames))) if model.task == "ctc" else frames
-    return encoded >= frames_needed(model, target)

@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from speechxfer.config import TransferConfig
+from speechxfer.config import change_settings, settings_from_scratch
 from speechxfer.data import read_concatenated, write_manifest
 from speechxfer.errors import InputError
 from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import Comparison, compare
-from speechxfer.workflows.studies import StudyRun, run_trainings, with_settings
+from speechxfer.workflows.studies import StudyRun, run_trainings
 
 SCRATCH_LR = 1e-3  # what random weights learn best with in our recipes, encoder and head alike, and without dropout
 
@@ -41,10 +41,10 @@ def from_scratch(training: StudyRun, out: Path) -> StudyRun:
     else:
         asked |= {name: getattr(source.architecture, name) for name in ("encoder", "size", "subsampling")}
         asked["features"] = source.spec.name
-    config = with_settings(
-        with_settings(training.config, "model", **asked), "finetune", encoder_lr=SCRATCH_LR, head_lr=SCRATCH_LR
+    config = change_settings(
+        change_settings(training.config, "model", **asked), "finetune", encoder_lr=SCRATCH_LR, head_lr=SCRATCH_LR
     )
-    config = config.model_copy(update={"transfer": TransferConfig()})
+    config = settings_from_scratch(config)
     return replace(training, config=config, out=out, source="")
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from speechxfer.config import change_settings
 from speechxfer.data import read_concatenated, take_seconds, total_duration_s, write_manifest
 from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import pool
 from speechxfer.workflows.baselines import from_scratch
 from speechxfer.workflows.plots import CurvePoint, curve_table, plot_data_curve
-from speechxfer.workflows.studies import StudyRun, run_trainings, with_settings
+from speechxfer.workflows.studies import StudyRun, run_trainings
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def learning_curve(
             for seed in range(1, seeds + 1):
                 out = training.out / name / f"{kind}-{seed}"
                 trainings.append(
-                    replace(asked, config=with_settings(asked.config, "finetune", seed=seed), train=(path,), out=out)
+                    replace(asked, config=change_settings(asked.config, "finetune", seed=seed), train=(path,), out=out)
                 )
     reports = iter(run_trainings(trainings, jobs, f"{len(trainings)} runs"))
     points = []

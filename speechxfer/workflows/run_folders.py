@@ -13,14 +13,14 @@ from speechxfer.errors import InputError
 from speechxfer.workflows.run_inputs import RunData
 
 
-def requested_run(config: Config, data: RunData, replayed: Sequence[Utterance], source: str) -> dict[str, Any]:
+def requested_run(config: Config, data: RunData, source_data: Sequence[Utterance], source: str) -> dict[str, Any]:
     """The fingerprint of a run, for ``run.json``: settings, data, and `source`, the hash of the source's weights."""
     return {
         "config": config.model_dump(mode="json"),
         "train": [_hash_utterances(part) for part in data.train_parts],
         "dev": _hash_utterances(data.dev),
         "source": source,
-        "source_data": _hash_utterances(replayed),
+        "source_data": _hash_utterances(source_data),
     }
 
 

@@ -40,9 +40,9 @@ class RunData:
         times = repeats or [1] * len(self.train_parts)
         return [u for part, count in zip(self.train_parts, times, strict=True) for _ in range(count) for u in part]
 
-    def replayed(self, config: Config) -> list[Utterance]:
-        """The source's own training data, as ``transfer.source_manifests`` names them."""
-        return read_concatenated([Path(path) for path in config.transfer.source_manifests])
+    def source_data(self, config: Config) -> list[Utterance]:
+        """The source's own training data, as ``finetune.source_manifests`` names them."""
+        return read_concatenated([Path(path) for path in config.finetune.source_manifests])
 
 
 def read_run_data(train: Manifests, dev: Manifests) -> RunData:

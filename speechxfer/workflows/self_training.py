@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from speechxfer.config import Config
+from speechxfer.config import Config, change_settings
 from speechxfer.data import Utterance, read_concatenated, read_manifest, total_duration_s, write_manifest
 from speechxfer.errors import InputError
 from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import Comparison, WerReport, compare
-from speechxfer.workflows.studies import StudyRun, run_trainings, with_settings
+from speechxfer.workflows.studies import StudyRun, run_trainings
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def self_train(
         kept.append((len(chosen), total_duration_s(chosen) / 3600))
         log_info(f"round {number}: learning from {len(chosen)} of {len(without_text)} own transcripts")
         repeats = training.config.data.repeats
-        config = with_settings(training.config, "data", repeats=[*repeats, 1] if repeats else [])
+        config = change_settings(training.config, "data", repeats=[*repeats, 1] if repeats else [])
         both = replace(training, out=folder, train=(*training.train, manifest), config=config)
         reports += run_trainings([both], 1, f"round {number}")
         teacher = folder
@@ -83,10 +83,10 @@ def _with_steps_of(training: StudyRun) -> Config:
     from speechxfer.training import default_steps
 
     settings = training.config.finetune
-    if settings.steps > 0:
+    if settings.steps is not None:
         return training.config
     steps = default_steps(total_duration_s(read_concatenated(training.train)), settings.batch_s)
-    return with_settings(training.config, "finetune", steps=steps)
+    return change_settings(training.config, "finetune", steps=steps)
 
 
 def _untranscribed(unlabelled: Sequence[Utterance], training: StudyRun) -> list[Utterance]:

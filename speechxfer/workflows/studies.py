@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from speechxfer.config import Config
 from speechxfer.errors import InputError
@@ -67,8 +66,3 @@ def _train_and_score(training: StudyRun) -> WerReport:
     if not isinstance(report, WerReport):
         raise TypeError("one model has one report")
     return report
-
-
-def with_settings(config: Config, section: str, **values: Any) -> Config:
-    """The settings with other values in one section."""
-    return config.model_copy(update={section: getattr(config, section).model_copy(update=values)})

@@ -86,17 +86,17 @@ def train_from_scratch(
 ) -> Adapted:
     """Train from random weights; arguments, result and errors as for `adapt`, without a source.
 
-    The network is that of ``[model]`` in `config`; settings in ``[transfer]`` are ignored with a note.
+    The network is that of ``[model]`` in `config`; settings in ``[transfer]`` are refused.
     """
     config = config or Config()
     if config.transfer != TransferConfig():
-        log_info("note: random weights are no transfer: the settings in [transfer] are not used")
+        raise InputError("the settings in [transfer] need a source model; remove them, or use `adapt`")
     return _run(config, read_run_data(train, dev), Path(out), "", language, licence)
 
 
 def _run(config: Config, data: RunData, out: Path, source: str, language: str, licence: str) -> Adapted:
-    repeated, replayed = data.repeated(config.data.repeats), data.replayed(config)
-    requested = requested_run(config, data, replayed, source and weights_hash(source))
+    repeated, source_data = data.repeated(config.data.repeats), data.source_data(config)
+    requested = requested_run(config, data, source_data, source and weights_hash(source))
     if is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
         return Adapted(load_model(out), read_head_table(out), out)
@@ -118,9 +118,7 @@ def _run(config: Config, data: RunData, out: Path, source: str, language: str, l
             config.finetune,
             out=out,
             data=config.data,
-            transfer=config.transfer if source else TransferConfig(),
-            source=pretrained,
-            replayed=replayed,
+            source_data=source_data,
         )
         if is_main_process():
             details = _details(config, data, out)
@@ -168,7 +166,7 @@ def _starting_model(
     if settings.lora_rank:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.finetune.seed)
-            model = with_lora(model, settings.lora_rank, settings.lora_alpha)
+            model = with_lora(model, settings.lora_rank)
     return model, adapted.head
 
 
