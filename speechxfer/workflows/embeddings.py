@@ -23,6 +23,7 @@ from speechxfer.decoding import encode_utterances
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions
 from speechxfer.runtime import default_device, log_info, write_atomically
+from speechxfer.workflows.audio_flags import resolve_audio_flags
 from speechxfer.workflows.plots import plot_map
 
 COMPONENTS = 32
@@ -62,8 +63,8 @@ def embed(
     out: Path,
     *,
     frames: bool = False,
-    resample: bool = False,
-    mono: bool = False,
+    resample: bool | None = None,
+    mono: bool | None = None,
 ) -> Embedding:
     """Encode a corpus, cluster its utterances, and write what came out.
 
@@ -76,7 +77,9 @@ def embed(
     """
     utterances = read_concatenated(manifests)
     loaded = load_model(model).to(default_device())
-    encoded = encode_utterances(loaded, utterances, AudioOptions(loaded.spec, resample, mono))
+    encoded = encode_utterances(
+        loaded, utterances, AudioOptions(loaded.spec, **resolve_audio_flags(model, resample, mono))
+    )
     vectors = np.stack([values.mean(axis=0) for values in encoded])
     components = principal_components(vectors)
     out.mkdir(parents=True, exist_ok=True)

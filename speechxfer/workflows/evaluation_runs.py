@@ -10,6 +10,7 @@ from speechxfer.decoding import evaluate, split_at_pauses, transcribe
 from speechxfer.errors import InputError
 from speechxfer.runtime import default_device, is_main_process, log_info
 from speechxfer.scoring import PooledScore, WerReport, pool, render_report
+from speechxfer.workflows.audio_flags import resolve_audio_flags
 from speechxfer.workflows.results import Forgetting, ResultRow, add_forgetting, add_row, read_rows, rows_of_model
 from speechxfer.workflows.results_pages import render_results
 
@@ -21,8 +22,8 @@ def evaluate_run(
     manifest: Path,
     out: Path,
     *,
-    resample: bool = False,
-    mono: bool = False,
+    resample: bool | None = None,
+    mono: bool | None = None,
     results: Path | None = None,
     row: str = "",
     split: str = "",
@@ -49,7 +50,8 @@ def evaluate_run(
     for number, name in enumerate(models, start=1):
         model = load_model(name)
         scored = model.as_parent() if as_parent else model
-        report = evaluate(scored.to(default_device()), utterances, resample=resample, mono=mono)
+        flags = resolve_audio_flags(name, resample, mono)
+        report = evaluate(scored.to(default_device()), utterances, **flags)
         folder = out if len(models) == 1 else out / str(number)
         if is_main_process():
             _write_report(report, folder)
@@ -57,7 +59,8 @@ def evaluate_run(
     summary = reports[0] if len(reports) == 1 else pool(reports)
     before = None
     if results and as_parent:
-        before = evaluate(load_model(cards[0]["parent"]).to(default_device()), utterances, resample=resample, mono=mono)
+        flags = resolve_audio_flags(models[0], resample, mono)
+        before = evaluate(load_model(cards[0]["parent"]).to(default_device()), utterances, **flags)
     if results and of_model and is_main_process():
         if before:
             add_forgetting(results, *of_model, _forgetting(before, summary, split or manifest.stem))
@@ -140,16 +143,12 @@ def _result_row(cards: Sequence[dict[str, Any]], reports: Sequence[WerReport], r
 
 
 def transcribe_run(
-    name: str, inputs: Sequence[Path], *, resample: bool = False, mono: bool = False
+    name: str, inputs: Sequence[Path], *, resample: bool | None = None, mono: bool | None = None
 ) -> list[tuple[str, str]]:
     """(id, text) for each utterance of the manifests (.jsonl) and each piece of the audio files among `inputs`."""
-    model = load_model(name).to(default_device())
+    model, flags = load_model(name).to(default_device()), resolve_audio_flags(name, resample, mono)
     utterances: list[Utterance] = []
     for path in inputs:
-        utterances += (
-            read_manifest(path)
-            if path.suffix == ".jsonl"
-            else split_at_pauses(path, model, resample=resample, mono=mono)
-        )
-    hypotheses = transcribe(model, utterances, resample=resample, mono=mono)
+        utterances += read_manifest(path) if path.suffix == ".jsonl" else split_at_pauses(path, model, **flags)
+    hypotheses = transcribe(model, utterances, **flags)
     return [(utterance.id, hypotheses[utterance.id].text) for utterance in utterances]
