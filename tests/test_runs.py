@@ -34,7 +34,7 @@ from speechxfer.scoring import PooledScore
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import Vocabulary, read_letter_tables
 from speechxfer.training.loop import finetune
-from speechxfer.workflows.evaluation_runs import evaluate_run
+from speechxfer.workflows.evaluation_runs import RowTarget, evaluate_models
 from speechxfer.workflows.results import read_rows
 from speechxfer.workflows.training_runs import adapt, train_from_scratch
 from tests.tone_corpus import write_tone_corpus
@@ -129,7 +129,7 @@ for path, count, after in moments:
 """
 MOMENTS = [  # function, which call of it in that process, after it instead of before; steps that the state then gained
     ("speechxfer.training.loop._step", 3, False, 0),  # two steps beyond an evaluation
-    ("speechxfer.training.selection.transcribe", 1, False, 0),  # during an evaluation
+    ("speechxfer.training.selection.transcribe_segments", 1, False, 0),  # during an evaluation
     (
         "speechxfer.training.loop.save_state",
         1,
@@ -294,7 +294,7 @@ def test_two_processes_score_like_one(corpus: Path, tmp_path: Path) -> None:
     write_tone_corpus(test, 60, letters="abcd", seed=3)
     model = write_model(tmp_path / "model", "cnn", "abcd ")
     out, _ = finish(torchrun("evaluate", str(model), "--on", str(test), "--out", str(tmp_path / "two")))
-    report = evaluate_run([str(model)], test, tmp_path / "one")
+    report = evaluate_models([str(model)], test, tmp_path / "one")
     assert report.substitutions > 10, "there is something to get wrong differently"
     for name in ("report.json", "report.txt"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
@@ -345,7 +345,7 @@ def test_several_seeds_make_one_row(corpus: Path, tmp_path: Path) -> None:
     )
     assert (again / "weights.safetensors").read_bytes() == Path(models[0], "weights.safetensors").read_bytes()
     results = tmp_path / "results.json"
-    score = evaluate_run(models, corpus / "dev.jsonl", tmp_path / "scores", results=results, row="scratch")
+    score = evaluate_models(models, corpus / "dev.jsonl", tmp_path / "scores", results=RowTarget(results, "scratch"))
     assert isinstance(score, PooledScore) and len(score.wers) == 3
     assert sorted(p.relative_to(tmp_path / "scores").as_posix() for p in (tmp_path / "scores").rglob("*.json")) == [
         "1/report.json",

@@ -27,7 +27,7 @@ from speechxfer.errors import InputError
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
-from speechxfer.workflows.evaluation_runs import evaluate_run
+from speechxfer.workflows.evaluation_runs import RowTarget, evaluate_models
 from speechxfer.workflows.results import read_rows
 from speechxfer.workflows.training_runs import adapt, train_from_scratch
 from tests.small_models import ENCODERS, LENGTHS, QUICK, SOURCE, Tones, features, output, settings, source_model, state
@@ -504,11 +504,12 @@ def test_what_was_forgotten_goes_into_the_row_of_the_model(tones: Tones, tmp_pat
     made = adapted_run(tones, tmp_path)
     results, own, out = tmp_path / "results.json", tones.folder / "source.jsonl", tmp_path / "scores"
     for split in ("dev", "train"):
-        evaluate_run([str(made)], tones.folder / f"{split}.jsonl", out / split, results=results, row="full")
+        evaluate_models([str(made)], tones.folder / f"{split}.jsonl", out / split, results=RowTarget(results, "full"))
     target = read_rows(results)
     assert [row.forgetting for row in target] == [None, None]
-    assert "before → after" not in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
-    told = evaluate_run([str(made)], own, out / "own", results=results, row="full", split="own speech", as_parent=True)
+    told = evaluate_models(
+        [str(made)], own, out / "own", results=RowTarget(results, "full", "own speech"), as_parent=True
+    )
     ancestor, utterances = load_model(tmp_path / "ancestor"), read_manifest(own)
     before = evaluate(ancestor, utterances)
     ancestor.encoder.load_state_dict(load_model(made).encoder.state_dict())
@@ -522,11 +523,8 @@ def test_what_was_forgotten_goes_into_the_row_of_the_model(tones: Tones, tmp_pat
         assert found is not None and found.split == "own speech"
         assert [found.wer_before, found.wer_after] == pytest.approx([100 * before.wer, 100 * after.wer], abs=0.006)
         assert [found.cer_before, found.cer_after] == pytest.approx([100 * before.cer, 100 * after.cer], abs=0.006)
-    page = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
-    rates = f"{found.wer_before:.1f} → {found.wer_after:.1f} (CER {found.cer_before:.1f} → {found.cer_after:.1f}"
-    assert "| source WER % before → after |" in page and page.count(f"| {rates}; own speech) |") == 2
     assert json.loads((out / "own" / "report.json").read_text(encoding="utf-8"))
-    evaluate_run([str(made)], tones.folder / "dev.jsonl", out / "dev", results=results, row="full")
+    evaluate_models([str(made)], tones.folder / "dev.jsonl", out / "dev", results=RowTarget(results, "full"))
     assert all(row.forgetting for row in read_rows(results)), "scoring the same model again forgets nothing"
 
 
@@ -534,14 +532,14 @@ def test_what_was_forgotten_needs_the_row_of_the_model(tones: Tones, tmp_path: P
     made = adapted_run(tones, tmp_path)
     results, own = tmp_path / "results.json", tones.folder / "source.jsonl"
     with pytest.raises(InputError, match=r"results\.json: has no row 'full' from 'ancestor' with .* training hours"):
-        evaluate_run([str(made)], own, tmp_path / "a", results=results, row="full", as_parent=True)
+        evaluate_models([str(made)], own, tmp_path / "a", results=RowTarget(results, "full"), as_parent=True)
     assert not results.exists()
-    evaluate_run([str(made)], tones.folder / "dev.jsonl", tmp_path / "b", results=results, row="other")
+    evaluate_models([str(made)], tones.folder / "dev.jsonl", tmp_path / "b", results=RowTarget(results, "other"))
     written = results.read_bytes()
     with pytest.raises(InputError, match="evaluate the model on its own task first, with the same --row"):
-        evaluate_run([str(made)], own, tmp_path / "c", results=results, row="full", as_parent=True)
+        evaluate_models([str(made)], own, tmp_path / "c", results=RowTarget(results, "full"), as_parent=True)
     assert results.read_bytes() == written
-    report = evaluate_run([str(made)], own, tmp_path / "d", as_parent=True)
+    report = evaluate_models([str(made)], own, tmp_path / "d", as_parent=True)
     assert report.words > 6, "without --results no row is needed"
 
 

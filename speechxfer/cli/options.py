@@ -48,6 +48,22 @@ Mono = Annotated[
     bool | None,
     typer.Option("--mono/--no-mono", show_default=False, help="Average the channels of stereo audio, or refuse it."),
 ]
+ResampleAsTrained = Annotated[
+    bool | None,
+    typer.Option(
+        "--resample/--no-resample",
+        show_default=False,
+        help="Convert audio of another sampling rate, or refuse it; default: as in the model's training.",
+    ),
+]
+MonoAsTrained = Annotated[
+    bool | None,
+    typer.Option(
+        "--mono/--no-mono",
+        show_default=False,
+        help="Average the channels of stereo audio, or refuse it; default: as in the model's training.",
+    ),
+]
 MODELS = (
     "A model's folder, a finished run, a shipped model (multilingual-small, english), hf:ORGANISATION/NAME or a .nemo."
 )

@@ -6,6 +6,7 @@ Exit codes: 0 fine, 1 `check` found errors, 2 bad input or usage, 130 Ctrl-C, 14
 import os
 import sys
 import warnings
+from typing import Any
 
 import typer
 
@@ -16,7 +17,7 @@ from speechxfer.runtime import check_process_environment, escape_unencodable_out
 BAD_INPUT = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as in the shell
-USAGE_ERRORS = typer.BadParameter.__mro__[2]  # ClickException, of whichever copy of click typer uses
+USAGE_ERRORS: Any = typer.BadParameter.__mro__[2]  # ClickException, of whichever copy of click typer uses
 RESUMABLE = ("train", "adapt", "crossval", "curve", "self-train")
 
 

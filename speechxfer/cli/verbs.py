@@ -15,8 +15,10 @@ from speechxfer.cli.options import (
     Manifests,
     ModelName,
     Mono,
+    MonoAsTrained,
     Out,
     Resample,
+    ResampleAsTrained,
     Results,
     Set,
     Source,
@@ -255,8 +257,8 @@ def embed(
     manifests: Manifests,
     out: Out,
     frames: Annotated[bool, typer.Option("--frames", help="Also write every encoded frame.")] = False,
-    resample: Resample = None,
-    mono: Mono = None,
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
 ) -> None:
     """Write an embedding of each utterance, clusters, and a map coloured by speaker and text."""
     from speechxfer.workflows import embed
@@ -271,14 +273,14 @@ def transcribe(
         list[Path],
         typer.Argument(parser=read_path, metavar="AUDIO|MANIFEST...", help="Audio files or manifests (.jsonl)."),
     ],
-    resample: Resample = None,
-    mono: Mono = None,
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
 ) -> None:
     """Print transcripts: one line per utterance, id TAB text."""
-    from speechxfer.workflows import transcribe_run
+    from speechxfer.workflows import transcribe_inputs
 
-    for name, text in transcribe_run(model, inputs, resample=resample, mono=mono):
-        print(f"{name}\t{text}")
+    for name, text in transcribe_inputs(model, inputs, resample=resample, mono=mono):
+        print(f"{name}\t{text}", flush=True)
 
 
 @app.command()
@@ -295,24 +297,14 @@ def evaluate(
             "--as-parent", help="Score the source's own task with the adapted encoder, to measure forgetting."
         ),
     ] = False,
-    resample: Resample = None,
-    mono: Mono = None,
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
 ) -> None:
     """Word and character error rate with 95 % intervals."""
-    from speechxfer.workflows import evaluate_run
+    from speechxfer.workflows import RowTarget, evaluate_models
 
-    score = evaluate_run(
-        models,
-        on,
-        out,
-        resample=resample,
-        mono=mono,
-        results=results,
-        row=row,
-        split=split,
-        as_parent=as_parent,
-    )
-    print(score)
+    target = RowTarget(results, row, split) if results else None
+    print(evaluate_models(models, on, out, resample=resample, mono=mono, results=target, as_parent=as_parent))
 
 
 @app.command()

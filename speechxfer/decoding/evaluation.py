@@ -1,38 +1,33 @@
-"""Evaluation: transcribe and score against the manifest's own texts."""
+"""Evaluation: transcribe utterances and score the hypotheses against their texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from speechxfer.data import Utterance
 from speechxfer.decoding.greedy import Hypothesis
 from speechxfer.decoding.transcription import transcribe
-from speechxfer.features import FeatureStore
 from speechxfer.models import AcousticModel
 from speechxfer.scoring import WerReport, score
 
 
 def evaluate(
-    model: AcousticModel,
-    utterances: Sequence[Utterance],
-    *,
-    resample: bool = False,
-    mono: bool = False,
-    store: FeatureStore | None = None,
+    model: AcousticModel, utterances: Sequence[Utterance], *, resample: bool = False, mono: bool = False
 ) -> WerReport:
-    """Transcribe and score against the manifest's own texts; arguments and errors as for `transcribe`."""
-    return score_hypotheses(model, utterances, transcribe(model, utterances, resample=resample, mono=mono, store=store))
+    """Transcribe utterances and score the hypotheses against their texts; arguments and errors as for `transcribe`."""
+    return score_hypotheses(model, utterances, transcribe(model, utterances, resample=resample, mono=mono))
 
 
 def score_hypotheses(
-    model: AcousticModel, utterances: Sequence[Utterance], hypotheses: dict[str, Hypothesis]
+    model: AcousticModel, utterances: Sequence[Utterance], hypotheses: Mapping[str, Hypothesis]
 ) -> WerReport:
-    """The one scorer on the one kind of hypotheses, for training, evaluation and recipes alike.
+    """Score hypotheses of `model`; the same scorer for training, evaluation and recipes.
 
-    Characters are counted composed (NFC) whatever form the model spells in, so that models of both forms compare.
+    Characters are counted in composed form (NFC) whatever form the model's symbols have, so that models of both forms are
+    comparable.
     """
     return score(
         {utterance.id: utterance.text for utterance in utterances},
-        {name: hypothesis.text for name, hypothesis in hypotheses.items()},
+        {id_: hypothesis.text for id_, hypothesis in hypotheses.items()},
         speakers={utterance.id: utterance.speaker for utterance in utterances},
         normalizer=replace(model.normalizer, form="NFC"),
         vocabulary=model.vocabulary,

@@ -5,7 +5,7 @@ from speechxfer.features.batches import Batch, collate, load_in_background, plan
 from speechxfer.features.cache import FeatureStore, SampleStore, store_features, store_samples
 from speechxfer.features.distortion import distort
 from speechxfer.features.exportable import ExportableFrontEnd
-from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features
+from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features, utterance_samples
 from speechxfer.features.fingerprint import feature_fingerprint, middle_frame
 from speechxfer.features.log_mel import filterbank
 from speechxfer.features.mel_filters import analysis_window, mel_filters
@@ -38,4 +38,5 @@ __all__ = [
     "store_features",
     "store_samples",
     "utterance_features",
+    "utterance_samples",
 ]

@@ -3,7 +3,7 @@
 from speechxfer.runtime.devices import default_device, is_distributed_on_cpu, rank_and_world_size, uses_bfloat16
 from speechxfer.runtime.environment import command_line, commit, hardware
 from speechxfer.runtime.files import atomic_file, atomic_folder, recover_folder, write_atomically
-from speechxfer.runtime.locks import run_lock
+from speechxfer.runtime.locks import file_lock, run_lock
 from speechxfer.runtime.output import escape_unencodable_output
 from speechxfer.runtime.parallel import run_parallel
 from speechxfer.runtime.parsing import (
@@ -31,6 +31,7 @@ __all__ = [
     "decompress_gzip",
     "default_device",
     "escape_unencodable_output",
+    "file_lock",
     "format_duration",
     "hardware",
     "is_distributed_on_cpu",

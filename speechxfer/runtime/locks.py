@@ -33,3 +33,14 @@ def run_lock(out: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Exclusive access to a file that several processes read, change and write; waits for the process that has it.
+
+    The lock is on ``.NAME.lock`` beside the file, which stays there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield

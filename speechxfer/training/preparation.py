@@ -14,6 +14,7 @@ from torch import nn
 from speechxfer.adaptation import unfreeze_step
 from speechxfer.config import Config, DataConfig, FinetuneConfig, change_settings, check_lora
 from speechxfer.data import Utterance, total_duration_s
+from speechxfer.decoding import SegmentedUtterances, segment_utterances
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import (
     AudioOptions,
@@ -54,7 +55,9 @@ class Job:
     usable_speeds: Sequence[Sequence[int]]
     """Per utterance, the numbers of the speeds at which CTC can align it."""
     dev: Sequence[Utterance]
+    dev_segments: SegmentedUtterances
     dev_store: FeatureStore
+    """Of the segments."""
     config: FinetuneConfig
     steps: int
     regularizer: SourceRegularizer | None
@@ -96,9 +99,10 @@ def prepare_job(
     with accelerator.main_process_first():
         store = store_features(train, reading, folder, speeds=config.speed_factors, half=True)
         samples = store_samples(train, reading, folder) if config.distortion else None
-        dev_store = store_features(dev, reading, folder)
+        dev_segments = segment_utterances(dev, reading)
+        dev_store = store_features(dev_segments.segments, reading, folder)
     usable = usable_speeds(model, train, targets, store, config.speed_factors)
-    _check_dev(model, dev, dev_store)
+    _check_dev(model, dev_segments, dev_store)
     if intermediate_share(model, config.intermediate_ctc):
         check_intermediate_ctc(model)
     _check_unfreeze_steps(model, config, steps)
@@ -120,6 +124,7 @@ def prepare_job(
         samples,
         usable,
         dev,
+        dev_segments,
         dev_store,
         config,
         steps,
@@ -211,13 +216,13 @@ def broadcast_weights(model: nn.Module, accelerator: Accelerator) -> None:
             torch.distributed.broadcast(value, 0)
 
 
-def _check_dev(model: AcousticModel, dev: Sequence[Utterance], store: FeatureStore) -> None:
+def _check_dev(model: AcousticModel, dev: SegmentedUtterances, store: FeatureStore) -> None:
     """What would only come to light at the first evaluation."""
-    if not any(model.normalizer(utterance.text) for utterance in dev):
+    if not any(model.normalizer(utterance.text) for utterance in dev.utterances):
         raise InputError(
-            f"none of the {len(dev)} dev utterances has a text, so no evaluation can be chosen; write them"
+            f"none of the {len(dev.utterances)} dev utterances has a text, so no evaluation can be chosen; write them"
         )
-    short = [utterance.id for utterance, frames in zip(dev, store.frames[0], strict=True) if frames == 0]
+    short = [utterance.id for utterance, frames in zip(dev.segments, store.frames[0], strict=True) if frames == 0]
     if short:
         raise InputError(
             f"{len(short)} dev utterances are shorter than one analysis window ({first_names(short)}); remove them "

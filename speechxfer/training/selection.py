@@ -7,8 +7,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from speechxfer.checkpoints import read_weights
-from speechxfer.decoding import Hypothesis, score_hypotheses, transcribe
+from speechxfer.decoding import Hypothesis, score_hypotheses, transcribe_segments
 from speechxfer.errors import first_names
+from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import log_info
 from speechxfer.training.preparation import Job
@@ -20,7 +21,7 @@ SATURATED_WER = 0.9  # above it nearly every word is wrong, WER says little, and
 def evaluate_dev(job: Job, progress: Progress) -> None:
     """Score dev, keep the weights if they are among the best, warn of a collapse to blanks."""
     _average_buffers(job.model, job.accelerator)
-    hypotheses = transcribe(job.model, job.dev, store=job.dev_store)
+    hypotheses = _transcribe_dev(job)
     report = score_hypotheses(job.model, job.dev, hypotheses)
     blank = sum(h.blank_frames for h in hypotheses.values()) / max(1, sum(h.frames for h in hypotheses.values()))
     log_metrics(job, {"step": progress.step, "dev_wer": report.wer, "dev_cer": report.cer, "blank_ratio": blank})
@@ -33,6 +34,10 @@ def evaluate_dev(job: Job, progress: Progress) -> None:
     progress.best = later_first[: job.config.average_best]
     if key in progress.best and job.accelerator.is_main_process:
         save_weights(job.model, best_weights_path(job, progress.step))
+
+
+def _transcribe_dev(job: Job) -> dict[str, Hypothesis]:
+    return transcribe_segments(job.model, job.dev_segments, AudioOptions(job.model.spec), job.dev_store)
 
 
 def _average_buffers(model: nn.Module, accelerator: Accelerator) -> None:
@@ -74,7 +79,7 @@ def select_weights(job: Job, progress: Progress) -> AcousticModel:
     best = read_weights(paths[0])
     averaged = average([read_weights(path) for path in paths])
     job.model.load_state_dict(averaged)
-    report = score_hypotheses(job.model, job.dev, transcribe(job.model, job.dev, store=job.dev_store))
+    report = score_hypotheses(job.model, job.dev, _transcribe_dev(job))
     key = selection_key(report.wer, report.cer, job.config.select_by)
     better = key <= progress.best[0][:2]
     if not better:

@@ -21,9 +21,8 @@ from speechxfer.checkpoints import load_model
 from speechxfer.data import Samples, Utterance, read_concatenated
 from speechxfer.decoding import encode_utterances
 from speechxfer.errors import InputError
-from speechxfer.features import AudioOptions
-from speechxfer.runtime import default_device, log_info, write_atomically
-from speechxfer.workflows.audio_flags import resolve_audio_flags
+from speechxfer.runtime import atomic_file, default_device, log_info, write_atomically
+from speechxfer.workflows.audio_permissions import trained_audio_options
 from speechxfer.workflows.plots import plot_map
 
 COMPONENTS = 32
@@ -74,15 +73,14 @@ def embed(
     Args:
         model: name as for `load_model`.
         manifests: utterances; speaker and text, where given, are the labels that clusters are compared with.
+        frames: also write every encoder frame.
+        resample, mono: permissions as in `read_audio`; None: as the model was trained.
     """
     utterances = read_concatenated(manifests)
     loaded = load_model(model).to(default_device())
-    encoded = encode_utterances(
-        loaded, utterances, AudioOptions(loaded.spec, **resolve_audio_flags(model, resample, mono))
-    )
+    encoded = encode_utterances(loaded, utterances, trained_audio_options(model, loaded.spec, resample, mono))
     vectors = np.stack([values.mean(axis=0) for values in encoded])
     components = principal_components(vectors)
-    out.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
         "ids": np.array([u.id for u in utterances]),
         "speakers": np.array([u.speaker for u in utterances]),
@@ -91,7 +89,8 @@ def embed(
     }
     if frames:
         arrays |= {"frames": np.concatenate(encoded), "lengths": np.array([len(values) for values in encoded])}
-    np.savez_compressed(out / "vectors.npz", **arrays)
+    with atomic_file(out / "vectors.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
     labels = {name: values for name, values in _labels(utterances).items() if _are_classes(values)}
     clusters = {name: cluster(components, len(set(values))) for name, values in labels.items()}
     write_atomically(out / "clusters.tsv", _table(utterances, components, labels, clusters))

@@ -17,7 +17,7 @@ from speechxfer.data import (
 )
 from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import WerReport, join, render_report
-from speechxfer.workflows.evaluation_runs import record_pooled_row
+from speechxfer.workflows.evaluation_runs import RowTarget, record_pooled_row
 from speechxfer.workflows.studies import StudyRun, run_trainings
 
 MOST_FOLDS = 10
@@ -96,8 +96,7 @@ def cross_validate(
     write_atomically(training.out / "report.json", pooled.to_json())
     write_atomically(training.out / "report.txt", render_report(pooled))
     if results:
-        record_pooled_row(
-            results, [str(each.out) for each in trainings], pooled, "crossval", f"{folds} folds by {apart}"
-        )
+        target = RowTarget(results, "crossval", f"{folds} folds by {apart}")
+        record_pooled_row([str(each.out) for each in trainings], pooled, target)
     log_info(f"wrote {training.out / 'report.txt'}; every fold's model and log lie beside it")
     return CrossValidation(pooled, apart, tuple(reports), shared)

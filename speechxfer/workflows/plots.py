@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from speechxfer.errors import InputError
-from speechxfer.workflows.results import read_text_file
+from speechxfer.runtime import atomic_file, read_text
 
 MOST_IN_LEGEND = 20
 
@@ -20,7 +20,7 @@ def read_curves(metrics_jsonl: Path, keys: Sequence[str]) -> dict[str, list[tupl
         InputError: a line is no JSON object with a whole `step`, or a value is no number. The message names the line.
     """
     curves: dict[str, dict[int, float]] = {key: {} for key in keys}
-    for number, line in enumerate(read_text_file(metrics_jsonl).split("\n"), start=1):
+    for number, line in enumerate(read_text(metrics_jsonl, fix="train again").split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{metrics_jsonl}:{number}"
@@ -127,10 +127,8 @@ def _figure() -> Any:
 
 
 def _save(figure: Any, png: Path) -> None:
-    png.parent.mkdir(parents=True, exist_ok=True)
-    partial = png.with_name(png.name + ".partial")
-    figure.savefig(partial, format="png", dpi=120)
-    partial.replace(png)
+    with atomic_file(png) as partial:
+        figure.savefig(partial, format="png", dpi=120)
 
 
 def _metrics_line(line: str, where: str) -> tuple[int, dict[str, object]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -9,7 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from speechxfer.errors import InputError
-from speechxfer.runtime import write_atomically
+from speechxfer.runtime import file_lock, read_text, write_atomically
 
 
 @dataclass(frozen=True)
@@ -76,39 +77,48 @@ _ROWS = TypeAdapter(list[ResultRow])
 
 
 def add_row(results_json: Path, row: ResultRow) -> None:
-    """Put a row into the file: in the place of the one with the same key, else at the end.
+    """Add a row to the file, in the place of the row with the same key if there is one.
 
-    The key is name, source, train_hours, split and decoder. Rates are kept to two decimals. The file appears whole or
-    not at all.
+    The key is name, source, train_hours, split and decoder. Rates are rounded to two decimals. Processes that write to the
+    same file wait for each other.
 
     Raises:
-        InputError: the file is there and malformed, or the row holds something that is no finite number.
+        InputError: the file is there and malformed, or the row holds a number that is not finite.
     """
-    row = _rounded(row)
-    rows = read_rows(results_json) if results_json.exists() else []
-    keys = [_key(old) for old in rows]
-    if _key(row) in keys:
-        older = rows[keys.index(_key(row))]
-        same_model = (older.commit, older.wall_s, older.seeds) == (row.commit, row.wall_s, row.seeds)
-        if row.forgetting is None and same_model:
-            row = dataclasses.replace(row, forgetting=older.forgetting)
-        rows[keys.index(_key(row))] = row
-    else:
-        rows.append(row)
-    tree = _ROWS.dump_python(rows, by_alias=True, exclude_none=True, warnings="none")
-    text = json.dumps(tree, ensure_ascii=False, indent=2) + "\n"
-    _parse_rows(text, f"{results_json}, to be written")
-    write_atomically(results_json, text)
+    with file_lock(results_json):
+        rows = read_rows(results_json) if results_json.exists() else []
+        _write_rows(results_json, _with_row(rows, _rounded(row)))
 
 
 def add_forgetting(results_json: Path, name: str, source: str, train_hours: float, forgetting: Forgetting) -> None:
-    """Note what became of the source's task in every row of this model: of this name, source and training hours.
+    """Add error rates on the source's task to every row of this model: of this name, source and training hours.
 
     Raises:
         InputError: there is no such row.
     """
-    for row in rows_of_model(results_json, name, source, train_hours):
-        add_row(results_json, dataclasses.replace(row, forgetting=forgetting))
+    with file_lock(results_json):
+        found = {_key(row) for row in rows_of_model(results_json, name, source, train_hours)}
+        rows = read_rows(results_json)
+        changed = [dataclasses.replace(row, forgetting=forgetting) if _key(row) in found else row for row in rows]
+        _write_rows(results_json, changed)
+
+
+def _with_row(rows: Sequence[ResultRow], row: ResultRow) -> list[ResultRow]:
+    """The rows with `row` added or replaced; forgetting that was measured of the same trained model is kept."""
+    if _key(row) not in map(_key, rows):
+        return [*rows, row]
+    older = next(old for old in rows if _key(old) == _key(row))
+    same_model = (older.commit, older.wall_s, older.seeds) == (row.commit, row.wall_s, row.seeds)
+    if row.forgetting is None and same_model:
+        row = dataclasses.replace(row, forgetting=older.forgetting)
+    return [row if old is older else old for old in rows]
+
+
+def _write_rows(results_json: Path, rows: Sequence[ResultRow]) -> None:
+    tree = _ROWS.dump_python(list(rows), by_alias=True, exclude_none=True, warnings="none")
+    text = json.dumps(tree, ensure_ascii=False, indent=2) + "\n"
+    _parse_rows(text, f"{results_json}, to be written")
+    write_atomically(results_json, text)
 
 
 def rows_of_model(results_json: Path, name: str, source: str, train_hours: float) -> list[ResultRow]:
@@ -129,7 +139,7 @@ def read_rows(results_json: Path) -> list[ResultRow]:
     Raises:
         InputError: the file is missing, is no JSON list of rows, or holds two rows with one key.
     """
-    return _parse_rows(read_text_file(results_json), str(results_json))
+    return _parse_rows(read_text(results_json, fix="delete it and evaluate again"), str(results_json))
 
 
 def _rounded(row: ResultRow) -> ResultRow:
@@ -157,7 +167,7 @@ def _parse_rows(text: str, where: str) -> list[ResultRow]:
         first = error.errors(include_url=False)[0]
         place = "".join(f" row {part + 1}" if isinstance(part, int) else f" {part!r}" for part in first["loc"][:2])
         raise InputError(
-            f"{where}:{place}: {first['msg']}; expected a JSON list of result rows: mend it, or delete it and run again"
+            f"{where}:{place}: {first['msg']}; expected a JSON list of result rows: correct it, or delete it and evaluate again"
         ) from error
     seen: dict[Key, int] = {}
     for number, row in enumerate(rows, start=1):
@@ -171,9 +181,5 @@ def _parse_rows(text: str, where: str) -> list[ResultRow]:
 
 
 def read_text_file(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: unreadable ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    """Text of a UTF-8 file, with line ends as they are."""
+    return read_text(path, fix="check the path")

@@ -41,7 +41,8 @@ def is_finished(out: Path, requested: dict[str, Any]) -> bool:
     if not started:
         return False  # a start that failed or was stopped before its first state has nothing to lose
     try:
-        earlier = _flatten(json.loads(path.read_text(encoding="utf-8")))
+        defaults = _flatten({"config": Config().model_dump(mode="json")})  # of settings that did not exist then
+        earlier = defaults | _flatten(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path}: damaged ({error}); choose another --out, or delete that folder") from error
     differing = [key for key, value in _flatten(requested).items() if earlier.get(key) != value]

@@ -39,7 +39,7 @@ def run_trainings(trainings: Sequence[StudyRun], jobs: int, what: str) -> list[W
 
 
 def _train_and_score(training: StudyRun) -> WerReport:
-    from speechxfer.workflows.evaluation_runs import evaluate_run
+    from speechxfer.workflows.evaluation_runs import evaluate_models
     from speechxfer.workflows.training_runs import adapt, train_from_scratch
 
     if training.test is None:
@@ -59,10 +59,7 @@ def _train_and_score(training: StudyRun) -> WerReport:
             )
         else:
             train_from_scratch(train, dev, out=out, config=config, language=training.language, licence=training.licence)
-        data = training.config.data
-        report = evaluate_run(
-            [str(training.out)], training.test, training.out / "scored", resample=data.resample, mono=data.mono
-        )
+        report = evaluate_models([str(out)], training.test, out / "scored")
     if not isinstance(report, WerReport):
         raise TypeError("one model has one report")
     return report
