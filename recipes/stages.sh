@@ -2,8 +2,22 @@
 # A recipe lists its stages' names, calls `stages "$@"` after its own arguments, and guards each part with `if stage NAME`.
 # SETTINGS="--set finetune.steps=20" in the environment goes to every training, for a quick look. The stage `forgetting` runs where
 # KATHLEEN_DIR names a corpus that the source models know.
-from="" to="" started="" SETTINGS=${SETTINGS:-}
-KATHLEEN_DIR=${KATHLEEN_DIR:+$(cd "$OLDPWD" && realpath -e "$KATHLEEN_DIR")} || exit 2 # given from where run.sh was called
+from="" to="" started=""
+caller=$OLDPWD # where run.sh was called: relative paths in the environment are relative to it
+KATHLEEN_DIR=${KATHLEEN_DIR:+$(cd "$caller" && realpath -e "$KATHLEEN_DIR")} || exit 2
+with_absolute_paths() { # with_absolute_paths WORD...: options whose values are files or folders, with absolute paths
+  local word previous=""
+  for word; do
+    case "$word" in
+      *.symbol_map=* | *.letters=* | *.cache_dir=*) [[ ${word#*=} == /* ]] || word=${word%%=*}=$caller/${word#*=} ;;
+      *) [[ $previous != --audio-dir || $word == /* ]] || word=$caller/$word ;;
+    esac
+    printf "%s " "$word"
+    previous=$word
+  done
+}
+SETTINGS=$(with_absolute_paths ${SETTINGS:-})
+PREPARE=$(with_absolute_paths ${PREPARE:-})
 
 # What the recipes that compare sources share: SEEDS="1 2 3" trains and scores everything so often, SOURCES names the source
 # models, KINDS what is scored, and these settings are the better ones where nothing is transferred.
@@ -17,6 +31,16 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [[ -x $repository/.venv/bin/speechxfer ]] && PATH=$repository/.venv/bin:$PATH
 export PYTHONPATH=$repository${PYTHONPATH:+:$PYTHONPATH} # where `python -m data_scripts.NAME` finds the scripts
 command -v speechxfer >/dev/null || { echo "run.sh: speechxfer is not installed; run 'make venv' in $repository first" >&2; exit 2; }
+
+replace_data() { # replace_data NEW OLD RUN: NEW becomes OLD, unless RUN was trained on other data
+  if [[ -d $3 && -d $2 ]] && ! diff -rq -x "*.old" "$1" "$2" >/dev/null; then
+    rm -rf "$1"
+    echo "run.sh: the table differs from the data that $3 was trained on; give another folder than $(dirname "$3"), so that" \
+      "the finished run keeps its data" >&2
+    exit 2
+  fi
+  rm -rf "$2" && mv "$1" "$2"
+}
 
 stages() {
   while (($#)); do
@@ -74,7 +98,7 @@ knows_source_speech() {
 }
 source_speech() { # source_speech KATHLEEN_DIR: data/source/{letters,phones}/{train,dev,test}.jsonl
   local split
-  python -m data_scripts.prepare_kathleen "$1" data/source/letters ${PREPARE:-}
+  python -m data_scripts.prepare_kathleen "$1" data/source/letters $PREPARE
   for split in train dev test; do
     python -m data_scripts.phonemize data/source/letters/$split.jsonl data/source/phones/$split.jsonl --voice en-us
   done
@@ -94,6 +118,11 @@ forgetting_of_kinds() { # forgetting_of_kinds FOLDER: of the models in it whose 
     done
   done
 }
+
+render_results() { # the recipe's RESULTS.md, when run.sh ends well
+  [[ $? != 0 || ! -f results.json ]] || python -m recipes.rendering .
+}
+trap render_results EXIT
 
 stage() {
   [[ $1 == "$from" ]] && started=yes

@@ -45,7 +45,7 @@ def test_speed_of_nothing_is_nothing() -> None:
 def changed_by(strength: float, seed: int, frames: int = 200) -> np.ndarray:
     """`[frames, mels]`: which values SpecAugment replaces."""
     features = utterance(frames)
-    changed: np.ndarray = spec_augment(features, np.random.default_rng(seed), strength) != features
+    changed: np.ndarray = spec_augment(features, np.random.default_rng(seed), strength=strength) != features
     return changed
 
 
@@ -57,7 +57,7 @@ def segments(flags: np.ndarray) -> list[int]:
 def test_masked_values_are_the_mean_and_all_others_stay() -> None:
     features = utterance()
     before = features.copy()
-    masked = spec_augment(features, np.random.default_rng(3), 2.5)
+    masked = spec_augment(features, np.random.default_rng(3), strength=2.5)
     assert np.array_equal(features, before)  # the input is not written to
     changed = masked != features
     assert 0 < changed.sum() < changed.size
@@ -87,6 +87,19 @@ def test_every_band_and_every_frame_can_be_masked() -> None:
     assert all(np.sum([changed.all(axis=axis) for changed in found], axis=0).min() > 0 for axis in (0, 1))
 
 
+@pytest.mark.parametrize("strength", [1.0, 3.0])
+def test_stacked_frames_lose_the_same_bands(strength: float) -> None:
+    """Two frames of 80 mels in 160 columns, as the preset `seamless` has them."""
+    features = np.random.default_rng(0).standard_normal((100, 160)).astype(np.float32)
+    for seed in range(50):
+        masked = spec_augment(features, np.random.default_rng(seed), mels=80, strength=strength)
+        bands = (masked != features).all(axis=0)
+        assert np.array_equal(bands[:80], bands[80:])
+        assert bands[:80].sum() <= (10 if strength == 1.0 else 80)
+        single = spec_augment(utterance(100), np.random.default_rng(seed), mels=80, strength=strength)
+        assert np.array_equal((single != utterance(100)).all(axis=0), bands[:80])
+
+
 def test_the_same_generator_gives_the_same_masks() -> None:
     first, second, other = (spec_augment(utterance(), np.random.default_rng(seed)) for seed in (7, 7, 8))
     assert np.array_equal(first, second)
@@ -96,13 +109,13 @@ def test_the_same_generator_gives_the_same_masks() -> None:
 @pytest.mark.parametrize("frames", [0, 1, 2, 19])
 @pytest.mark.parametrize("strength", [0.0, 1.0, 4.0])
 def test_short_utterances_are_no_special_case(frames: int, strength: float) -> None:
-    masked = spec_augment(utterance(frames), np.random.default_rng(0), strength)
+    masked = spec_augment(utterance(frames), np.random.default_rng(0), strength=strength)
     assert masked.shape == (frames, 80)
     assert np.isfinite(masked).all()
 
 
 def test_strength_zero_changes_nothing() -> None:
-    assert np.array_equal(spec_augment(utterance(), np.random.default_rng(0), 0.0), utterance())
+    assert np.array_equal(spec_augment(utterance(), np.random.default_rng(0), strength=0.0), utterance())
 
 
 # --- Recording conditions -----------------------------------------------------------------------------------------------

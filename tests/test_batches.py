@@ -4,7 +4,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -319,9 +319,7 @@ def test_batches_come_in_order_however_long_each_takes() -> None:
         time.sleep(0.002 * (number % 3))
         return batch_of(number)
 
-    assert [batch.ids for batch in load_in_background(load, [(i,) for i in range(30)])] == [
-        (str(i),) for i in range(30)
-    ]
+    assert [batch.ids for batch in load_in_background(load, range(30))] == [(str(i),) for i in range(30)]
     assert list(load_in_background(load, [])) == []
 
 
@@ -332,10 +330,25 @@ def test_no_more_is_loaded_ahead_than_said() -> None:
         asked.append(number)
         return batch_of(number)
 
-    loading = load_in_background(load, [(i,) for i in range(100)])
+    loading = load_in_background(load, range(100))
     next(loading)
     loading.close()
     assert max(asked) <= LOADED_AHEAD
+
+
+def test_loading_ahead_goes_on_over_the_end_of_an_epoch() -> None:
+    planned: list[tuple[int, int]] = []
+
+    def plan_epochs() -> Iterator[tuple[int, int]]:
+        for epoch in itertools.count():
+            for number in range(3):
+                planned.append((epoch, number))
+                yield epoch, number
+
+    loading = load_in_background(lambda item: item, plan_epochs())
+    assert [next(loading) for _ in range(3)] == [(0, 0), (0, 1), (0, 2)]
+    assert len(planned) == 3 + LOADED_AHEAD  # the next epoch is being loaded while the last batch of this one is used
+    loading.close()
 
 
 def test_a_failure_while_loading_reaches_the_caller() -> None:
@@ -344,7 +357,7 @@ def test_a_failure_while_loading_reaches_the_caller() -> None:
             raise InputError("the third is broken")
         return batch_of(number)
 
-    loading = load_in_background(load, [(i,) for i in range(5)])
+    loading = load_in_background(load, range(5))
     assert [next(loading).ids, next(loading).ids] == [("0",), ("1",)]
     with pytest.raises(InputError, match="the third is broken"):
         next(loading)

@@ -20,8 +20,7 @@ from speechxfer.export import export
 from speechxfer.export.onnx_graph import export_onnx
 from speechxfer.export.transformers_models import export_hf
 from speechxfer.features.batches import collate
-from speechxfer.features.exportable import ExportableFrontEnd
-from speechxfer.features.log_mel import filterbank
+from speechxfer.features.log_mel import Filterbank, filterbank
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.text.vocabulary import Vocabulary
@@ -109,7 +108,7 @@ def test_no_graph_of_an_encoder_of_transformers(tmp_path: Path) -> None:
 def test_exported_features_equal_the_filterbank(preset: str) -> None:
     spec = PRESETS[preset]
     samples, lengths = padded([*RECORDINGS, external.speech(0.03), np.zeros(8000, np.float32)], filling=0.7)
-    values, frames = ExportableFrontEnd(spec)(torch.from_numpy(samples), torch.from_numpy(lengths))
+    values, frames = Filterbank(spec, exportable=True)(torch.from_numpy(samples), torch.from_numpy(lengths))
     for row, length in enumerate(lengths.tolist()):
         expected = filterbank(samples[row, :length], spec)
         assert int(frames[row]) == len(expected)

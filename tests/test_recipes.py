@@ -22,7 +22,6 @@ from speechxfer.data.manifest import read_manifest
 from speechxfer.features import FeatureSpec
 from speechxfer.models import AcousticModel, Architecture
 from speechxfer.workflows.results import read_rows
-from speechxfer.workflows.results_pages import update_readme
 from tests.external_models import write_w2v_bert
 from tests.tone_corpus import write_tone_corpus
 
@@ -38,7 +37,7 @@ QUICK = (
 def copy(tmp_path: Path) -> Path:
     """A copy of what recipes need, so that a test never touches their real results."""
     for folder in ("recipes", "data_scripts"):
-        ignore = shutil.ignore_patterns("exp", "data", "results.json", "RESULTS.md", "__pycache__")
+        ignore = shutil.ignore_patterns("exp", "data", "results.json", "RESULTS.md", "ranking-*.tsv", "__pycache__")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
     return tmp_path
 
@@ -172,6 +171,33 @@ def test_own_recordings_in_one_command(copy: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "test" / "report.json").read_text(encoding="utf-8"))
 
 
+def test_a_finished_run_keeps_its_data_when_rows_are_added(copy: Path, tmp_path: Path) -> None:
+    utterances = write_tone_corpus(tmp_path / "mine" / "all.jsonl", 12, letters="abcde", seed=5)
+    table = tmp_path / "mine" / "recordings.tsv"
+    rows = [f"{utterance.audio_filepath}\t{utterance.text}\n" for utterance in utterances]
+    table.write_text("path\ttext\n" + "".join(rows[:-1]), encoding="utf-8")
+    assert run(copy, "own", table, tmp_path / "out", "--to", "prepare").returncode == 0
+    kept = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.jsonl")}
+    assert {path.name for path in kept} == {"train.jsonl", "dev.jsonl", "test.jsonl"}
+    (tmp_path / "out" / "run").mkdir()
+    again = run(copy, "own", table, tmp_path / "out", "--to", "prepare")
+    assert again.returncode == 0, again.stderr
+    table.write_text("path\ttext\n" + "".join(rows), encoding="utf-8")
+    refused = run(copy, "own", table, tmp_path / "out", "--to", "prepare")
+    assert refused.returncode == 2 and "the table differs from the data that" in refused.stderr
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.jsonl")} == kept
+
+
+def test_relative_paths_in_settings_are_relative_to_the_caller(copy: Path, tmp_path: Path) -> None:
+    script = f"cd {tmp_path} && cd {copy}/recipes/own && source ../stages.sh && echo $SETTINGS + $PREPARE"
+    settings = "--set finetune.steps=20 --set transfer.symbol_map=maps/my.tsv --set text.letters=/l.json"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = {**os.environ, "PATH": path, "SETTINGS": settings, "PREPARE": "--partial --audio-dir clips"}
+    done = subprocess.run(["bash", "-c", script], env=variables, capture_output=True, text=True, check=True)
+    expected = settings.replace("maps/", f"{tmp_path}/maps/") + f" + --partial --audio-dir {tmp_path}/clips\n"
+    assert done.stdout == expected
+
+
 def common_voice_layout(folder: Path) -> Path:
     """Tones in the layout of Common Voice: TSV files and clips/, here WAV, which the script takes as it comes."""
     for split, count in (("train", 8), ("dev", 3), ("test", 4)):
@@ -237,14 +263,6 @@ def test_commands_go_from_a_source_of_their_own(copy: Path, tmp_path: Path) -> N
         ("dnn finetuned", "dnn"),
     ]
     assert {row.split for row in rows} == {"fsdd"} and {row.words for row in rows} == {20}
-
-
-def test_readme_table_is_what_the_recipes_measured(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
-    update_readme(readme, tmp_path / "recipes")
-    assert readme.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8"), "run `make results`"
 
 
 def test_the_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

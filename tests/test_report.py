@@ -1,4 +1,4 @@
-"""Results files and pages: expected texts and points are written out by hand."""
+"""Results files and training curves: expected texts and points are written out by hand."""
 
 import dataclasses
 import json
@@ -11,9 +11,9 @@ import pytest
 
 from speechxfer.errors import InputError
 from speechxfer.runtime import environment as report
+from speechxfer.workflows import plots
 from speechxfer.workflows.plots import plot_curves, read_curves
 from speechxfer.workflows.results import ResultRow, add_row, read_rows
-from speechxfer.workflows.results_pages import render_results, update_readme
 
 ROW = ResultRow(
     name="finetuned",
@@ -36,37 +36,6 @@ ROW = ResultRow(
     wall_s=3723.04,
 )
 SCRATCH = dataclasses.replace(ROW, name="scratch", source="", wer=60.0, sub=5, del_=3, ins=2, words=40, wall_s=200.0)
-
-TABLE = """\
-| model | source | training h | split | decoder | seeds | steps | WER % [95 %] | CER % [95 %] | S / D / I of words |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-| finetuned | english | 1 | dev | greedy | 1, 2 | 2000 | 31.26 [29.60, 32.94] | 10.00 [9.00, 11.00] | – |
-| scratch | – | 1 | dev | greedy | 1, 2 | 2000 | 60.00 [29.60, 32.94] | 10.00 [9.00, 11.00] | 5 / 3 / 2 of 40 |
-"""
-
-PAGE = f"""\
-# Results: mboshi
-
-Rendered from `results.json`; do not edit, remarks go into `notes.md` beside it. Rates are in percent, with the 95 % \
-interval in brackets.
-
-{TABLE}
-## How each row was made
-
-1. **finetuned, 1 h, dev, greedy**: commit abc1234, 2026-01-02, 1 h 02 min on A processor, 2 cores, 2 threads
-
-   ```sh
-   speechxfer adapt english data/train.jsonl \\
-     --out exp/1h
-   ```
-
-2. **scratch, 1 h, dev, greedy**: commit abc1234, 2026-01-02, 3 min 20 s on A processor, 2 cores, 2 threads
-
-   ```sh
-   speechxfer adapt english data/train.jsonl \\
-     --out exp/1h
-   ```
-"""
 
 
 @pytest.fixture
@@ -140,7 +109,7 @@ def _edited(rows: list[dict[str, object]], **change: object) -> str:
     return json.dumps([{**rows[0], **change}, *rows[1:]])
 
 
-def test_malformed_results_are_refused_by_name(results_json: Path, tmp_path: Path) -> None:
+def test_malformed_results_are_refused_by_name(results_json: Path) -> None:
     rows = json.loads(results_json.read_text(encoding="utf-8"))
     missing = {key: value for key, value in rows[1].items() if key != "commit"}
     cases = {
@@ -154,116 +123,10 @@ def test_malformed_results_are_refused_by_name(results_json: Path, tmp_path: Pat
     }
     for text, expected in cases.items():
         results_json.write_text(text, encoding="utf-8")
-        for action in (lambda: add_row(results_json, ROW), lambda: render_results(results_json, tmp_path / "R.md")):
-            with pytest.raises(InputError) as caught:
-                action()
-            assert str(results_json) in str(caught.value)
-            assert expected in str(caught.value)
-    assert not (tmp_path / "R.md").exists()
-
-
-def test_the_page_holds_table_provenance_and_notes(results_json: Path) -> None:
-    page = results_json.parent / "RESULTS.md"
-    render_results(results_json, page)
-    assert page.read_text(encoding="utf-8") == PAGE
-    (results_json.parent / "notes.md").write_text("## Tried, did not help\n\n- larger batches\n\n", encoding="utf-8")
-    render_results(results_json, page)
-    assert page.read_text(encoding="utf-8") == PAGE + "\n## Tried, did not help\n\n- larger batches\n"
-
-
-def test_the_page_holds_rankings_and_no_other_table(results_json: Path) -> None:
-    page = results_json.parent / "RESULTS.md"
-    (results_json.parent / "ranking-x.tsv").write_text("place\tsource\n1\ta|b\n2-3\tc\n# tau: 0.67\n", encoding="utf-8")
-    (results_json.parent / "recordings.tsv").write_text("path\ttext\nmine.wav\thello\n", encoding="utf-8")
-    render_results(results_json, page)
-    table = "## ranking-x\n\n| place | source |\n| --- | --- |\n| 1 | a\\|b |\n| 2-3 | c |\n\ntau: 0.67\n"
-    assert page.read_text(encoding="utf-8") == f"{PAGE}\n{table}"
-    for broken in ("", "place\tsource\n1\n"):
-        (results_json.parent / "ranking-x.tsv").write_text(broken, encoding="utf-8")
-        with pytest.raises(InputError, match=r"ranking-x\.tsv: expected lines of as many columns"):
-            render_results(results_json, page)
-
-
-def test_a_page_without_results_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="No such file"):
-        render_results(tmp_path / "results.json", tmp_path / "RESULTS.md")
-
-
-def test_pipes_in_cells_do_not_break_the_table(results_json: Path) -> None:
-    add_row(results_json, dataclasses.replace(ROW, name="a|b"))
-    page = results_json.parent / "RESULTS.md"
-    render_results(results_json, page)
-    assert "| a\\|b | english |" in page.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (4.2, "4.2 s"),
-        (59.6, "1 min 00 s"),
-        (61.0, "1 min 01 s"),
-        (3599.6, "1 h 00 min"),
-        (3723.0, "1 h 02 min"),
-        (90_000, "25 h 00 min"),
-    ],
-)
-def test_wall_time_reads_like_a_clock(seconds: float, text: str) -> None:
-    assert report._duration(seconds) == text
-
-
-def test_the_readme_block_lists_all_recipes_in_order(results_json: Path, tmp_path: Path) -> None:
-    add_row(tmp_path / "recipes" / "english" / "results.json", dataclasses.replace(ROW, name="source"))
-    readme = tmp_path / "README.md"
-    readme.write_text("# Title\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n", encoding="utf-8")
-    update_readme(readme, tmp_path / "recipes")
-    lines = readme.read_text(encoding="utf-8").split("\n")
-    assert lines[:2] == ["# Title", "<!-- results:begin -->"]
-    assert lines[2].startswith("| recipe | model | source |")
-    assert [line.split(" | ")[:2] for line in lines[4:7]] == [
-        ["| [english](recipes/english/RESULTS.md)", "source"],
-        ["| [mboshi](recipes/mboshi/RESULTS.md)", "finetuned"],
-        ["| [mboshi](recipes/mboshi/RESULTS.md)", "scratch"],
-    ]
-    assert lines[7:] == ["<!-- results:end -->", "after", ""]
-    before = readme.read_bytes()
-    update_readme(readme, tmp_path / "recipes")
-    assert readme.read_bytes() == before
-
-
-def test_the_readme_names_the_page_of_a_long_table(results_json: Path, tmp_path: Path) -> None:
-    for number in range(13):
-        add_row(tmp_path / "recipes" / "ways" / "results.json", dataclasses.replace(ROW, name=f"way {number}"))
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- results:begin --><!-- results:end -->", encoding="utf-8")
-    update_readme(readme, tmp_path / "recipes")
-    text = readme.read_text(encoding="utf-8")
-    assert "way" not in text.partition("Longer tables")[0] and "| finetuned |" in text
-    assert "\n\nLonger tables: [ways](recipes/ways/RESULTS.md) (13 rows).\n<!--" in text
-
-
-def test_a_readme_without_any_result_says_so(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- results:begin --><!-- results:end -->", encoding="utf-8")
-    update_readme(readme, tmp_path / "recipes")
-    expected = "<!-- results:begin -->\nNo recipe has been run yet.\n<!-- results:end -->"
-    assert readme.read_text(encoding="utf-8") == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "no markers",
-        "<!-- results:begin -->",
-        "<!-- results:end --><!-- results:begin -->",
-        "<!-- results:begin --><!-- results:begin --><!-- results:end -->",
-    ],
-)
-def test_a_readme_with_wrong_markers_is_refused_and_kept(tmp_path: Path, text: str) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match="results:begin"):
-        update_readme(readme, tmp_path / "recipes")
-    assert readme.read_text(encoding="utf-8") == text
+        with pytest.raises(InputError) as caught:
+            add_row(results_json, ROW)
+        assert str(results_json) in str(caught.value)
+        assert expected in str(caught.value)
 
 
 METRICS = """\
@@ -325,7 +188,7 @@ def test_curves_are_drawn_without_a_display(tmp_path: Path) -> None:
 
 
 def test_rates_are_drawn_in_percent() -> None:
-    assert report._percent([(2, 1.0), (4, 0.5)]) == ([2, 4], [100.0, 50.0])
+    assert plots._percent([(2, 1.0), (4, 0.5)]) == ([2, 4], [100.0, 50.0])
 
 
 def test_curves_without_matplotlib_name_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

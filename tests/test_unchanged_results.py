@@ -33,10 +33,24 @@ SHORT_RUN = [
     "finetune.average_best=2",
     "finetune.precision=fp32",
 ]
-NUMBERS = (
-    "wer wer_interval cer cer_interval base_letter_cer base_letter_cer_interval words characters base_letters resampling seed "
-    "unknown_symbols word_confusions character_confusions speakers utterances"
-).split()
+NUMBERS = [
+    "wer",
+    "wer_interval",
+    "cer",
+    "cer_interval",
+    "base_letter_cer",
+    "base_letter_cer_interval",
+    "words",
+    "characters",
+    "base_letters",
+    "resampling",
+    "seed",
+    "unknown_symbols",
+    "word_confusions",
+    "character_confusions",
+    "speakers",
+    "utterances",
+]
 
 
 def processor() -> str:

@@ -25,9 +25,9 @@ run() { # run NETWORK KIND VERB [OPTION...]: the same budget of steps for every 
 }
 
 if stage prepare; then
-  if [[ $set == fsdd ]]; then python -m data_scripts.prepare_fsdd "$corpus" data/fsdd ${PREPARE:-}; fi
-  if [[ $set != fsdd ]]; then python -m data_scripts.prepare_speech_commands "$corpus" data/speech_commands ${PREPARE:-}; fi
-  python -m data_scripts.prepare_kathleen "$kathleen" data/kathleen ${PREPARE:-}
+  if [[ $set == fsdd ]]; then python -m data_scripts.prepare_fsdd "$corpus" data/fsdd $PREPARE; fi
+  if [[ $set != fsdd ]]; then python -m data_scripts.prepare_speech_commands "$corpus" data/speech_commands $PREPARE; fi
+  python -m data_scripts.prepare_kathleen "$kathleen" data/kathleen $PREPARE
 fi
 if stage check; then speechxfer check "data/$set"/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage sources; then # letters of read English, one voice

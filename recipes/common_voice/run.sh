@@ -23,7 +23,7 @@ score() { # score OUT ROW
     --row "$2" --split "$lang"
 }
 
-if stage prepare; then python -m data_scripts.prepare_common_voice "$corpus" "data/$lang" --lang "$lang" ${PREPARE:-}; fi
+if stage prepare; then python -m data_scripts.prepare_common_voice "$corpus" "data/$lang" --lang "$lang" $PREPARE; fi
 if stage check; then speechxfer check "data/$lang"/{train,dev,test}.jsonl --config recipe.toml --model "$source"; fi
 if stage adapt; then run adapt "exp/$lang/$name" --source "$source"; fi
 if stage evaluate; then score "exp/$lang/$name" finetuned; fi

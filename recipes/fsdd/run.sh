@@ -14,7 +14,7 @@ run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, on
   done
 }
 
-if stage prepare; then python -m data_scripts.prepare_fsdd "$corpus" data ${PREPARE:-}; fi
+if stage prepare; then python -m data_scripts.prepare_fsdd "$corpus" data $PREPARE; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi

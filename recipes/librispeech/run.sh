@@ -7,7 +7,7 @@ names="prepare check train evaluate"
 source ../stages.sh
 stages "${@:2}"
 
-if stage prepare; then python -m data_scripts.prepare_librispeech "$corpus" data ${PREPARE:-}; fi
+if stage prepare; then python -m data_scripts.prepare_librispeech "$corpus" data $PREPARE; fi
 if stage check; then speechxfer check data/{train,dev-clean,test-clean}.jsonl --config recipe.toml; fi
 # PROCESSES processes train and decode, each on a GPU of its own.
 launch=(torchrun --nproc-per-node "${PROCESSES:-1}" -m speechxfer)

@@ -18,7 +18,7 @@ if stage prepare; then
   for split in {speechocean762,kathleen}/{train,dev,test}; do
     python -m data_scripts.phonemize data/letters/$split.jsonl data/phones/$split.jsonl --voice en-us
   done
-  python -m data_scripts.prepare_debian "$debian" data/letters/debian ${PREPARE:-}
+  python -m data_scripts.prepare_debian "$debian" data/letters/debian $PREPARE
   for split in train dev unseen; do
     python -m data_scripts.phonemize data/letters/debian/$split.jsonl data/phones/debian/$split.jsonl
   done

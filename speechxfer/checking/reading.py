@@ -1,4 +1,4 @@
-"""Lenient reading of manifests: every line becomes an entry or a finding."""
+"""Lenient reading of manifests: every line becomes an entry or a finding, and a broken line hides no other."""
 
 import codecs
 import re
@@ -19,14 +19,14 @@ ROLE_WORDS: dict[str, Role] = {
 
 
 def in_order(findings: Iterable[Finding], splits: Sequence[SplitManifest]) -> tuple[Finding, ...]:
-    """Errors first, then by kind as in `ADVICE`, by split as given, by line."""
+    """Errors first, then then by kind as in `ADVICE`, by split as given, by line."""
     kinds = {kind: i for i, kind in enumerate(ADVICE)}
     places = {split.name: i for i, split in enumerate(splits)}
     return tuple(sorted(findings, key=lambda f: (f.severity, kinds[f.kind], places.get(f.split, len(places)), f.line)))
 
 
 def split_manifests(paths: Mapping[str, Path] | Sequence[Path]) -> list[SplitManifest]:
-    """Names, roles and paths; a name is the key or the file's, or the whole path where two files are called alike."""
+    """Names, roles and paths; a name is the key, or the file's name, or the whole path if two files have one name."""
     if isinstance(paths, Mapping):
         named = [(name, Path(path)) for name, path in paths.items()]
     else:
@@ -38,20 +38,21 @@ def split_manifests(paths: Mapping[str, Path] | Sequence[Path]) -> list[SplitMan
     if twice:
         raise InputError(f"check: {twice[0]} was given twice; expected every manifest once; name it once")
     roles = [(_role(name) if isinstance(paths, Mapping) else None) or _role(path.stem) for name, path in named]
-    unsaid: list[Role] = ["test" if i or "train" in roles else "train" for i in range(len(named))]
+    defaults: list[Role] = ["test" if i or "train" in roles else "train" for i in range(len(named))]
     return [
-        SplitManifest(name, role or unsaid[i], path)
+        SplitManifest(name, role or defaults[i], path)
         for i, ((name, path), role) in enumerate(zip(named, roles, strict=True))
     ]
 
 
 def _role(name: str) -> Role | None:
-    """The role that the words of a name say; held-out ones win, so that Kaldi's ``train_dev`` is dev."""
+    """The role by the words of a name; test and dev come first, so that Kaldi's ``train_dev`` is dev."""
     words = re.findall(r"[a-z]+", name.lower())
     return next((role for word, role in ROLE_WORDS.items() if word in words), None)
 
 
 def read_leniently(splits: Sequence[SplitManifest], normalizer: Normalizer) -> tuple[list[Entry], list[Finding]]:
+    """The entries of all manifests, and findings about broken lines, duplicate ids and empty manifests."""
     entries: list[Entry] = []
     findings: list[Finding] = []
     used: dict[str, Entry] = {}
@@ -70,9 +71,7 @@ def read_leniently(splits: Sequence[SplitManifest], normalizer: Normalizer) -> t
                 used[entry.id] = entry
             entries.append(entry)
         if len(entries) == before:
-            message = (
-                f"{split.path}: it holds no utterance; expected one JSON object a line; {ADVICE['empty manifest']}"
-            )
+            message = f"{split.path}: it has no utterance; expected one JSON object a line; {ADVICE['empty manifest']}"
             findings.append(Finding("error", "empty manifest", split.name, split.path.name, message))
     return entries, findings
 
@@ -82,7 +81,8 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: it cannot be read ({error.strerror}); expected a manifest; give its path") from error
-    lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # as `read_manifest` does
+    lines = data.split(b"\n")
     return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
 
 
@@ -92,7 +92,7 @@ def _read_line(data: bytes, where: str, folder: Path) -> Utterance | str:
         utterance = parse_line(data.decode("utf-8"), where, folder)
     except InputError as error:
         return str(error)
-    except (ValueError, OverflowError, RecursionError) as error:  # bytes, numbers or nesting beyond any sense
+    except (ValueError, OverflowError, RecursionError) as error:  # not UTF-8, or numbers or nesting beyond all limits
         return f"{where}: not a manifest line ({error}); expected a JSON object in UTF-8; correct it"
     if utterance.offset + utterance.duration > LONGEST_S:
         return f"{where}: offset and duration exceed 30 years; expected seconds; correct them"
@@ -100,7 +100,7 @@ def _read_line(data: bytes, where: str, folder: Path) -> Utterance | str:
 
 
 def _duplicate_id(entry: Entry, other: Entry) -> Finding:
-    """Within a manifest an error, since it could not be read; across manifests it may be a mere habit of naming."""
+    """An error within a manifest, which could then not be read; across manifests ids may just be numbered alike."""
     what = (
         f"line {entry.line}: id {entry.id!r} was already used on line {other.line} of {other.split}; ids must be unique"
     )

@@ -1,4 +1,4 @@
-"""Repair: manifests without the utterances that have errors."""
+"""Repair of manifests: copies without the utterances that have errors, and a list of what was removed and why."""
 
 import json
 from collections import Counter, defaultdict
@@ -7,64 +7,70 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechxfer.checking.findings import ADVICE, Finding, Key
-from speechxfer.checking.report import CheckReport, check_command, is_removed
+from speechxfer.checking.report import CheckReport, check_command
 from speechxfer.data import Utterance, write_manifest
 from speechxfer.errors import InputError
 from speechxfer.runtime import write_atomically
 
-SHOWN_LEFT_OUT = 50
-FEW_LEFT = 0.75  # of a split; with less of it a person should know before training
+SHOWN_REMOVED = 50
+FEW_KEPT = 0.75  # of a split; with a smaller share there is a warning
+REMOVED = "removed.jsonl"
 
 
 def repair(report: CheckReport, out_dir: Path | str) -> list[Path]:
-    """Write the manifests without the utterances that have errors, and ``left_out.jsonl`` saying which and why.
+    """Write the manifests without the utterances that have errors, and ``removed.jsonl`` with their ids and reasons.
 
-    Durations that were rounded past the end of their file are corrected, not left out. What was done is printed.
+    A duration that was rounded past the end of its file is corrected. What was done is printed.
 
     Args:
-        report: what `check_manifests` found.
+        report: from `check_manifests`.
         out_dir: folder for manifests of the same file names; made if missing.
 
     Returns:
-        The files written, ``left_out.jsonl`` last.
+        The files written, ``removed.jsonl`` last.
 
     Raises:
         InputError: a manifest would overwrite one that was checked, two have one file name, a manifest would be empty,
             or the folder cannot be made. Then nothing has been written.
     """
     out_dir = Path(out_dir)
-    left_out: dict[Key, list[Finding]] = defaultdict(list)
-    for finding in filter(is_removed, report.errors):
-        left_out[finding.split, finding.line].append(finding)
+    removed: dict[Key, list[Finding]] = defaultdict(list)
+    for finding in report.findings:
+        if finding.removes_utterance:
+            removed[finding.split, finding.line].append(finding)
+    kept, corrections = _kept_utterances(report, removed)
+    paths = _clean_paths(report, out_dir, kept)
+    for split, path in zip(report.splits, paths, strict=False):
+        write_manifest(path, kept[split.name])
+    _write_removed(paths[-1], removed)
+    _print_rows([*map(_removed_row, removed.values()), *corrections], paths[-1])
+    _print_warnings(report, kept)
+    counts = ", ".join(f"{len(kept[split.name]):,} of {split.utterances:,} in {split.name}" for split in report.splits)
+    print(f"written to {out_dir}: {counts}; reasons in {paths[-1]}; next: {check_command(report, paths[:-1])}")
+    return paths
+
+
+def _kept_utterances(
+    report: CheckReport, removed: Mapping[Key, Sequence[Finding]]
+) -> tuple[dict[str, list[Utterance]], list[str]]:
+    """The remaining utterances of each split with corrected durations, and a line for each correction."""
     durations = {(f.split, f.line): f.correct_duration_s for f in report.errors if f.correct_duration_s is not None}
     kept: dict[str, list[Utterance]] = {split.name: [] for split in report.splits}
-    corrected = []
+    corrections = []
     for entry in report.entries:
-        if entry.key in left_out:
+        if entry.key in removed:
             continue
         duration_s = durations.get(entry.key, entry.utterance.duration)
         kept[entry.split].append(replace(entry.utterance, duration=duration_s))
         if entry.key in durations:
             change = f"{entry.utterance.duration:g} to {duration_s:g} s"
-            corrected.append(f"duration corrected: {entry.id} ({entry.split}): {change}")
-    paths = _clean_paths(report, out_dir, kept)
-    for split, path in zip(report.splits, paths, strict=False):
-        write_manifest(path, kept[split.name])
-    _write_left_out(paths[-1], left_out)
-    _print_rows([*map(_left_out_row, left_out.values()), *corrected], paths[-1])
-    counts = ", ".join(f"{len(kept[split.name]):,} of {split.utterances:,} in {split.name}" for split in report.splits)
-    for split in report.splits:
-        if len(kept[split.name]) < FEW_LEFT * split.utterances:
-            kind, count = Counter(f.kind for f in report.errors if f.split == split.name).most_common(1)[0]
-            left = f"{split.utterances - len(kept[split.name]):,} of {split.utterances:,} in {split.name} are left out"
-            print(f"warning: {left}, most often for {kind!r} (x{count:,}): {ADVICE[kind]}")
-    print(f"written to {out_dir}: {counts}; reasons in {paths[-1]}; next: {check_command(report, paths[:-1])}")
-    return paths
+            corrections.append(f"duration corrected: {entry.id} ({entry.split}): {change}")
+    return kept, corrections
 
 
 def _clean_paths(report: CheckReport, out_dir: Path, kept: Mapping[str, Sequence[Utterance]]) -> list[Path]:
-    """Where the clean manifests and left_out.jsonl go; refuses what would be lost or useless."""
-    paths = [*(out_dir / split.path.name for split in report.splits), out_dir / "left_out.jsonl"]
+    """The paths of the clean manifests and of ``removed.jsonl``; refuses to overwrite inputs and to write empty manifests."""
+    paths = [*(out_dir / split.path.name for split in report.splits), out_dir / REMOVED]
     inputs = {split.path.resolve() for split in report.splits}
     for path in paths:
         if path.resolve() in inputs:
@@ -75,9 +81,7 @@ def _clean_paths(report: CheckReport, out_dir: Path, kept: Mapping[str, Sequence
         if not kept[split.name]:
             kinds = Counter(f.kind for f in report.errors if f.split == split.name).most_common(3)
             shown = ", ".join(f"{kind} x{count:,}" for kind, count in kinds)
-            raise InputError(
-                f"{split.path}: no utterance would be left ({shown}); expected some; {ADVICE[kinds[0][0]]}"
-            )
+            raise InputError(f"{split.path}: no utterance would remain ({shown}); expected some; {ADVICE[kinds[0][0]]}")
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -85,22 +89,31 @@ def _clean_paths(report: CheckReport, out_dir: Path, kept: Mapping[str, Sequence
     return paths
 
 
-def _write_left_out(path: Path, left_out: Mapping[Key, Sequence[Finding]]) -> None:
+def _write_removed(path: Path, removed: Mapping[Key, Sequence[Finding]]) -> None:
     lines = []
-    for (split, number), findings in left_out.items():
+    for (split, number), findings in removed.items():
         reasons = [{"kind": finding.kind, "message": finding.message} for finding in findings]
         row = {"id": findings[0].id, "split": split, "line": number, "reasons": reasons}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     write_atomically(path, "".join(lines))
 
 
-def _left_out_row(findings: Sequence[Finding]) -> str:
+def _removed_row(findings: Sequence[Finding]) -> str:
     kinds = ", ".join(dict.fromkeys(finding.kind for finding in findings))
-    return f"left out: {findings[0].id} ({findings[0].split}): {kinds}"
+    return f"removed: {findings[0].id} ({findings[0].split}): {kinds}"
 
 
 def _print_rows(rows: Sequence[str], where: Path) -> None:
-    for row in rows[:SHOWN_LEFT_OUT]:
+    for row in rows[:SHOWN_REMOVED]:
         print(row)
-    if len(rows) > SHOWN_LEFT_OUT:
-        print(f"and {len(rows) - SHOWN_LEFT_OUT:,} more (all that were left out: {where})")
+    if len(rows) > SHOWN_REMOVED:
+        print(f"and {len(rows) - SHOWN_REMOVED:,} more (all that were removed: {where})")
+
+
+def _print_warnings(report: CheckReport, kept: Mapping[str, Sequence[Utterance]]) -> None:
+    """Warn of splits that lose many utterances."""
+    for split in report.splits:
+        if len(kept[split.name]) < FEW_KEPT * split.utterances:
+            kind, count = Counter(f.kind for f in report.errors if f.split == split.name).most_common(1)[0]
+            lost = f"{split.utterances - len(kept[split.name]):,} of {split.utterances:,} in {split.name} are removed"
+            print(f"warning: {lost}, most often for {kind!r} (x{count:,}): {ADVICE[kind]}")

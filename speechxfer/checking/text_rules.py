@@ -1,60 +1,53 @@
-"""Rules about transcripts: text, symbols, CTC feasibility, speaking rate, sentences and speakers shared between splits."""
+"""Rules about transcripts: text, symbols, CTC feasibility and speaking rate.
+
+Source of the outlier rule (median and median absolute deviation): Iglewicz and Hoaglin, 'How to detect and handle outliers'
+(1993).
+"""
 
 import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 
 import numpy as np
 
-from speechxfer.checking.audio_rules import AudioRequirements
 from speechxfer.checking.feasibility import ctc_frames_needed
-from speechxfer.checking.findings import (
-    ADVICE,
-    Entry,
-    Finding,
-    Severity,
-    SplitManifest,
-    UnseenSymbol,
-    count_of,
-)
-from speechxfer.errors import first_names
-from speechxfer.text import Kind, Normalizer, Vocabulary, describe_symbol
+from speechxfer.checking.findings import Entry, Finding, Severity, UnseenSymbol
+from speechxfer.checking.settings import CheckSettings
+from speechxfer.text import Vocabulary, describe_symbol
 
 RATE_DEVIATIONS = 6.0  # robust standard deviations of the log speaking rate
-RATE_LEAST_SPREAD = 0.1  # of the log rate, so that a corpus of nearly one rate has no outliers by rounding
+RATE_LEAST_SPREAD = 0.1  # of the log rate, so that rounding makes no outliers where nearly all rates are equal
 RATE_LEAST_UTTERANCES = 20
 REMARK = re.compile(r"\([^()]+\)|\[[^][]+\]|\{[^{}]+\}|<[^<>]+>|\*[^*]+\*|（[^（）]+）|【[^【】]+】")
 
 
-def train_vocabulary(entries: Sequence[Entry], kind: Kind, normalizer: Normalizer, bpe_size: int) -> Vocabulary | None:
-    """Train's symbols; without a text of train everything's, so that they can be counted; None without any text."""
-    told = [entry for entry in entries if entry.text]
-    texts = [entry.text for entry in told if entry.role == "train"] or [entry.text for entry in told]
-    return Vocabulary.from_texts(texts, kind, normalizer=normalizer, bpe_size=bpe_size) if texts else None
+def train_vocabulary(entries: Sequence[Entry], settings: CheckSettings) -> Vocabulary | None:
+    """The vocabulary of train's texts; without any, of all texts, so that symbols can be counted; None without any text."""
+    texts = [entry.text for entry in entries if entry.text and entry.role == "train"]
+    texts = texts or [entry.text for entry in entries if entry.text]
+    kind, normalizer = settings.vocabulary_kind, settings.normalizer
+    return Vocabulary.from_texts(texts, kind, normalizer=normalizer, bpe_size=settings.bpe_size) if texts else None
 
 
 def text_findings(
-    entries: Sequence[Entry], rules: AudioRequirements, vocabulary: Vocabulary | None
+    entries: Sequence[Entry], settings: CheckSettings, vocabulary: Vocabulary | None
 ) -> Iterator[Finding]:
+    """Findings about each transcript."""
     for entry in entries:
         if not entry.text:
-            what = (
-                f"nothing is left of the text {entry.utterance.text[:60]!r}"
-                if entry.utterance.text
-                else "there is no text"
-            )
+            original = entry.utterance.text
+            what = f"nothing remains of the text {original[:60]!r}" if original else "there is no text"
             yield entry.finding("error", "empty text", f"{what}; expected what is said")
             continue
         yield from _remark_findings(entry)
         if vocabulary:
             yield from _symbol_findings(entry, vocabulary)
-            yield from _word_findings(entry) if rules.classify else _ctc_findings(entry, rules, vocabulary)
+            yield from _word_findings(entry) if settings.classify else _ctc_findings(entry, settings, vocabulary)
 
 
 def _remark_findings(entry: Entry) -> Iterator[Finding]:
-    """Words in brackets, such as (laugh), are often about the recording, not in it."""
+    """Words in brackets, such as (laugh), often describe the recording and are not said in it."""
     remarks = REMARK.findall(entry.utterance.text)
     if remarks:
         what = f"{', '.join(remarks)[:60]} in the text; expected only what is said"
@@ -74,24 +67,23 @@ def _word_findings(entry: Entry) -> Iterator[Finding]:
     words = len(entry.text.split(" "))
     if words > 1:
         severity: Severity = "error" if entry.role == "train" else "warning"
-        yield entry.finding(
-            severity, "several words", f"{words} words in {entry.text[:60]!r}; expected one to classify"
-        )
+        what = f"{words} words in {entry.text[:60]!r}; expected one to classify"
+        yield entry.finding(severity, "several words", what)
 
 
-def _ctc_findings(entry: Entry, rules: AudioRequirements, vocabulary: Vocabulary) -> Iterator[Finding]:
-    """An error in train; elsewhere the model cannot write the whole text, which its score then says."""
-    frames = rules.frames(entry.audio) if entry.audio else 0
+def _ctc_findings(entry: Entry, settings: CheckSettings, vocabulary: Vocabulary) -> Iterator[Finding]:
+    """Too few frames for CTC: an error in train; elsewhere the model cannot output the whole text, which costs accuracy."""
+    frames = settings.feature_frames(entry.audio) if entry.audio else 0
     if not entry.audio or not frames:
         return
     symbols = vocabulary.encode(entry.text, unknown="skip")
-    encoded, needed = rules.encoder_frames(frames), ctc_frames_needed(symbols)
+    encoded, needed = settings.encoded_frames(frames), ctc_frames_needed(symbols)
     if encoded < needed:
         what = (
             f"{encoded} encoder frames ({entry.audio.seconds:.2f} s), but CTC needs {needed} to align {len(symbols)} symbols "
             f"and {needed - len(symbols)} repeats; expected at least as many"
         )
-        yield entry.finding("error" if entry.role == "train" else "warning", "ctc", what)
+        yield entry.finding("error" if entry.role == "train" else "warning", "too few frames", what)
 
 
 def rate_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
@@ -105,19 +97,20 @@ def rate_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
             continue
         logs = np.array([log for _, log in group])
         median = float(np.median(logs))
-        reach = RATE_DEVIATIONS * max(RATE_LEAST_SPREAD, 1.4826 * float(np.median(np.abs(logs - median))))
+        spread = max(RATE_LEAST_SPREAD, 1.4826 * float(np.median(np.abs(logs - median))))
+        limit = RATE_DEVIATIONS * spread
         for entry, log in group:
-            if abs(log - median) > reach:
+            if abs(log - median) > limit:
                 what = (
-                    f"{math.exp(log):.1f} characters per second; expected {math.exp(median - reach):.1f} to "
-                    f"{math.exp(median + reach):.1f}, which is {RATE_DEVIATIONS:g} robust deviations (median absolute "
+                    f"{math.exp(log):.1f} characters per second; expected {math.exp(median - limit):.1f} to "
+                    f"{math.exp(median + limit):.1f}, which is {RATE_DEVIATIONS:g} robust deviations (median absolute "
                     f"deviation of the logarithm) around the median {math.exp(median):.1f}"
                 )
                 yield entry.finding("warning", "speaking rate", what)
 
 
 def find_unseen_symbols(entries: Sequence[Entry], vocabulary: Vocabulary | None) -> tuple[UnseenSymbol, ...]:
-    """By split as given, the most frequent first."""
+    """Symbols that are not in the vocabulary, by split as given, the most frequent first."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     ids: dict[tuple[str, str], list[str]] = defaultdict(list)
     for entry in entries if vocabulary else ():
@@ -129,30 +122,3 @@ def find_unseen_symbols(entries: Sequence[Entry], vocabulary: Vocabulary | None)
         for split, counter in counts.items()
         for symbol, count in sorted(counter.items(), key=lambda item: (-item[1], item[0]))
     )
-
-
-def shared_sentence_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
-    trained: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        if entry.role == "train" and entry.text:
-            trained[entry.text].append(entry.id)
-    for entry in entries:
-        if entry.role != "train" and entry.text in trained:
-            what = f"train has {entry.text[:60]!r} too ({first_names(trained[entry.text])}); expected a sentence of its own"
-            yield entry.finding("warning", "shared sentence", what)
-
-
-def shared_speaker_findings(splits: Sequence[SplitManifest], entries: Sequence[Entry]) -> Iterator[Finding]:
-    counts: dict[str, Counter[str]] = {split.name: Counter() for split in splits}
-    for entry in entries:
-        if entry.utterance.speaker:
-            counts[entry.split][entry.utterance.speaker] += 1
-    for a, b in combinations(splits, 2):
-        shared = sorted(counts[a.name].keys() & counts[b.name].keys())
-        if shared and a.role != b.role:
-            amount = sum(counts[b.name][speaker] for speaker in shared)
-            message = (
-                f"{a.name} has {len(shared)} of {b.name}'s {count_of(len(counts[b.name]), 'speaker')} too ({first_names(shared)}; "
-                f"{count_of(amount, 'utterance')}); expected none; {ADVICE['shared speaker']}"
-            )
-            yield Finding("warning", "shared speaker", f"{a.name} + {b.name}", "", message)

@@ -59,9 +59,9 @@ def check(
     from speechxfer.workflows import check_run
 
     given = [("--config", config), ("--model", model), *(("--set", setting) for setting in settings or [])]
-    flags = [str(part) for option in given if option[1] for part in option]
+    options = [str(part) for option in given if option[1] for part in option]
     loaded = load_config(config, _overrides(settings, resample, mono))
-    report = check_run(manifests, loaded, fix_dir=fix, model=model, flags=flags)
+    report = check_run(manifests, loaded, fix_dir=fix, model=model, options=options)
     raise typer.Exit(1 if report.errors and not fix else 0)
 
 

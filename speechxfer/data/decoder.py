@@ -1,8 +1,8 @@
 """Decoding of audio files: samples, rate and channels of a file or of a segment, and what of it is missing.
 
-The only place that opens audio files (libsndfile, through soundfile). Rate, channels and signal are judged by its callers: `read_audio`
-for training and inference, `speechxfer check` for its report. A WAV whose header promises more samples than the file holds,
-and an OGG file without its last page (RFC 3533, section 6), are truncated: they are read as far as they go.
+The only place that opens audio files (libsndfile, through soundfile). Its callers judge rate, channels and signal: `read_audio`
+for training and inference, `speechxfer check` for its report. A WAV whose header promises more samples than the file has, and
+an OGG file without its last page (RFC 3533, section 6), are truncated: they are read as far as they go.
 """
 
 import os

@@ -7,6 +7,7 @@ manifest (``audio_filepath``, ``offset``, ``duration``, ``text``).
 
 import json
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from speechxfer.runtime import write_atomically
 
 REQUIRED = ("id", "audio_filepath", "duration")
 TEXT_FIELDS = ("text", "speaker", "lang")
+_CONTROL = ("Cc", "Zl", "Zp")  # tabs, line breaks and other characters that break lines of output
 LONGEST_S = 1e9  # thirty years: what is longer is no duration
 
 
@@ -104,6 +106,9 @@ def parse_line(line: str, where: str, folder: Path) -> Utterance:
             raise InputError(f"{where}: {key!r} holds half a surrogate pair; write it in UTF-8") from error
     if not row["id"]:
         raise InputError(f"{where}: 'id' is empty; give every utterance a name of its own")
+    control = next((character for character in row["id"] if unicodedata.category(character) in _CONTROL), "")
+    if control:
+        raise InputError(f"{where}: 'id' contains the control character U+{ord(control):04X}; rename the utterance")
     if not row["audio_filepath"] or "\0" in row["audio_filepath"]:
         raise InputError(f"{where}: 'audio_filepath' is {row['audio_filepath']!r}; expected the path of a recording")
     return Utterance(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from speechxfer.checkpoints import load_model
 from speechxfer.errors import InputError
-from speechxfer.features import ExportableFrontEnd
+from speechxfer.features import Filterbank
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel
 from speechxfer.runtime import atomic_file, log_info
 
@@ -96,7 +96,7 @@ class WaveformModel(nn.Module):
 
     def __init__(self, model: AcousticModel) -> None:
         super().__init__()
-        self.features = ExportableFrontEnd(model.spec)
+        self.features = Filterbank(model.spec, exportable=True)
         self.model = model
 
     def forward(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

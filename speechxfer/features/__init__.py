@@ -4,10 +4,9 @@ from speechxfer.features.augmentation import change_speed, spec_augment
 from speechxfer.features.batches import Batch, collate, load_in_background, plan_batches
 from speechxfer.features.cache import FeatureStore, SampleStore, store_features, store_samples
 from speechxfer.features.distortion import distort
-from speechxfer.features.exportable import ExportableFrontEnd
 from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features, utterance_samples
 from speechxfer.features.fingerprint import feature_fingerprint, middle_frame
-from speechxfer.features.log_mel import filterbank
+from speechxfer.features.log_mel import Filterbank, filterbank
 from speechxfer.features.mel_filters import analysis_window, mel_filters
 from speechxfer.features.padding import padding_mask
 from speechxfer.features.presets import PRESETS, feature_preset
@@ -17,9 +16,9 @@ __all__ = [
     "PRESETS",
     "AudioOptions",
     "Batch",
-    "ExportableFrontEnd",
     "FeatureSpec",
     "FeatureStore",
+    "Filterbank",
     "SampleStore",
     "analysis_window",
     "change_speed",

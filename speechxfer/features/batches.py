@@ -7,10 +7,10 @@ or a loader with workers. Targets are concatenated, never padded, so no padding 
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from torch import Tensor
 from speechxfer.data import Samples
 from speechxfer.errors import InputError
 
+Planned = TypeVar("Planned")
+Loaded = TypeVar("Loaded")
 LOADED_AHEAD = 8  # batches
 LOADING_THREADS = max(1, (os.cpu_count() or 1) - 1)
 
@@ -86,13 +88,16 @@ def _cut(order: Sequence[int], frames: Sequence[int], budget_frames: int) -> lis
     return batches
 
 
-def load_in_background(load: Callable[..., Batch], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Batch]:
-    """`load(*arguments[i])` for each i, in order, a few of them being loaded by threads while the caller works."""
+def load_in_background(load: Callable[[Planned], Loaded], planned: Iterable[Planned]) -> Iterator[Loaded]:
+    """`load(item)` for each planned item, in order; threads load the next few while the caller works.
+
+    Items are taken from `planned` as they are needed, so it may run over all epochs of a training.
+    """
     with ThreadPoolExecutor(LOADING_THREADS) as pool:
-        ahead: deque[Future[Batch]] = deque()
+        ahead: deque[Future[Loaded]] = deque()
         try:
-            for each in arguments:
-                ahead.append(pool.submit(load, *each))
+            for item in planned:
+                ahead.append(pool.submit(load, item))
                 if len(ahead) > LOADED_AHEAD:
                     yield ahead.popleft().result()
             while ahead:

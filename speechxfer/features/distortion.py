@@ -1,4 +1,7 @@
-"""Simulated recording conditions: rooms, equalisation, band limits, noise, clipping, codecs (rooms: Polack's model, see Habets, 2007, chapter 2)."""
+"""Simulated recording conditions: rooms, equalisation, band limits, noise, clipping and codecs, for training speech.
+
+Rooms follow Polack's model (E. Habets, Single- and Multi-Microphone Speech Dereverberation, 2007, chapter 2).
+"""
 
 import io
 

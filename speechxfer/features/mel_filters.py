@@ -11,6 +11,7 @@ from speechxfer.features.spec import FeatureSpec
 
 
 def computation_dtype(spec: FeatureSpec) -> torch.dtype:
+    """Precision in which the features of a spec are computed."""
     return torch.float64 if spec.precision == "double" else torch.float32
 
 

@@ -1,28 +1,24 @@
-"""Front end: audio files to samples, samples to 80-dimensional log-mel filterbanks.
+"""Feature specifications: everything in which the 80-dimensional filterbanks of different toolkits differ.
 
-Toolkits mean different things by '80-dim filterbank'. Here everything that can differ is a field of `FeatureSpec`, a
-preset is a name plus a version, and the one implementation below follows the fields. A checkpoint stores its spec and
-the `feature_fingerprint` of a fixed test signal, so that other features are refused instead of being guessed.
-
-What it is not: an audio converter. A file of another sampling rate or with several channels is refused unless the
-caller asks for resampling or mixing. Sources: Kaldi's ``feature-fbank`` and ``mel-computations`` (the 'kaldi' scale and
-framing), S. Young et al., The HTK Book (the 'htk' scale), M. Slaney, Auditory Toolbox (1998; the 'slaney' scale and norm).
+A preset (``presets.py``) is a specification with a name and a version; ``log_mel.py`` computes what it says. A checkpoint stores
+its specification and the `feature_fingerprint` of a fixed test signal, so that other features are refused. Sources: Kaldi's
+``feature-fbank`` and ``mel-computations`` (the 'kaldi' scale and framing), S. Young et al., The HTK Book (the 'htk' scale),
+M. Slaney, Auditory Toolbox (1998; the 'slaney' scale and norm).
 """
 
+import math
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from torch import Tensor
 
 from speechxfer.errors import InputError
 
-LATER_FIELDS = {
-    "mel_sides",
-    "mel_gain",
-    "band_mean",
-    "band_scale",
-    "precision",
-    "shortest_samples",
-    "surround_db",
-}  # that a FeatureSpec did not have at first
+MOST_MELS = 1024
+LARGEST_FFT = 65_536
+MOST_STACKED = 64
+RATES_HZ = (100, 768_000)
+LONGEST_NOISE_S = 10  # of `shortest_samples`
 
 
 def _all_numbers(values: object) -> bool:
@@ -98,8 +94,7 @@ class FeatureSpec:
                 expected = f"a value of type {hint.__name__}"
             if not fits:
                 raise InputError(f"feature setting {name} is {value!r}; expected {expected}; correct it")
-        if min(self.sample_rate_hz, self.mels, self.window_samples, self.hop_samples, self.stack) < 1:
-            raise InputError("feature settings: rate, mels, window, hop and stack are at least 1; correct them")
+        self._check_sizes()
         if self.fft_size < self.window_samples:
             raise InputError(
                 f"feature setting fft_size is {self.fft_size}; expected at least window_samples, {self.window_samples}"
@@ -110,6 +105,26 @@ class FeatureSpec:
                 f"feature settings band_mean and band_scale have {len(self.band_mean)} and {len(self.band_scale)} values; "
                 f"expected {given} each where normalize is {self.normalize!r} and mels {self.mels}; correct them"
             )
+
+    def _check_sizes(self) -> None:
+        """Refuse sizes of which a claimed one could ask for any amount of memory or time."""
+        ranges = {
+            "sample_rate_hz": RATES_HZ,
+            "mels": (1, MOST_MELS),
+            "stack": (1, MOST_STACKED),
+            "fft_size": (1, LARGEST_FFT),
+            "window_samples": (1, LARGEST_FFT),
+            "hop_samples": (1, LARGEST_FFT),
+            "shortest_samples": (0, LONGEST_NOISE_S * self.sample_rate_hz),
+        }
+        for name, (least, most) in ranges.items():
+            if not least <= getattr(self, name) <= most:
+                raise InputError(
+                    f"feature setting {name} is {getattr(self, name)}; expected {least} to {most}; correct it"
+                )
+        numbers = [value for value in vars(self).values() if isinstance(value, float)]
+        if not all(map(math.isfinite, [*numbers, *self.band_mean, *self.band_scale])):
+            raise InputError("feature settings contain NaN or infinity; correct them")
 
     @property
     def dim(self) -> int:
@@ -125,18 +140,13 @@ class FeatureSpec:
         """Number of frames that `filterbank` makes of so many samples."""
         if not count_windows(samples, self):
             return 0
-        heard = max(samples, self.shortest_samples)
-        return max(0, count_windows(heard, self) - int(self.drop_last_frame)) // self.stack
+        windows = count_windows(max(samples, self.shortest_samples), self)
+        return max(0, windows - int(self.drop_last_frame)) // self.stack
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a field of `LATER_FIELDS` only where it is set, so that older runs are known again."""
+        """Plain values for JSON."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        unset = {field.name for field in fields(self) if values[field.name] == field.default} & LATER_FIELDS
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-            if name not in unset
-        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "FeatureSpec":
@@ -150,13 +160,21 @@ class FeatureSpec:
         return cls(**values | lists)
 
 
-def count_windows(samples: int, spec: FeatureSpec) -> int:
-    """Windows that the framing cuts out of so many samples, before any is dropped or stacked."""
+Count = TypeVar("Count", int, Tensor)
+
+
+def count_windows(samples: Count, spec: FeatureSpec) -> Count:
+    """Windows that the framing cuts out of so many samples (a number or an integer tensor), before any is dropped or stacked."""
+    hop, half_fft = spec.hop_samples, spec.fft_size // 2
     if spec.framing == "snip":
-        return 0 if samples < spec.window_samples else 1 + (samples - spec.window_samples) // spec.hop_samples
-    if spec.framing == "kaldi_center":
-        return (samples + spec.hop_samples // 2) // spec.hop_samples
-    if spec.framing == "center_filled":
-        return -(-(samples + spec.fft_size // 2) // spec.hop_samples) if samples else 0
-    shortest = spec.fft_size // 2 + 1 if spec.framing == "center_reflect" else 1
-    return 0 if samples < shortest else 1 + (samples - spec.fft_size % 2) // spec.hop_samples
+        windows, shortest = (samples - spec.window_samples) // hop + 1, spec.window_samples
+    elif spec.framing == "kaldi_center":
+        windows, shortest = (samples + hop // 2) // hop, 0
+    elif spec.framing == "center_filled":
+        windows, shortest = (samples + half_fft + hop - 1) // hop, 1
+    else:
+        windows = (samples - spec.fft_size % 2) // hop + 1
+        shortest = half_fft + 1 if spec.framing == "center_reflect" else 1
+    if isinstance(samples, Tensor):
+        return windows * (samples >= shortest)
+    return windows if samples >= shortest else 0

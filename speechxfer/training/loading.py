@@ -1,6 +1,7 @@
 """Batches of a run: planned per epoch, augmented, loaded in the background."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from accelerate import Accelerator
@@ -23,24 +24,39 @@ from speechxfer.training.state import Progress
 
 
 def iterate_batches(job: Job, progress: Progress) -> Iterator[Batch]:
-    """This process's batches from where the run stands to its last step."""
-    config, accelerator = job.config, job.accelerator
-    if config.patience and progress.since_best >= config.patience:
+    """This process's batches from where the run stands to its last step; loading ahead goes on across epochs."""
+    if job.config.patience and progress.since_best >= job.config.patience:
         return
-    while progress.step < job.steps:
-        generator = np.random.default_rng([config.seed, progress.epoch])
+    planned = _plan_steps(job, progress.step, progress.epoch, progress.position)
+    for epoch, batch in load_in_background(lambda step: (step.epoch, _load(job, step)), planned):
+        if epoch != progress.epoch:
+            progress.epoch, progress.position = epoch, 0
+        yield batch
+
+
+@dataclass(frozen=True)
+class _PlannedStep:
+    epoch: int
+    indices: Sequence[int]
+    """Of the utterances of this process."""
+    speeds: Sequence[int]
+    """Of every utterance, in this epoch."""
+    augmented: bool
+
+
+def _plan_steps(job: Job, step: int, epoch: int, position: int) -> Iterator[_PlannedStep]:
+    """The steps from this one to the last of the run, beginning at `position` in `epoch`."""
+    config, process = job.config, job.accelerator.process_index
+    while step < job.steps:
+        generator = np.random.default_rng([config.seed, epoch])
         speeds = [usable[int(generator.integers(len(usable)))] for usable in job.usable_speeds]
         frames = [job.store.frames[speed][i] for i, speed in enumerate(speeds)]
-        plan = _plan(frames, config, job.model, generator, accelerator)
-        left = [step[accelerator.process_index] for step in plan[progress.position :]][: job.steps - progress.step]
-        augmented = [progress.step + i >= config.augment_warmup_steps for i in range(len(left))]
-        yield from load_in_background(
-            lambda indices, augment, epoch=progress.epoch, speeds=speeds: _load(job, indices, speeds, epoch, augment),
-            list(zip(left, augmented, strict=True)),
-        )
-        if progress.step < job.steps:
-            progress.epoch += 1
-            progress.position = 0
+        for batches in _plan(frames, config, job.model, generator, job.accelerator)[position:]:
+            if step == job.steps:
+                return
+            yield _PlannedStep(epoch, batches[process], speeds, step >= config.augment_warmup_steps)
+            step += 1
+        epoch, position = epoch + 1, 0
 
 
 def _plan(
@@ -55,16 +71,20 @@ def _plan(
     return plan_batches(frames, budget, generator, processes=accelerator.num_processes)
 
 
-def _load(job: Job, indices: Sequence[int], speeds: Sequence[int], epoch: int, augment: bool) -> Batch:
-    features = [_augmented(job, i, speeds[i], epoch) if augment else job.store.get(i, speeds[i]) for i in indices]
-    return collate([job.train[i].id for i in indices], features, [job.targets[i] for i in indices])
+def _load(job: Job, step: _PlannedStep) -> Batch:
+    features = [
+        _augmented(job, i, step.speeds[i], step.epoch) if step.augmented else job.store.get(i, step.speeds[i])
+        for i in step.indices
+    ]
+    return collate([job.train[i].id for i in step.indices], features, [job.targets[i] for i in step.indices])
 
 
 def _augmented(job: Job, index: int, speed: int, epoch: int) -> Samples:
-    """Features `[frames, mels]` as this epoch hears them; what is drawn depends on seed, epoch and utterance alone."""
+    """Features `[frames, mels]` as augmented in this epoch; the random choices depend on seed, epoch and utterance alone."""
     config = job.config
     generator = np.random.default_rng([config.seed, epoch, index])
-    return spec_augment(load_features(job, index, speed, generator), generator, config.spec_augment)
+    features = load_features(job, index, speed, generator)
+    return spec_augment(features, generator, mels=job.model.spec.mels, strength=config.spec_augment)
 
 
 def load_features(job: Job, index: int, speed: int, generator: np.random.Generator) -> Samples:

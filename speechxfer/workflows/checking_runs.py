@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from speechxfer.checking import CheckReport, check_manifests, repair
+from speechxfer.checking import CheckReport, CheckSettings, check_manifests, repair
 from speechxfer.checkpoints import load_model
 from speechxfer.config import Config
 from speechxfer.features import feature_preset
@@ -18,20 +18,19 @@ def check_run(
     *,
     fix_dir: Path | None = None,
     model: str = "",
-    flags: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> CheckReport:
     """Check manifests for what `config` would train, from random weights or from `model`; print what is found.
 
-    With `fix_dir`, clean manifests are written there, and what they leave out is printed too. `flags` are the options of
-    the command line that the commands suggested by the report have to repeat.
+    With `fix_dir`, clean manifests are written there, and what was removed is printed too. `options` are those of the
+    command line that the commands suggested by the report repeat.
 
     Raises:
         InputError: a manifest cannot be opened, or `fix_dir` would overwrite one.
     """
     loaded = load_model(model) if model else None
     spec = loaded.spec if loaded else feature_preset(config.model.features)
-    report = check_manifests(
-        manifests,
+    settings = CheckSettings(
         sample_rate_hz=spec.sample_rate_hz,
         subsampling=config.model.subsampling,
         frames_of_samples=spec.frames,
@@ -43,8 +42,8 @@ def check_run(
         resample=config.data.resample,
         mono=config.data.mono,
         max_duration_s=config.data.max_duration_s,
-        flags=flags,
     )
+    report = check_manifests(manifests, settings, options=options)
     print(report)
     if fix_dir:
         repair(report, fix_dir)
