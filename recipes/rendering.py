@@ -1,4 +1,4 @@
-"""Pages of results, rendered from the recipes' results.json: RESULTS.md, docs/results.md, table and picture of README.md.
+"""Rendered pages: RESULTS.md of the recipes, docs/results.md, table and picture of README.md; and docs/settings.md.
 
 python -m recipes.rendering                  # all pages of the repository, as `make results` does
 python -m recipes.rendering recipes/mboshi   # the RESULTS.md of one recipe
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from recipes.picture import Point, Series, draw_rates
+from recipes.settings_page import settings_page
 from speechxfer.errors import InputError
 from speechxfer.runtime import read_text, write_atomically
 from speechxfer.workflows import ResultRow, read_rows
@@ -49,11 +50,12 @@ PICTURE_SERIES = (  # name in the legend, name and source of the rows
 
 
 def render_all(root: Path = ROOT) -> None:
-    """Render every recipe's page, docs/results.md, docs/mboshi.svg and the table of README.md in the checkout `root`."""
+    """Render the recipes' pages, docs/results.md, docs/settings.md, docs/mboshi.svg and the table of README.md below `root`."""
     pages = sorted((root / "recipes").glob("*/results.json"))
     for results_json in pages:
         render_results(results_json, results_json.with_name("RESULTS.md"))
     write_atomically(root / "docs" / "results.md", results_page(pages))
+    write_atomically(root / "docs" / "settings.md", settings_page())
     write_atomically(root / "docs" / "mboshi.svg", picture(root / "recipes"))
     update_readme(root / "README.md", root / "recipes")
 

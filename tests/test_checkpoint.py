@@ -24,7 +24,7 @@ from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import BLANK, Vocabulary
-from speechxfer.workflows.description import describe
+from speechxfer.workflows.model_description import describe
 from speechxfer.workflows.shipping import copy_model
 
 VOCABULARY = Vocabulary((BLANK, " ", *"abcẹŋ", "\u0301"))

@@ -333,11 +333,12 @@ def test_kept_features_that_are_not_whole_are_computed_again(
 
 
 def test_the_suggested_command_checks_the_same(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
-    write_tone_corpus(tmp_path / "my train.jsonl", 3, letters="abc", words=(2, 2))
+    for utterance in write_tone_corpus(tmp_path / "my train.jsonl", 3, letters="abc", words=(2, 2)):
+        utterance.audio_filepath.unlink()
     settings = ["--set", "text.task=classify", "--set", "text.vocabulary=words"]
     outcome = speechxfer("check", tmp_path / "my train.jsonl", *settings)
     assert outcome.code == 1
-    assert "several words: 3" in outcome.out
+    assert "missing audio: 3" in outcome.out
     assert f"speechxfer check '{tmp_path}/my train.jsonl' {' '.join(settings)} --fix OUT" in outcome.out
 
 

@@ -318,10 +318,10 @@ def test_a_stopped_run_that_holds_on_to_its_source_ends_with_the_same_bits(
         model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=0.1).model
         return finetune(model, tones.train, tones.dev, config, out=out)
 
-    whole, step = state(run(tmp_path / "whole")), loop._step
+    whole, step = state(run(tmp_path / "whole")), loop.training_step
     with monkeypatch.context() as patch:
         patch.setattr(
-            loop, "_step", lambda job, optimizer, batch, at: stop() if at == 3 else step(job, optimizer, batch, at)
+            loop, "training_step", lambda job, optimizer, batch, at: stop() if at == 3 else step(job, optimizer, batch, at)
         )
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "stopped")

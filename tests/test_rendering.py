@@ -177,7 +177,7 @@ def test_the_picture_shows_rates_at_their_places() -> None:
 def test_pages_of_the_repository_are_up_to_date(tmp_path: Path) -> None:
     for name in ("recipes", "docs"):
         (tmp_path / name).mkdir()
-    pages = [Path("README.md"), Path("docs/results.md"), Path("docs/mboshi.svg")]
+    pages = [Path("README.md"), Path("docs/results.md"), Path("docs/settings.md"), Path("docs/mboshi.svg")]
     for results_json in ROOT.glob("recipes/*/results.json"):
         folder = results_json.parent.relative_to(ROOT)
         (tmp_path / folder).mkdir()

@@ -27,6 +27,7 @@ from speechxfer.errors import InputError
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
+from speechxfer.training.schedule import learning_rates
 from speechxfer.workflows.evaluation_runs import RowTarget, evaluate_models
 from speechxfer.workflows.results import read_rows
 from speechxfer.workflows.training_runs import adapt, train_from_scratch
@@ -187,7 +188,7 @@ def test_each_unfrozen_group_has_its_own_warm_up(monkeypatch: pytest.MonkeyPatch
     """Ten steps of warm-up, a constant rate after it; of two groups the upper joins at step 20, the lower at 40."""
     monkeypatch.setattr("speechxfer.training.schedule.FINAL_FRACTION", 1.0)
     config = settings(warmup_steps=10, encoder_lr=1.0, head_lr=2.0, steps=None, unfreeze_every_steps=20)
-    rates = {step: loop.learning_rates(config, 100, step, 2) for step in (20, 24, 29, 40, 44, 49)}
+    rates = {step: learning_rates(config, 100, step, 2) for step in (20, 24, 29, 40, 44, 49)}
     assert [rates[step][1] for step in (20, 24, 29, 40, 49)] == pytest.approx([0.1, 0.5, 1.0, 1.0, 1.0])
     assert [rates[step][0] for step in (40, 44, 49)] == pytest.approx([0.1, 0.5, 1.0])
     assert {head for *_, head in rates.values()} == {2.0}
@@ -201,7 +202,7 @@ def test_groups_move_one_after_the_other_from_the_top(
     groups = [state(group) for group in model.encoder.layer_groups()]
     head = state(model.head)
     moves: list[tuple[list[int], list[int], bool]] = []
-    step = loop._step
+    step = loop.training_step
 
     def watched(*arguments: Any) -> float:
         loss: float = step(*arguments)
@@ -211,7 +212,7 @@ def test_groups_move_one_after_the_other_from_the_top(
         moves.append((weights, statistics, bool(moved(head, model.head))))
         return loss
 
-    monkeypatch.setattr(loop, "_step", watched)
+    monkeypatch.setattr(loop, "training_step", watched)
     config = settings(steps=11, evaluate_every_steps=3, unfreeze_every_steps=2)
     run(model, tones, tmp_path, config)
     expected = [[], [], [4], [4], [3, 4], [3, 4], [2, 3, 4], [2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [0, 1, 2, 3, 4]]
@@ -228,9 +229,9 @@ def test_rates_fall_by_layer_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("speechxfer.training.schedule.FINAL_FRACTION", 1.0)
     constant = {"steps": 100, "warmup_steps": 10, "encoder_lr": 1.0, "head_lr": 3.0}
     falling = settings(**constant, layer_decay=0.5)
-    assert loop.learning_rates(falling, 100, 50, 3) == pytest.approx([0.25, 0.5, 1.0, 3.0])
-    assert loop.learning_rates(falling, 100, 4, 3) == pytest.approx([0.125, 0.25, 0.5, 1.5]), "half warmed up"
-    assert loop.learning_rates(settings(**constant), 100, 50, 3) == pytest.approx([1.0, 1.0, 1.0, 3.0])
+    assert learning_rates(falling, 100, 50, 3) == pytest.approx([0.25, 0.5, 1.0, 3.0])
+    assert learning_rates(falling, 100, 4, 3) == pytest.approx([0.125, 0.25, 0.5, 1.5]), "half warmed up"
+    assert learning_rates(settings(**constant), 100, 50, 3) == pytest.approx([1.0, 1.0, 1.0, 3.0])
 
 
 def test_a_step_goes_as_far_as_its_layers_rate(tones: Tones, tmp_path: Path) -> None:
@@ -482,7 +483,7 @@ def test_a_run_is_resumed_only_with_the_same_source_and_source_data(tones: Tones
 
     resume(source_model(), source_data)
     for other, data in ((source_model(), source_data[:3]), (shaken(source_model()), source_data)):
-        with pytest.raises(InputError, match=r"began otherwise \((source data|source heads.*) differ\)"):
+        with pytest.raises(InputError, match=r"started differently \(.*source (data|heads).* differ\)"):
             resume(other, data)
     resume(source_model(), source_data)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from speechxfer.checking.feasibility import ctc_frames_needed
-from speechxfer.checking.findings import Entry, Finding, Severity, UnseenSymbol
+from speechxfer.checking.findings import Entry, Finding, UnseenSymbol
 from speechxfer.checking.settings import CheckSettings
 from speechxfer.text import Vocabulary, describe_symbol
 
@@ -43,7 +43,10 @@ def text_findings(
         yield from _remark_findings(entry)
         if vocabulary:
             yield from _symbol_findings(entry, vocabulary)
-            yield from _word_findings(entry) if settings.classify else _ctc_findings(entry, settings, vocabulary)
+            if not settings.classify:
+                yield from _ctc_findings(entry, settings, vocabulary)
+    if settings.classify:
+        yield from _label_findings(entries)
 
 
 def _remark_findings(entry: Entry) -> Iterator[Finding]:
@@ -63,12 +66,13 @@ def _symbol_findings(entry: Entry, vocabulary: Vocabulary) -> Iterator[Finding]:
         yield entry.finding("warning", "unseen symbol", f"not in train: {shown}; expected train's symbols only")
 
 
-def _word_findings(entry: Entry) -> Iterator[Finding]:
-    words = len(entry.text.split(" "))
-    if words > 1:
-        severity: Severity = "error" if entry.role == "train" else "warning"
-        what = f"{words} words in {entry.text[:60]!r}; expected one to classify"
-        yield entry.finding(severity, "several words", what)
+def _label_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Labels with a single training example, as when sentences are given to a classifier."""
+    examples = Counter(entry.text for entry in entries if entry.role == "train")
+    for entry in entries:
+        if entry.role == "train" and entry.text and examples[entry.text] == 1:
+            what = f"{entry.text[:60]!r} is the text of no other training utterance; expected several of each label"
+            yield entry.finding("warning", "single example", what)
 
 
 def _ctc_findings(entry: Entry, settings: CheckSettings, vocabulary: Vocabulary) -> Iterator[Finding]:

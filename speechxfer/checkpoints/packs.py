@@ -11,7 +11,7 @@ from speechxfer.checkpoints.model_folders import write_description, write_folder
 from speechxfer.checkpoints.sources import HUB, SHIPPED, find_model, weights_hash
 from speechxfer.checkpoints.weights import write_weights
 from speechxfer.errors import InputError
-from speechxfer.models import AcousticModel, has_lora, lora_rank_and_alpha, own_weights
+from speechxfer.models import AcousticModel, has_lora, lora_rank_and_alpha, base_weights
 
 
 def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Path | str) -> None:
@@ -28,7 +28,7 @@ def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Pat
     if not has_lora(model):
         raise InputError("a language pack holds a low-rank update, and the model has none; set transfer.lora_rank")
     expected = load_model(base).encoder.state_dict()
-    own = own_weights(model)
+    own = base_weights(model)
     strange = [name for name in expected if name not in own or not torch.equal(own[name].cpu(), expected[name])]
     if strange:
         raise InputError(

@@ -10,11 +10,11 @@ import torch
 
 from speechxfer.checkpoints.weights import read_weights
 from speechxfer.errors import InputError
-from speechxfer.models import AcousticModel, Parent, Task, build_head
+from speechxfer.models import AcousticModel, ParentHead, Task, build_head
 from speechxfer.text import Normalizer, Vocabulary
 
 
-def read_parents(folder: Path, model: AcousticModel) -> tuple[Parent, ...]:
+def read_parents(folder: Path, model: AcousticModel) -> tuple[ParentHead, ...]:
     """The parents' heads; InputError if what is there does not fit the model's encoder and its extra layers."""
     path = folder / "parents.json"
     if not path.exists() and not (folder / "parents.safetensors").exists():
@@ -33,9 +33,9 @@ def read_parents(folder: Path, model: AcousticModel) -> tuple[Parent, ...]:
     return parents
 
 
-def _parent(told: Mapping[str, Any], heads: Mapping[str, torch.Tensor], number: int, path: Path) -> Parent:
+def _parent(told: Mapping[str, Any], heads: Mapping[str, torch.Tensor], number: int, path: Path) -> ParentHead:
     start = f"{number}.pooling."
-    return Parent(
+    return ParentHead(
         told["name"],
         Vocabulary.from_dict(told["vocabulary"], path),
         Normalizer.from_dict(told["normalizer"]),
@@ -47,8 +47,8 @@ def _parent(told: Mapping[str, Any], heads: Mapping[str, torch.Tensor], number: 
     )
 
 
-def head_tensors(parent: Parent) -> dict[str, torch.Tensor]:
-    statistics = {f"pooling.{name}": value for name, value in parent.statistics.items()}
+def head_tensors(parent: ParentHead) -> dict[str, torch.Tensor]:
+    statistics = {f"pooling.{name}": value for name, value in parent.pooling_state.items()}
     return {"weight": parent.weight, "bias": parent.bias, **statistics}
 
 
@@ -56,7 +56,7 @@ def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in tensors.items()}
 
 
-def _misfit(parent: Parent, model: AcousticModel) -> str:
+def _misfit(parent: ParentHead, model: AcousticModel) -> str:
     """Why a parent's head cannot stand on this model's encoder; empty if it can."""
     if parent.task not in get_args(Task):
         return f"{parent.name!r} has the unknown task {parent.task!r}"
@@ -64,7 +64,7 @@ def _misfit(parent: Parent, model: AcousticModel) -> str:
         return f"{parent.name!r} lies on {parent.extra_layers} extra layers of {model.architecture.extra_layers}"
     pooling, head = build_head(model.encoder, parent.task, len(parent.vocabulary.symbols))
     statistics = pooling.state_dict() if pooling else {}
-    expected = replace(parent, weight=head.weight, bias=head.bias, statistics=statistics)
+    expected = replace(parent, weight=head.weight, bias=head.bias, pooling_state=statistics)
     if _shapes(head_tensors(parent)) != _shapes(head_tensors(expected)):
         return f"the head of {parent.name!r} does not fit its vocabulary, task or the encoder"
     return ""

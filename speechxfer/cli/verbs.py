@@ -113,10 +113,10 @@ def adapt(
 
     loaded = load_config(config, _overrides(settings, resample, mono))
     if with_baseline:
-        from speechxfer.workflows import StudyRun, against_baseline
+        from speechxfer.workflows import Splits, StudySettings, compare_with_baseline
 
-        training = StudyRun(loaded, out, source, language, licence, tuple(train), tuple(dev), test)
-        print(against_baseline(training, jobs))
+        study = StudySettings(source, loaded, language, licence)
+        print(compare_with_baseline(study, Splits(tuple(train), tuple(dev), test), out, jobs=jobs or None))
         return
     from speechxfer.workflows import adapt
 
@@ -138,7 +138,9 @@ def crossval(
             help="Additional training data of every fold, never scored, such as synthetic voices; may be repeated.",
         ),
     ] = None,
-    folds: Annotated[int, typer.Option("--folds", min=0, help="How many; 0: one per speaker, else 5.")] = 0,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="How many; default: one per speaker, at most 10, else 5.")
+    ] = None,
     by: Annotated[
         Literal["speaker", "sentence", "utterance"] | None,
         typer.Option("--by", help="What no two folds share; default: speakers if given, else sentences."),
@@ -152,11 +154,15 @@ def crossval(
 ) -> None:
     """Adapt once per fold and score every utterance with a model not trained on its speaker or sentence."""
     from speechxfer.config import load_config
-    from speechxfer.workflows import StudyRun, cross_validate
+    from speechxfer.workflows import StudySettings, cross_validate
 
-    loaded = load_config(config, _overrides(settings, resample, mono))
-    training = StudyRun(loaded, out, source, language, train=tuple(train or ()))
-    print(cross_validate(training, manifests, folds=folds, apart=by, jobs=jobs, results=results))
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language)
+    extra = train or ()
+    print(
+        cross_validate(
+            study, manifests, out, extra_train=extra, folds=folds, group_by=by, jobs=jobs or None, results=results
+        )
+    )
 
 
 @app.command()
@@ -180,11 +186,11 @@ def curve(
 ) -> None:
     """Adapt and train from scratch on growing parts of a corpus: how much data does the transfer save?"""
     from speechxfer.config import load_config
-    from speechxfer.workflows import StudyRun, learning_curve
+    from speechxfer.workflows import Splits, StudySettings, learning_curve
 
-    loaded = load_config(config, _overrides(settings, resample, mono))
-    training = StudyRun(loaded, out, source, language, train=tuple(train), dev=tuple(dev), test=test)
-    print(learning_curve(training, minutes=minutes or (10.0, 30.0, 60.0), seeds=seeds, jobs=jobs))
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language)
+    splits = Splits(tuple(train), tuple(dev), test)
+    print(learning_curve(study, splits, out, minutes=minutes or (10.0, 30.0, 60.0), seeds=seeds, jobs=jobs or None))
 
 
 @app.command("rank-sources")
@@ -216,7 +222,7 @@ def rank_sources(
     from speechxfer.workflows import rank_sources
 
     loaded = load_config(config, _overrides(settings, resample, mono))
-    print(rank_sources([target], models, config=loaded, minutes=minutes, finetuned=finetuned or [], jobs=jobs))
+    print(rank_sources([target], models, config=loaded, minutes=minutes, finetuned=finetuned or [], jobs=jobs or None))
 
 
 @app.command("self-train")
@@ -234,8 +240,8 @@ def self_train(
     source: Source = DEFAULT_SOURCE,
     config: ConfigFile = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often pseudo-labels are made.")] = 1,
-    most_errors: Annotated[
-        float, typer.Option("--most-errors", min=0, max=1, help="Largest estimated error rate of a pseudo-label.")
+    max_error_rate: Annotated[
+        float, typer.Option("--max-error-rate", min=0, max=1, help="Largest estimated error rate of a pseudo-label.")
     ] = 0.2,
     settings: Set = None,
     language: Language = "",
@@ -244,11 +250,11 @@ def self_train(
 ) -> None:
     """Adapt on labelled speech and on pseudo-labels of unlabelled speech, and compare."""
     from speechxfer.config import load_config
-    from speechxfer.workflows import StudyRun, self_train
+    from speechxfer.workflows import Splits, StudySettings, self_train
 
-    loaded = load_config(config, _overrides(settings, resample, mono))
-    training = StudyRun(loaded, out, source, language, train=tuple(train), dev=tuple(dev), test=test)
-    print(self_train(training, unlabelled, rounds=rounds, most_errors=most_errors))
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language)
+    splits = Splits(tuple(train), tuple(dev), test)
+    print(self_train(study, splits, unlabelled, out, rounds=rounds, max_error_rate=max_error_rate))
 
 
 @app.command()

@@ -47,7 +47,7 @@ class TextConfig(Section):
     """[text]: what is predicted, and how transcripts are normalised on both sides of scoring."""
 
     task: Literal["ctc", "classify"] = Field(
-        default="ctc", description="transcribe (ctc) or one word per utterance (classify)"
+        default="ctc", description="transcribe (ctc), or choose one label per utterance: its whole text (classify)"
     )
     vocabulary: Literal["characters", "words", "bpe", "phones"] = Field(
         default="characters", description="what a symbol is"
@@ -69,7 +69,7 @@ class TextConfig(Section):
     def _check(self) -> Self:
         if self.task == "classify" and self.vocabulary != "words":
             raise ValueError(
-                f'text.task = "classify" predicts one word per utterance but text.vocabulary = "{self.vocabulary}"; '
+                f'text.task = "classify" predicts one label per utterance but text.vocabulary = "{self.vocabulary}"; '
                 'set text.vocabulary = "words"'
             )
         return self

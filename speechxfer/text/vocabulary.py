@@ -1,7 +1,7 @@
 """Vocabularies: the symbols that a model can emit, and conversion between normalised text and symbol ids.
 
 Symbol 0 is the CTC blank; the others are in order of code points (so the space, if any, is symbol 1). Kinds: characters, words,
-sentencepiece BPE, phones.
+sentencepiece BPE, phones, and labels, whole texts that a classifier tells apart.
 """
 
 import base64
@@ -22,7 +22,7 @@ from speechxfer.runtime import read_json, write_atomically
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.sentencepieces import load_sentencepiece, load_tokenizer, train_bpe
 
-Kind = Literal["characters", "words", "bpe", "phones"]
+Kind = Literal["characters", "words", "bpe", "phones", "labels"]
 BLANK = "<blank>"
 VOCABULARY_FORMAT = "speechxfer-vocabulary-1"
 MAX_VOCABULARY_BYTES = 64 << 20
@@ -33,7 +33,7 @@ class Vocabulary:
     """The symbols a model can emit; symbol i is row i of its head. Equal when kind and symbols are equal.
 
     `encode`, `unknown` and `from_texts` split text in the same way: "characters" into code points, the space included; "words"
-    and "phones" at spaces; "bpe" into sentencepiece's pieces. `encode` and `unknown` take *normalised* text.
+    and "phones" at spaces; "bpe" into sentencepiece's pieces; "labels" not at all. `encode` and `unknown` take *normalised* text.
 
     Attributes:
         symbols: ``symbols[0]`` is "<blank>", also for words and phones (a classifier never uses label 0).
@@ -244,6 +244,8 @@ def describe_symbol(symbol: str) -> str:
 
 
 def _split(text: str, kind: Kind) -> list[str]:
+    if kind == "labels":
+        return [text] if text else []
     return list(text) if kind == "characters" else text.split()
 
 

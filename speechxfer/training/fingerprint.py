@@ -1,39 +1,91 @@
-"""The fingerprint of a run: everything that must be equal for a stopped run to go on."""
+"""The fingerprint of a run: everything that determines its result, as plain values and hashes of contents.
 
+A run is resumed, or recognised as finished, only if its recorded fingerprint equals the requested one. ``run.json`` (settings
+and inputs of `adapt` and `train`) and ``state/current.json`` (what the training loop starts from) are compared by the same
+function.
+"""
+
+import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
 from torch import nn
 
+from speechxfer.config import Config
 from speechxfer.data import Utterance
+from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel
 
 
-def run_fingerprint(
-    model: AcousticModel, utterances: Sequence[Utterance], targets: Sequence[Sequence[int]], accelerator: Accelerator
-) -> dict[str, Any]:
-    """What a run starts from, as plain values and hashes."""
-    rows = json.dumps([[[u.id, u.offset, u.duration, u.text] for u in utterances], list(map(list, targets))])
+def compare_fingerprints(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
+    """Dotted names of the entries that differ.
+
+    A setting (under ``config``) that was added after the recorded run had its default then.
+    """
+    defaults = _flatten({"config": Config().model_dump(mode="json")})
+    before = defaults | _flatten(recorded)
+    now = _flatten(json.loads(json.dumps(requested)))
+    changed = [name for name, value in now.items() if name not in before or before[name] != value]
+    return changed + [name for name in before if name not in now and name not in defaults]
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
+def model_fingerprint(model: AcousticModel) -> dict[str, Any]:
+    """A model's structure, symbols, features and normaliser, and hashes of its weights and of its sources' heads."""
     parts = (model.architecture, model.spec, model.normalizer)
     heads = hashlib.sha256()
     for parent in model.parents:
         heads.update(parent.weight.numpy().tobytes() + parent.bias.numpy().tobytes())
     return {
-        "source heads": heads.hexdigest(),
         "model": [*(part.to_dict() for part in parts), model.task, list(model.vocabulary.symbols)],
         "first weights": _hash_weights(model),
-        "utterances": hashlib.sha256(rows.encode()).hexdigest(),
-        "processes": accelerator.num_processes,
+        "source heads": heads.hexdigest(),
     }
 
 
 def hash_utterances(utterances: Sequence[Utterance]) -> str:
-    """Hash of what of these utterances a run uses."""
-    rows = json.dumps([[u.id, u.offset, u.duration, u.text] for u in utterances])
-    return hashlib.sha256(rows.encode()).hexdigest()
+    """Hash of these manifest rows and of the contents of their audio files, whose paths do not count.
+
+    Raises:
+        InputError: an audio file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for u in utterances:
+        try:
+            audio = hash_file(u.audio_filepath)
+        except InputError as error:
+            raise InputError(f"{u.id}: {error}") from error
+        row = [u.id, audio, u.offset, u.duration, u.text, u.speaker, u.lang]
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content; read once for each size and time of change.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        status = path.stat()
+        return _hash_content(path, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); correct its path, or copy it again") from error
+
+
+@functools.cache
+def _hash_content(path: Path, _size: int, _changed_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _hash_weights(model: nn.Module) -> str:

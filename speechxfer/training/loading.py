@@ -1,12 +1,13 @@
-"""Batches of a run: planned per epoch, augmented, loaded in the background."""
+"""Batches of a run: planned per epoch, augmented, loaded in the background.
+
+Plan and augmentation depend on (seed, epoch, utterance) only, so a resumed run continues with the same batches.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from accelerate import Accelerator
 
-from speechxfer.config import FinetuneConfig
 from speechxfer.data import Samples
 from speechxfer.features import (
     Batch,
@@ -18,79 +19,79 @@ from speechxfer.features import (
     plan_batches,
     spec_augment,
 )
-from speechxfer.models import AcousticModel
-from speechxfer.training.preparation import Job
-from speechxfer.training.state import Progress
-
-
-def iterate_batches(job: Job, progress: Progress) -> Iterator[Batch]:
-    """This process's batches from where the run stands to its last step; loading ahead goes on across epochs."""
-    if job.config.patience and progress.since_best >= job.config.patience:
-        return
-    planned = _plan_steps(job, progress.step, progress.epoch, progress.position)
-    for epoch, batch in load_in_background(lambda step: (step.epoch, _load(job, step)), planned):
-        if epoch != progress.epoch:
-            progress.epoch, progress.position = epoch, 0
-        yield batch
+from speechxfer.training.run import TrainingRun
 
 
 @dataclass(frozen=True)
-class _PlannedStep:
+class LoadedBatch:
+    """A batch and its place in the run."""
+
+    batch: Batch
     epoch: int
+    position: int
+    """Number of steps of the epoch that are done after this one."""
+
+
+@dataclass(frozen=True)
+class _PlannedBatch:
     indices: Sequence[int]
-    """Of the utterances of this process."""
     speeds: Sequence[int]
-    """Of every utterance, in this epoch."""
-    augmented: bool
+    """Speed index of every training utterance in this epoch."""
+    epoch: int
+    position: int
+    augment: bool
 
 
-def _plan_steps(job: Job, step: int, epoch: int, position: int) -> Iterator[_PlannedStep]:
-    """The steps from this one to the last of the run, beginning at `position` in `epoch`."""
-    config, process = job.config, job.accelerator.process_index
-    while step < job.steps:
+def iterate_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Iterator[LoadedBatch]:
+    """This process's batches from `step` to the run's last step; loading goes on across the ends of epochs.
+
+    Args:
+        step: number of steps that are done.
+        epoch, position: the current epoch, from 0, and how many of its steps are done.
+    """
+    yield from load_in_background(lambda planned: _load(run, planned), _plan_batches(run, step, epoch, position))
+
+
+def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Iterator[_PlannedBatch]:
+    config, data = run.config, run.data
+    budget = max(1, round(config.batch_s * run.model.spec.frames_per_s))
+    while step < run.steps:
         generator = np.random.default_rng([config.seed, epoch])
-        speeds = [usable[int(generator.integers(len(usable)))] for usable in job.usable_speeds]
-        frames = [job.store.frames[speed][i] for i, speed in enumerate(speeds)]
-        for batches in _plan(frames, config, job.model, generator, job.accelerator)[position:]:
-            if step == job.steps:
+        speeds = [feasible[int(generator.integers(len(feasible)))] for feasible in data.feasible_speeds]
+        frames = [data.features.frames[speed][i] for i, speed in enumerate(speeds)]
+        plan = plan_batches(frames, budget, generator, processes=run.accelerator.num_processes)
+        for processes in plan[position:]:
+            if step == run.steps:
                 return
-            yield _PlannedStep(epoch, batches[process], speeds, step >= config.augment_warmup_steps)
+            position += 1
+            indices = processes[run.accelerator.process_index]
+            yield _PlannedBatch(indices, speeds, epoch, position, step >= config.augment_warmup_steps)
             step += 1
         epoch, position = epoch + 1, 0
 
 
-def _plan(
-    frames: Sequence[int],
-    config: FinetuneConfig,
-    model: AcousticModel,
-    generator: np.random.Generator,
-    accelerator: Accelerator,
-) -> list[list[list[int]]]:
-    """One pass over the data: per step the utterances of each process."""
-    budget = max(1, round(config.batch_s * model.spec.frames_per_s))
-    return plan_batches(frames, budget, generator, processes=accelerator.num_processes)
-
-
-def _load(job: Job, step: _PlannedStep) -> Batch:
+def _load(run: TrainingRun, planned: _PlannedBatch) -> LoadedBatch:
+    data, speeds = run.data, planned.speeds
     features = [
-        _augmented(job, i, step.speeds[i], step.epoch) if step.augmented else job.store.get(i, step.speeds[i])
-        for i in step.indices
+        _augment(run, i, speeds[i], planned.epoch) if planned.augment else data.features.get(i, speeds[i])
+        for i in planned.indices
     ]
-    return collate([job.train[i].id for i in step.indices], features, [job.targets[i] for i in step.indices])
+    targets = [data.targets[i] for i in planned.indices]
+    batch = collate([data.train[i].id for i in planned.indices], features, targets)
+    return LoadedBatch(batch, planned.epoch, planned.position)
 
 
-def _augmented(job: Job, index: int, speed: int, epoch: int) -> Samples:
-    """Features `[frames, mels]` as augmented in this epoch; the random choices depend on seed, epoch and utterance alone."""
-    config = job.config
-    generator = np.random.default_rng([config.seed, epoch, index])
-    features = load_features(job, index, speed, generator)
-    return spec_augment(features, generator, mels=job.model.spec.mels, strength=config.spec_augment)
+def _augment(run: TrainingRun, index: int, speed: int, epoch: int) -> Samples:
+    """Augmented features `[frames, mels]`; the random choices depend on seed, epoch and utterance alone."""
+    generator = np.random.default_rng([run.config.seed, epoch, index])
+    features = load_features(run, index, speed, generator)
+    return spec_augment(features, generator, mels=run.model.spec.mels, strength=run.config.spec_augment)
 
 
-def load_features(job: Job, index: int, speed: int, generator: np.random.Generator) -> Samples:
-    """Features `[frames, mels]` at this speed, or, as often as the settings say, distorted anew."""
-    if not job.samples or generator.random() >= job.config.distortion:
-        return job.store.get(index, speed)
-    spec = job.model.spec
-    samples = change_speed(job.samples.get(index), job.config.speed_factors[speed], spec.sample_rate_hz)
-    return filterbank(distort(samples, generator, spec.sample_rate_hz), spec).numpy()
+def load_features(run: TrainingRun, index: int, speed: int, generator: np.random.Generator) -> Samples:
+    """Features `[frames, mels]` of a training utterance at one speed; a share `finetune.distortion` of calls distorts it anew."""
+    samples, spec = run.data.samples, run.model.spec
+    if not samples or generator.random() >= run.config.distortion:
+        return run.data.features.get(index, speed)
+    changed = change_speed(samples.get(index), run.config.speed_factors[speed], spec.sample_rate_hz)
+    return filterbank(distort(changed, generator, spec.sample_rate_hz), spec).numpy()

@@ -8,7 +8,7 @@ from speechxfer.errors import InputError
 from speechxfer.features import Batch
 from speechxfer.models import AcousticModel
 
-MIDDLE_SHARE = 0.3
+DEFAULT_INTERMEDIATE_WEIGHT = 0.3
 
 
 def utterance_losses(model: AcousticModel, log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
@@ -20,23 +20,23 @@ def utterance_losses(model: AcousticModel, log_probs: Tensor, lengths: Tensor, b
     )
 
 
-def intermediate_share(model: AcousticModel, weight: float | None) -> float:
+def intermediate_weight(model: AcousticModel, weight: float | None) -> float:
     """The weight of the intermediate CTC loss: as set, or the default for this model."""
-    usual = MIDDLE_SHARE if model.task == "ctc" and model.encoder.has_uniform_layers else 0.0
+    usual = DEFAULT_INTERMEDIATE_WEIGHT if model.task == "ctc" and model.encoder.has_uniform_layers else 0.0
     return usual if weight is None else weight
 
 
-def intermediate_layer(layers: Sequence[Tensor]) -> list[Tensor]:
-    """Of what flows out of the layers (`AcousticModel.encode`) that after half of them, as `log_probs` takes it."""
+def middle_layer(layers: Sequence[Tensor]) -> list[Tensor]:
+    """Of the outputs of all layers (`AcousticModel.encode`), that of the middle one, as `AcousticModel.log_probs` takes it."""
     return [layers[len(layers) // 2 - 1]]
 
 
 def check_intermediate_ctc(model: AcousticModel) -> None:
-    """Raises InputError where a head has nothing to read in the middle of the encoder."""
+    """Raise InputError if the model's head cannot read the middle of the encoder."""
     if model.task != "ctc":
-        raise InputError(f"finetune.intermediate_ctc is for transcribing, and the task is {model.task}; set it to 0")
+        raise InputError(f"finetune.intermediate_ctc is for task ctc, and the task is {model.task}; set it to 0")
     if not model.encoder.has_uniform_layers:
         raise InputError(
-            "finetune.intermediate_ctc needs an encoder whose layers are equally wide and normed; set it to 0, or take "
+            "finetune.intermediate_ctc needs an encoder whose layers have equal width and end in a norm; set it to 0, or use "
             "another encoder"
         )

@@ -68,8 +68,8 @@ def check_regularization(config: FinetuneConfig, model: AcousticModel) -> None:
         )
 
 
-def source_model(model: AcousticModel) -> AcousticModel:
-    """A copy of the model that `model` was transferred from, as long as `model` is untrained: its encoder with the source's head."""
+def copy_source_model(model: AcousticModel) -> AcousticModel:
+    """A frozen copy of the source of a transferred model that is not trained yet: its encoder with the source's head."""
     return copy.deepcopy(model.as_parent()).eval().requires_grad_(False)
 
 
@@ -80,7 +80,7 @@ def build_regularizer(
 
     Args:
         model: on its device, with the weights that the transfer gave it; L2-SP pulls towards these.
-        source: for distillation and replay, see `source_model`.
+        source: for distillation and replay, see `copy_source_model`.
         replay: for replay.
     """
     l2_sp = l2_sp_strength(config, model)

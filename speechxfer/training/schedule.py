@@ -1,24 +1,24 @@
-"""Learning rates, warm-up and number of steps."""
+"""Learning-rate schedule and default number of steps."""
 
 import math
 
 from speechxfer.adaptation import unfreeze_step
 from speechxfer.config import FinetuneConfig
 
-# Seconds of audio that suit ten minutes of training speech. They grow with the root of the amount: ten minutes are heard 60
-# times, an hour 24 times, four hours 12 times.
+# Seconds of audio to train on with ten minutes of training speech (60 epochs). They grow with the square root of the amount:
+# 24 epochs of an hour, 12 epochs of four hours.
 TRAINED_S_FOR_10_MINUTES = 36_000
-FEWEST_PASSES, FEWEST_STEPS = 3, 500
+MIN_EPOCHS, MIN_STEPS = 3, 500
 FINAL_FRACTION = 0.01  # last learning rate over the peak
 
 
 def default_steps(train_s: float, step_s: float) -> int:
-    """How many steps of `step_s` seconds of audio suit `train_s` seconds of training speech.
+    """Number of steps of `step_s` seconds of audio for `train_s` seconds of training speech.
 
     A rule of thumb, near the budgets that were tried on Mboshi (10 minutes, 1 hour) and Yoruba (50 minutes); not of a search.
     """
-    heard_s = max(TRAINED_S_FOR_10_MINUTES * math.sqrt(train_s / 600), FEWEST_PASSES * train_s)
-    return max(FEWEST_STEPS, math.ceil(heard_s / step_s))
+    trained_s = max(TRAINED_S_FOR_10_MINUTES * math.sqrt(train_s / 600), MIN_EPOCHS * train_s)
+    return max(MIN_STEPS, math.ceil(trained_s / step_s))
 
 
 def rate_factor(step: int, steps: int, warmup_steps: int | None) -> float:
@@ -31,7 +31,7 @@ def rate_factor(step: int, steps: int, warmup_steps: int | None) -> float:
 
 
 def learning_rates(config: FinetuneConfig, steps: int, step: int, groups: int) -> list[float]:
-    """Rates at `step` (from 0) of `steps`: of the encoder's layer groups, from the input upwards, then of head and added layers.
+    """Rates at `step` (from 0) of `steps`: of the encoder's layer groups, from the input up, then of head and added layers.
 
     A group that was frozen at first gets a warm-up of its own when it is unfrozen, because the optimiser has no state for it.
     """

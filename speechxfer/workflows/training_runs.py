@@ -28,7 +28,7 @@ from speechxfer.training import finetune, training_cost
 from speechxfer.workflows.plots import plot_curves
 from speechxfer.workflows.run_folders import is_finished, read_head_table, requested_run
 from speechxfer.workflows.run_inputs import Manifests, RunData, read_run_data
-from speechxfer.workflows.settings import normalizer_of, vocabulary_of
+from speechxfer.workflows.text_settings import build_normalizer, build_vocabulary
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ def train_from_scratch(
 
 def _run(config: Config, data: RunData, out: Path, source: str, language: str, licence: str) -> Adapted:
     repeated, source_data = data.repeated(config.data.repeats), data.source_data(config)
-    requested = requested_run(config, data, source_data, source and weights_hash(source))
+    language = language or data.train[0].lang
+    requested = requested_run(config, data, source_data, source and weights_hash(source), language, licence)
     if is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
         return Adapted(load_model(out), read_head_table(out), out)
-    language = language or data.train[0].lang
     pretrained = load_model(source) if source else None
     model, head = _starting_model(config, data.train, pretrained, language)
     with run_lock(out):
@@ -136,7 +136,7 @@ def _run(config: Config, data: RunData, out: Path, source: str, language: str, l
 def _starting_model(
     config: Config, train: Sequence[Utterance], pretrained: AcousticModel | None, language: str
 ) -> tuple[AcousticModel, HeadTable]:
-    normalizer, vocabulary, task = normalizer_of(config), vocabulary_of(config, train), config.text.task
+    normalizer, vocabulary, task = build_normalizer(config), build_vocabulary(config, train), config.text.task
     if pretrained is None:
         torch.manual_seed(config.finetune.seed)
         architecture = Architecture(
@@ -171,8 +171,8 @@ def _starting_model(
 
 
 def _write_request(out: Path, requested: dict[str, Any], head: HeadTable) -> None:
-    if not is_main_process():
-        return
+    if not is_main_process() or (out / "state" / "current.json").exists():
+        return  # a run that is resumed keeps its own
     write_atomically(out / "head.tsv", f"{head}\n")
     write_atomically(out / "run.json", json.dumps(requested, indent=1) + "\n")
 
