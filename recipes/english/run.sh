@@ -31,6 +31,6 @@ fi
 if stage ship; then
   python - <<'END'
 from speechxfer.workflows import copy_model
-copy_model("exp/english", "../../speechxfer/shipped/english", half=True, features="kaldi-mvn-78db-1.5s")
+copy_model("exp/english", "../../speechxfer/shipped/english-2", new_name="english-2", half=True)  # english-1 is immutable
 END
 fi

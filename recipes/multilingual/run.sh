@@ -68,12 +68,13 @@ if stage ship; then
   python - <<'END'
 from speechxfer.workflows import copy_model
 limits = (
-    "outputs phones as espeak-ng names them; trained on synthetic voices and some 170 speakers, most of them of English; no tone, "
-    "length, stress or nasality; a start for other languages, not a transcriber: adapt it"
+    "recognises phones in the notation of espeak-ng; trained on synthetic voices and about 170 speakers, most of them of "
+    "English; no tone, length, stress or nasality; a source to adapt, not a transcriber"
 )
 copy_model(
     "exp/multilingual-small",
-    "../../speechxfer/shipped/multilingual-small",
+    "../../speechxfer/shipped/multilingual-small-2",  # multilingual-small-1 is immutable
+    new_name="multilingual-small-2",
     half=True,
     results="results.json",
     limits=limits,
