@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from speechxfer.adaptation.construction import transfer
 from speechxfer.checkpoints.weights import read_weights
 from speechxfer.data.manifest import Utterance
-from speechxfer.features.store import store_features
 from speechxfer.features.extraction import AudioOptions, utterance_features
+from speechxfer.features.store import store_features
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.text.vocabulary import Vocabulary
 from speechxfer.training.linear_probe import SCORE_VARIANCE, fit_linear_probe, logistic_regression
@@ -73,7 +73,7 @@ def test_the_head_is_that_of_scikit_learn_on_pooled_outputs(words: Corpus, tmp_p
     with torch.no_grad():
         for utterance in train:
             features = torch.from_numpy(utterance_features(utterance, reading))[None]
-            gathered.append(model.pooling.gather(*model.encode(features, torch.tensor([features.shape[1]]))))
+            gathered.append(model.pooling.pool(*model.encode(features, torch.tensor([features.shape[1]]))))
             assert model(features, torch.tensor([features.shape[1]]))[0].shape == (1, 1, 5)
     values = torch.cat(gathered).numpy()
     standard = (values - values.mean(axis=0)) / np.sqrt(values.var(axis=0) + 1e-5)

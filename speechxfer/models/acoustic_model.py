@@ -1,9 +1,9 @@
-"""The acoustic model: encoder, linear head, and all that gives their numbers a meaning (symbols, features, normaliser).
+"""The acoustic model: an encoder and a linear head with their symbols, features and normaliser.
 
-What it is not: a trainer or a decoder. Two tasks: `ctc` gives log-probabilities per frame (Graves et al., 2006), `classify`
-one distribution per utterance from mean and maximum over time of what flows out of each layer. Which word was said is
-easier to tell from all layers than from the last one alone, most of all where a voice is new (see ``recipes/fsdd/notes.md``;
-Yang et al., 'SUPERB', arXiv:2105.01051, weigh the layers of frozen encoders for the same reason).
+Two tasks: `ctc` gives log-probabilities per frame (Graves et al., 2006), `classify` one distribution per utterance from mean
+and maximum over time of the output of each layer. Words are classified better from all layers than from the last one alone,
+most of all for new speakers (see ``recipes/fsdd/notes.md``; Yang et al., 'SUPERB', arXiv:2105.01051, use weighted layers of
+frozen encoders for the same reason).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,14 +19,14 @@ from speechxfer.features import FeatureSpec
 from speechxfer.models.architecture import Architecture, build_encoder
 from speechxfer.models.encoder import Encoder
 from speechxfer.models.extra_layers import ExtraLayers
-from speechxfer.models.heads import Parent, Task, build_head, mean_frame
+from speechxfer.models.heads import ParentHead, Task, build_head, mean_frame
 from speechxfer.text import Normalizer, Vocabulary
 
 
 class AcousticModel(nn.Module):
     """Encoder and head with their vocabulary, features and normaliser; row i of the head belongs to symbol i.
 
-    `parents` are the heads of the models it was made from, the nearest first.
+    `parents` are the heads of the models it was adapted from, the nearest first.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class AcousticModel(nn.Module):
         task: Task = "ctc",
         *,
         encoder: Encoder | None = None,
-        parents: tuple[Parent, ...] = (),
+        parents: tuple[ParentHead, ...] = (),
     ) -> None:
         super().__init__()
         if task not in get_args(Task):
@@ -48,7 +48,7 @@ class AcousticModel(nn.Module):
         self.spec = spec
         self.normalizer = normalizer
         self.task: Task = task
-        self.name = ""  # as its card has it, where it was loaded from a folder
+        self.name = ""  # of its card, if it was loaded from a folder
         self.parents = parents
         built = encoder or build_encoder(architecture, spec.dim)
         self.encoder: Encoder = built
@@ -72,43 +72,43 @@ class AcousticModel(nn.Module):
         return self.log_probs([encoded], lengths)
 
     def encode(self, features: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Features `[batch, frames, mels]` and lengths `[batch]` to what flows out of the encoder's layers, and its lengths.
+        """Features `[batch, frames, mels]` and lengths `[batch]` to the outputs of the encoder's layers and their lengths.
 
         Returns:
-            `[batch, frames', dim]` of each layer, the last one's as the encoder hands it on; of an encoder whose layers a head
-            cannot read, this alone. And frames' per utterance.
+            `[batch, frames', dim]` of each layer, the last one being the encoder's output; the output alone for an encoder
+            without uniform layers. And frames' per utterance.
         """
         encoder = self.encoder
-        with capture_outputs(encoder.adapters[:-1] if encoder.has_uniform_layers else ()) as heard:
+        with capture_outputs(encoder.adapters[:-1] if encoder.has_uniform_layers else ()) as outputs:
             encoded, lengths = encoder(features, lengths)
-        return [*heard, encoded], lengths
+        return [*outputs, encoded], lengths
 
     def log_probs(self, layers: Sequence[Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """What the head, with any extra layers below it, makes of `layers` (see `encode`); as `forward`."""
-        *_, encoded = layers = self.with_extra(layers, lengths)
+        """Log-probabilities and lengths as from `forward`, of the outputs of the layers (see `encode`)."""
+        *_, encoded = layers = self.apply_extra_layers(layers, lengths)
         if self.task == "classify":
-            gathered = self.pooling(layers, lengths) if self.pooling else mean_frame(encoded, lengths)
-            encoded, lengths = gathered, torch.ones_like(lengths)
+            pooled = self.pooling(layers, lengths) if self.pooling else mean_frame(encoded, lengths)
+            encoded, lengths = pooled, torch.ones_like(lengths)
         logits = self.head(encoded).float()
         if self.task == "classify":
             logits = logits.index_fill(-1, torch.zeros(1, dtype=torch.long, device=logits.device), float("-inf"))
         return logits.log_softmax(dim=-1), lengths
 
-    def with_extra(self, layers: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
-        """`layers` (see `encode`), the last one through the extra layers, if there are any."""
+    def apply_extra_layers(self, layers: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
+        """The outputs of the layers (see `encode`), the last one after the extra layers, if there are any."""
         return [*layers[:-1], self.extra(layers[-1], lengths)]
 
-    def snapshot_head(self) -> Parent:
-        """This model's head, as a model made from it keeps it."""
+    def snapshot_head(self) -> ParentHead:
+        """A copy of this model's head, for the `parents` of a model adapted from it."""
         weight, bias = (value.detach().cpu().clone() for value in (self.head.weight, self.head.bias))
-        vocabulary = replace(self.vocabulary, letters={})  # they serve to make heads, not to read them
+        vocabulary = replace(self.vocabulary, letters={})  # needed to make heads, not to use them
         layers = self.architecture.extra_layers
-        statistics = self.pooling.state_dict() if self.pooling else {}
-        kept = {name: value.detach().cpu().clone() for name, value in statistics.items()}
-        return Parent(self.name, vocabulary, self.normalizer, self.task, layers, weight, bias, kept)
+        pooling = self.pooling.state_dict() if self.pooling else {}
+        pooling = {name: value.detach().cpu().clone() for name, value in pooling.items()}
+        return ParentHead(self.name, vocabulary, self.normalizer, self.task, layers, weight, bias, pooling)
 
     def as_parent(self, number: int = 0) -> "AcousticModel":
-        """The encoder as it is now under the head of the model it was made from; both share the encoder's weights.
+        """The encoder as it is now with the head of the model it was adapted from; both models share the encoder's weights.
 
         Args:
             number: 0 is the nearest parent, 1 that one's parent, and so on.
@@ -118,7 +118,7 @@ class AcousticModel(nn.Module):
         """
         if not 0 <= number < len(self.parents):
             raise InputError(
-                f"the model keeps the heads of {len(self.parents)} parents, so there is no number {number}; a model trained "
+                f"the model has the heads of {len(self.parents)} parents, so there is no number {number}; a model trained "
                 "from random weights has none"
             )
         parent = self.parents[number]
@@ -131,20 +131,22 @@ class AcousticModel(nn.Module):
         model.extra.layers = self.extra.layers[: parent.extra_layers]
         model.head.load_state_dict({"weight": parent.weight, "bias": parent.bias})
         if model.pooling:
-            model.pooling.load_state_dict(parent.statistics)
+            model.pooling.load_state_dict(parent.pooling_state)
             model.pooling.train(self.training)
-        model.training = self.training  # the encoder's own modes stay: parts of it may be frozen
+        model.training = self.training  # not recursive: parts of the encoder may be frozen
         model.extra.training = model.head.training = self.training
         return model.to(self.head.weight.device)
 
 
 @contextmanager
 def capture_outputs(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
-    """What these modules put out while the context is open, call by call."""
-    heard: list[Tensor] = []
-    handles = [module.register_forward_hook(lambda _module, _given, output: heard.append(output)) for module in modules]
+    """The outputs of these modules while the context is open, in the order of the calls."""
+    outputs: list[Tensor] = []
+    handles = [
+        module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output)) for module in modules
+    ]
     try:
-        yield heard
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()

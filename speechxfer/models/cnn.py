@@ -1,14 +1,14 @@
-"""Convolutional encoder: residual one-dimensional convolutions over time with batch norm, in the manner of Jasper.
+"""Convolutional encoder: residual one-dimensional convolutions over time with batch norm, as in Jasper.
 
 Source: Li et al., 'Jasper' (arXiv:1904.03288), reduced. The batch statistics are taken over the utterances' own frames
-only, and the padding is zero before each convolution, therefore an utterance's output does not depend on its batch.
+only, and the padding is zero before each convolution, so an utterance's output does not depend on its batch.
 """
 
 import torch
 from torch import Tensor, nn
 
 from speechxfer.features import padding_mask
-from speechxfer.models.adapters import adapters
+from speechxfer.models.adapters import build_adapters
 from speechxfer.models.layers import MaskedBatchNorm
 
 SIZES: dict[str, dict[str, object]] = {
@@ -45,16 +45,16 @@ class CnnEncoder(nn.Module):
         self.layers = nn.ModuleList(
             ConvolutionLayer(dim, dim, kernel, stride=1, dropout=dropout) for _ in range(layers)
         )
-        self.adapters = adapters([dim] * layers, adapter_dim)
+        self.adapters = build_adapters([dim] * layers, adapter_dim)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Frames that come out for so many frames in, exactly."""
+        """Encoded frames for so many feature frames, exactly."""
         for _ in self.strided:
             lengths = (lengths + 1) // 2
         return lengths
 
     def layer_groups(self) -> list[nn.Module]:
-        """The encoder from the input upwards: the strided layers as one, then each layer."""
+        """The strided layers as one group, then each layer from the input upwards."""
         return [self.strided, *self.layers]
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,5 +82,5 @@ class ConvolutionLayer(nn.Module):
         x = x * padding_mask(lengths, x.shape[1])[..., None]
         x = self.convolution(x.transpose(1, 2)).transpose(1, 2)
         lengths = (lengths + self.stride - 1) // self.stride
-        normed = self.norm(x, padding_mask(lengths, x.shape[1]))
-        return self.dropout(torch.relu(normed)), lengths
+        normalized = self.norm(x, padding_mask(lengths, x.shape[1]))
+        return self.dropout(torch.relu(normalized)), lengths

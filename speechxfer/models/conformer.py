@@ -3,20 +3,20 @@
 Source: Gulati et al., 'Conformer' (arXiv:2005.08100). Differences, each for small data and CPUs: rotary positions
 (Su et al., arXiv:2104.09864) in place of relative ones, dropout of whole channels of an utterance (Gal & Ghahramani,
 arXiv:1512.05287), a narrow subsampling (32 channels), and attention written as plain products, which on a CPU in bfloat16
-trains faster than the fused kernel. The batch norm of the convolution module counts valid frames only; with layer norm in
-its place CTC stays on the plateau of blanks many times longer. The last projection of every module starts at zero, so that
-a fresh layer passes its input on (De & Smith, 'Batch normalization biases residual blocks towards the identity function',
-arXiv:2002.10444): trained from scratch on an hour of speech, CTC then leaves its plateau within some hundred steps, and not
-at all within thousands otherwise. Every module masks the padding, therefore an utterance's output does not depend on what
-it is batched with.
+trains faster than the fused kernel. The batch norm of the convolution module uses valid frames only; with layer norm
+instead, CTC outputs only blanks for many more steps. The last projection of every module starts at zero, so that
+a new layer is the identity up to its norm (De & Smith, 'Batch normalization biases residual blocks towards the identity
+function', arXiv:2002.10444): trained from scratch on an hour of speech, CTC then outputs symbols after some hundred steps,
+and otherwise not within thousands. Every module masks the padding, so an utterance's output does not depend on the rest of
+its batch.
 """
 
 import torch
 from torch import Tensor, nn
 
 from speechxfer.features import padding_mask
-from speechxfer.models.adapters import adapters
-from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm, zeroed
+from speechxfer.models.adapters import build_adapters
+from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm, zero_initialized
 
 SIZES: dict[str, dict[str, object]] = {
     "tiny": {"dim": 96, "layers": 6, "heads": 4},
@@ -50,14 +50,14 @@ class ConformerEncoder(nn.Module):
         self.subsample = Subsampling(input_dim, dim, subsampling)
         self.dropout = ChannelDropout(dropout)
         self.layers = nn.ModuleList(ConformerLayer(dim, heads, kernel, dropout) for _ in range(layers))
-        self.adapters = adapters([dim] * layers, adapter_dim)
+        self.adapters = build_adapters([dim] * layers, adapter_dim)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Frames that come out for so many frames in, exactly; any integer tensor."""
+        """Encoded frames for so many feature frames, exactly; any integer tensor."""
         return self.subsample.output_lengths(lengths)
 
     def layer_groups(self) -> list[nn.Module]:
-        """The encoder from the input upwards, for freezing and layer-wise rates: the subsampling, then each layer."""
+        """The subsampling, then each layer from the input upwards."""
         return [self.subsample, *self.layers]
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ class ConformerEncoder(nn.Module):
         x, lengths = self.subsample(features, lengths)
         x = self.dropout(x)
         valid = padding_mask(lengths, x.shape[1])
-        rotation = rotary(x.shape[1], self.head_dim, x.device)
+        rotation = rotary_angles(x.shape[1], self.head_dim, x.device)
         for layer, adapter in zip(self.layers, self.adapters, strict=True):
             x = adapter(layer(x, valid, rotation))
         return x, lengths
@@ -101,7 +101,7 @@ class Subsampling(nn.Module):
 
 
 class ConformerLayer(nn.Module):
-    """One block on `[batch, frames, dim]`; half-step feed-forwards around attention and convolution. Fresh: a layer norm."""
+    """One block on `[batch, frames, dim]`; half-step feed-forwards around attention and convolution. New: a layer norm."""
 
     def __init__(self, dim: int, heads: int, kernel: int, dropout: float) -> None:
         super().__init__()
@@ -116,18 +116,22 @@ class ConformerLayer(nn.Module):
         x = x + self.attention(x, valid, rotation)
         x = x + self.convolution(x, valid)
         x = x + 0.5 * self.feed_forward2(x)
-        normed: Tensor = self.norm(x)
-        return normed
+        normalized: Tensor = self.norm(x)
+        return normalized
 
 
 def feed_forward(dim: int, dropout: float) -> nn.Sequential:
-    """Norm, four times as wide, back again."""
+    """Layer norm, a hidden layer four times as wide, and back to `dim`."""
     return nn.Sequential(
-        nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.SiLU(), zeroed(nn.Linear(4 * dim, dim)), ChannelDropout(dropout)
+        nn.LayerNorm(dim),
+        nn.Linear(dim, 4 * dim),
+        nn.SiLU(),
+        zero_initialized(nn.Linear(4 * dim, dim)),
+        ChannelDropout(dropout),
     )
 
 
-def rotary(frames: int, head_dim: int, device: torch.device) -> Tensor:
+def rotary_angles(frames: int, head_dim: int, device: torch.device) -> Tensor:
     """Cosines and sines of the position angles, `[2, frames, head_dim]`."""
     rates = 10_000.0 ** (-torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
     angles = torch.arange(frames, device=device, dtype=torch.float32)[:, None] * rates
@@ -143,14 +147,14 @@ class SelfAttention(nn.Module):
         self.heads = heads
         self.norm = nn.LayerNorm(dim)
         self.inputs = nn.Linear(dim, 3 * dim)
-        self.output = zeroed(nn.Linear(dim, dim))
+        self.output = zero_initialized(nn.Linear(dim, dim))
         self.dropout = ChannelDropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor, rotation: Tensor) -> Tensor:
         batch, frames, dim = x.shape
         projected = self.inputs(self.norm(x)).view(batch, frames, 3, self.heads, dim // self.heads)
         query, key, value = projected.permute(2, 0, 3, 1, 4)
-        query, key = rotated(query, rotation), rotated(key, rotation)
+        query, key = rotate(query, rotation), rotate(key, rotation)
         scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5
         weights = scores.masked_fill(~valid[:, None, None, :], torch.finfo(torch.float32).min).softmax(dim=-1)
         attended = weights.to(value.dtype) @ value
@@ -158,13 +162,13 @@ class SelfAttention(nn.Module):
         return result
 
 
-def rotated(x: Tensor, rotation: Tensor) -> Tensor:
-    """`[batch, heads, frames, head_dim]` turned by its positions' angles."""
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """`[batch, heads, frames, head_dim]` rotated by the angles of the positions."""
     half = x.shape[-1] // 2
     swapped = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
     cosines, sines = rotation.to(x.dtype)
-    turned: Tensor = x * cosines + swapped * sines
-    return turned
+    rotated: Tensor = x * cosines + swapped * sines
+    return rotated
 
 
 class ConvolutionModule(nn.Module):
@@ -176,7 +180,7 @@ class ConvolutionModule(nn.Module):
         self.pointwise1 = nn.Linear(dim, 2 * dim)
         self.depthwise = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim)
         self.depthwise_norm = MaskedBatchNorm(dim)
-        self.pointwise2 = zeroed(nn.Linear(dim, dim))
+        self.pointwise2 = zero_initialized(nn.Linear(dim, dim))
         self.dropout = ChannelDropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
@@ -186,9 +190,9 @@ class ConvolutionModule(nn.Module):
         return result
 
     def _over_time(self, x: Tensor) -> Tensor:
-        """The depthwise convolution of `[batch, frames, dim]`, in two dimensions of which one is 1 wide.
+        """The depthwise convolution of `[batch, frames, dim]` as a two-dimensional one of width 1.
 
-        Frames by channels are what torch calls channels last, for which two dimensions have a fast path on CPUs.
+        `[batch, frames, dim]` is the channels-last layout, for which torch has a fast two-dimensional convolution on CPUs.
         """
         weight, bias, padding = self.depthwise.weight[..., None], self.depthwise.bias, (*self.depthwise.padding, 0)
         image = x.transpose(1, 2)[..., None]

@@ -1,4 +1,4 @@
-"""Output layers, and the pooling over time below an output layer of words."""
+"""Heads (output layers), and the pooling over time below a head that classifies words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,25 +16,25 @@ Task = Literal["ctc", "classify"]
 
 
 @dataclass(frozen=True, eq=False)
-class Parent:
-    """The head of a model that another was made from, kept so that the source's task can still be scored."""
+class ParentHead:
+    """The head of a model that another was adapted from, kept so that the source's task can still be scored."""
 
     name: str
     vocabulary: Vocabulary
     normalizer: Normalizer
     task: Task
     extra_layers: int
-    """As many of the extra layers lay below this head."""
+    """How many of the extra layers are below this head."""
     weight: Tensor
     """`[symbols, dim]`."""
     bias: Tensor
     """`[symbols]`."""
-    statistics: dict[str, Tensor] = field(default_factory=dict)
-    """Of the pooling below a head of words, see `Pooling`."""
+    pooling_state: dict[str, Tensor] = field(default_factory=dict)
+    """State dictionary of the `Pooling` below the head; empty without one."""
 
 
 def build_head(encoder: Encoder, task: Task, symbols: int) -> tuple["Pooling | None", nn.Linear]:
-    """A fresh head for this task on this encoder, and what gathers a recording for it where it reads all layers."""
+    """A head with random weights for this task on this encoder, and its pooling if it reads all layers."""
     dim, layers = encoder.output_dim, len(encoder.adapters) if encoder.has_uniform_layers else 1
     if task == "ctc" or layers == 1:
         return None, nn.Linear(dim, symbols)
@@ -43,10 +43,9 @@ def build_head(encoder: Encoder, task: Task, symbols: int) -> tuple["Pooling | N
 
 
 class Pooling(nn.Module):
-    """What tells words apart: mean and maximum over time of every layer, brought to one scale over utterances.
+    """Mean and maximum over time of every layer, normalised over utterances by batch norm (arXiv:1502.03167), with dropout.
 
-    In training each value is normed by the batch and half of them are dropped, otherwise it is normed by the running
-    statistics, as a batch norm does (Ioffe & Szegedy, arXiv:1502.03167); a batch of one utterance by these, too.
+    A batch of one utterance is normalised by the running statistics in training, too.
     """
 
     def __init__(self, width: int) -> None:
@@ -55,12 +54,12 @@ class Pooling(nn.Module):
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
-        """What is gathered, `[batch, 1, 2 * layers * dim]`, on one scale; arguments as for `gather`."""
-        gathered = self.gather(layers, lengths)[:, None]
-        scaled: Tensor = self.dropout(self.norm(gathered, torch.ones_like(gathered[..., 0], dtype=torch.bool)))
-        return scaled
+        """Normalised values `[batch, 1, 2 * layers * dim]`; arguments as for `pool`."""
+        pooled = self.pool(layers, lengths)[:, None]
+        normalized: Tensor = self.dropout(self.norm(pooled, torch.ones_like(pooled[..., 0], dtype=torch.bool)))
+        return normalized
 
-    def gather(self, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
+    def pool(self, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
         """`[batch, frames, dim]` of each layer and the utterances' own frames `[batch]` to `[batch, 2 * layers * dim]`."""
         means = [mean_frame(values, lengths)[:, 0] for values in layers]
         outside = ~padding_mask(lengths.clamp(min=1), layers[0].shape[1])[..., None]

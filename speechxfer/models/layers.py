@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class ChannelDropout(nn.Module):
-    """Dropout on `[batch, frames, dim]` whose mask is the same for all frames of an utterance: cheap, and as strong."""
+    """Dropout on `[batch, frames, dim]` with one mask for all frames of an utterance, which is fast."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
@@ -20,27 +20,27 @@ class ChannelDropout(nn.Module):
 class MaskedBatchNorm(nn.BatchNorm1d):
     """Batch norm on `[batch, frames, dim]` over the valid frames only; zero elsewhere. Computes in float32.
 
-    A batch of a single frame has no variance: it is normed by the running statistics, and leaves them as they are.
+    A batch of a single frame has no variance: it is normalised by the running statistics and does not update them.
     """
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         if valid is None:
             raise TypeError("MaskedBatchNorm needs the mask of valid frames, [batch, frames]")
-        fixed = (self.running_mean, self.running_var, self.weight, self.bias)
-        if not self.training:  # no gathering of frames, whose number a graph would have to know
-            normed = nn.functional.batch_norm(x.float().flatten(0, 1), *fixed, training=False, eps=self.eps)
-            return normed.view_as(x) * valid[..., None]
-        normed = torch.zeros_like(x, dtype=torch.float32)
+        statistics = (self.running_mean, self.running_var, self.weight, self.bias)
+        if not self.training:  # without boolean indexing, whose result has no fixed shape in an exported graph
+            normalized = nn.functional.batch_norm(x.float().flatten(0, 1), *statistics, training=False, eps=self.eps)
+            return normalized.view_as(x) * valid[..., None]
+        normalized = torch.zeros_like(x, dtype=torch.float32)
         frames = x[valid].float()
         if len(frames) > 1:
-            normed[valid] = super().forward(frames)
+            normalized[valid] = super().forward(frames)
         else:
-            normed[valid] = nn.functional.batch_norm(frames, *fixed, training=False, eps=self.eps)
-        return normed
+            normalized[valid] = nn.functional.batch_norm(frames, *statistics, training=False, eps=self.eps)
+        return normalized
 
 
-def zeroed(linear: nn.Linear) -> nn.Linear:
-    """The same layer, starting at zero: the last projection of a module."""
+def zero_initialized(linear: nn.Linear) -> nn.Linear:
+    """The same layer with all weights set to zero, for the last projection of a residual branch."""
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear

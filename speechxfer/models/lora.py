@@ -1,8 +1,8 @@
-"""Low-rank updates of an encoder: made, merged into plain weights, and told apart from the weights they update.
+"""Low-rank updates of an encoder (LoRA): added, merged into the encoder's weights, and separated from them.
 
-Source: Hu et al., 'LoRA' (arXiv:2106.09685), as the `peft` library implements it (extra ``lora``, imported when used). The
-encoder's own weights rest; what is learned is a product of two narrow matrices beside each layer that the encoder names in
-`lora_modules`. What it is not: the file of a language pack (see ``checkpoint.py``).
+Source: Hu et al., 'LoRA' (arXiv:2106.09685), as implemented by the `peft` library (extra ``lora``, imported when used). The
+encoder's own weights are frozen; trained is a product of two narrow matrices for each layer that the encoder names in
+`lora_modules`. The files of language packs are read and written in ``checkpoints``.
 """
 
 import copy
@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from speechxfer.errors import InputError
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.encoder import Encoder
+from speechxfer.models.limits import MAX_LORA_RANK, check_range
 
 
 def with_lora(model: AcousticModel, rank: int = 8, alpha: float | None = None) -> AcousticModel:
-    """A copy of the model whose encoder learns only a low-rank update, which starts at zero; the argument stays untouched.
+    """A copy of the model with a low-rank update of the encoder, which starts at zero; the argument is not changed.
 
     Args:
-        rank: inner dimension of the update.
+        rank: inner dimension of the update, 1 to 1024.
         alpha: the update is multiplied by ``alpha / rank``; None: twice the rank.
 
     Raises:
-        InputError: the rank is below 1, the model has such an update already, or `peft` is not installed.
+        InputError: the rank is out of range, the model has such an update already, or `peft` is not installed.
     """
-    if rank < 1:
-        raise InputError(f"a low-rank update has rank 1 or more, not {rank}; set transfer.lora_rank")
+    check_range("the rank of a low-rank update (transfer.lora_rank)", rank, 1, MAX_LORA_RANK)
     if has_lora(model):
         raise InputError("the encoder has a low-rank update already; merge it first (`merge_lora`)")
     peft = _peft()
@@ -39,7 +39,7 @@ def with_lora(model: AcousticModel, rank: int = 8, alpha: float | None = None) -
 
 
 def merge_lora(model: AcousticModel) -> AcousticModel:
-    """A copy of the model with the update added to the encoder's own weights: a plain model of the same outputs."""
+    """A copy of the model with the update added to the encoder's weights: the same outputs without an update."""
     copied = copy.deepcopy(model)
     if has_lora(copied):
         copied.encoder = _lora_encoder(copied).merge_and_unload()
@@ -48,7 +48,7 @@ def merge_lora(model: AcousticModel) -> AcousticModel:
 
 
 def has_lora(model: AcousticModel) -> bool:
-    """Whether the encoder carries an update that is not merged."""
+    """Whether the encoder has an update that is not merged."""
     return hasattr(model.encoder, "peft_config")
 
 
@@ -64,8 +64,8 @@ def base_encoder(model: AcousticModel) -> Encoder:
     return encoder
 
 
-def own_weights(model: AcousticModel) -> dict[str, Tensor]:
-    """The encoder's weights and buffers without the update, under the names that they have in a plain model's encoder."""
+def base_weights(model: AcousticModel) -> dict[str, Tensor]:
+    """The encoder's weights and buffers without the update, under their names in an encoder without one."""
     named = model.encoder.state_dict().items()
     return {
         name.removeprefix("base_model.model.").replace(".base_layer.", "."): value
@@ -75,7 +75,7 @@ def own_weights(model: AcousticModel) -> dict[str, Tensor]:
 
 
 def lora_modules(model: AcousticModel) -> list[nn.Module]:
-    """The parts of the update, for training them while the rest of the encoder rests."""
+    """The modules of the update, which are trained while the rest of the encoder is frozen."""
     return [module for name, module in model.encoder.named_modules() if name.endswith(("lora_A", "lora_B"))]
 
 

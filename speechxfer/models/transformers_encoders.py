@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from speechxfer.errors import InputError
 from speechxfer.features import padding_mask
-from speechxfer.models.adapters import adapters
+from speechxfer.models.adapters import build_adapters
 from speechxfer.models.families import ENCODER_FAMILIES, import_transformers
 
 WHISPER_TAIL = 2  # frames of its features that overlap the silence after the signal
@@ -42,21 +42,21 @@ class TransformersEncoder(nn.Module):
         try:
             self.config = getattr(configurations, self.family.config_class)(**values)
             network: Any = getattr(networks, self.family.encoder_class)(self.config)
-        except (KeyError, TypeError, ValueError, StrictDataclassError) as error:
+            self.subsampling = math.prod(stride for _, stride, _ in self.family.strides(self.config))
+        except (KeyError, TypeError, ValueError, ZeroDivisionError, RuntimeError, StrictDataclassError) as error:
             raise InputError(
                 f"transformers refuses the configuration of this {kind} encoder ({error}); copy the model again"
             ) from error
         if kind == "nemo-conformer":
             network.subsampling = StridedSubsampling(self.config)
         self.network = network
-        self.subsampling = math.prod(stride for _, stride, _ in self.family.strides(self.config))
         width = int(getattr(self.config, self.family.width_setting))
         has_output_adapter = getattr(self.config, "add_adapter", False)  # W2v-BERT's own, of convolutions
         self.output_dim = int(self.config.output_hidden_size) if has_output_adapter else width
         self.lora_modules = self.family.lora_modules
         self.has_uniform_layers = self.family.has_uniform_layers and not has_output_adapter
         layers = list(self._part(self.family.layers).children())
-        self.adapters = adapters([width] * len(layers), adapter_dim)
+        self.adapters = build_adapters([width] * len(layers), adapter_dim)
         for layer, adapter in zip(layers, self.adapters, strict=True):
             layer.register_forward_hook(partial(_apply_adapter, adapter))  # deepcopy copies the adapter of a partial
 

@@ -72,7 +72,7 @@ def _pool(
         features = [get_features(number) for number in numbers]
         batch = collate([str(number) for number in numbers], features, [[] for _ in numbers]).to(device)
         layers, lengths = model.encode(batch.features, batch.lengths)
-        vectors[numbers] = pooling.gather(model.with_extra(layers, lengths), lengths)
+        vectors[numbers] = pooling.pool(model.apply_extra_layers(layers, lengths), lengths)
     model.train(training)
     return vectors
 
