@@ -42,7 +42,10 @@ class UnreadableAudioError(InputError):
 
     def __init__(self, path: Path | str, reason: str, advice: str = "convert it to WAV or FLAC") -> None:
         super().__init__(f"{path}: {reason}; {advice}")
-        self.reason = reason
+        self.path, self.reason, self.advice = path, reason, advice
+
+    def __reduce__(self) -> tuple[type["UnreadableAudioError"], tuple[Path | str, str, str]]:
+        return type(self), (self.path, self.reason, self.advice)  # without it, unpickling in another process fails
 
 
 @dataclass(frozen=True)

@@ -1,92 +1,96 @@
-"""Did the transfer help? An adapted model against the same network trained from scratch."""
+"""Baselines: does adaptation improve on training the same network from scratch?"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from speechxfer.checkpoints import load_model
 from speechxfer.config import change_settings, settings_from_scratch
 from speechxfer.data import read_concatenated, write_manifest
 from speechxfer.errors import InputError
+from speechxfer.features import PRESETS
+from speechxfer.models import ENCODER_FAMILIES
 from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import Comparison, compare
-from speechxfer.workflows.studies import StudyRun, run_trainings
+from speechxfer.workflows.studies import Splits, StudyRun, StudySettings, run_study
 
-SCRATCH_LR = 1e-3  # what random weights learn best with in our recipes, encoder and head alike, and without dropout
+SCRATCH_LR = 1e-3  # best for random weights in our recipes, for encoder and head, and without dropout
 
 
-def from_scratch(training: StudyRun, out: Path) -> StudyRun:
-    """The same network, data and budget of steps from random weights, at the learning rates that suit those.
+def baseline_settings(settings: StudySettings) -> StudySettings:
+    """Settings that train the source's network from random weights, with the same data and number of steps.
 
-    Of a borrowed network, which random weights would need thousands of hours for, the network that [model] names.
+    Learning rates and dropout are those that suit random weights. In place of a transformers encoder, which random weights
+    would need thousands of hours for, the network that ``[model]`` names is trained.
 
     Raises:
-        InputError: the source hears with features that are no preset, with which nothing can be trained from scratch.
+        InputError: the source's features are not a preset, so that nothing can be trained on them from scratch.
     """
-    from speechxfer.checkpoints import load_model
-    from speechxfer.features import PRESETS
-    from speechxfer.models import ENCODER_FAMILIES
-
-    source = load_model(training.source)
-    asked: dict[str, Any] = {"dropout": 0.0}
+    if not settings.source:
+        return settings
+    source = load_model(settings.source)
+    network: dict[str, object] = {"dropout": 0.0}
     if source.architecture.encoder in ENCODER_FAMILIES:
-        settings = training.config.model
+        model = settings.config.model
         log_info(
-            f"from scratch: the {settings.encoder} of size {settings.size} in place of the source's {source.architecture.encoder}"
+            f"baseline: {model.encoder} of size {model.size} instead of the source's {source.architecture.encoder}"
         )
     elif PRESETS.get(source.spec.name) != source.spec:
         raise InputError(
-            f"{training.source}: its features {source.spec.name} are none of the presets, so no baseline can hear with them; "
-            "train one with `speechxfer train` and compare, or leave the baseline out"
+            f"{settings.source}: its features {source.spec.name} are not a preset, so no baseline can be trained on them; "
+            "train one with `speechxfer train` and compare, or omit the baseline"
         )
     else:
-        asked |= {name: getattr(source.architecture, name) for name in ("encoder", "size", "subsampling")}
-        asked["features"] = source.spec.name
-    config = change_settings(
-        change_settings(training.config, "model", **asked), "finetune", encoder_lr=SCRATCH_LR, head_lr=SCRATCH_LR
-    )
-    config = settings_from_scratch(config)
-    return replace(training, config=config, out=out, source="")
+        network |= {name: getattr(source.architecture, name) for name in ("encoder", "size", "subsampling")}
+        network["features"] = source.spec.name
+    config = change_settings(settings.config, "model", **network)
+    config = change_settings(config, "finetune", encoder_lr=SCRATCH_LR, head_lr=SCRATCH_LR)
+    return replace(settings, source=None, config=settings_from_scratch(config))
 
 
 @dataclass(frozen=True)
-class AgainstBaseline:
-    """An adapted model against the same network from random weights."""
+class BaselineComparison:
+    """An adapted model compared with the same network trained from scratch."""
 
     comparison: Comparison
 
     def __str__(self) -> str:
-        return f"{verdict(self.comparison)}\n{self.comparison}"
+        return f"{conclusion(self.comparison)}\n{self.comparison}"
 
 
-def against_baseline(training: StudyRun, jobs: int) -> AgainstBaseline:
-    """Adapt, train the same network from random weights at the same budget beside it, and test the difference.
+def compare_with_baseline(
+    settings: StudySettings, splits: Splits, out: Path, *, jobs: int | None = None
+) -> BaselineComparison:
+    """Adapt in `out`, train the same network from scratch in ``out/baseline``, and test the difference.
 
-    Both are scored on `training.test`, or on dev where there is none (then both have been chosen by what they are scored on).
+    Both are scored on ``splits.test``, or on dev where there is none (which has then also selected their weights). The
+    conclusion is also written to ``baseline.txt``.
 
-    The baseline lies in ``baseline`` of the run's folder; the verdict is also written to ``baseline.txt``.
+    Args:
+        jobs: runs in parallel; None: one for each core.
+
+    Raises:
+        InputError: as `adapt` and `baseline_settings`.
     """
-    if training.test is None:
-        path = training.out / "baseline" / "data" / "dev.jsonl"
-        write_manifest(path, read_concatenated(training.dev))
-        training = replace(training, test=path)
-    baseline = from_scratch(training, training.out / "baseline")
-    adapted, scratch = run_trainings([training, baseline], jobs, "adapting, and training the baseline")
-    found = AgainstBaseline(compare(adapted, scratch, names=("adapted", "from scratch")))
-    write_atomically(training.out / "baseline.txt", f"{found}\n")
-    return found
+    folder = out / "baseline"
+    from_scratch = baseline_settings(settings)
+    if splits.test is None:
+        splits = replace(splits, test=folder / "data" / "dev.jsonl")
+        write_manifest(folder / "data" / "dev.jsonl", read_concatenated(splits.dev))
+    runs = [StudyRun(settings, splits, out), StudyRun(from_scratch, splits, folder)]
+    adapted, scratch = run_study(runs, jobs, "adapting, and training the baseline")
+    result = BaselineComparison(compare(adapted, scratch, names=("adapted", "from scratch")))
+    write_atomically(out / "baseline.txt", f"{result}\n")
+    return result
 
 
-def verdict(comparison: Comparison) -> str:
-    """Whether the transfer helped, in a sentence; characters decide, being many more than words."""
+def conclusion(comparison: Comparison) -> str:
+    """Whether adaptation helped, in one sentence; by CER, because there are many more characters than words."""
     difference = comparison.cer
     if not difference.significant:
-        return (
-            "The transfer made no difference that the data can show: from scratch is as good at this budget, or there is too "
-            "little to score on."
-        )
+        return "Adaptation made no significant difference: from scratch is as good, or the test set is too small."
     if difference.difference < 0:
-        return "The transfer helped, with this seed (`speechxfer curve` takes several)."
+        return "Adaptation helped, with this seed (`speechxfer curve` trains several)."
     return (
-        "The transfer hurt, with this seed (`speechxfer curve` takes several): from scratch is better at this budget. Try "
+        "Adaptation hurt, with this seed (`speechxfer curve` trains several): from scratch is better with these steps. Try "
         "another source, or a higher encoder_lr."
     )

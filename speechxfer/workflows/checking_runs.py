@@ -9,7 +9,7 @@ from speechxfer.checking import CheckReport, CheckSettings, check_manifests, rep
 from speechxfer.checkpoints import load_model
 from speechxfer.config import Config
 from speechxfer.features import feature_preset
-from speechxfer.workflows.settings import normalizer_of, vocabulary_kind
+from speechxfer.workflows.text_settings import build_normalizer, vocabulary_kind
 
 
 def check_run(
@@ -35,7 +35,7 @@ def check_run(
         subsampling=config.model.subsampling,
         frames_of_samples=spec.frames,
         encoder_frames=(lambda frames: int(loaded.output_lengths(torch.tensor(frames)))) if loaded else None,
-        normalizer=normalizer_of(config),
+        normalizer=build_normalizer(config),
         vocabulary_kind=vocabulary_kind(config),
         bpe_size=config.text.bpe_size,
         classify=config.text.task == "classify",

@@ -57,7 +57,7 @@ def plot_curves(metrics_jsonl: Path, png: Path) -> None:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """How good one kind of model is after learning from so much speech; rates are fractions, means over seeds."""
+    """Error rates of one kind of model trained on so many hours; rates are fractions, means over seeds."""
 
     kind: str
     part: str
@@ -78,7 +78,7 @@ def curve_table(points: Sequence[CurvePoint]) -> str:
     )
 
 
-def plot_data_curve(points: Sequence[CurvePoint], png: Path) -> None:
+def plot_learning_curve(points: Sequence[CurvePoint], png: Path) -> None:
     """Draw WER and CER by hours of training speech, one line a kind, with intervals.
 
     Raises:
@@ -87,13 +87,13 @@ def plot_data_curve(points: Sequence[CurvePoint], png: Path) -> None:
     figure = _figure()
     for axes, rate in zip(figure.subplots(2, 1, sharex=True), ("wer", "cer"), strict=True):
         for kind in dict.fromkeys(point.kind for point in points):
-            mine = [point for point in points if point.kind == kind]
-            hours = [point.hours for point in mine]
-            middle = [100 * getattr(point, rate) for point in mine]
-            ends = [[100 * end for end in getattr(point, f"{rate}_interval")] for point in mine]
-            below = [m - low for m, (low, _) in zip(middle, ends, strict=True)]
-            above = [high - m for m, (_, high) in zip(middle, ends, strict=True)]
-            axes.errorbar(hours, middle, yerr=[below, above], marker="o", markersize=3, capsize=3, label=kind)
+            of_kind = [point for point in points if point.kind == kind]
+            hours = [point.hours for point in of_kind]
+            means = [100 * getattr(point, rate) for point in of_kind]
+            intervals = [[100 * end for end in getattr(point, f"{rate}_interval")] for point in of_kind]
+            below = [mean - low for mean, (low, _) in zip(means, intervals, strict=True)]
+            above = [high - mean for mean, (_, high) in zip(means, intervals, strict=True)]
+            axes.errorbar(hours, means, yerr=[below, above], marker="o", markersize=3, capsize=3, label=kind)
         axes.set(ylabel=f"{rate.upper()}, percent", xscale="log", ylim=(0, None))
     axes.set_xlabel("hours of training speech")
     axes.legend()
@@ -110,8 +110,8 @@ def plot_map(places: Any, labels: Mapping[str, Sequence[str]], png: Path) -> Non
     kinds = labels or {"": [""] * len(places)}
     for axes, (kind, values) in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds.items(), strict=True):
         for label, _ in Counter(values).most_common():
-            mine = [place for place, value in zip(places, values, strict=True) if value == label]
-            axes.scatter(*zip(*mine, strict=True), s=6, label=label)
+            of_label = [place for place, value in zip(places, values, strict=True) if value == label]
+            axes.scatter(*zip(*of_label, strict=True), s=6, label=label)
         axes.set(title=f"by {kind}" if kind else "", xlabel="component 1", ylabel="component 2")
         if 1 < len(set(values)) <= MOST_IN_LEGEND:
             axes.legend(fontsize="small", markerscale=2)

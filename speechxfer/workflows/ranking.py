@@ -85,7 +85,7 @@ def rank_sources(
     config: Config | None = None,
     minutes: float = MINUTES,
     finetuned: Sequence[Path] = (),
-    jobs: int = 0,
+    jobs: int | None = None,
 ) -> Ranking:
     """Rank source models for the speech of a target.
 
@@ -94,7 +94,7 @@ def rank_sources(
         models: names as for `load_model`.
         config: [text] says what is written, [data] how audio is read.
         finetuned: report.json of each model after fine-tuning, in the order of `models`, to hold the ranking against.
-        jobs: candidates side by side, each in a process of one thread; 0: one a core.
+        jobs: candidates in parallel, each in a process of one thread; None: one for each core.
 
     Raises:
         InputError: fewer than two candidates, one named twice, too little speech, or reports for only some of them.
@@ -114,7 +114,7 @@ def rank_sources(
     with tempfile.TemporaryDirectory() as folder:
         places = [Path(folder) / f"{number}.npz" for number in range(len(models))]
         tasks = [(name, train, dev, config, place) for name, place in zip(models, places, strict=True)]
-        probed: list[Probed] = run_parallel(probe_candidate, tasks, jobs, "probing")
+        probed: list[Probed] = run_parallel(probe_candidate, tasks, jobs or 0, "probing")
         best = min(probed, key=lambda one: (one[0].cer, one[0].wer))
         evidence = [jackknife_evidence(*symbol_means(place, best[1])) for place in track(places, "weighing")]
     found = [

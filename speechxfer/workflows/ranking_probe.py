@@ -23,7 +23,7 @@ from speechxfer.runtime import log_info
 from speechxfer.scoring import WerReport
 from speechxfer.training import encode_targets, frames_needed, utterance_losses
 from speechxfer.workflows.logme import Floats, logme
-from speechxfer.workflows.settings import normalizer_of, vocabulary_of
+from speechxfer.workflows.text_settings import build_normalizer, build_vocabulary
 
 PROBE_STEPS, PROBE_LR, PROBE_BATCH_S = 300, 1e-2, 60.0
 GROUPS = 10  # parts of the jackknife
@@ -39,7 +39,7 @@ def probe_candidate(
     """
     began = time.monotonic()
     source = load_model(name)
-    normalizer, vocabulary = normalizer_of(config), vocabulary_of(config, train)
+    normalizer, vocabulary = build_normalizer(config), build_vocabulary(config, train)
     reading = AudioOptions(source.spec, config.data.resample, config.data.mono)
     architecture = replace(source.architecture, extra_layers=0)
     given = _PrecomputedEncoder(source.encoder.output_dim)

@@ -1,65 +1,81 @@
-"""Questions that take several runs: did the transfer help, how good is it over all the data, how much data is enough?
+"""Studies: questions that take several training runs.
 
-Each study plans its runs, has them done side by side by processes of one thread each (so that any number of them gives the
-same bytes), and puts the reports together. A study that was stopped and is started again keeps what is finished. What it
-is not: training or scoring (``runs.py``, ``scoring.py``).
+A study plans its runs, trains and scores them in parallel processes of one thread each (so that the number of processes changes
+no result), and summarises the reports. A study that was stopped and is started again keeps the runs that are finished.
 """
 
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from speechxfer.config import Config
+from speechxfer.config import Config, change_settings
 from speechxfer.errors import InputError
 from speechxfer.runtime import run_parallel
 from speechxfer.scoring import WerReport
 
 
 @dataclass(frozen=True)
-class StudyRun:
-    """One run of a study: what `train_run` is asked, and what its model is scored on."""
+class StudySettings:
+    """How the runs of a study are trained.
 
-    config: Config
-    out: Path
-    source: str = ""
+    Attributes:
+        source: name of the source model as for `load_model`; None: random weights.
+        config: all settings.
+        language, licence: for the models' cards, as for `adapt`.
+    """
+
+    source: str | None
+    config: Config = field(default_factory=Config)
     language: str = ""
     licence: str = ""
-    train: tuple[Path, ...] = ()
-    dev: tuple[Path, ...] = ()
+
+    def with_settings(self, section: str, **values: object) -> "StudySettings":
+        """A copy with other values in one section of `config`."""
+        return replace(self, config=change_settings(self.config, section, **values))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Paths of the manifests that a run trains on, selects by and is scored on."""
+
+    train: tuple[Path, ...]
+    dev: tuple[Path, ...]
     test: Path | None = None
 
 
-def run_trainings(trainings: Sequence[StudyRun], jobs: int, what: str) -> list[WerReport]:
-    """Train and score all, `jobs` at a time, each in a process of its own; the reports in the order of `trainings`.
+@dataclass(frozen=True)
+class StudyRun:
+    """One run of a study, in the folder `out`."""
 
-    What a run has to say goes into ``log.txt`` of its folder. Errors are those of `run_parallel`.
+    settings: StudySettings
+    splits: Splits
+    out: Path
+
+
+def run_study(runs: Sequence[StudyRun], jobs: int | None, description: str) -> list[WerReport]:
+    """Train and score all runs, `jobs` at a time (None: one for each core); the reports in the order of `runs`.
+
+    A run's messages go to ``log.txt`` in its folder. Errors are those of `run_parallel`.
     """
-    return run_parallel(_train_and_score, [(training,) for training in trainings], jobs, what)
+    return run_parallel(_train_and_score, [(run,) for run in runs], jobs or 0, description)
 
 
-def _train_and_score(training: StudyRun) -> WerReport:
+def _train_and_score(run: StudyRun) -> WerReport:
     from speechxfer.workflows.evaluation_runs import evaluate_models
     from speechxfer.workflows.training_runs import adapt, train_from_scratch
 
-    if training.test is None:
-        raise InputError(f"{training.out}: a study scores its runs, and no test manifest is named; give one")
-    training.out.mkdir(parents=True, exist_ok=True)
-    with (training.out / "log.txt").open("a", encoding="utf-8") as log, redirect_stderr(log), redirect_stdout(log):
-        train, dev, out, config = training.train, training.dev, training.out, training.config
-        if training.source:
-            adapt(
-                training.source,
-                train,
-                dev,
-                out=out,
-                config=config,
-                language=training.language,
-                licence=training.licence,
-            )
+    settings, splits, out = run.settings, run.splits, run.out
+    if splits.test is None:
+        raise InputError(f"{out}: a study scores its runs, but no test manifest is given; give one")
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "log.txt").open("a", encoding="utf-8") as log, redirect_stderr(log), redirect_stdout(log):
+        card = {"language": settings.language, "licence": settings.licence}
+        if settings.source:
+            adapt(settings.source, splits.train, splits.dev, out=out, config=settings.config, **card)
         else:
-            train_from_scratch(train, dev, out=out, config=config, language=training.language, licence=training.licence)
-        report = evaluate_models([str(out)], training.test, out / "scored")
+            train_from_scratch(splits.train, splits.dev, out=out, config=settings.config, **card)
+        report = evaluate_models([str(out)], splits.test, out / "scored")
     if not isinstance(report, WerReport):
         raise TypeError("one model has one report")
     return report
