@@ -20,14 +20,10 @@ WITHOUT_EXAMPLE = {  # to be emptied by the owners
     "Utterance",
     "evaluate",
     "filterbank",
-    "load_matching",
-    "load_model",
     "rank_sources",
     "read_audio",
     "read_manifest",
-    "save_model",
     "transcribe",
-    "transfer",
     "write_manifest",
 }
 
