@@ -52,6 +52,12 @@ def model_fingerprint(model: AcousticModel) -> dict[str, Any]:
     }
 
 
+def hash_source(source: AcousticModel) -> str:
+    """Hash of all that an adapted model takes from its source: structure, weights, heads, symbols and letter tables."""
+    parts = {**model_fingerprint(source), "letters": dict(source.vocabulary.letters)}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
 def hash_utterances(utterances: Sequence[Utterance]) -> str:
     """Hash of these manifest rows and of the contents of their audio files, whose paths do not count.
 

@@ -33,7 +33,7 @@ class Pace:
         self._logged = now
 
     def time_left(self, step: int) -> str:
-        """', about 12 min left'; empty where it cannot be told yet or nothing is left."""
+        """', about 12 min left'; empty before it is known, and at the end."""
         measured = step - self._first
         if measured < FIRST_STEPS or step >= self._steps:
             return ""
