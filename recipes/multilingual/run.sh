@@ -37,7 +37,7 @@ launch=(torchrun --nproc-per-node "${PROCESSES:-2}" -m speechxfer)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 licence="synthetic speech of UN texts (espeak-ng), speechocean762 (free for commercial and non-commercial use), kathleen (CC0)"
 run() { # run VERB OUT SPOKEN [OPTION...]
-  "${launch[@]}" "$1" recipe.toml --out "$2" --language mul \
+  "${launch[@]}" "$1" --config recipe.toml --out "$2" --language mul \
     --licence "$licence" \
     --train "data/$3/train.jsonl" --train data/phones/speechocean762/train.jsonl --train data/phones/kathleen/train.jsonl \
     --dev data/spoken/dev.jsonl --dev data/phones/speechocean762/dev.jsonl --dev data/phones/kathleen/dev.jsonl "${@:4}" $SETTINGS
