@@ -1,7 +1,5 @@
 """Preparation of a run, and the estimate of its time."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +7,17 @@ import pytest
 
 from speechxfer.config.settings import DataConfig
 from speechxfer.training import pace, preparation
-from speechxfer.training.pace import Pace, duration_text
+from speechxfer.training.pace import Pace
 from speechxfer.training.preparation import prepare_run
 from tests.small_models import settings, source_model
 from tests.tone_corpus import write_tone_corpus
 
 
-def test_features_are_computed_under_a_lock_before_the_processes_connect(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_are_computed_before_the_processes_connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So no collective operation waits for them, and the usual timeout suits all of them."""
     train = write_tone_corpus(tmp_path / "train.jsonl", 3, letters="abc", seed=1)
     order: list[str] = []
-    lock, store, accelerator = preparation.file_lock, preparation.store_features, preparation.Accelerator
-
-    @contextmanager
-    def watched_lock(path: Path) -> Iterator[None]:
-        order.append("locked")
-        with lock(path):
-            yield
-        order.append("released")
+    store, accelerator = preparation.store_features, preparation.Accelerator
 
     def watched_store(*arguments: Any, **options: Any) -> Any:
         order.append("features")
@@ -39,11 +28,10 @@ def test_features_are_computed_under_a_lock_before_the_processes_connect(
         assert options.keys() == {"cpu"}, "no timeout of our own"
         return accelerator(**options)
 
-    monkeypatch.setattr(preparation, "file_lock", watched_lock)
     monkeypatch.setattr(preparation, "store_features", watched_store)
     monkeypatch.setattr(preparation, "Accelerator", watched_accelerator)
     prepare_run(source_model("dnn"), train, train, settings(), DataConfig(), tmp_path / "run")
-    assert order == ["locked", "features", "features", "released", "connected"]
+    assert order == ["features", "features", "connected"]
 
 
 class Clock:
@@ -66,9 +54,10 @@ def test_the_time_of_a_run_is_estimated_from_its_first_steps(monkeypatch: pytest
     for step in range(1, 102):
         clock.now += 30.0 if step == 1 else 2.0
         assert (run.time_left(step) == "") == (step < 11 or step == 101), step
-        run.log(step, 0.5)
-    assert lines[0] == "about 3 min for 90 steps (2.00 s each), and the evaluations"
-    assert lines[1:] == ["step 42/101: loss 0.500, about 2 min left", "step 73/101: loss 0.500, about 56 s left"]
+        run.update(step)
+        if step == 73:
+            assert run.time_left(step) == ", about 56 s left"
+    assert lines == ["about 3 min for 90 steps (2.00 s each), and the evaluations"]
 
 
 def test_a_resumed_run_is_measured_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,13 +67,5 @@ def test_a_resumed_run_is_measured_anew(monkeypatch: pytest.MonkeyPatch) -> None
     run = Pace(5000, 400, clock)
     for step in range(401, 412):
         clock.now += 3.0
-        run.log(step, 0.5)
-    assert lines == ["about 3.8 h for 4,589 steps (3.00 s each), and the evaluations"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5000, "83 min"), (5400, "1.5 h"), (86_400, "24.0 h")],
-)
-def test_durations_are_short_texts(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text
+        run.update(step)
+    assert lines == ["about 3 h 49 min for 4,589 steps (3.00 s each), and the evaluations"]
