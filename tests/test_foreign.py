@@ -321,7 +321,9 @@ def test_a_stopped_run_that_holds_on_to_its_source_ends_with_the_same_bits(
     whole, step = state(run(tmp_path / "whole")), loop.training_step
     with monkeypatch.context() as patch:
         patch.setattr(
-            loop, "training_step", lambda job, optimizer, batch, at: stop() if at == 3 else step(job, optimizer, batch, at)
+            loop,
+            "training_step",
+            lambda job, optimizer, batch, at: stop() if at == 3 else step(job, optimizer, batch, at),
         )
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "stopped")

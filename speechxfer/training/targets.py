@@ -39,7 +39,9 @@ def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataC
             log_info(f"skipped symbols of the training texts: {dict(unknown.most_common(20))}")
     several = [u.id for u, target in zip(train, targets, strict=True) if len(target) != 1]
     if model.task == "classify" and several:
-        raise InputError(f"classify needs one label per utterance; {len(several)} have several ({first_names(several)})")
+        raise InputError(
+            f"classify needs one label per utterance; {len(several)} have several ({first_names(several)})"
+        )
     return targets
 
 
