@@ -1,4 +1,4 @@
-"""Tables of recordings and their texts: TSV and CSV files, as people write them or annotation tools export them.
+"""Tables of recordings and their texts: TSV and CSV files, written by hand or exported by annotation tools.
 
 Columns, separators and times are recognised here; audio is not touched. ELAN, Praat and Audacity export begin and end of an
 annotation, in seconds, milliseconds or as hours:minutes:seconds; spreadsheets of many countries write decimal commas.

@@ -19,8 +19,8 @@ with_absolute_paths() { # with_absolute_paths WORD...: options whose values are 
 SETTINGS=$(with_absolute_paths ${SETTINGS:-})
 PREPARE=$(with_absolute_paths ${PREPARE:-})
 
-# What the recipes that compare sources share: SEEDS="1 2 3" trains and scores everything so often, SOURCES names the source
-# models, KINDS what is scored, and these settings are the better ones where nothing is transferred.
+# What the recipes that compare sources share: SEEDS="1 2 3" trains and scores everything once per seed, SOURCES names the source
+# models, KINDS what is scored, and these settings are better for training from scratch.
 read -ra seeds <<< "${SEEDS:-1}"
 read -ra sources <<< "${SOURCES:-multilingual-small}"
 kinds=${KINDS:-scratch frozen plain finetuned}
@@ -61,7 +61,7 @@ stages() {
   [[ -n $from ]] || started=yes
 }
 
-names_of() { # names_of KIND...: the names of what was trained in these ways, such as finetuned-english
+names_of() { # names_of KIND...: the names of the models of these kinds, such as finetuned-english
   local kind
   for kind; do
     if [[ $kind == scratch ]]; then echo scratch; else printf "$kind-%s\n" "${sources[@]##*/}"; fi
@@ -90,10 +90,10 @@ compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each sou
   done
 }
 
-# What became of the source's own task: held-out English of kathleen, in letters for the source `english`, else in phones.
+# Forgetting: error rates of the source's own task on held-out English of kathleen, in letters for the source `english`, else in phones.
 knows_source_speech() {
   [[ -z ${KATHLEEN_DIR:-} ]] || return 0
-  echo "left out: KATHLEEN_DIR does not say where kathleen lies, English that the source models know" >&2
+  echo "skipped: stage forgetting needs KATHLEEN_DIR, the folder of the English corpus that the source models were trained on" >&2
   return 1
 }
 source_speech() { # source_speech KATHLEEN_DIR: data/source/{letters,phones}/{train,dev,test}.jsonl
@@ -104,12 +104,12 @@ source_speech() { # source_speech KATHLEEN_DIR: data/source/{letters,phones}/{tr
   done
 }
 forgetting() { # forgetting ROW SOURCE OUT MODEL...: the source's error rates before and after go into the models' ROW
-  local kind=phones # what the source writes
+  local kind=phones # what the source outputs
   [[ ${2##*/} != english ]] || kind=letters
   speechxfer evaluate "${@:4}" --on data/source/$kind/test.jsonl --out "$3" --as-parent --resample --mono --results results.json \
     --row "$1" --split "kathleen $kind"
 }
-forgetting_of_kinds() { # forgetting_of_kinds FOLDER: of the models in it whose encoders moved, from each source
+forgetting_of_kinds() { # forgetting_of_kinds FOLDER: of the models in it whose encoders were trained, from each source
   local source kind name
   for source in "${sources[@]}"; do
     for kind in plain finetuned; do

@@ -146,9 +146,9 @@ def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path
     assert {tuple(row.seeds) for row in rows} == {(1, 2)}
     verdicts = re.findall(r"better than|no difference", result.stdout)
     assert len(verdicts) == 2 * 2 * 2 * 2  # of WER and CER, for two sources, against scratch and plain, seed by seed
-    assert "KATHLEEN_DIR does not say" in result.stderr
-    heard = {"KATHLEEN_DIR": str(kathleen_layout(tmp_path / "kathleen")), "PREPARE": "--partial"}
-    again = run(copy, "yoruba", corpus, "--from", "forgetting", **several, **heard)
+    assert "needs KATHLEEN_DIR" in result.stderr
+    corpora = {"KATHLEEN_DIR": str(kathleen_layout(tmp_path / "kathleen")), "PREPARE": "--partial"}
+    again = run(copy, "yoruba", corpus, "--from", "forgetting", **several, **corpora)
     assert again.returncode == 0, again.stderr
     splits = [row.forgetting.split if row.forgetting else "" for row in read_rows(recipe / "results.json")]
     assert splits == ["", "", "", *["kathleen letters", "kathleen phones"] * 2]

@@ -64,7 +64,7 @@ def source_model(encoder: str = "cnn", task: str = "ctc") -> AcousticModel:
 
 
 def target_model(source: AcousticModel, tones: Tones) -> AcousticModel:
-    return transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
+    return transfer(source, Vocabulary.from_texts(u.text for u in tones.train), dropout=None).model
 
 
 def replay_data(source: AcousticModel, tones: Tones) -> ReplayData:
@@ -238,7 +238,7 @@ def perturbed(source: AcousticModel) -> AcousticModel:
 @pytest.mark.parametrize("encoder", ["conformer", "cnn", "dnn"])
 def test_the_distillation_loss_of_the_source_itself_is_zero(encoder: str, task: str) -> None:
     source, batch = source_model(encoder, task), batch_of([120, 61])
-    model = transfer(source, Vocabulary((BLANK, "x"))).model
+    model = transfer(source, Vocabulary((BLANK, "x")), dropout=None).model
     with torch.no_grad():
         layers, lengths = model.encode(batch.features, batch.lengths)
         assert distillation_loss(source, batch, layers, lengths).item() == pytest.approx(0.0, abs=1e-6)
@@ -482,7 +482,7 @@ def test_replay_reduces_forgetting(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     forgotten = {}
     for share in (0.0, 0.5):
         model = finetune(
-            transfer(source, vocabulary).model,
+            transfer(source, vocabulary, dropout=None).model,
             train,
             dev,
             settings(steps=40, evaluate_every_steps=40, replay=share, l2_sp=0.0, **rates),

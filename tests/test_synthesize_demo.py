@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_scripts import demo_sentences, espeak, synthesize_demo
+from data_scripts import demo_sentences, espeak, swahili_sentences, synthesize_demo
 from speechxfer.data.manifest import Utterance, read_manifest
 from speechxfer.errors import InputError
 from speechxfer.text.normalizer import Normalizer
@@ -162,12 +162,12 @@ def test_swahili_numbers_as_counted() -> None:
     ],
 )  # fmt: skip
 def test_swahili_numerals_agree_with_their_noun(noun: str, noun_class: int, value: int, numeral: str) -> None:
-    assert demo_sentences.swahili_numeral(value, noun_class) == numeral, noun
+    assert swahili_sentences.swahili_numeral(value, noun_class) == numeral, noun
 
 
 def test_swahili_adjectives_agree_with_their_noun() -> None:
     cases = {("kubwa", 8): "vikubwa", ("pya", 5): "jipya", ("zuri", 5): "zuri", ("dogo", 9): "ndogo"}
-    assert {case: demo_sentences.swahili_adjective(*case) for case in cases} == cases
+    assert {case: swahili_sentences.swahili_adjective(*case) for case in cases} == cases
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ declare -A ways=(
   [gradual]="--set finetune.unfreeze_every_steps=40"
   [layer_decay_0.8]="--set finetune.layer_decay=0.8"
   [batch_norm_frozen]="--set finetune.batch_norm=frozen"
-  [l2_sp_0.5]="--set finetune.l2_sp=0.5" # far less draws nothing back within so many steps
+  [l2_sp_0.5]="--set finetune.l2_sp=0.5" # far less has no effect within so many steps
   [l2_sp_1]="--set finetune.l2_sp=1.0"
   [l2_sp_3]="--set finetune.l2_sp=3.0"
   [l2_sp_10]="--set finetune.l2_sp=10.0"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Spoken commands with three networks, each from scratch and from an encoder that has heard English.
+# Spoken commands with three networks, each from scratch and from an encoder trained on English.
 # Usage: run.sh COMMANDS_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]; COMMANDS_DIR: Google Speech Commands v2, or FSDD.
 set -euo pipefail
 usage="usage: run.sh COMMANDS_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Scratch against transfer on synthetic speech of a language of your choice. Usage: run.sh [LANGUAGE]; default cy (Welsh).
+# Training from scratch and adapting, compared on synthetic speech of a language of your choice. Usage: run.sh [LANGUAGE]; default cy (Welsh).
 set -euo pipefail
 language=${1:-cy}
 cd "$(dirname "$0")"
 source ../stages.sh
-export OMP_NUM_THREADS=1 # two one-thread trainings side by side are faster than two two-thread ones in turn
+export OMP_NUM_THREADS=1 # two one-thread trainings in parallel are faster than two two-thread trainings in sequence
 
 python -m data_scripts.synthesize_demo "$language" "data/$language"
 run() { # run NAME VERB [OPTION...]

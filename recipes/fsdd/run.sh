@@ -18,7 +18,7 @@ if stage prepare; then python -m data_scripts.prepare_fsdd "$corpus" data $PREPA
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi
-if stage plain; then adapt_from_each plain --set finetune.l2_sp=0; fi # nothing draws the encoder back to its source
+if stage plain; then adapt_from_each plain --set finetune.l2_sp=0; fi # without the pull towards the source weights
 if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for name in $(names_of $kinds); do
@@ -31,9 +31,9 @@ if stage forgetting && knows_source_speech; then
   source_speech "$KATHLEEN_DIR"
   forgetting_of_kinds exp
 fi
-if stage crossval; then # every recording by a model that has not heard its speaker
-  # Whatever moves the encoder teaches it the voices that it hears; as it is, it has heard many more (see notes.md). The head
-  # hears synthetic voices besides, and half of everything distorted.
+if stage crossval; then # every recording by a model that was trained without its speaker
+  # The encoder is frozen: fine-tuning would fit it to the few voices of the corpus (see notes.md). The head is trained on
+  # synthetic voices too, and half of all utterances are distorted.
   python -m data_scripts.synthesize_words data/train.jsonl data/spoken.jsonl --takes "${TAKES:-300}" \
     --voice en-us --voice en-us-nyc --voice en-gb --voice en-gb-x-rp --voice en-gb-scotland --voice en-029
   for source in "${sources[@]}"; do

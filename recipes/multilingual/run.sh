@@ -5,7 +5,7 @@ usage="usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR DEBIAN_DIR [--from
 udhr=$(realpath "${1:?$usage}") speechocean762=$(realpath "${2:?$usage}") kathleen=$(realpath "${3:?$usage}")
 debian=$(realpath "${4:?$usage}")
 cd "$(dirname "$0")"
-names="prepare check train refine listen listen_again evaluate ship"
+names="prepare check train refine adapt_real_speech adapt_real_speech_again evaluate ship"
 source ../stages.sh
 stages "${@:5}"
 
@@ -23,7 +23,7 @@ if stage prepare; then
     python -m data_scripts.phonemize data/letters/debian/$split.jsonl data/phones/debian/$split.jsonl
   done
 fi
-words=( # the features for single words, which are among what Debian's programs say
+words=( # features for single words, which are part of Debian's speech
   --set model.features=kaldi-mvn-78db-1.5s
 )
 if stage check; then
@@ -47,17 +47,17 @@ again=(
   --set finetune.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0
   --set finetune.encoder_lr=8e-4 --set finetune.head_lr=8e-4
 )
-if stage refine; then # a second descent from there: each text in two voices, smaller steps
+if stage refine; then # a second round from there: each text in two voices, smaller steps
   run adapt exp/multilingual-second spoken_twice --source exp/multilingual-first --set "data.repeats=[1, 3, 3]" \
     --set finetune.steps=20000 "${again[@]}"
 fi
-listen() { # listen SOURCE OUT: a descent with people who speak other languages than English
+adapt_real_speech() { # adapt_real_speech SOURCE OUT: another round, with real speech in other languages than English
   local licence="$licence, Asterisk's prompts (CC BY-SA 3.0), Fish Fillets NG, Tux Paint and KLettres (GPL 2)"
   run adapt "$2" spoken_twice --source "$1" --train data/phones/debian/train.jsonl --dev data/phones/debian/dev.jsonl \
     --set "data.repeats=[1, 2, 2, 3]" --set finetune.steps=13000 "${again[@]}" "${words[@]}"
 }
-if stage listen; then listen exp/multilingual-second exp/multilingual-third; fi
-if stage listen_again; then listen exp/multilingual-third exp/multilingual-small; fi
+if stage adapt_real_speech; then adapt_real_speech exp/multilingual-second exp/multilingual-third; fi
+if stage adapt_real_speech_again; then adapt_real_speech exp/multilingual-third exp/multilingual-small; fi
 if stage evaluate; then
   for set in phones/speechocean762/test phones/kathleen/test phones/debian/unseen spoken/unseen; do
     "${launch[@]}" evaluate exp/multilingual-small --on data/$set.jsonl --out exp/multilingual-small/$set --resample --mono \
@@ -68,7 +68,7 @@ if stage ship; then
   python - <<'END'
 from speechxfer.workflows import copy_model
 limits = (
-    "hears phones as espeak-ng names them, from synthetic voices and some 170 people, most of them speaking English; no tone, "
+    "outputs phones as espeak-ng names them; trained on synthetic voices and some 170 speakers, most of them of English; no tone, "
     "length, stress or nasality; a start for other languages, not a transcriber: adapt it"
 )
 copy_model(

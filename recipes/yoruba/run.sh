@@ -18,7 +18,7 @@ if stage prepare; then python -m data_scripts.prepare_yoruba "$corpus" data --la
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi
-if stage plain; then adapt_from_each plain --set finetune.l2_sp=0; fi # nothing draws the encoder back to its source
+if stage plain; then adapt_from_each plain --set finetune.l2_sp=0; fi # without the pull towards the source weights
 if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for name in $(names_of $kinds); do

@@ -9,6 +9,7 @@ from torch import nn
 
 from speechxfer.adaptation.partial_loading import load_matching
 from speechxfer.adaptation.symbol_mapping import HeadRow, HeadTable, plan_head
+from speechxfer.config import ModelConfig
 from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel, Task, has_lora
 from speechxfer.text import Normalizer, Vocabulary
@@ -33,7 +34,7 @@ def transfer(
     language: str = "",
     normalizer: Normalizer | None = None,
     task: Task | None = None,
-    dropout: float | None = None,
+    dropout: float | None = ModelConfig().dropout,
     seed: int = 0,
 ) -> Transferred:
     """A new model with the source's encoder and features and a new head for `vocabulary`; the source is not changed.
@@ -49,7 +50,7 @@ def transfer(
         language: code of the target language; selects the letter-to-phone table of a source of phones.
         normalizer: of the new model; None: the source's.
         task: of the new model; None: the source's. If it differs from the source's, all rows are random.
-        dropout: of the new model; None: the source's.
+        dropout: of the new model, by default that of the command line; None: the source's.
         seed: of random and new rows.
 
     Raises:

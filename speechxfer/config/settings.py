@@ -274,7 +274,16 @@ class FinetuneConfig(Section):
 
 
 class Config(Section):
-    """All settings of a run."""
+    """All settings of a run, validated; the same as in a recipe's TOML file. What is not given has its default.
+
+    >>> import speechxfer as sx
+    >>> config = sx.Config(finetune={"steps": 2000, "freeze": "encoder"}, data={"resample": True, "mono": True})
+    >>> config.finetune.steps, config.finetune.seed
+    (2000, 1)
+
+    Raises:
+        pydantic.ValidationError: an unknown setting, a wrong type or range, or settings that contradict each other.
+    """
 
     data: DataConfig = Field(default=DataConfig(), description="how recordings are read")
     text: TextConfig = Field(default=TextConfig(), description="what is predicted, and how text is normalised")

@@ -70,20 +70,20 @@ def hash_utterances(utterances: Sequence[Utterance]) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content; read once for each size and time of change.
+    """SHA-256 of a file's content; a process reads a file that did not change only once.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
         status = path.stat()
-        return _hash_content(path, status.st_size, status.st_mtime_ns)
+        return _hash_content(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); correct its path, or copy it again") from error
 
 
 @functools.cache
-def _hash_content(path: Path, _size: int, _changed_ns: int) -> str:
+def _hash_content(path: Path, _version: tuple[int, ...]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from speechxfer.adaptation import frozen_modules, set_frozen
-from speechxfer.config import DataConfig, FinetuneConfig
+from speechxfer.config import Config, DataConfig, FinetuneConfig
 from speechxfer.data import Utterance
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import log_info, progress_bar, run_lock
@@ -24,7 +24,7 @@ from speechxfer.training.closed_form import (
 from speechxfer.training.loading import iterate_batches
 from speechxfer.training.metrics import log_metrics
 from speechxfer.training.pace import Pace
-from speechxfer.training.preparation import broadcast_weights, prepare_run
+from speechxfer.training.preparation import broadcast_weights, check_built_as_set, prepare_run
 from speechxfer.training.run import TrainingRun
 from speechxfer.training.selection import evaluate_dev, select_weights
 from speechxfer.training.state import Progress, resume_state, save_state
@@ -37,7 +37,7 @@ def finetune(
     model: AcousticModel,
     train: Sequence[Utterance],
     dev: Sequence[Utterance],
-    config: FinetuneConfig | None = None,
+    config: Config | FinetuneConfig | None = None,
     *,
     out: Path | str,
     data: DataConfig | None = None,
@@ -49,7 +49,7 @@ def finetune(
     >>> train, dev = (sx.read_manifest(f"data/{split}.jsonl") for split in ("train", "dev"))
     >>> vocabulary = sx.Vocabulary.from_texts(u.text for u in train)
     >>> model = sx.transfer(sx.load_model("multilingual-small"), vocabulary).model
-    >>> config = sx.FinetuneConfig(steps=2, select_by="cer")
+    >>> config = sx.Config(finetune={"steps": 2, "select_by": "cer"})
     >>> model = sx.finetune(model, train, dev, config, out="exp/finetuned")
 
     Args:
@@ -57,9 +57,10 @@ def finetune(
             towards its weights at the start, those of the source (``l2_sp``).
         train: training utterances.
         dev: utterances that are not trained on, only used to select among evaluations.
-        config: settings of the training; None: the defaults, which are those of the command line.
+        config: all settings, of which [finetune] and [data] are used, or those of [finetune]; None: the defaults, which are
+            those of the command line.
         out: folder of the run: metrics.jsonl, state (for resuming), best (weights of the best evaluations).
-        data: how recordings are read.
+        data: how recordings are read; None: as `config` says.
         source_data: speech that the source model was trained on, for ``replay``.
 
     Returns:
@@ -71,6 +72,9 @@ def finetune(
             are too long (named by id), settings that this model cannot follow, a loss that is not finite, a full disk, a
             different run in `out`, or another process that trains there.
     """
+    if isinstance(config, Config):
+        check_built_as_set(model, config.transfer)
+        data, config = data or config.data, config.finetune
     config, data = config or FinetuneConfig(), data or DataConfig()
     run = prepare_run(model, train, dev, config, data, Path(out), source_data)
     with run_lock(run.out):

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from speechxfer.adaptation import unfreeze_step
-from speechxfer.config import Config, DataConfig, FinetuneConfig, change_settings, check_lora
+from speechxfer.config import Config, DataConfig, FinetuneConfig, TransferConfig, change_settings, check_lora
 from speechxfer.data import Utterance, total_duration_s
 from speechxfer.decoding import SegmentedUtterances, segment_utterances
 from speechxfer.errors import InputError, first_names
@@ -114,6 +114,21 @@ def _prepare_replay(
     features = store_features(source_data, audio, folder, half=True)
     find_feasible_speeds(source, source_data, targets, features, (1.0,))
     return ReplayData([u.id for u in source_data], features, targets)
+
+
+def check_built_as_set(model: AcousticModel, transfer: TransferConfig) -> None:
+    """Refuse a model without the adapters, layers or low-rank update that [transfer] asks for."""
+    has = {
+        "adapter_dim": model.architecture.adapter_dim,
+        "extra_layers": model.architecture.extra_layers,
+        "lora_rank": transfer.lora_rank if has_lora(model) else 0,
+    }
+    for name, value in has.items():
+        if getattr(transfer, name) not in (0, value):
+            raise InputError(
+                f"transfer.{name} = {getattr(transfer, name)}, but the model was built with {value}; build it so "
+                "(`speechxfer.adapt` does), or remove the setting"
+            )
 
 
 def _check_settings(model: AcousticModel, config: FinetuneConfig) -> None:
