@@ -42,7 +42,7 @@ def test_components_are_uncorrelated_with_decreasing_variance() -> None:
     covariance = np.cov(components.T)
     assert np.allclose(covariance - np.diag(np.diag(covariance)), 0, atol=1e-4)
     assert list(np.diag(covariance)) == sorted(np.diag(covariance), reverse=True)
-    with pytest.raises(InputError, match="2 utterances make no map"):
+    with pytest.raises(InputError, match="2 utterances are too few"):
         principal_components(values[:2])
 
 

@@ -162,7 +162,7 @@ def test_evidence_without_each_part_of_the_utterances() -> None:
 
 
 def test_a_ranking_is_compared_with_the_order_after_fine_tuning() -> None:
-    """Probes order a, b, c, d and fine-tuning a, c, b, d: five pairs agree, one does not, so tau is (5 - 1) / 6; LogME is right."""
+    """Probes: a, b, c, d; fine-tuning: a, c, b, d. Five pairs agree, one does not: tau is (5 - 1) / 6. LogME agrees."""
     wrong_after = {"a": 1, "b": 20, "c": 10, "d": 30}
     found = [replace(candidate(name, wrong), finetuned=candidate("", wrong_after[name]).report) for name, wrong in
              (("a", 1), ("b", 10), ("c", 11), ("d", 40))]  # fmt: skip

@@ -11,7 +11,7 @@ from speechxfer.checkpoints.model_folders import write_description, write_folder
 from speechxfer.checkpoints.sources import HUB, SHIPPED, find_model, weights_hash
 from speechxfer.checkpoints.weights import write_weights
 from speechxfer.errors import InputError
-from speechxfer.models import AcousticModel, has_lora, lora_rank_and_alpha, base_weights
+from speechxfer.models import AcousticModel, base_weights, has_lora, lora_rank_and_alpha
 
 
 def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Path | str) -> None:
