@@ -1,5 +1,6 @@
 """The command line: what each verb does, and one line with exit code 2 for every mistake a person can make."""
 
+import errno
 import functools
 import io
 import json
@@ -12,15 +13,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from rich.console import Console
 
-from speechxfer import cli
-from speechxfer.data.audio import read_audio
-from speechxfer.data.manifest import read_manifest, write_manifest
+from speechxfer import cli, workflows
+from speechxfer.data import read_audio, read_manifest, write_manifest
 from speechxfer.runtime import progress
 from speechxfer.scoring.report import read_report
 from speechxfer.workflows.results import read_rows
@@ -123,7 +124,9 @@ def test_bad_settings(
     speechxfer: Speechxfer, corpus: Path, tmp_path: Path, toml: str, settings: list[str], mentions: list[str]
 ) -> None:
     (tmp_path / "recipe.toml").write_text(toml)
-    outcome = speechxfer("train", tmp_path / "recipe.toml", *train_arguments(corpus, tmp_path / "run", *settings))
+    outcome = speechxfer(
+        "train", "--config", tmp_path / "recipe.toml", *train_arguments(corpus, tmp_path / "run", *settings)
+    )
     assert_refused(outcome, *mentions)
 
 
@@ -214,19 +217,77 @@ def test_compare_wants_reports_of_the_same_utterances(speechxfer: Speechxfer, co
     assert_refused(speechxfer("compare", train, tmp_path / "gone.json"), "gone.json")
     assert_refused(speechxfer("compare", train, corpus / "dev.jsonl"), "dev.jsonl")
     same = speechxfer("compare", dev, dev)
-    assert same.code == 0 and "no difference" in same.out
+    assert same.code == 0 and "no significant difference" in same.out
 
 
 def test_misspelt_verbs_and_options(speechxfer: Speechxfer) -> None:
-    for arguments in (["adpat"], ["info"], ["info", "a", "--loud"], ["train", "--out", "x"]):
-        outcome = speechxfer(*arguments)
-        assert outcome.code == 2 and "Usage: " in outcome.err and "Traceback" not in outcome.err
+    mistakes = {
+        ("adpat",): "adpat",
+        ("info",): "model",
+        ("info", "a", "--loud"): "--loud",
+        ("train", "--out", "x"): "--train",
+        ("export", "a", "--to", "nemo-manifest", "--out", "x"): "nemo-manifest",
+        ("curve", "--seeds", "0"): "--seeds",
+    }
+    for arguments, mention in mistakes.items():
+        assert_refused(speechxfer(*arguments), mention, "--help)")
+
+
+@pytest.mark.parametrize("option", ["--out", "--train", "--config"])
+def test_an_empty_path_is_refused(
+    speechxfer: Speechxfer, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """It would mean the current folder."""
+    monkeypatch.chdir(tmp_path)
+    arguments = {"--train": corpus / "train.jsonl", "--dev": corpus / "dev.jsonl", "--out": "run"} | {option: ""}
+    assert_refused(speechxfer("adapt", *(word for pair in arguments.items() for word in pair)), option, "is empty")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("minutes", ["-1", "0", "nan", "inf"])
+def test_parts_of_no_or_endless_length_are_refused(
+    speechxfer: Speechxfer, corpus: Path, tmp_path: Path, minutes: str
+) -> None:
+    arguments = [*train_arguments(corpus, tmp_path / "curve"), "--test", corpus / "dev.jsonl"]
+    assert_refused(speechxfer("curve", *arguments, "--minutes", minutes), f"{minutes} minutes")
+
+
+def test_settings_are_given_alike_to_every_verb(speechxfer: Speechxfer, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("[finetune]\nstepz = 5\n")
+    data = ["--train", "t.jsonl", "--dev", "d.jsonl", "--out", tmp_path / "out"]
+    for verb in (
+        ["check", "t.jsonl"],
+        ["train", *data],
+        ["adapt", *data],
+        ["crossval", "t.jsonl", "--out", tmp_path / "out"],
+        ["curve", *data, "--test", "t.jsonl"],
+        ["rank-sources", "t.jsonl", "english"],
+        ["self-train", *data, "--unlabelled", "u.jsonl", "--test", "t.jsonl"],
+    ):
+        assert_refused(speechxfer(*verb, "--config", tmp_path / "recipe.toml"), "recipe.toml", "finetune.steps")
+
+
+def test_audio_is_converted_as_in_training(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+    """A model trained with --resample and --mono needs neither again; explicit flags win."""
+    train, dev = (write_tone_corpus(tmp_path / f"{part}.jsonl", 3, letters="abc") for part in ("train", "dev"))
+    for utterance in (*train, *dev):
+        samples, _ = soundfile.read(utterance.audio_filepath, always_2d=True)
+        soundfile.write(utterance.audio_filepath, np.repeat(samples[::2], 2, axis=1), 8_000)
+    run, wav = tmp_path / "run", dev[0].audio_filepath
+    assert speechxfer("train", *train_arguments(tmp_path, run, *QUICK), "--resample", "--mono").code == 0
+    asked = speechxfer("transcribe", run, wav, "--resample", "--mono")
+    assert speechxfer("transcribe", run, wav) == asked and asked.code == 0
+    evaluate = ("evaluate", run, "--on", tmp_path / "dev.jsonl", "--out", tmp_path / "e")
+    assert speechxfer(*evaluate).code == 0
+    assert speechxfer("embed", run, tmp_path / "dev.jsonl", "--out", tmp_path / "embedded").code == 0
+    assert_refused(speechxfer("transcribe", run, wav, "--no-resample"), wav.name, "8000")
+    assert_refused(speechxfer(*evaluate, "--no-mono"), ".wav: 2 channels", only_line=False)
 
 
 # Runs ----------------------------------------------------------------------------------------------------------------
 
 
-def test_recordings_with_numbers_that_are_none(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
+def test_recordings_with_nan_samples_are_refused(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
     utterances = write_tone_corpus(tmp_path / "train.jsonl", 4, letters="abc")
     samples, rate_hz = soundfile.read(utterances[1].audio_filepath)
     samples[10:20] = np.nan
@@ -237,7 +298,7 @@ def test_recordings_with_numbers_that_are_none(speechxfer: Speechxfer, corpus: P
         ("evaluate", corpus / "run", "--on", tmp_path / "train.jsonl", "--out", tmp_path / "scores"),
         ("train", "--train", tmp_path / "train.jsonl", "--dev", corpus / "dev.jsonl", "--out", tmp_path / "run"),
     ):
-        assert_refused(speechxfer(*command), bad, "no numbers or infinite", only_line=False)
+        assert_refused(speechxfer(*command), bad, "NaN or infinite", only_line=False)
 
 
 def test_a_model_of_unknown_origin_is_not_overwritten(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
@@ -276,7 +337,7 @@ def test_the_suggested_command_checks_the_same(speechxfer: Speechxfer, corpus: P
         utterance.audio_filepath.unlink()
     settings = ["--set", "text.task=classify", "--set", "text.vocabulary=words"]
     outcome = speechxfer("check", tmp_path / "my train.jsonl", *settings)
-    assert outcome.code == 2
+    assert outcome.code == 1
     assert "missing audio: 3" in outcome.out
     assert f"speechxfer check '{tmp_path}/my train.jsonl' {' '.join(settings)} --fix OUT" in outcome.out
 
@@ -362,7 +423,7 @@ def test_adapt_shows_where_the_head_comes_from(speechxfer: Speechxfer, corpus: P
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(speechxfer: Speechxfer, verb: str) -> None:
+def test_every_verb_has_help(speechxfer: Speechxfer, verb: str) -> None:
     outcome = speechxfer(verb, "--help")
     assert outcome.code == 0 and f"speechxfer {verb}" in outcome.out and outcome.err == ""
     for option in {"train": ["--train", "--dev", "--set"], "evaluate": ["--on", "--results"]}.get(verb, []):
@@ -511,35 +572,45 @@ def test_evaluate_says_at_once_that_a_card_lacks_what_a_row_needs(
     assert speechxfer(*command).code == 0
 
 
-def test_only_the_first_of_several_processes_prints_and_writes(
-    speechxfer: Speechxfer, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_only_the_first_of_several_processes_prints(
+    speechxfer: Speechxfer, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back afterwards
+    monkeypatch.setenv("RANK", "1")
+    assert speechxfer("info", corpus / "run").out.startswith("run: "), "one process, whatever its RANK"
+    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
     assert speechxfer("info", corpus / "run") == Outcome(0, "", "")
-    outcome = speechxfer("evaluate", corpus / "run", "--on", corpus / "dev.jsonl", "--out", tmp_path / "scores")
-    assert (outcome.code, outcome.out) == (0, "") and not (tmp_path / "scores").exists()
+
+
+@pytest.mark.parametrize("size", ["2", "two", "0"])
+def test_an_incomplete_environment_of_processes_is_refused(
+    speechxfer: Speechxfer, corpus: Path, monkeypatch: pytest.MonkeyPatch, size: str
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    assert_refused(speechxfer("info", corpus / "run"), f"WORLD_SIZE={size}", "torchrun")
 
 
 def test_a_bar_within_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the evaluations show theirs while that of the training stands: rich before 14.1 stops there."""
     screen = io.StringIO()
     monkeypatch.setattr(progress, "console", Console(file=screen, force_terminal=True, width=100))
-    with progress.bar() as training:
+    with progress.progress_bar() as training:
         training.add_task("training", total=2)
         assert list(progress.track([1, 2], "decoding")) == [1, 2]
-        progress.say("step 1: [not markup]")
+        progress.log_info("step 1: [not markup]")
     assert "decoding" in screen.getvalue() and "step 1: [not markup]" in screen.getvalue()
 
 
 # The real program ----------------------------------------------------------------------------------------------------
 
 
-def started(arguments: Sequence[str]) -> "subprocess.Popen[str]":
+def started(arguments: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "speechxfer", *arguments]
     interruptible = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # not so where tests run behind '&'
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
+    pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "env": environment} | options
+    return subprocess.Popen(command, preexec_fn=interruptible, **pipes)
 
 
 def test_the_real_program_refuses_in_one_line() -> None:
@@ -548,7 +619,60 @@ def test_the_real_program_refuses_in_one_line() -> None:
     assert process.returncode == 2 and len(err.splitlines()) == 1 and err.startswith("speechxfer: klingon: no model")
 
 
-def test_ctrl_c_says_how_to_go_on(corpus: Path, tmp_path: Path) -> None:
+def test_a_reader_that_ends_early_is_no_error(corpus: Path) -> None:
+    """As in ``speechxfer info run | head``."""
+    reading, writing = os.pipe()
+    process = started(["info", str(corpus / "run")], stdout=writing)
+    os.close(writing)
+    os.close(reading)
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, err) == (141, "")
+
+
+def test_errors_of_the_system_name_their_cause(
+    speechxfer: Speechxfer, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "some.file")
+
+    monkeypatch.setattr(workflows, "describe", fail)
+    assert_refused(speechxfer("info", corpus / "run"), "some.file: Too many open files")
+
+
+def test_warnings_of_libraries_are_not_shown(corpus: Path) -> None:
+    code = (
+        "import sys, warnings, speechxfer.cli, speechxfer.workflows\n"
+        "speechxfer.workflows.describe = lambda name: warnings.warn('deprecated', FutureWarning) or name\n"
+        "sys.argv = ['speechxfer', 'info', 'x']\nspeechxfer.cli.main()"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "x\n", "")
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_names_that_are_not_utf8_or_not_ascii(corpus: Path, tmp_path: Path, locale: str) -> None:
+    model = shutil.copytree(corpus / "run", tmp_path / "modèle-ü")
+    environment = {**os.environ, "LC_ALL": locale, "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-m", "speechxfer"]
+    wav = shutil.copy(os.fsencode(corpus / "dev" / "dev001.wav"), os.fsencode(tmp_path) + b"/caf\xe9.wav")
+    run = subprocess.run([*program, "transcribe", model, wav], capture_output=True, env=environment, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(os.fsencode(tmp_path)) and run.stdout.count(b"\t") == 1
+    run = subprocess.run([*program, "info", wav], capture_output=True, env=environment, check=False)
+    assert run.returncode == 2 and run.stderr.count(b"\n") == 1
+
+
+def test_ctrl_c_in_a_verb_that_keeps_no_state(
+    speechxfer: Speechxfer, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workflows, "check_run", interrupt)
+    assert speechxfer("check", corpus / "dev.jsonl") == Outcome(130, "", "speechxfer: stopped\n")
+
+
+def test_ctrl_c_says_how_to_continue(corpus: Path, tmp_path: Path) -> None:
     settings = [setting for setting in QUICK if not setting.startswith("finetune.steps")]
     process = started(["train", *train_arguments(corpus, tmp_path / "run", *settings, "finetune.steps=100000")])
     try:
@@ -559,4 +683,4 @@ def test_ctrl_c_says_how_to_go_on(corpus: Path, tmp_path: Path) -> None:
     finally:
         process.kill()
     assert process.returncode == 130 and "Traceback" not in err
-    assert err.splitlines()[-1].startswith("speechxfer: stopped;")
+    assert err.splitlines()[-1] == "speechxfer: stopped; the same command continues where it stopped"

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from speechxfer.adaptation.construction import transfer, with_new_layers
-from speechxfer.checkpoints.card import Card, read_card
+from speechxfer.checkpoints.card import Card, read_description
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.checkpoints.packs import save_pack
+from speechxfer.checkpoints.sources import weights_hash
 from speechxfer.config.loading import load_config
 from speechxfer.errors import InputError
 from speechxfer.features.presets import PRESETS
@@ -213,7 +214,7 @@ def test_a_pack_on_its_base_is_the_merged_model(trained: TrainedUpdate, tmp_path
     torch.testing.assert_close(output(loaded.as_parent()), output(merged.as_parent()), rtol=0, atol=1e-5)
     for field in ("architecture", "vocabulary", "spec", "normalizer", "task"):
         assert getattr(loaded, field) == getattr(merged, field)
-    card = read_card(tmp_path / "pack")
+    card = read_description(tmp_path / "pack")
     assert (tmp_path / "pack" / card["base"]["name"]).resolve() == trained.base.resolve()
     assert card["lora"] == {"rank": RANK, "alpha": ALPHA}
     assert (card["language"], card["details"]) == ("xx", {"note": "ω"})
@@ -250,7 +251,7 @@ def test_a_pack_is_at_most_a_fiftieth_of_the_encoder(tmp_path: Path) -> None:
     save_model(source, tmp_path / "base", Card("base"))
     model = with_lora(transfer(load_model(tmp_path / "base"), vocabulary).model)
     save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
-    assert read_card(tmp_path / "pack")["lora"] == {"rank": 8, "alpha": 16}
+    assert read_description(tmp_path / "pack")["lora"] == {"rank": 8, "alpha": 16}
     encoder_bytes = 4 * sum(weights.numel() for weights in source.encoder.parameters())
     pack_bytes = (tmp_path / "pack" / "pack.safetensors").stat().st_size
     assert 0.01 * encoder_bytes < pack_bytes <= 0.02 * encoder_bytes
@@ -280,7 +281,9 @@ def test_a_pack_for_other_weights_is_refused(pack: Path) -> None:
 
 def test_a_pack_without_its_base_is_refused(pack: Path) -> None:
     pack.with_name("base").rename(pack.with_name("moved"))
-    with pytest.raises(InputError, match=r"the base of this language pack, .*base, is not at .*base; put it there"):
+    with pytest.raises(
+        InputError, match=r"the base of this language pack, .*base, is not found: .*base: no model there"
+    ):
         load_model(pack)
 
 
@@ -333,7 +336,7 @@ def test_a_model_without_an_update_makes_no_pack(tmp_path: Path) -> None:
     save_model(source_model("cnn"), tmp_path / "base", Card("base"))
     plain = load_model(tmp_path / "base")
     for model in (plain, merge_lora(with_lora(plain, RANK))):
-        with pytest.raises(InputError, match=r"a language pack holds a low-rank update, and the model has none"):
+        with pytest.raises(InputError, match=r"a language pack needs a low-rank update, and the model has none"):
             save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
     assert not (tmp_path / "pack").exists()
 
@@ -347,8 +350,25 @@ def test_a_pack_and_its_base_can_be_moved_together(pack: Path) -> None:
 def test_a_pack_for_a_shipped_base_names_it(tmp_path: Path) -> None:
     model = with_lora(transfer(load_model("english"), Vocabulary.from_texts(["dcab"])).model, RANK, ALPHA)
     save_pack(model, tmp_path / "pack", CARD, base="english")
-    assert read_card(tmp_path / "pack")["base"]["name"] == "english"
+    description = read_description(tmp_path / "pack")
+    assert description["base"]["name"] == "english-1"
     assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
+    description["base"]["name"] = "english"  # as packs named it before shipped models had versions
+    (tmp_path / "pack" / "model.json").write_text(json.dumps(description))
+    assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
+
+
+def test_packs_that_are_each_others_base_are_refused(tmp_path: Path) -> None:
+    save_model(source_model("cnn"), tmp_path / "base", Card("base"))
+    model = with_lora(transfer(load_model(tmp_path / "base"), Vocabulary.from_texts(["dcab"])).model, RANK, ALPHA)
+    for name in ("a", "b"):
+        save_pack(model, tmp_path / name, CARD, base=tmp_path / "base")
+    for name, other in (("a", "b"), ("b", "a")):
+        card = json.loads((tmp_path / name / "model.json").read_text())
+        card["base"] = {"name": f"../{other}", "weights": weights_hash(tmp_path / other)}
+        (tmp_path / name / "model.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match="this language pack is its own base"):
+        load_model(tmp_path / "a")
 
 
 def test_a_pack_of_a_changed_encoder_is_refused(pack: Path) -> None:
@@ -367,7 +387,7 @@ def test_a_rank_out_of_range_is_refused(pack: Path, rank: int) -> None:
         with_lora(source_model("cnn"), rank)
     card = json.loads((pack / "model.json").read_text())
     (pack / "model.json").write_text(json.dumps(card | {"lora": {"rank": rank, "alpha": ALPHA}}))
-    with pytest.raises(InputError, match="expected a whole number from 1 to 1024"):
+    with pytest.raises(InputError, match=r"pack\.safetensors: does not fit the rank"):
         load_model(pack)
 
 
@@ -423,7 +443,7 @@ def test_adapting_with_a_rank_writes_a_model_and_a_pack(tones: Tones, tmp_path: 
     assert written == tmp_path / "out" / "model"
     model, packed = load_model(tmp_path / "out"), load_model(tmp_path / "out" / "pack")
     torch.testing.assert_close(output(packed), output(model), rtol=0, atol=1e-5)
-    assert read_card(tmp_path / "out" / "pack")["lora"]["rank"] == 4
+    assert read_description(tmp_path / "out" / "pack")["lora"]["rank"] == 4
     source, encoder = load_model(tmp_path / "source"), state(model.encoder)
     changed = {name for name, value in state(source.encoder).items() if not torch.equal(value, encoder[name])}
     layers = range(len(source.encoder.layers))

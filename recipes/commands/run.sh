@@ -19,7 +19,7 @@ declare -A network=(
 )
 run() { # run NETWORK KIND VERB [OPTION...]: the same budget of steps for every KIND, once with each seed
   for seed in "${seeds[@]}"; do
-    speechxfer "$3" recipe.toml --out "exp/$set/$1/$2-$seed" --train "data/$set/train.jsonl" --dev "data/$set/dev.jsonl" --language en \
+    speechxfer "$3" --config recipe.toml --out "exp/$set/$1/$2-$seed" --train "data/$set/train.jsonl" --dev "data/$set/dev.jsonl" --language en \
       --set "finetune.seed=$seed" "${@:4}" $SETTINGS
   done
 }
@@ -32,7 +32,7 @@ fi
 if stage check; then speechxfer check "data/$set"/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage sources; then # letters of read English, one voice
   for name in $networks; do
-    speechxfer train recipe.toml --out "exp/sources/$name" --train data/kathleen/train.jsonl --dev data/kathleen/dev.jsonl \
+    speechxfer train --config recipe.toml --out "exp/sources/$name" --train data/kathleen/train.jsonl --dev data/kathleen/dev.jsonl \
       --language en --set text.task=ctc --set text.vocabulary=characters --set finetune.optimizer=adamw \
       --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 ${network[$name]} $SETTINGS
   done

@@ -14,7 +14,7 @@ case "$from" in scratch | compare) ;; *) to=${to:-evaluate} ;; esac
 name=$(basename "$source" .nemo)
 run() { # run VERB OUT [OPTION...]: once with each seed
   for seed in "${seeds[@]}"; do
-    speechxfer "$1" recipe.toml --out "$2-$seed" --train "data/$lang/train.jsonl" --dev "data/$lang/dev.jsonl" --language "$lang" \
+    speechxfer "$1" --config recipe.toml --out "$2-$seed" --train "data/$lang/train.jsonl" --dev "data/$lang/dev.jsonl" --language "$lang" \
       --set "finetune.seed=$seed" "${@:3}" $SETTINGS
   done
 }

@@ -17,7 +17,7 @@ if stage check; then
   speechxfer check data/kathleen/{train,dev,test}.jsonl --config recipe.toml
 fi
 if stage train; then
-  speechxfer train recipe.toml --out exp/english --language en \
+  speechxfer train --config recipe.toml --out exp/english --language en \
     --licence "trained on speechocean762 (free for commercial and non-commercial use) and kathleen (CC0)" \
     --train data/speechocean762/train.jsonl --train data/kathleen/train.jsonl \
     --dev data/speechocean762/dev.jsonl --dev data/kathleen/dev.jsonl $SETTINGS
@@ -31,6 +31,6 @@ fi
 if stage ship; then
   python - <<'END'
 from speechxfer.workflows import copy_model
-copy_model("exp/english", "../../speechxfer/shipped/english", half=True, features="kaldi-mvn-78db-1.5s")
+copy_model("exp/english", "../../speechxfer/shipped/english-2", new_name="english-2", half=True)  # english-1 is immutable
 END
 fi

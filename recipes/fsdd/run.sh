@@ -9,7 +9,7 @@ stages "${@:2}"
 
 run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, once with each seed
   for seed in "${seeds[@]}"; do
-    speechxfer "$2" recipe.toml --out "exp/$1-$seed" --train data/train.jsonl --dev data/dev.jsonl --language en \
+    speechxfer "$2" --config recipe.toml --out "exp/$1-$seed" --train data/train.jsonl --dev data/dev.jsonl --language en \
       --set "finetune.seed=$seed" "${@:3}" $SETTINGS
   done
 }

@@ -11,7 +11,7 @@ sizes="${SIZES:-train_10min train_1h train}"
 run() { # run NAME VERB [OPTION...]: the same number of steps for every NAME, once with each size and seed
   for size in $sizes; do
     for seed in "${seeds[@]}"; do
-      speechxfer "$2" recipe.toml --out "exp/$size/$1-$seed" --train "data/$size.jsonl" --dev data/valid.jsonl \
+      speechxfer "$2" --config recipe.toml --out "exp/$size/$1-$seed" --train "data/$size.jsonl" --dev data/valid.jsonl \
         --language mdw --set "finetune.seed=$seed" "${@:3}" $SETTINGS
     done
   done

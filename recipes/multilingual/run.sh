@@ -37,7 +37,7 @@ launch=(torchrun --nproc-per-node "${PROCESSES:-2}" -m speechxfer)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 licence="synthetic speech of UN texts (espeak-ng), speechocean762 (free for commercial and non-commercial use), kathleen (CC0)"
 run() { # run VERB OUT SPOKEN [OPTION...]
-  "${launch[@]}" "$1" recipe.toml --out "$2" --language mul \
+  "${launch[@]}" "$1" --config recipe.toml --out "$2" --language mul \
     --licence "$licence" \
     --train "data/$3/train.jsonl" --train data/phones/speechocean762/train.jsonl --train data/phones/kathleen/train.jsonl \
     --dev data/spoken/dev.jsonl --dev data/phones/speechocean762/dev.jsonl --dev data/phones/kathleen/dev.jsonl "${@:4}" $SETTINGS
@@ -68,12 +68,13 @@ if stage ship; then
   python - <<'END'
 from speechxfer.workflows import copy_model
 limits = (
-    "outputs phones as espeak-ng names them; trained on synthetic voices and some 170 speakers, most of them of English; no tone, "
-    "length, stress or nasality; a start for other languages, not a transcriber: adapt it"
+    "recognises phones in the notation of espeak-ng; trained on synthetic voices and about 170 speakers, most of them of "
+    "English; no tone, length, stress or nasality; a source to adapt, not a transcriber"
 )
 copy_model(
     "exp/multilingual-small",
-    "../../speechxfer/shipped/multilingual-small",
+    "../../speechxfer/shipped/multilingual-small-2",  # multilingual-small-1 is immutable
+    new_name="multilingual-small-2",
     half=True,
     results="results.json",
     limits=limits,

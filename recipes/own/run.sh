@@ -13,7 +13,7 @@ stages "${@:3}"
 case "$from" in scratch | compare) ;; *) to=${to:-evaluate} ;; esac
 
 run() { # run VERB OUT [OPTION...]
-  speechxfer "$1" recipe.toml --out "$2" --train "$out/clean/train.jsonl" --dev "$out/clean/dev.jsonl" "${@:3}" $SETTINGS
+  speechxfer "$1" --config recipe.toml --out "$2" --train "$out/clean/train.jsonl" --dev "$out/clean/dev.jsonl" "${@:3}" $SETTINGS
 }
 
 if stage prepare; then

@@ -1,12 +1,13 @@
-"""A model's card: where it comes from."""
+"""A model's card and the rest of its ``model.json``; of an external checkpoint, what its files state."""
 
-import json
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from speechxfer.checkpoints.sources import HUB, find_model, is_external, locate_external
+from speechxfer.checkpoints.external_weights import read_object
+from speechxfer.checkpoints.sources import Source, resolve_source
+from speechxfer.checkpoints.weights import COPY_AGAIN
 from speechxfer.errors import InputError
 
 FORMAT = 1
@@ -14,7 +15,15 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Card:
-    """Where a model comes from; free-form values that a person or a results table wants to know."""
+    """Where a model comes from.
+
+    Attributes:
+        name: of the model.
+        parent: the source that it was adapted from; empty if trained from random weights.
+        language: language code, or "mul".
+        licence: of the weights.
+        details: anything else worth knowing, such as data, settings, command, cost and measured error rates.
+    """
 
     name: str = ""
     parent: str = ""
@@ -23,39 +32,45 @@ class Card:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def read_card(name: Path | str) -> dict[str, Any]:
-    """The contents of ``model.json``; InputError if it is damaged or of a newer format."""
-    if is_external(name):
-        return external_card(name)
-    path = find_model(name) / "model.json"
+def read_card(name: Path | str | Source) -> Card:
+    """The card of a model; of an external checkpoint its name, licence (as its README states it), toolkit and revision.
+
+    Raises:
+        InputError: there is no such model, or its description is damaged or of another format.
+    """
+    source = resolve_source(name)
+    if source.kind == "folder":
+        return card_of(read_description(source.path))
+    details = {"toolkit": "NeMo" if source.kind == "nemo" else "transformers"}
+    if source.revision:
+        details["revision"] = source.revision
+    readme = source.path / "README.md"
+    text = readme.read_text("utf-8", "replace") if readme.is_file() else ""
+    licence = re.search(r"^license:\s*(\S+)", text, re.MULTILINE)
+    return Card(source.name, licence=licence[1] if licence else "", details=details)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """The contents of ``model.json``; InputError if it is damaged or of another format."""
+    path = folder / "model.json"
+    description = read_object(path)
+    if "format" not in description:
+        raise InputError(f"{path}: damaged (no format); {COPY_AGAIN}")
+    if description["format"] != FORMAT:
+        raise InputError(
+            f"{path}: format {description['format']}, this version of speechxfer reads {FORMAT}; upgrade speechxfer"
+        )
     try:
-        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = description["format"]
-        card = card_from_description(description)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged ({error}); copy the model again") from error
-    if not isinstance(card.details, dict):
-        raise InputError(f"{path}: damaged ('details' is no object); copy the model again")
-    if version != FORMAT:
-        raise InputError(f"{path}: format {version}, this version of speechxfer reads {FORMAT}; upgrade speechxfer")
+        card_of(description)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error}); {COPY_AGAIN}") from error
     return description
 
 
-def card_from_description(description: dict[str, Any]) -> Card:
-    """The card among a description's fields; KeyError where one is missing."""
-    return Card(**{field.name: description[field.name] for field in fields(Card)})
-
-
-def external_card(name: Path | str) -> dict[str, Any]:
-    """What ``model.json`` would say of it: name, licence as its README states it, the revision that was taken."""
-    place = locate_external(name)
-    details: dict[str, Any] = {"toolkit": "NeMo" if place.suffix == ".nemo" else "transformers"}
-    if str(name).startswith(HUB):
-        details["revision"] = place.name
-    readme = place / "README.md"
-    stated = (
-        re.search(r"^license:\s*(\S+)", readme.read_text("utf-8", "replace"), re.MULTILINE)
-        if readme.is_file()
-        else None
-    )
-    return {"name": str(name), "parent": "", "language": "", "licence": stated[1] if stated else "", "details": details}
+def card_of(description: dict[str, Any]) -> Card:
+    """The card among a description's fields; KeyError if one is missing, TypeError if one has another type."""
+    card = Card(**{field.name: description[field.name] for field in fields(Card)})
+    texts = (card.name, card.parent, card.language, card.licence)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(card.details, dict):
+        raise TypeError("the card has fields of another type")
+    return card

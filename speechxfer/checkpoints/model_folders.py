@@ -1,15 +1,11 @@
 """A model on disk: a folder that describes itself.
 
 ``weights.safetensors`` (data, no code), ``vocabulary.json``, and ``model.json`` with architecture, task, feature spec and
-its fingerprint, normaliser and provenance (parent, data, licence, command); ``parents.json`` and ``parents.safetensors``
-with the heads of the models it was made from. Loading is strict, recomputes the fingerprint and refuses what does not
-match. A language pack is such a folder with ``pack.safetensors`` in place of the weights: only what a low-rank transfer
-learned, to be put onto its base. What it is not: the state of a training run (see ``finetune.py``).
+its fingerprint, normaliser and card; ``parents.json`` and ``parents.safetensors`` with the heads of the models that it was
+made from. A language pack has ``pack.safetensors`` in place of the weights: the low-rank update without its base (packs.py).
 """
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,10 +13,12 @@ from typing import Any
 
 from speechxfer.checkpoints.card import FORMAT, Card
 from speechxfer.checkpoints.parents import head_tensors
+from speechxfer.checkpoints.sources import SHIPPED
 from speechxfer.checkpoints.weights import write_weights
 from speechxfer.errors import InputError
 from speechxfer.features import feature_fingerprint
 from speechxfer.models import AcousticModel, has_lora, merge_lora
+from speechxfer.runtime import atomic_folder
 
 FILES = (
     "weights.safetensors",
@@ -33,30 +31,40 @@ FILES = (
 
 
 def save_model(model: AcousticModel, folder: Path | str, card: Card, *, half: bool = False) -> None:
-    """Write the folder whole or not at all; an older one there is replaced. `half`: weights in float16.
+    """Write the folder whole or not at all; an older model there is replaced.
 
     A low-rank update is merged into the weights that are written.
 
+    Args:
+        model: the model; not changed.
+        folder: where to; made if missing.
+        card: where the model comes from.
+        half: write weights in float16.
+
     Raises:
-        InputError: the folder's place holds something that is not a model.
+        InputError: the folder has files that belong to no model, a weight is NaN or infinite, or the disk is full.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> model = load_model("english")
+        >>> save_model(model, mkdtemp() + "/copy", Card("copy", parent="english-1", language="en"))
     """
     plain = merge_lora(model) if has_lora(model) else model
     write_folder(folder, lambda partial: _write_files(plain, partial, card, half))
 
 
 def write_folder(folder: Path | str, write: Callable[[Path], None]) -> None:
+    """Write a model's folder atomically by `write`, which gets a temporary one; arguments and errors as `save_model`."""
     folder = Path(folder)
-    strange = sorted(path.name for path in folder.iterdir() if path.name not in FILES) if folder.is_dir() else []
-    if strange or folder.is_file():
-        raise InputError(f"{folder}: holds what is no model ({(strange or ['a file'])[0]}); choose another folder")
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    other = sorted(path.name for path in folder.iterdir() if path.name not in FILES) if folder.is_dir() else []
+    if folder.resolve().parent == SHIPPED and folder.exists():
+        raise InputError(f"{folder}: a shipped model is immutable; save the new one under the next version")
+    if other or folder.is_file():
+        raise InputError(
+            f"{folder}: has {(other or ['a file'])[0]}, which is no part of a model; choose another folder"
+        )
+    with atomic_folder(folder) as partial:
         write(partial)
-        _replace_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) -> None:
@@ -68,7 +76,7 @@ def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) ->
         f"{i}.{name}": value for i, parent in enumerate(model.parents) for name, value in head_tensors(parent).items()
     }
     write_weights(heads, partial / "parents.safetensors", half=half)
-    told = [
+    descriptions = [
         {
             "name": parent.name,
             "task": parent.task,
@@ -78,10 +86,11 @@ def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) ->
         }
         for parent in model.parents
     ]
-    (partial / "parents.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_json(partial / "parents.json", descriptions)
 
 
 def write_description(model: AcousticModel, partial: Path, card: Card, more: Mapping[str, Any] | None = None) -> None:
+    """Write ``vocabulary.json`` and ``model.json``; `more`: further fields."""
     model.vocabulary.save(partial / "vocabulary.json")
     description = {
         "format": FORMAT,
@@ -93,14 +102,8 @@ def write_description(model: AcousticModel, partial: Path, card: Card, more: Map
         **(more or {}),
         **asdict(card),
     }
-    (partial / "model.json").write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_json(partial / "model.json", description)
 
 
-def _replace_folder(partial: Path, folder: Path) -> None:
-    """Rename, an older model first out of the way and deleted last: at no moment is there none on disk."""
-    older = partial.with_suffix(".older")
-    shutil.rmtree(older, ignore_errors=True)
-    if folder.exists():
-        folder.rename(older)
-    partial.rename(folder)
-    shutil.rmtree(older, ignore_errors=True)
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

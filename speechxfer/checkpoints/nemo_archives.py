@@ -1,4 +1,9 @@
-"""Archives of NeMo (`model_config.yaml`, `model_weights.ckpt`, tokenizer): CTC Conformers and FastConformers."""
+"""Reader of NeMo archives (`model_config.yaml`, `model_weights.ckpt`, tokenizer): CTC Conformers and FastConformers.
+
+Nothing in an archive is executed and nothing is unpacked to disk: members are read in place, the settings are plain YAML, the
+weights are unpickled as data. Sources: NeMo's `ConformerEncoder` and preprocessor, its archives, and the names that its
+weights have in transformers' conversion.
+"""
 
 import io
 import re
@@ -9,25 +14,24 @@ from typing import IO, Any
 
 from torch import Tensor
 
-from speechxfer.checkpoints.foreign_weights import (
-    ARCHIVE_BYTES,
-    ARCHIVE_MEMBERS,
-    CONFIG_BYTES,
-    FRONT_END_TOLERANCE,
-    UNREADABLE,
-    Tree,
-    build_model,
+from speechxfer.checkpoints.external_models import (
+    ExternalEncoder,
+    ExternalHead,
+    Settings,
+    build_external,
     compare_settings,
-    fill_encoder,
-    fill_head_rows,
     single_characters,
-    unpickle_tensors,
 )
+from speechxfer.checkpoints.external_weights import UNREADABLE, unpickle_tensors
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec, analysis_window, feature_preset, mel_filters
 from speechxfer.models import AcousticModel
+from speechxfer.runtime import parse_yaml
 from speechxfer.text import BLANK, Vocabulary, load_sentencepiece
 
+MAX_MEMBERS, MAX_SMALL_BYTES, MAX_ARCHIVE_BYTES = 1000, 10_000_000, 40_000_000_000
+MAX_COMPRESSION = 20  # weights hardly compress
+FRONT_END_TOLERANCE = 1e-4
 LAST_OF_2024 = (2, 4)  # NeMo changed its framing and edges in July 2025
 NEMO_TARGETS = ("EncDecCTCModel", "EncDecCTCModelBPE")
 NEMO_PREPROCESSOR = {
@@ -51,9 +55,14 @@ NEMO_NAMES = (  # of weights: NeMo's, and transformers'
 
 
 def load_nemo_archive(path: Path) -> AcousticModel:
-    with _opened(path) as archive:
+    """The archive's encoder and CTC head.
+
+    Raises:
+        InputError: damaged, no CTC model, members that no tool writes, or an encoder or front end that is not supported.
+    """
+    with _open(path) as archive:
         members = _members(archive, path)
-        config = _yaml(_read(archive, members, "model_config.yaml", path), path)
+        config = _parse_config(_read(archive, members, "model_config.yaml", path), path)
         target = str(config.get("target", "")).rpartition(".")[2]
         if target not in NEMO_TARGETS:
             raise InputError(
@@ -63,37 +72,39 @@ def load_nemo_archive(path: Path) -> AcousticModel:
         state = unpickle_tensors(_weights(archive, members, path), path)
     kind, inner = _nemo_encoder(config["encoder"], path)
     spec = _nemo_front_end(config, state, path)
-    model = build_model(kind, inner, spec, vocabulary)
     weights = {
-        _renamed(name.removeprefix("encoder.")): value for name, value in state.items() if name.startswith("encoder.")
+        _transformers_name(name.removeprefix("encoder.")): value
+        for name, value in state.items()
+        if name.startswith("encoder.")
     }
-    fill_encoder(model, weights, path)
-    rows = len(vocabulary.symbols)
     weight, bias = (state.get(f"decoder.decoder_layers.0.{part}") for part in ("weight", "bias"))
     if weight is None or bias is None:
         raise InputError(f"{path}: no CTC head (decoder.decoder_layers.0); expected a CTC model")
-    fill_head_rows(model, weight, bias, [rows - 1, *range(rows - 1)], path)
-    return model
+    rows = len(vocabulary.symbols)
+    head = ExternalHead(weight, bias, [rows - 1, *range(rows - 1)])  # NeMo's blank is the last row
+    return build_external(ExternalEncoder(kind, inner, weights, path), spec, vocabulary, head)
 
 
-def _opened(path: Path) -> tarfile.TarFile:
+def _open(path: Path) -> tarfile.TarFile:
     try:
         return tarfile.open(path, "r:*")
-    except UNREADABLE as error:
+    except (ValueError, *UNREADABLE) as error:
         raise InputError(f"{path}: no archive of NeMo ({error}); copy it again") from error
 
 
 def _members(archive: tarfile.TarFile, path: Path) -> dict[str, tarfile.TarInfo]:
-    """The archive's files by their last name; InputError for links, paths that lead out of it, or more than makes sense."""
+    """The archive's files by their last name; links, paths that lead out of it, and more than a model has are refused."""
     found: dict[str, tarfile.TarInfo] = {}
-    total = 0
+    total, size = 0, path.stat().st_size
+    most = min(MAX_ARCHIVE_BYTES, size if _is_plain(archive) else MAX_COMPRESSION * size + MAX_SMALL_BYTES)
     try:
         for number, member in enumerate(archive):
             parts = Path(member.name).parts
             total += member.size
-            if number >= ARCHIVE_MEMBERS or total > ARCHIVE_BYTES:
+            if number >= MAX_MEMBERS or total > most:
                 raise InputError(
-                    f"{path}: more than {ARCHIVE_MEMBERS} files or {ARCHIVE_BYTES} bytes; expected a model"
+                    f"{path}: more than {MAX_MEMBERS} files, or its files claim more bytes than it can have "
+                    f"({total:,}); get the archive from its source"
                 )
             if member.name.startswith("/") or ".." in parts:
                 raise InputError(
@@ -101,12 +112,16 @@ def _members(archive: tarfile.TarFile, path: Path) -> dict[str, tarfile.TarInfo]
                 )
             if member.isdir():
                 continue
-            if not member.isfile() or not parts:
+            if not member.isfile() or member.issparse() or not parts:
                 raise InputError(f"{path}: {member.name!r} is a link or device; expected plain files, so it is refused")
             found[parts[-1]] = member
-    except UNREADABLE as error:
+    except (ValueError, *UNREADABLE) as error:
         raise InputError(f"{path}: truncated or damaged ({error}); copy it again") from error
     return found
+
+
+def _is_plain(archive: tarfile.TarFile) -> bool:
+    return isinstance(archive.fileobj, io.BufferedReader)
 
 
 def _member(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: str, path: Path) -> IO[bytes]:
@@ -121,7 +136,7 @@ def _member(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], na
 def _read(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: str, path: Path) -> bytes:
     """A small member whole."""
     file = _member(archive, members, name, path)
-    if members[name].size > CONFIG_BYTES:
+    if members[name].size > MAX_SMALL_BYTES:
         raise InputError(
             f"{path}: {name} has {members[name].size} bytes, more than makes sense; get the archive from its source"
         )
@@ -134,7 +149,7 @@ def _read(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name
 def _weights(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], path: Path) -> IO[bytes]:
     """The weights' member, where it lies; of a compressed archive, in which one cannot seek quickly, in memory."""
     file = _member(archive, members, "model_weights.ckpt", path)
-    if isinstance(archive.fileobj, io.BufferedReader):
+    if _is_plain(archive):
         return file
     try:
         return io.BytesIO(file.read())
@@ -142,15 +157,8 @@ def _weights(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], p
         raise InputError(f"{path}: truncated or damaged ({error}); copy it again") from error
 
 
-def _yaml(content: bytes, path: Path) -> dict[str, Any]:
-    try:
-        import yaml
-    except ImportError as error:
-        raise InputError(f"{path}: archives of NeMo need the extra hf; pip install 'speechxfer[hf]'") from error
-    try:
-        config = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: model_config.yaml cannot be read ({error}); copy the archive again") from error
+def _parse_config(content: bytes, path: Path) -> dict[str, Any]:
+    config = parse_yaml(content, f"{path}: model_config.yaml", fix="copy the archive again")
     if not isinstance(config, dict) or not all(
         isinstance(config.get(part), dict) for part in ("encoder", "preprocessor", "decoder")
     ):
@@ -159,7 +167,7 @@ def _yaml(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def _nemo_vocabulary(
-    config: Tree, archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], path: Path
+    config: Settings, archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], path: Path
 ) -> Vocabulary:
     """The symbols in the order of the head's rows, but for the blank, which NeMo has last."""
     tokenizer = config.get("tokenizer")
@@ -177,8 +185,8 @@ def _nemo_vocabulary(
     return Vocabulary((BLANK, *(pieces.id_to_piece(i) for i in range(pieces.get_piece_size()))), "bpe", model)
 
 
-def _nemo_encoder(settings: Tree, path: Path) -> tuple[str, dict[str, Any]]:
-    """Kind and configuration, in the words of transformers, of NeMo's ConformerEncoder."""
+def _nemo_encoder(settings: Settings, path: Path) -> tuple[str, dict[str, Any]]:
+    """Family and transformers' configuration of NeMo's ConformerEncoder."""
     target = str(settings.get("_target_", "")).rpartition(".")[2]
     kinds = {
         ("striding", 4): "nemo-conformer",
@@ -195,7 +203,9 @@ def _nemo_encoder(settings: Tree, path: Path) -> tuple[str, dict[str, Any]]:
     compare_settings(settings, NEMO_ENCODER, f"{path}: the encoder")
     for key in ("att_context_size", "conv_context_size"):
         if settings.get(key) not in (None, [-1, -1]):
-            raise InputError(f"{path}: {key} = {settings[key]}; expected an encoder that hears the whole utterance")
+            raise InputError(
+                f"{path}: {key} = {settings[key]}; expected an encoder that attends to the whole utterance"
+            )
     width = int(settings["d_model"])
     channels = int(settings.get("subsampling_conv_channels", -1))
     bias = bool(settings.get("use_bias", True))
@@ -215,29 +225,28 @@ def _nemo_encoder(settings: Tree, path: Path) -> tuple[str, dict[str, Any]]:
     }
 
 
-def _nemo_front_end(config: Tree, state: Mapping[str, Tensor], path: Path) -> FeatureSpec:
-    """The preset of the release that wrote the archive, held against the filterbank and window that lie in it."""
+def _nemo_front_end(config: Settings, state: Mapping[str, Tensor], path: Path) -> FeatureSpec:
+    """The preset of the release that wrote the archive, compared with the filterbank and window in the archive."""
     stated = config["preprocessor"]
     compare_settings(stated, NEMO_PREPROCESSOR, f"{path}: the front end")
     release = re.match(r"(\d+)\.(\d+)", str(config.get("nemo_version", "")))
     newer = release is not None and (int(release[1]), int(release[2])) > LAST_OF_2024
     spec = feature_preset("nemo-2025" if newer else "nemo-2024")
-    bank, shape = state.get("preprocessor.featurizer.fb"), state.get("preprocessor.featurizer.window")
-    for name, theirs, ours in (("filterbank", bank, mel_filters(spec).T), ("window", shape, analysis_window(spec))):
+    bank, window = (state.get(f"preprocessor.featurizer.{part}") for part in ("fb", "window"))
+    for name, theirs, ours in (("filterbank", bank, mel_filters(spec).T), ("window", window, analysis_window(spec))):
         if theirs is None:
             continue
-        theirs, ours = (
-            theirs.squeeze().float(),
-            ours.to(theirs.dtype).float(),
-        )  # a model in half precision rounds these too
-        if theirs.shape != ours.shape or (theirs - ours).abs().max() > FRONT_END_TOLERANCE * ours.abs().max():
+        theirs = theirs.squeeze()
+        expected = ours.to(theirs.dtype).float()  # a model in half precision has these rounded too
+        tolerance = FRONT_END_TOLERANCE * expected.abs().max()
+        if theirs.shape != ours.shape or not (theirs.float() - expected).abs().max() <= tolerance:
             raise InputError(
                 f"{path}: the {name} inside the archive is not that of the preset {spec.name}, so it is refused"
             )
     return spec
 
 
-def _renamed(name: str) -> str:
+def _transformers_name(name: str) -> str:
     for pattern, replacement in NEMO_NAMES:
         name = re.sub(pattern, replacement, name)
     return name

@@ -1,102 +1,118 @@
-"""A name or path to a model: a folder, a finished run, a shipped model, a transformers folder or hub name, a NeMo archive."""
+"""Resolution of a name or path, as a user gives it, to the model it means; done once, by `resolve_source`.
+
+A source is a model's folder, a finished run, a model of this package by its name, a folder of the transformers library, a
+repository of its hub, or a NeMo archive. Shipped models are immutable: their names end in a version (``english-1``), and a name
+without version means the newest one.
+"""
 
 import hashlib
+import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from speechxfer.checkpoints.foreign_weights import weight_files
+from speechxfer.checkpoints.external_weights import find_weight_files
+from speechxfer.checkpoints.hub import HUB, download
 from speechxfer.errors import InputError
+from speechxfer.runtime import recover_folder
 
 SHIPPED = Path(__file__).parent.parent / "shipped"
+OWN_WEIGHTS = ("weights.safetensors", "pack.safetensors")
+Kind = Literal["folder", "transformers", "nemo"]
 
 
-def find_model(name: Path | str) -> Path:
-    """The folder of a model: a path, the ``model`` folder of a finished run, or the name of a shipped one.
+@dataclass(frozen=True)
+class Source:
+    """A model on this machine.
 
-    Of another toolkit's checkpoint: where it lies on this machine (see ``foreign.py``).
+    Attributes:
+        name: how to refer to it: a shipped model with its version, else as the user named it.
+        kind: 'folder' of ours with ``model.json``, folder of the 'transformers' library, or 'nemo' archive.
+        path: the folder or archive.
+        revision: commit of a hub's repository; empty for others.
     """
-    if is_external(name):
-        return locate_external(name)
-    for folder in (Path(name), Path(name) / "model", SHIPPED / str(name)):
-        if (folder / "model.json").is_file():
-            return folder
-    if (Path(name) / "run.json").is_file():
+
+    name: str
+    kind: Kind
+    path: Path
+    revision: str = ""
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the model is part of this package."""
+        return self.path.parent == SHIPPED
+
+
+def resolve_source(name: "Path | str | Source") -> Source:
+    """The model that a name or path means; a repository of the hub is downloaded, once, with the library's progress bar.
+
+    Raises:
+        InputError: there is no such model, the run there is not finished, or the hub cannot deliver it.
+    """
+    if isinstance(name, Source):
+        return name
+    if str(name).startswith(HUB):
+        folder = download(str(name))
+        return Source(str(name), "transformers", folder, revision=folder.name)
+    path = Path(name)
+    if path.suffix == ".nemo":
+        if not os.path.isfile(path):
+            raise InputError(f"{name}: no such file; give the path of a .nemo archive")
+        return Source(str(name), "nemo", path)
+    if found := _find_folder(path):
+        kind: Kind = "folder" if os.path.isfile(found / "model.json") else "transformers"
+        return Source(str(name), kind, found)
+    if os.path.isfile(path / "run.json"):
         raise InputError(
-            f"{name}: this run has not finished, so it has no model yet; give its command again, which goes on"
+            f"{name}: this run is not finished, so it has no model yet; give its command again to resume it"
         )
-    shipped = sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()) if SHIPPED.is_dir() else []
+    if versions := shipped_versions(str(name)):
+        return Source(versions[-1].name, "folder", versions[-1])
+    shipped = sorted(path.name for path in SHIPPED.iterdir() if path.is_dir())
     raise InputError(
-        f"{name}: no model there (a model is a folder with model.json); give a folder, a finished run, hf:ORGANISATION/NAME, a "
-        f".nemo archive, or one that is shipped: {', '.join(shipped) or 'none'}"
+        f"{name}: no model there; give a folder with model.json, a finished run, hf:ORGANISATION/NAME, a .nemo archive, or a "
+        f"shipped model: {', '.join(shipped)}"
     )
 
 
-def weights_hash(name: Path | str) -> str:
-    """SHA-256 of a model's weights, or of a pack's, as they lie on disk."""
-    if is_external(name):
-        return external_hash(name)
-    folder = find_model(name)
-    paths = [folder / file for file in ("weights.safetensors", "pack.safetensors") if (folder / file).is_file()]
+def _find_folder(path: Path) -> Path | None:
+    """The folder with a model at `path`: itself or, of a finished run, its subfolder; None if there is none."""
+    for folder in (path, path / "model"):
+        if folder.name:
+            recover_folder(folder)
+        if any(os.path.isfile(folder / file) for file in ("model.json", "config.json")):
+            return folder
+    return None
+
+
+def shipped_versions(name: str) -> list[Path]:
+    """The folders of a shipped model, oldest version first: all versions of a name without version, else that one or none."""
+    versions = {}
+    for folder in SHIPPED.iterdir():
+        match = re.fullmatch(r"(.+)-(\d+)", folder.name)
+        if match and name in (match[0], match[1]):
+            versions[int(match[2])] = folder
+    return [versions[number] for number in sorted(versions)]
+
+
+def weights_hash(name: Path | str | Source) -> str:
+    """SHA-256 over a model's weights, or those of a language pack, as they are on disk."""
+    source = resolve_source(name)
+    if source.kind == "nemo":
+        paths = [source.path]
+    elif source.kind == "transformers":
+        paths = find_weight_files(source.path)
+    else:
+        paths = [source.path / file for file in OWN_WEIGHTS if (source.path / file).is_file()][:1]
     if not paths:
-        raise InputError(f"{folder}: its weights are missing; copy the model again")
-    return hashlib.sha256(paths[0].read_bytes()).hexdigest()
-
-
-HUB = "hf:"
-HUB_SETTINGS = [
-    "config.json", "*processor_config.json", "vocab.json", "added_tokens.json", "tokenizer.json", "tokenizer_config.json",
-    "model.safetensors.index.json", "pytorch_model.bin.index.json", "README.md",
-]  # fmt: skip
-HUB_WEIGHTS = (("model.safetensors", "model-*.safetensors"), ("pytorch_model.bin", "pytorch_model-*.bin"))
-
-
-def is_external(name: Path | str) -> bool:
-    """Whether a model's name is that of another toolkit's checkpoint: on the hub, a folder of transformers, or an archive."""
-    path = Path(name)
-    here = (path / "config.json").is_file() and not (path / "model.json").is_file()
-    return str(name).startswith(HUB) or path.suffix == ".nemo" or here
-
-
-def locate_external(name: Path | str) -> Path:
-    """Where the checkpoint lies on this machine; one of the hub is downloaded, once, with the library's progress bar.
-
-    Raises:
-        InputError: there is no such file, or the hub does not have it or is not reachable.
-    """
-    if not str(name).startswith(HUB):
-        if not Path(name).exists():
-            raise InputError(f"{name}: no such file; give the path of a .nemo archive")
-        return Path(name)
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise InputError(f"{name}: models of the hub need the extra hf; pip install 'speechxfer[hf]'") from error
-    repository, _, revision = str(name).removeprefix(HUB).partition("@")
-    try:
-        for weights in HUB_WEIGHTS:  # many repositories hold the same weights twice, or those of a training beside them
-            folder = Path(
-                snapshot_download(repository, revision=revision or None, allow_patterns=[*HUB_SETTINGS, *weights])
-            )
-            if any(path.match(name) for path in folder.iterdir() for name in weights):
-                break
-        return folder
-    except LocalEntryNotFoundError as error:
-        raise InputError(
-            f"{name}: not downloaded before, and the hub cannot be reached (or HF_HUB_OFFLINE is set); connect once, or give "
-            "a folder"
-        ) from error
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise InputError(
-            f"{name}: the hub does not give it ({error}); write hf:ORGANISATION/NAME or hf:ORGANISATION/NAME@REVISION"
-        ) from error
-
-
-def external_hash(name: Path | str) -> str:
-    """SHA-256 over the weights as they lie on disk."""
-    place = locate_external(name)
-    whole = hashlib.sha256()
-    for path in [place] if place.is_file() else weight_files(place):
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                whole.update(block)
-    return whole.hexdigest()
+        raise InputError(f"{source.path}: its weights are missing; copy the model again")
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 22):
+                    digest.update(block)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); copy the model again") from error
+    return digest.hexdigest()

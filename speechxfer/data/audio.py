@@ -49,9 +49,8 @@ def read_audio(
         InputError: the file is missing, no audio or damaged; its rate or channels differ; the segment reaches past the end of
             the file; or samples are not finite.
 
-    >>> import soundfile
-    >>> soundfile.write("tone.wav", np.sin(np.arange(16_000) / 10), 16_000)
-    >>> read_audio("tone.wav", offset_s=0.25, duration_s=0.5).shape
+    >>> import speechxfer as sx
+    >>> sx.read_audio("new.wav", offset_s=0.25, duration_s=0.5).shape
     (8000,)
     """
     path = Path(path)

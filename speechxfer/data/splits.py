@@ -5,6 +5,7 @@ the same corpus is cut alike everywhere. What it is not: a corpus's official spl
 """
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
@@ -53,7 +54,12 @@ def take_seconds(utterances: Sequence[Utterance], limit_s: float, seed: str) -> 
     """The longest beginning of `proportional_order` that stays within `limit_s` seconds, in the order of `utterances`.
 
     Smaller limits give subsets of larger ones.
+
+    Raises:
+        InputError: `limit_s` is not a finite number above 0.
     """
+    if not 0 < limit_s < math.inf:
+        raise InputError(f"{limit_s / 60:g} minutes of speech: expected a number above 0")
     chosen, sum_s = set(), 0.0
     for utterance in proportional_order(utterances, seed):
         sum_s += utterance.duration

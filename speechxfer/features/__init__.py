@@ -5,7 +5,7 @@ from speechxfer.features.batches import Batch, collate, load_in_background, plan
 from speechxfer.features.cache import FeatureStore, SampleStore, store_features, store_samples
 from speechxfer.features.distortion import distort
 from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features, utterance_samples
-from speechxfer.features.fingerprint import feature_fingerprint, middle_frame
+from speechxfer.features.fingerprint import feature_fingerprint
 from speechxfer.features.log_mel import Filterbank, filterbank
 from speechxfer.features.mel_filters import analysis_window, mel_filters
 from speechxfer.features.padding import padding_mask
@@ -29,7 +29,6 @@ __all__ = [
     "filterbank",
     "load_in_background",
     "mel_filters",
-    "middle_frame",
     "padding_mask",
     "plan_batches",
     "report_resampling",

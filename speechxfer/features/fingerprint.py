@@ -24,15 +24,6 @@ def feature_fingerprint(spec: FeatureSpec) -> dict[str, list[float]]:
     return {name: [round(value, 4) for value in part.tolist()] for name, part in stored.items()}
 
 
-def middle_frame(spec: FeatureSpec) -> list[float]:
-    """The fingerprint that older models carry: the middle frame of a sweep and a tone, equally loud throughout."""
-    time_s = torch.arange(spec.sample_rate_hz, dtype=torch.float64) / spec.sample_rate_hz
-    sweep = 0.4 * torch.sin(2 * math.pi * (100.0 + 1500.0 * time_s) * time_s)
-    tone = 0.1 * torch.sin(2 * math.pi * 440.0 * time_s)
-    values = filterbank((sweep + tone).float(), spec)
-    return [round(value, 3) for value in values[len(values) // 2].tolist()]
-
-
 def _test_signal(rate_hz: int) -> Tensor:
     """0.55 s of noise from whole numbers, the same everywhere: loud, silent, fading by 140 dB, loud; loud parts off centre."""
     noise = white_noise(round(0.55 * rate_hz)) / math.sqrt(3)

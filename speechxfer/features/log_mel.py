@@ -33,8 +33,11 @@ def filterbank(samples: Tensor | Samples, spec: FeatureSpec) -> Tensor:
     Raises:
         InputError: samples of another shape.
 
-    >>> filterbank(torch.zeros(16_000), FeatureSpec("kaldi")).shape
-    torch.Size([98, 80])
+    >>> import speechxfer as sx
+    >>> from speechxfer.features import feature_preset
+    >>> samples = sx.read_audio("new.wav", duration_s=0.5)
+    >>> sx.filterbank(samples, feature_preset("kaldi-mvn")).shape
+    torch.Size([48, 80])
     """
     signal = torch.as_tensor(samples)
     if signal.dim() not in (1, 2):

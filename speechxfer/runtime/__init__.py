@@ -17,11 +17,14 @@ from speechxfer.runtime.parsing import (
     read_toml,
     read_yaml,
 )
-from speechxfer.runtime.progress import console, is_main_process, log_info, progress_bar, track
+from speechxfer.runtime.processes import check_process_environment, is_main_process, world_size
+from speechxfer.runtime.progress import ProgressLog, console, format_duration, log_info, progress_bar, track
 
 __all__ = [
+    "ProgressLog",
     "atomic_file",
     "atomic_folder",
+    "check_process_environment",
     "command_line",
     "commit",
     "console",
@@ -29,6 +32,7 @@ __all__ = [
     "default_device",
     "escape_unencodable_output",
     "file_lock",
+    "format_duration",
     "hardware",
     "is_distributed_on_cpu",
     "is_main_process",
@@ -48,5 +52,6 @@ __all__ = [
     "run_parallel",
     "track",
     "uses_bfloat16",
+    "world_size",
     "write_atomically",
 ]

@@ -1,7 +1,8 @@
 """Devices and processes: which GPU or CPU this process uses, and which of several processes it is."""
 
-import os
 from typing import TYPE_CHECKING
+
+from speechxfer.runtime.processes import world_size
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +18,7 @@ def default_device() -> "torch.device":
 
 def is_distributed_on_cpu() -> bool:
     """Whether Accelerate needs ``cpu=True``: without it, processes on CPUs would each work for themselves."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if world_size() == 1:
         return False
     import torch
 
@@ -25,7 +26,8 @@ def is_distributed_on_cpu() -> bool:
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """Which of the processes of this run this one is, and how many there are."""
+    if world_size() == 1:
         return 0, 1
     from accelerate import PartialState
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from speechxfer.errors import InputError
-from speechxfer.runtime.progress import is_main_process
+from speechxfer.runtime.processes import is_main_process
 
 
 @contextmanager

@@ -11,7 +11,7 @@ def trained_audio_options(model: str, spec: FeatureSpec, resample: bool | None, 
         resample, mono: permissions as in `read_audio`; None: those of the run that trained the model, as its card states
             them, else not permitted.
     """
-    details = read_card(model)["details"]
+    details = read_card(model).details
     config = details.get("config")
     data = config.get("data") if isinstance(config, dict) else None
     stated = data if isinstance(data, dict) else {}

@@ -1,11 +1,11 @@
 """The verb `evaluate`: error rates of one model, or of one model trained with several seeds, as reports and rows of results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechxfer.checkpoints import load_model, read_card
+from speechxfer.checkpoints import Card, load_model, read_card
 from speechxfer.data import Utterance, read_manifest
 from speechxfer.decoding import evaluate
 from speechxfer.errors import InputError
@@ -83,7 +83,7 @@ def evaluate_models(
     return summary
 
 
-def check_same_training(models: Sequence[str], cards: Sequence[Mapping[str, Any]]) -> None:
+def check_same_training(models: Sequence[str], cards: Sequence[Card]) -> None:
     """InputError unless the models differ in nothing but the seed: same source, data and settings."""
     first = _training(models[0], cards[0])
     for name, card in zip(models[1:], cards[1:], strict=True):
@@ -96,9 +96,9 @@ def check_same_training(models: Sequence[str], cards: Sequence[Mapping[str, Any]
             )
 
 
-def _training(name: str, card: Mapping[str, Any]) -> dict[str, Any]:
+def _training(name: str, card: Card) -> dict[str, Any]:
     """What a model was trained on and how, but for the seed."""
-    details = card["details"]
+    details = card.details
     if not isinstance(details.get("config"), dict):
         raise InputError(
             f"{name}: its card does not state how it was trained, so it cannot be pooled; evaluate it separately"
@@ -110,12 +110,10 @@ def _training(name: str, card: Mapping[str, Any]) -> dict[str, Any]:
         if (section, key) != ("finetune", "seed")
     }
     data = {key: details.get(key) for key in ("train_utterances", "train_hours", "train_data", "dev_hours")}
-    return {"source": card["parent"], **data, **settings}
+    return {"source": card.parent, **data, **settings}
 
 
-def _check_recordable(
-    models: Sequence[str], cards: Sequence[dict[str, Any]], results: RowTarget, as_parent: bool
-) -> None:
+def _check_recordable(models: Sequence[str], cards: Sequence[Card], results: RowTarget, as_parent: bool) -> None:
     """Raise before decoding what would fail after it."""
     training_cards(models, cards)
     if as_parent:
@@ -124,14 +122,14 @@ def _check_recordable(
         read_rows(results.path)
 
 
-def _score_source(cards: Sequence[dict[str, Any]], utterances: Sequence[Utterance], audio: AudioOptions) -> WerReport:
-    source = load_model(cards[0]["parent"]).to(default_device())
+def _score_source(cards: Sequence[Card], utterances: Sequence[Utterance], audio: AudioOptions) -> WerReport:
+    source = load_model(cards[0].parent).to(default_device())
     return evaluate(source, utterances, resample=audio.resample, mono=audio.mono)
 
 
 def _record(
     results: RowTarget,
-    cards: Sequence[dict[str, Any]],
+    cards: Sequence[Card],
     reports: Sequence[WerReport],
     summary: Score,
     before: WerReport | None,

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from speechxfer.checkpoints import Card
 from speechxfer.errors import InputError
 from speechxfer.scoring import WerReport, pool
 from speechxfer.workflows.results import ResultRow
@@ -11,10 +11,10 @@ from speechxfer.workflows.results import ResultRow
 ROW_DETAILS = ("train_hours", "seed", "steps", "command", "commit", "date", "hardware", "wall_s")
 
 
-def training_cards(models: Sequence[str], cards: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+def training_cards(models: Sequence[str], cards: Sequence[Card]) -> Sequence[Card]:
     """The cards; InputError if one does not state how its model was trained, which a row of results needs."""
     for name, card in zip(models, cards, strict=True):
-        missing = [key for key in ROW_DETAILS if key not in card["details"]]
+        missing = [key for key in ROW_DETAILS if key not in card.details]
         if missing:
             raise InputError(
                 f"{name}: its card does not state {missing[0]!r}, which a row of results needs; "
@@ -23,19 +23,19 @@ def training_cards(models: Sequence[str], cards: Sequence[dict[str, Any]]) -> Se
     return cards
 
 
-def row_key(cards: Sequence[dict[str, Any]], row: str) -> tuple[str, str, float]:
+def row_key(cards: Sequence[Card], row: str) -> tuple[str, str, float]:
     """Name, source and training hours, by which a model's rows are found; InputError if the models differ in source."""
-    sources = {card["parent"] for card in cards}
+    sources = {card.parent for card in cards}
     if len(sources) > 1:
         raise InputError(
             f"models of several sources ({', '.join(sorted(sources))}) cannot share a row; score them separately"
         )
-    return row or cards[0]["name"], Path(cards[0]["parent"]).name, round(cards[0]["details"]["train_hours"], 2)
+    return row or cards[0].name, Path(cards[0].parent).name, round(cards[0].details["train_hours"], 2)
 
 
-def result_row(cards: Sequence[dict[str, Any]], reports: Sequence[WerReport], row: str, split: str) -> ResultRow:
+def result_row(cards: Sequence[Card], reports: Sequence[WerReport], row: str, split: str) -> ResultRow:
     """The row of one model, or of one model with several seeds, whose rates are then pooled."""
-    details = [card["details"] for card in cards]
+    details = [card.details for card in cards]
     score = pool(reports) if len(reports) > 1 else reports[0]
     name, source, hours = row_key(cards, row)
     first = details[0]

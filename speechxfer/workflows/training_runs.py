@@ -16,7 +16,16 @@ import torch
 
 from speechxfer import __version__
 from speechxfer.adaptation import HeadRow, HeadTable, read_symbol_map, transfer, with_new_layers
-from speechxfer.checkpoints import Card, is_external, load_model, read_card, save_model, save_pack, weights_hash
+from speechxfer.checkpoints import (
+    Card,
+    Source,
+    load_model,
+    read_card,
+    resolve_source,
+    save_model,
+    save_pack,
+    weights_hash,
+)
 from speechxfer.config import Config, TransferConfig
 from speechxfer.data import Utterance
 from speechxfer.errors import InputError
@@ -72,7 +81,7 @@ def adapt(
         InputError: bad manifests, settings or source; `out` holds a run with other settings or data, or another process
             trains there.
     """
-    return _run(config or Config(), read_run_data(train, dev), Path(out), str(source), language, licence)
+    return _run(config or Config(), read_run_data(train, dev), Path(out), resolve_source(source), language, licence)
 
 
 def train_from_scratch(
@@ -91,13 +100,13 @@ def train_from_scratch(
     config = config or Config()
     if config.transfer != TransferConfig():
         raise InputError("the settings in [transfer] need a source model; remove them, or use `adapt`")
-    return _run(config, read_run_data(train, dev), Path(out), "", language, licence)
+    return _run(config, read_run_data(train, dev), Path(out), None, language, licence)
 
 
-def _run(config: Config, data: RunData, out: Path, source: str, language: str, licence: str) -> Adapted:
+def _run(config: Config, data: RunData, out: Path, source: Source | None, language: str, licence: str) -> Adapted:
     repeated, source_data = data.repeated(config.data.repeats), data.source_data(config)
     language = language or data.train[0].lang
-    requested = requested_run(config, data, source_data, source and weights_hash(source), language, licence)
+    requested = requested_run(config, data, source_data, weights_hash(source) if source else "", language, licence)
     if is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
         return Adapted(load_model(out), read_head_table(out), out)
@@ -122,9 +131,9 @@ def _run(config: Config, data: RunData, out: Path, source: str, language: str, l
         )
         if is_main_process():
             details = _details(config, data, out)
-            if source and is_external(source):
-                details |= {f"source {key}": value for key, value in read_card(source)["details"].items()}
-            card = Card(out.name, source, language, licence, details)
+            if source and source.kind != "folder":
+                details |= {f"source {key}": value for key, value in read_card(source).details.items()}
+            card = Card(out.name, source.name if source else "", language, licence, details)
             _plot(out)
             if source and config.transfer.lora_rank:
                 save_pack(model, out / "pack", card, base=source)
