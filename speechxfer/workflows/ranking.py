@@ -114,7 +114,7 @@ def rank_sources(
     with tempfile.TemporaryDirectory() as folder:
         places = [Path(folder) / f"{number}.npz" for number in range(len(models))]
         tasks = [(name, train, dev, config, place) for name, place in zip(models, places, strict=True)]
-        probed: list[Probed] = run_parallel(probe_candidate, tasks, jobs or 0, "probing")
+        probed: list[Probed] = run_parallel(probe_candidate, tasks, jobs, "probing")
         best = min(probed, key=lambda one: (one[0].cer, one[0].wer))
         evidence = [jackknife_evidence(*symbol_means(place, best[1])) for place in track(places, "weighing")]
     found = [
