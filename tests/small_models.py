@@ -1,4 +1,4 @@
-"""What the tests of transfer share: small models with random weights, a little speech of tones, and a quick training."""
+"""Shared by the tests of transfer: small models with random weights, a corpus of tones, and settings for a short training."""
 
 from dataclasses import dataclass
 from pathlib import Path

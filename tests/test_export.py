@@ -162,12 +162,25 @@ def test_a_failed_conversion_leaves_an_older_graph(tmp_path: Path, monkeypatch: 
     assert (tmp_path / "model.onnx").read_text() == "older"
 
 
+def printed_by_export(folder: Path, to: str, out: str) -> list[str]:
+    """Lines of both streams from `speechxfer export model` in this folder."""
+    command = [sys.executable, "-m", "speechxfer", "export", "model", "--to", to, "--out", out]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return (ended.stdout + ended.stderr).splitlines()
+
+
+def test_exporting_to_transformers_prints_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    external.write_w2v_bert(tmp_path / "model")
+    assert printed_by_export(tmp_path, "hf", "out") == [
+        "wrote out; next: transformers.Wav2Vec2BertForCTC.from_pretrained('out')"
+    ]
+
+
 def test_exporting_to_onnx_prints_one_line(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     save_model(source_model("dnn"), tmp_path / "model", Card("model"))
-    command = [sys.executable, "-m", "speechxfer", "export", "model", "--to", "onnx", "--out", "model.onnx"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert (ended.stdout + ended.stderr).splitlines() == [
+    assert printed_by_export(tmp_path, "onnx", "model.onnx") == [
         "wrote model.onnx; next: onnxruntime.InferenceSession('model.onnx')"
     ]
 

@@ -38,6 +38,7 @@ def export_hf(name: str, out: Path) -> None:
         extractor = getattr(library, ctc_model.extractor_class)(feature_size=model.spec.mels)
         tokenizer = _tokenizer(library, model.vocabulary, ctc_model, partial)
         getattr(library, ctc_model.processor_class)(extractor, tokenizer).save_pretrained(partial)
+        library.utils.logging.disable_progress_bar()
         network.save_pretrained(partial)
     log_info(f"wrote {out}; next: transformers.{ctc_model.network_class}.from_pretrained({str(out)!r})")
 

@@ -1,7 +1,8 @@
 """The families of the transformers library whose encoders can be loaded, adapted and exported: one entry per family.
 
 A new family is added here only: its classes and settings, its parts, its front end, the layout of its checkpoints, and its
-CTC model if it can be exported. Source: the configuration classes and weight names of transformers 5.
+CTC model if it can be exported. Only where padding would change the outputs of the library's network does it need a forward
+pass of its own in ``transformers_encoders.py``. Source: the configuration classes and weight names of transformers 5.
 """
 
 import math
