@@ -122,7 +122,7 @@ def rank_sources(
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{number}.npz" for number in range(len(models))]
         tasks = [(name, train, dev, config, path) for name, path in zip(models, paths, strict=True)]
-        probes: list[ProbeResult] = run_parallel(probe_candidate, tasks, jobs or 0, "probing")
+        probes: list[ProbeResult] = run_parallel(probe_candidate, tasks, jobs, "probing")
         best = min(probes, key=lambda one: (one.report.cer, one.report.wer))
         evidence = [jackknife_evidence(*symbol_means(path, best.alignments)) for path in track(paths, "LogME")]
     candidates = [
