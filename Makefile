@@ -28,7 +28,7 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict speechxfer data_scripts recipes
+	$(BIN)/mypy --strict speechxfer data_scripts recipes benchmarks
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

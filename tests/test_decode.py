@@ -23,9 +23,9 @@ from speechxfer.decoding.segmentation import MAX_SEGMENT_S, MIN_SEGMENT_S, cut_a
 from speechxfer.decoding.transcription import transcribe, transcribe_segments
 from speechxfer.errors import InputError
 from speechxfer.features.batches import Batch, collate
-from speechxfer.features.cache import store_features
 from speechxfer.features.extraction import AudioOptions
 from speechxfer.features.presets import PRESETS
+from speechxfer.features.store import store_features
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
 from speechxfer.text.normalizer import Normalizer

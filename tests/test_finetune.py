@@ -20,8 +20,8 @@ from speechxfer.config.settings import DataConfig, FinetuneConfig
 from speechxfer.data.manifest import Utterance
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.errors import InputError
-from speechxfer.features.cache import FeatureStore
 from speechxfer.features.presets import PRESETS
+from speechxfer.features.store import FeatureStore
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
 from speechxfer.text.normalizer import Normalizer

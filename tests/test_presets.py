@@ -24,7 +24,8 @@ import torchaudio
 import transformers
 from torch import Tensor
 
-from speechxfer.data.audio import audio_rate_hz, read_audio, resampled
+from speechxfer.data.audio import read_audio, resample_audio
+from speechxfer.data.decoder import read_audio_header
 from speechxfer.features.log_mel import filterbank
 from speechxfer.features.presets import PRESETS
 from speechxfer.features.spec import FeatureSpec
@@ -168,8 +169,8 @@ def voice(samples: int, rate: int = RATE) -> np.ndarray:
 SIGNALS: dict[str, Callable[[], np.ndarray]] = {
     "noise": lambda: noise(RATE),
     "voice": lambda: voice(2 * RATE),
-    "voice from 8 kHz": lambda: resampled(voice(8000, 8000), 8000, RATE),
-    "voice from 48 kHz": lambda: resampled(voice(48_000, 48_000), 48_000, RATE),
+    "voice from 8 kHz": lambda: resample_audio(voice(8000, 8000), 8000, RATE),
+    "voice from 48 kHz": lambda: resample_audio(voice(48_000, 48_000), 48_000, RATE),
     "silence": lambda: np.zeros(RATE, np.float32),
     "then silence": lambda: np.concatenate([noise(8000), np.zeros(8000, np.float32)]),
     "clipped noise": lambda: np.clip(noise(RATE, level=3.0), -1, 1),
@@ -204,7 +205,7 @@ def recordings(folder: Path) -> list[np.ndarray]:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     found = []
     for row in rows[7 :: len(rows) // 5][:5]:
-        rate = audio_rate_hz(folder / row["path"])
+        rate = read_audio_header(folder / row["path"]).rate_hz
         assert rate == CORPORA[folder.name]
         stretch = {"offset_s": int(row["start"]) / rate, "duration_s": int(row["frames"]) / rate}
         found.append(read_audio(folder / row["path"], resample=True, mono=True, **stretch))
@@ -259,7 +260,7 @@ def test_parakeet_and_nemos_own_formula_agree() -> None:
 @pytest.mark.parametrize("name", ["nemo-2024", "nemo-2025"])
 def test_nemos_sums_are_rounded_as_in_nemo(name: str, samples_at_8_khz: int) -> None:
     # So quiet that NeMo's guard hides the upper bands, and the division by their deviation shows how the mean was rounded.
-    samples = resampled(voice(samples_at_8_khz, 8000) * np.float32(0.002), 8000, RATE)
+    samples = resample_audio(voice(samples_at_8_khz, 8000) * np.float32(0.002), 8000, RATE)
     assert (filterbank(samples, PRESETS[name]) - LIBRARIES[name](samples)).abs().max() < 3e-4
 
 

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from speechxfer.adaptation.construction import transfer
 from speechxfer.checkpoints.weights import read_weights
 from speechxfer.data.manifest import Utterance
-from speechxfer.features.cache import store_features
 from speechxfer.features.extraction import AudioOptions, utterance_features
+from speechxfer.features.store import store_features
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.text.vocabulary import Vocabulary
 from speechxfer.training.linear_probe import SCORE_VARIANCE, fit_linear_probe, logistic_regression

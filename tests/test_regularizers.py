@@ -20,9 +20,9 @@ from speechxfer.data.manifest import Utterance
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.errors import InputError
 from speechxfer.features.batches import Batch, collate
-from speechxfer.features.cache import store_features
 from speechxfer.features.extraction import AudioOptions
 from speechxfer.features.presets import PRESETS
+from speechxfer.features.store import store_features
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
 from speechxfer.text.normalizer import Normalizer

@@ -9,6 +9,7 @@ from speechxfer.data.decoder import (
     Samples,
     UnreadableAudioError,
     decode_audio,
+    hash_audio_file,
     read_audio_header,
 )
 from speechxfer.data.manifest import (
@@ -50,6 +51,7 @@ __all__ = [
     "cut_into_folds",
     "decode_audio",
     "digest",
+    "hash_audio_file",
     "hold_out",
     "parse_line",
     "proportional_order",

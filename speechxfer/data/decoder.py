@@ -5,12 +5,14 @@ for training and inference, `speechxfer check` for its report. A WAV whose heade
 an OGG file without its last page (RFC 3533, section 6), are truncated: they are read as far as they go.
 """
 
+import hashlib
 import os
 import re
 import stat
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +129,24 @@ def decode_audio(path: Path | str, *, offset_s: float = 0.0, duration_s: float |
     return DecodedAudio(header, samples, start, asked)
 
 
-def _open(path: Path | str) -> soundfile.SoundFile:
+def hash_audio_file(path: Path | str) -> str:
+    """SHA-256 of a file's bytes; computed once a process, unless the file changes.
+
+    Raises:
+        UnreadableAudioError: the file is missing or no regular file.
+    """
+    status = _check_regular(path)
+    # Unlike the time of the last change of the contents, that of the last change of the entry (ctime) cannot be set.
+    return _hash_contents(str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@cache
+def _hash_contents(path: str, inode: int, size: int, changed_ns: int, entry_changed_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_regular(path: Path | str) -> os.stat_result:
     try:
         status = os.stat(path)
     except PermissionError as error:
@@ -138,6 +157,11 @@ def _open(path: Path | str) -> soundfile.SoundFile:
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
         raise UnreadableAudioError(path, f"not readable as audio (it is {kind})", "give the path of an audio file")
+    return status
+
+
+def _open(path: Path | str) -> soundfile.SoundFile:
+    _check_regular(path)
     try:
         return soundfile.SoundFile(os.fsencode(path))  # a name need not be UTF-8
     except TypeError as error:  # soundfile's answer to a name that ends in .raw

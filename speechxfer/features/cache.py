@@ -1,174 +1,195 @@
-"""Features and samples computed once and kept on disk, mapped into memory."""
+"""A folder of arrays that are computed once: one file for each, named after a hash of everything that determines it.
 
-import hashlib
-import json
-import math
+An entry is written whole or not at all, carries a checksum, and is found by any process that asks for the same contents. Locks
+let two processes share the computation. The entries that were used least recently are removed beyond `LIMIT_BYTES`. The
+folder may be deleted at any time.
+"""
+
 import os
-from collections.abc import Callable, Sequence
+import re
+import shutil
+import struct
+import time
+import zlib
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 
-from speechxfer.data import Samples, Utterance
 from speechxfer.errors import InputError
-from speechxfer.features.extraction import AudioOptions, utterance_features, utterance_samples
-from speechxfer.runtime import track
+from speechxfer.runtime import atomic_file, log_info
 
-SAMPLE_SCALE = 32767.0
-LONGEST_ROW_BYTES = 4096  # of one frame
+Array = npt.NDArray[np.generic]
 
-
-@dataclass(frozen=True)
-class FeatureStore:
-    """Features of a manifest at one or several speeds, in one file that is mapped into memory, not read."""
-
-    values: np.memmap  # [frames of everything, mels]
-    starts: tuple[tuple[int, ...], ...]  # [speed][utterance]
-    frames: tuple[tuple[int, ...], ...]  # [speed][utterance]
-
-    def get(self, index: int, speed_index: int = 0) -> Samples:
-        """float32 `[frames, mels]` of utterance `index` at speed number `speed_index`."""
-        start = self.starts[speed_index][index]
-        return np.array(self.values[start : start + self.frames[speed_index][index]], dtype=np.float32)
+LIMIT_BYTES = 20_000_000_000
+REPORTED_BYTES = 1_000_000_000  # a computation that needs more is announced
+SUFFIX = ".features"
+_MAGIC = b"sxferft1"
+_HEADER = struct.Struct("<8sIII")  # magic, rows, bytes of a row, CRC-32 of the rows
+_WAIT_S = 0.2
+_OLDER_FORMAT = re.compile(r"[0-9a-f]{24}(\.\d+)?\.(bin|json|partial)")
 
 
-def store_features(
-    utterances: Sequence[Utterance],
-    reading: AudioOptions,
-    folder: Path,
-    *,
-    speeds: Sequence[float] = (1.0,),
-    half: bool = False,
-) -> FeatureStore:
-    """Compute features once, or find them again in `folder` if audio, settings and speeds are still the same.
+class CacheKey(NamedTuple):
+    """Name of an entry: `shard` names the folder and the lock, `digest` the file."""
 
-    Args:
-        folder: made if missing; holds one file per combination, safe to delete at any time.
-        speeds: each utterance is stored at each of them.
-        half: float16 instead of float32 on disk (training; the loss of precision is below the augmentation by far).
-    """
-    what = json.dumps([reading.spec.to_dict(), reading.resample, reading.mono, list(speeds), half])
-    dtype = np.float16 if half else np.float32
-
-    def rows(utterance: Utterance, speed: float) -> npt.NDArray[Any]:
-        return utterance_features(utterance, reading, speed).astype(dtype)
-
-    return _stored(utterances, rows, speeds, folder, what, (reading.spec.dim,), dtype)
+    shard: str
+    digest: str
 
 
 @dataclass(frozen=True)
-class SampleStore:
-    """The samples of a manifest, read and resampled once, in one file that is mapped into memory."""
+class FeatureCache:
+    """Arrays `[rows, ...]` of one type and row shape in a folder."""
 
-    store: FeatureStore
+    folder: Path
+    dtype: npt.DTypeLike
+    row_shape: tuple[int, ...]
 
-    def get(self, index: int) -> Samples:
-        """float32 `[samples]` of utterance `index`, in [-1, 1]."""
-        samples: Samples = self.store.get(index) / SAMPLE_SCALE
-        return samples
-
-
-def store_samples(utterances: Sequence[Utterance], reading: AudioOptions, folder: Path) -> SampleStore:
-    """Like `store_features`, of samples: 16 bit, at the rate of the features."""
-    what = json.dumps(["samples", reading.spec.sample_rate_hz, reading.resample, reading.mono])
-
-    def rows(utterance: Utterance, speed: float) -> npt.NDArray[Any]:
-        samples = utterance_samples(utterance, reading)
-        return np.round(samples.clip(-1, 1) * SAMPLE_SCALE).astype(np.int16)
-
-    return SampleStore(_stored(utterances, rows, (1.0,), folder, what, (), np.int16))
-
-
-def _stored(
-    utterances: Sequence[Utterance],
-    rows: Callable[[Utterance, float], npt.NDArray[Any]],
-    speeds: Sequence[float],
-    folder: Path,
-    what: str,
-    shape: tuple[int, ...],
-    dtype: type,
-) -> FeatureStore:
-    """`rows(utterance, speed)` of all, computed or found again under a name that `what` and the audio files decide.
-
-    An utterance that occurs several times is stored once.
-    """
-    place = {utterance: number for number, utterance in enumerate(dict.fromkeys(utterances))}
-    stored = list(place)
-    key = _store_key(stored, what)
-    index_path, values_path = folder / f"{key}.json", folder / f"{key}.bin"
-    frames = _stored_frames(index_path, values_path, math.prod(shape) * np.dtype(dtype).itemsize)
-    if frames is None:
-        frames = _compute_store(stored, rows, speeds, index_path, values_path)
-    ends = np.cumsum([0, *(count for row in frames for count in row)])
-    values = np.memmap(values_path, dtype=dtype, mode="r", shape=(max(1, int(ends[-1])), *shape))
-    places = [place[utterance] for utterance in utterances]
-    starts = tuple(tuple(int(ends[speed * len(stored) + i]) for i in places) for speed in range(len(frames)))
-    return FeatureStore(values, starts, tuple(tuple(row[i] for i in places) for row in frames))
-
-
-def _stored_frames(index_path: Path, values_path: Path, frame_bytes: int) -> tuple[tuple[int, ...], ...] | None:
-    """Frames by speed and utterance of a store that was kept; None where it is missing or not whole."""
-    try:
-        frames = tuple(map(tuple, json.loads(index_path.read_text())["frames"]))
-        whole = values_path.stat().st_size == sum(map(sum, frames)) * frame_bytes + LONGEST_ROW_BYTES
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # it is computed again
-    return frames if whole else None
-
-
-def _store_key(utterances: Sequence[Utterance], what: str) -> str:
-    digest = hashlib.sha256(what.encode())
-    for utterance in utterances:
+    def __post_init__(self) -> None:
         try:
-            status = utterance.audio_filepath.stat()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in self.folder.iterdir():
+                if _OLDER_FORMAT.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(
-                f"{utterance.id}: {utterance.audio_filepath} is missing; correct 'audio_filepath' in the manifest"
+                f"{self.folder}: features cannot be stored there ({error.strerror}); set data.cache_dir"
             ) from error
-        place = (
-            str(utterance.audio_filepath),
-            status.st_size,
-            status.st_mtime_ns,
-            utterance.offset,
-            utterance.duration,
-        )
-        digest.update(repr(place).encode())
-    return digest.hexdigest()[:24]
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return int(np.prod(self.row_shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
-def _compute_store(
-    utterances: Sequence[Utterance],
-    rows: Callable[[Utterance, float], npt.NDArray[Any]],
-    speeds: Sequence[float],
-    index_path: Path,
-    values_path: Path,
-) -> tuple[tuple[int, ...], ...]:
-    """Write the store; its frames by speed and utterance."""
-    try:
-        index_path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{index_path.parent}: cannot keep features there ({error.strerror}); set data.cache_dir"
-        ) from error
-    partial = values_path.with_suffix(f".{os.getpid()}.partial")
-    per_speed: list[list[int]] = []
-    try:
-        with partial.open("wb") as file:
-            for speed in speeds:
-                counts = []
-                for utterance in track(utterances, f"reading at speed {speed:g}"):
-                    values = rows(utterance, speed)
-                    counts.append(len(values))
-                    file.write(values.tobytes())
-                per_speed.append(counts)
-            file.write(b"\0" * LONGEST_ROW_BYTES)  # an empty file cannot be mapped
-        partial.replace(values_path)
-    finally:
-        partial.unlink(missing_ok=True)
-    index_partial = index_path.with_suffix(f".{os.getpid()}.partial")
-    index_partial.write_text(json.dumps({"frames": per_speed}))
-    index_partial.replace(index_path)
-    return tuple(map(tuple, per_speed))
+    def path(self, key: CacheKey) -> Path:
+        """File of an entry."""
+        return self.folder / key.shard / (key.digest + SUFFIX)
+
+    def rows(self, key: CacheKey) -> int | None:
+        """Rows of an entry, without reading them; None where it is missing or not whole."""
+        try:
+            with self.path(key).open("rb") as file:
+                header, size = file.read(_HEADER.size), os.fstat(file.fileno()).st_size
+        except OSError:
+            return None
+        if len(header) < _HEADER.size:
+            return None
+        magic, rows, row_bytes, _ = _HEADER.unpack(header)
+        whole = magic == _MAGIC and row_bytes == self.row_bytes and size == _HEADER.size + rows * row_bytes
+        return int(rows) if whole else None
+
+    def read(self, key: CacheKey) -> Array | None:
+        """An entry; None where it is missing or damaged."""
+        try:
+            data = self.path(key).read_bytes()
+        except OSError:
+            return None
+        if len(data) < _HEADER.size:
+            return None
+        magic, rows, row_bytes, checksum = _HEADER.unpack_from(data)
+        values = memoryview(data)[_HEADER.size :]
+        if magic != _MAGIC or len(values) != rows * row_bytes or row_bytes != self.row_bytes:
+            return None
+        if zlib.crc32(values) != checksum:
+            return None
+        return np.frombuffer(values, dtype=self.dtype).reshape(rows, *self.row_shape)
+
+    def write(self, key: CacheKey, values: Array) -> None:
+        """Store an entry; InputError where the disk is full."""
+        data = np.ascontiguousarray(values, dtype=self.dtype).tobytes()
+        header = _HEADER.pack(_MAGIC, len(values), self.row_bytes, zlib.crc32(data))
+        with atomic_file(self.path(key)) as partial:
+            partial.write_bytes(header + data)
+
+    def fill(
+        self, missing: Sequence[CacheKey], compute: Callable[[CacheKey], Array], needed_bytes: int, used: Set[CacheKey]
+    ) -> Iterator[None]:
+        """Compute the missing entries; yields after each.
+
+        Several processes that fill the same folder share the work: each shard is locked while its entries are computed.
+
+        Args:
+            needed_bytes: estimate of what the missing entries take, compared with the room on the disk beforehand.
+            used: entries that are not removed to make room.
+        """
+        if not missing:
+            return
+        self._make_room(needed_bytes, used)
+        by_shard: dict[str, list[CacheKey]] = defaultdict(list)
+        for key in missing:
+            by_shard[key.shard].append(key)
+        for shard in self._locked_in_turn(by_shard):
+            for key in by_shard[shard]:
+                if self.rows(key) is None:
+                    self.write(key, compute(key))
+                yield
+        self._evict(LIMIT_BYTES, used)
+
+    def mark_used(self, keys: Collection[CacheKey]) -> None:
+        """Note the time of use, by which entries are removed."""
+        for key in keys:
+            with suppress(OSError):  # a folder that may only be read
+                os.utime(self.path(key))
+
+    def _locked_in_turn(self, shards: Mapping[str, object]) -> Iterator[str]:
+        """Each shard while this process has its lock; those that are locked by others come later."""
+        waiting, refused = deque(sorted(shards, key=lambda shard: (int(shard, 16) - os.getpid()) % 256)), 0
+        while waiting:
+            shard = waiting.popleft()
+            (self.folder / shard).mkdir(exist_ok=True)
+            lock = FileLock(self.folder / shard / "lock", blocking=False)
+            try:
+                lock.acquire()
+            except Timeout:
+                waiting.append(shard)
+                refused += 1
+                if refused >= len(waiting):
+                    time.sleep(_WAIT_S)
+                    refused = 0
+                continue
+            try:
+                yield shard
+            finally:
+                lock.release()
+
+    def _make_room(self, needed_bytes: int, used: Set[CacheKey]) -> None:
+        """Say what will be needed, remove old entries if the disk lacks the room; InputError where that is not enough."""
+        free = shutil.disk_usage(self.folder).free
+        if needed_bytes > free:
+            self._evict(max(0, self._used_bytes() - (needed_bytes - free)), used)
+            free = shutil.disk_usage(self.folder).free
+        if needed_bytes > free:
+            raise InputError(
+                f"{self.folder}: the features need about {needed_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB of the disk are "
+                "free; free some, or set data.cache_dir to a folder on another disk"
+            )
+        if needed_bytes > REPORTED_BYTES:
+            log_info(f"features take about {needed_bytes / 1e9:.1f} GB in {self.folder}")
+
+    def _entries(self) -> list[os.DirEntry[str]]:
+        shards = [entry.path for entry in os.scandir(self.folder) if entry.is_dir()]
+        return [entry for shard in shards for entry in os.scandir(shard) if entry.name.endswith(SUFFIX)]
+
+    def _used_bytes(self) -> int:
+        return sum(entry.stat().st_size for entry in self._entries())
+
+    def _evict(self, limit_bytes: int, used: Set[CacheKey]) -> None:
+        """Remove the entries used least recently until the rest fits, but none of `used`."""
+        kept = {str(self.path(key)) for key in used}
+        found = []
+        for entry in self._entries():
+            with suppress(FileNotFoundError):  # another process has removed it
+                found.append((entry.stat().st_mtime_ns, entry.stat().st_size, entry.path))
+        total = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
+            if total <= limit_bytes:
+                return
+            if path not in kept:
+                Path(path).unlink(missing_ok=True)
+                total -= size

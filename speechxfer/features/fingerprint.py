@@ -1,5 +1,7 @@
 """Feature values of a fixed test signal, stored with every model so that other features are refused."""
 
+import hashlib
+import json
 import math
 
 import torch
@@ -7,6 +9,8 @@ from torch import Tensor
 
 from speechxfer.features.log_mel import filterbank, white_noise
 from speechxfer.features.spec import FeatureSpec
+
+CODE_VERSION = 1  # of reading and features; raise it with a change of the code that the test signal does not show
 
 
 def feature_fingerprint(spec: FeatureSpec) -> dict[str, list[float]]:
@@ -22,6 +26,11 @@ def feature_fingerprint(spec: FeatureSpec) -> dict[str, list[float]]:
     parts = {"first": values[:1], "middle": values[middle : middle + 1], "last": values[-1:]}
     stored = {name: part.flatten() for name, part in parts.items()} | {"means": values.mean(dim=1)}
     return {name: [round(value, 4) for value in part.tolist()] for name, part in stored.items()}
+
+
+def front_end_version(spec: FeatureSpec) -> str:
+    """Hash of what the code makes of a spec: part of the name of stored features and of a run's fingerprint."""
+    return hashlib.sha256(json.dumps([CODE_VERSION, feature_fingerprint(spec)]).encode()).hexdigest()[:16]
 
 
 def _test_signal(rate_hz: int) -> Tensor:
