@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from speechxfer.checkpoints.size_checks import build_on_meta, check_config_sizes
+from speechxfer.checkpoints.size_checks import build_on_meta
 from speechxfer.checkpoints.weights import COPY_AGAIN, check_finite
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec
@@ -85,7 +85,6 @@ def build_external(
     """
     where = str(encoder.place)
     kept = {k: v for k, v in encoder.config.items() if k not in NOT_OF_THE_ENCODER and not k.startswith("_")}
-    check_config_sizes(kept, len(encoder.weights), where)
     architecture = Architecture(encoder.kind, "", 1, dropout=0.0, config=kept)
     skeleton = build_on_meta(lambda: AcousticModel(architecture, vocabulary, spec, Normalizer()), where)
     _check_encoder(_transformers_encoder(skeleton), encoder)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from speechxfer.checkpoints.card import read_description
 from speechxfer.checkpoints.hub import HUB
 from speechxfer.checkpoints.nemo_archives import load_nemo_archive
 from speechxfer.checkpoints.parents import read_parents
-from speechxfer.checkpoints.size_checks import build_on_meta, check_config_sizes, check_shapes
+from speechxfer.checkpoints.size_checks import build_on_meta, check_shapes
 from speechxfer.checkpoints.sources import Source, resolve_source, shipped_versions, weights_hash
 from speechxfer.checkpoints.transformers_folders import load_transformers_folder
 from speechxfer.checkpoints.weights import COPY_AGAIN, load_weights, read_shapes, read_weights
@@ -65,7 +65,7 @@ def _load_folder(source: Source, packs: tuple[Path, ...] = ()) -> AcousticModel:
     vocabulary = Vocabulary.load(folder / "vocabulary.json")
     try:
         spec = FeatureSpec.from_dict(description["features"])
-        architecture = _read_architecture(description["architecture"])
+        architecture = Architecture(**description["architecture"])
         normalizer = Normalizer.from_dict(description["normalizer"])
         same_features, task = _same_features(spec, description["feature_values"]), description["task"]
     except InputError as error:
@@ -83,7 +83,7 @@ def _load_folder(source: Source, packs: tuple[Path, ...] = ()) -> AcousticModel:
     else:
         weights = folder / "weights.safetensors"
         shapes = read_shapes(weights)
-        check_shapes(new.build_on_meta(len(shapes), where).state_dict(), shapes, str(weights))
+        check_shapes(build_on_meta(new.build, where).state_dict(), shapes, str(weights))
         model = new.build()
         load_weights(model, weights)
         model.parents = read_parents(folder, model)
@@ -103,25 +103,6 @@ class _NewModel:
 
     def build(self) -> AcousticModel:
         return AcousticModel(self.architecture, self.vocabulary, self.spec, self.normalizer, self.task)
-
-    def build_on_meta(self, tensors: int, where: str) -> AcousticModel:
-        check_config_sizes(self.architecture.to_dict(), tensors, where)
-        return build_on_meta(self.build, where)
-
-
-def _read_architecture(values: Mapping[str, Any]) -> Architecture:
-    """The architecture among a description's fields; InputError for a field that is unknown or of another type."""
-    defaults = asdict(Architecture(values["encoder"]))
-    for name, value in values.items():
-        expected = type(defaults.get(name))
-        if name not in defaults or (type(value) is not expected and not (expected is float and type(value) is int)):
-            raise InputError(
-                f"architecture setting {name} is {value!r}, which is unknown or of another type; {COPY_AGAIN}"
-            )
-    read = Architecture(**values)
-    if not 0 <= read.dropout < 1 or min(read.subsampling, read.adapter_dim, read.extra_layers) < 0:
-        raise InputError(f"architecture settings out of range; {COPY_AGAIN}")
-    return read
 
 
 def _load_pack(folder: Path, description: Mapping[str, Any], new: _NewModel, packs: tuple[Path, ...]) -> AcousticModel:
@@ -145,9 +126,8 @@ def _load_pack(folder: Path, description: Mapping[str, Any], new: _NewModel, pac
     inner = base_source.kind == "folder"
     source = _load_folder(base_source, (*packs, folder.resolve())) if inner else load_model(base_source)
     found = {f"encoder.{key}": value.shape for key, value in source.encoder.state_dict().items()}
-    tensors = len(found) + len(shapes)
     found |= {_plain_name(key): shape for key, shape in shapes.items() if ".lora_" not in key}
-    check_shapes(new.build_on_meta(tensors, str(folder)).state_dict(), found, str(weights))
+    check_shapes(build_on_meta(new.build, str(folder)).state_dict(), found, str(weights))
     model = new.build()
     model.encoder.load_state_dict(source.encoder.state_dict(), strict=False)  # the pack may add adapters
     model.parents = (source.snapshot_head(), *source.parents)

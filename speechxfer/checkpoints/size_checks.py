@@ -1,11 +1,10 @@
 """Comparison of the sizes that a description claims with the weights that come with it, before memory is allocated.
 
 A model is first built on torch's meta device, where tensors have shapes but no memory, and compared with the weights' shapes.
-What building repeats or computes (layers, position tables) is bounded by the number of tensors and by `MAX_COMPUTED_VALUES`.
+Settings themselves are bounded where they are defined: `Architecture` and `FeatureSpec`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 
@@ -13,39 +12,7 @@ from speechxfer.checkpoints.weights import COPY_AGAIN
 from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel
 
-MAX_SIZE = 2**31
-MOST_LAYERS_UNASKED = 1000  # so many are built on the meta device in seconds
 MAX_COMPUTED_VALUES = 2**28  # of buffers that are computed instead of loaded
-
-
-def check_config_sizes(config: Mapping[str, Any], tensors: int, where: str) -> None:
-    """Refuse a network's configuration that asks for many more layers than there are weights, or has numbers beyond any size.
-
-    Args:
-        config: the settings, which may be nested.
-        tensors: number of tensors in the weights file.
-        where: opens the message.
-
-    Raises:
-        InputError: names the setting.
-    """
-    most_layers = max(tensors, MOST_LAYERS_UNASKED)
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            check_config_sizes(value, tensors, where)
-            continue
-        numbers = value if isinstance(value, list) else [value]
-        bound = most_layers if "layers" in key else MAX_SIZE
-        if len(numbers) > most_layers:
-            raise InputError(
-                f"{where}: {key} has {len(numbers)} values, but the weights {tensors} tensors; {COPY_AGAIN}"
-            )
-        for number in numbers:
-            if isinstance(number, int) and not -MAX_SIZE <= number <= bound:
-                reason = (
-                    f"but the weights have {tensors} tensors" if "layers" in key else f"expected at most {MAX_SIZE}"
-                )
-                raise InputError(f"{where}: {key} is {number}, {reason}; {COPY_AGAIN}")
 
 
 def build_on_meta(build: Callable[[], AcousticModel], where: str) -> AcousticModel:
@@ -57,6 +24,8 @@ def build_on_meta(build: Callable[[], AcousticModel], where: str) -> AcousticMod
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             model = build()
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
     except (RuntimeError, ArithmeticError, MemoryError, AssertionError, IndexError) as error:
         raise InputError(
             f"{where}: its settings make no network ({type(error).__name__}: {error}); {COPY_AGAIN}"

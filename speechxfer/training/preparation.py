@@ -18,7 +18,7 @@ from speechxfer.decoding import SegmentedUtterances, segment_utterances
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions, FeatureStore, report_resampling, store_features, store_samples
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel, TransformersEncoder, base_encoder, has_lora
-from speechxfer.runtime import file_lock, is_distributed_on_cpu, is_main_process, log_info, uses_bfloat16
+from speechxfer.runtime import file_lock, runs_on_cpu_only, is_main_process, log_info, uses_bfloat16
 from speechxfer.training.closed_form import trains_closed_form_head_only
 from speechxfer.training.fingerprint import hash_utterances, model_fingerprint
 from speechxfer.training.losses import check_intermediate_ctc, intermediate_weight
@@ -56,7 +56,7 @@ def prepare_run(
         replay = _prepare_replay(model, config, data, source_data, folder)
     if config.gradient_checkpointing:
         _enable_gradient_checkpointing(model)
-    accelerator = Accelerator(cpu=is_distributed_on_cpu())
+    accelerator = Accelerator(cpu=runs_on_cpu_only())
     steps = config.steps or _default_steps(model, config, total_duration_s(train), accelerator.num_processes)
     _check_unfreezing(model, config, steps)
     model.to(accelerator.device)

@@ -130,7 +130,7 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, langua
             source_data=source_data,
         )
         if is_main_process():
-            details = _details(config, data, out)
+            details = _details(config, data, out) | {"train_data": requested["train"]}
             if source and source.kind != "folder":
                 details |= {f"source {key}": value for key, value in read_card(source).details.items()}
             card = Card(out.name, source.name if source else "", language, licence, details)
