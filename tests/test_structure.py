@@ -34,8 +34,8 @@ LAYERS = (  # top to bottom: an import may only point downward
     "features",
     "data",
     "text",
-    "runtime",
     "config",
+    "runtime",
     "errors",
 )
 MAX_FILE_LINES = 400
