@@ -7,6 +7,7 @@
 
 import datetime
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,8 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, langua
             if source and config.transfer.lora_rank:
                 save_pack(model, out / "pack", card, base=source)
             save_model(model, out / "model", card)
-    log_info(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
+    evaluate = shlex.join(["speechxfer", "evaluate", str(out), "--on", "TEST.jsonl", "--out", str(out / "test")])
+    log_info(f"wrote {out / 'model'}; next: {evaluate}")
     return Adapted(model, head, out)
 
 
