@@ -178,7 +178,7 @@ def _page_table(rows: Sequence[ResultRow]) -> str:
 
 
 def _counts(row: ResultRow) -> str:
-    counts = (row.sub, row.del_, row.ins, row.words)
+    counts = (row.substitutions, row.deletions, row.insertions, row.words)
     if None in counts:
         return "–"
     return "{} / {} / {} of {}".format(*counts)

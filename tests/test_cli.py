@@ -547,7 +547,11 @@ def test_evaluate_writes_reports_and_a_row(speechxfer: Speechxfer, corpus: Path,
     assert (row.name, row.split, row.seeds, row.steps, row.decoder) == ("scratch", "dev", [1], 2, "greedy")
     assert row.wer == pytest.approx(100 * report.wer, abs=0.005) and row.words == report.words
     assert (row.wer_low, row.wer_high) == pytest.approx([100 * x for x in report.wer_interval], abs=0.005)
-    assert (row.sub, row.del_, row.ins) == (report.substitutions, report.deletions, report.insertions)
+    assert (row.substitutions, row.deletions, row.insertions) == (
+        report.substitutions,
+        report.deletions,
+        report.insertions,
+    )
     assert row.command.startswith("speechxfer train ")
     assert speechxfer(*command, "--results", tmp_path / "results.json", "--row", "scratch").code == 0
     assert len(read_rows(tmp_path / "results.json")) == 1

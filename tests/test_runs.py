@@ -1,8 +1,9 @@
-"""Whole runs: killed and taken up again to the same bits, two processes that train and score like one, several seeds."""
+"""Training runs: resumed after a kill to the same bits, distributed, with several seeds and manifests."""
 
 import itertools
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ import speechxfer as sx
 from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
-from speechxfer.cli import app
+from speechxfer.cli.verbs import app
 from speechxfer.config.loading import load_config
 from speechxfer.data.manifest import Utterance, write_manifest
 from speechxfer.errors import InputError
@@ -33,6 +34,7 @@ from speechxfer.scoring import PooledScore
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import Vocabulary, read_letter_tables
 from speechxfer.training.loop import finetune
+from speechxfer.workflows.embeddings import embed
 from speechxfer.workflows.evaluation_runs import RowTarget, evaluate_models
 from speechxfer.workflows.results import read_rows
 from speechxfer.workflows.training_runs import adapt, train_from_scratch
@@ -84,7 +86,7 @@ def contents(folder: Path) -> dict[Path, tuple[int, bytes]]:
     return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-# Killed and taken up again -------------------------------------------------------------------------------------------
+# Resuming -------------------------------------------------------------------------------------------
 
 # Everything whose state a resumed run must restore: dropout, distortions, masks, speeds, warm-up, a head start, averages.
 RESUMED = (
@@ -283,7 +285,7 @@ def test_two_processes_train_like_one(corpus: Path, tmp_path: Path) -> None:
     ]
     assert [row["step"] for row in rows[1]] == [5, 10, 10]
     assert rows[1][1]["loss"] == pytest.approx(rows[0][1]["loss"], rel=1e-5)
-    assert err.count("wrote ") == 1, "only the first process speaks"
+    assert err.count("wrote ") == 1, "only the first process reports"
 
 
 @pytest.mark.distributed
@@ -312,8 +314,8 @@ def test_two_processes_compute_the_head_that_one_does(corpus: Path, tmp_path: Pa
     _, err = finish(torchrun(*adapt_arguments(tmp_path, tmp_path / "two", *words, source=source)))
     assert "no step is taken" in err
     adapt(str(source), *manifests(tmp_path), out=tmp_path / "one", config=load_config(None, words))
-    learnt = [(tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("one", "two")]
-    assert learnt[0] == learnt[1]
+    weights = [(tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("one", "two")]
+    assert weights[0] == weights[1]
     assert load_model(tmp_path / "two").head.weight.abs().max() > 0.01
 
 
@@ -352,8 +354,44 @@ def test_several_seeds_make_one_row(corpus: Path, tmp_path: Path) -> None:
         "3/report.json",
     ]
     [row] = read_rows(results)
-    assert row.seeds == [1, 2, 3] and row.sub is None
+    assert row.seeds == [1, 2, 3] and row.substitutions is None
     assert row.wer == pytest.approx(100 * sum(score.wers) / 3, abs=0.005)
+
+
+def test_models_that_differ_in_more_than_the_seed_are_not_pooled(corpus: Path, tmp_path: Path) -> None:
+    for name, setting in (("a", "finetune.seed=1"), ("b", "finetune.head_lr=1e-3")):
+        train_from_scratch(*manifests(corpus), out=tmp_path / name, config=load_config(None, [*DNN, setting]))
+    write_tone_corpus(tmp_path / "other.jsonl", 11, letters="abcd", seed=9, words=(1, 3))
+    config = load_config(None, [*DNN, "finetune.seed=2"])
+    train_from_scratch(tmp_path / "other.jsonl", corpus / "dev.jsonl", out=tmp_path / "c", config=config)
+    adapt(tmp_path / "a", *manifests(corpus), out=tmp_path / "d", config=config)
+    for other, difference in (("b", "finetune.head_lr"), ("c", "train_data"), ("d", "source")):
+        models = [str(tmp_path / name) for name in ("a", other)]
+        with pytest.raises(InputError, match=f"not one model with several seeds .*{difference}"):
+            evaluate_models(models, corpus / "dev.jsonl", tmp_path / "scores")
+    assert not (tmp_path / "scores").exists()
+    with pytest.raises(InputError, match="its card does not state how it was trained"):
+        evaluate_models([str(corpus / "source")] * 2, corpus / "dev.jsonl", tmp_path / "scores")
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "embed"])
+def test_a_failed_write_leaves_the_older_files(corpus: Path, tmp_path: Path, verb: str) -> None:
+    """No file may grow beyond 64 bytes, as on a full disk."""
+    model, dev, out = str(corpus / "source"), corpus / "dev.jsonl", tmp_path / "out"
+
+    def run() -> None:
+        evaluate_models([model], dev, out) if verb == "evaluate" else embed(model, [dev], out)
+
+    run()
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        with pytest.raises((InputError, OSError)):
+            run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_several_manifests_are_trained_on_together(corpus: Path, tmp_path: Path) -> None:
@@ -372,16 +410,16 @@ def test_several_manifests_are_trained_on_together(corpus: Path, tmp_path: Path)
     assert "x" in json.loads((model / "vocabulary.json").read_text())["symbols"]
 
 
-def test_a_small_manifest_is_heard_more_often_when_asked(
+def test_repeats_repeat_a_manifest_in_every_epoch(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[str] = []
+    trained_on: list[str] = []
 
-    def listening(model: AcousticModel, train: Sequence[Utterance], *rest: Any, **options: Any) -> AcousticModel:
-        heard.extend(utterance.id for utterance in train)
+    def recording(model: AcousticModel, train: Sequence[Utterance], *rest: Any, **options: Any) -> AcousticModel:
+        trained_on.extend(utterance.id for utterance in train)
         return finetune(model, train, *rest, **options)
 
-    monkeypatch.setattr("speechxfer.workflows.training_runs.finetune", listening)
+    monkeypatch.setattr("speechxfer.workflows.training_runs.finetune", recording)
     more = write_tone_corpus(tmp_path / "more.jsonl", 3, letters="abcd", seed=9)
     train = [corpus / "train.jsonl", tmp_path / "more.jsonl"]
     model = (
@@ -390,8 +428,8 @@ def test_a_small_manifest_is_heard_more_often_when_asked(
         ).folder
         / "model"
     )
-    assert Counter(Counter(heard).values()) == {1: 11, 3: 3}
-    assert {u.id for u in more} == {name for name, often in Counter(heard).items() if often == 3}
+    assert Counter(Counter(trained_on).values()) == {1: 11, 3: 3}
+    assert {u.id for u in more} == {name for name, often in Counter(trained_on).items() if often == 3}
     details = json.loads((model / "model.json").read_text())["details"]
     assert details["train_utterances"] == 14, "hours and utterances of the card count recordings, not repetitions"
 

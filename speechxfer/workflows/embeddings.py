@@ -1,8 +1,8 @@
-"""What an encoder makes of speech, for work without transcripts: vectors, their clusters, and a map to look at.
+"""Embeddings of utterances without transcripts: vectors, their clusters, and a two-dimensional map.
 
-An utterance's vector is the mean of its encoded frames. Principal components, k-means and the agreement of clusters with
-known labels are scikit-learn's; purity is the share of utterances whose cluster's commonest label is theirs (Manning et al.,
-'Introduction to information retrieval', section 16.3). What it is not: part of training.
+An utterance's vector is the mean of its encoder outputs. Principal components, k-means and normalised mutual information are
+scikit-learn's; purity is the share of utterances with the most frequent label of their cluster (Manning et al., 'Introduction
+to information retrieval', section 16.3).
 """
 
 from collections import Counter
@@ -13,9 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
-from sklearn.metrics import normalized_mutual_info_score
 
 from speechxfer.checkpoints import load_model
 from speechxfer.data import Samples, Utterance, read_concatenated
@@ -26,18 +23,17 @@ from speechxfer.workflows.audio_permissions import trained_audio_options
 from speechxfer.workflows.plots import plot_map
 
 COMPONENTS = 32
-MOST_LABELS = 0.5  # of the utterances: more distinct labels than that are names, not classes
+MAX_CLASSES_RATIO = 0.5  # of the utterances: with more distinct labels, labels are not classes
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well clusters match one kind of label."""
+    """How well clusters agree with one kind of label; `nmi` is normalised mutual information (0 unrelated, 1 equal)."""
 
     label: str
     classes: int
     purity: float
     nmi: float
-    """Normalised mutual information: 0 unrelated, 1 the same."""
 
     def __str__(self) -> str:
         return f"{self.classes} clusters against {self.label}: purity {self.purity:.3f}, NMI {self.nmi:.3f}"
@@ -45,10 +41,9 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Embedding:
-    """Vectors of a corpus and what clustering them finds."""
+    """Vectors of a corpus, `[utterances, dim]`, and how their clusters agree with the labels."""
 
     vectors: Samples
-    """`[utterances, dim]`."""
     agreements: tuple[Agreement, ...]
 
     def __str__(self) -> str:
@@ -65,10 +60,10 @@ def embed(
     resample: bool | None = None,
     mono: bool | None = None,
 ) -> Embedding:
-    """Encode a corpus, cluster its utterances, and write what came out.
+    """Encode a corpus and cluster its utterances.
 
     Files in `out`: ``vectors.npz`` (``ids``, ``speakers``, ``texts``, ``vectors``; with `frames` also ``frames`` `[all frames,
-    dim]` and ``lengths``), ``clusters.tsv`` (id, place on the map, cluster and label for each kind of label), ``map.png``.
+    dim]` and ``lengths``), ``clusters.tsv`` (id, position on the map, cluster and label for each kind of label), ``map.png``.
 
     Args:
         model: name as for `load_model`.
@@ -107,26 +102,32 @@ def principal_components(vectors: Samples) -> Samples:
         InputError: fewer than three utterances.
     """
     if len(vectors) < 3:
-        raise InputError(f"{len(vectors)} utterances make no map; give three or more")
+        raise InputError(f"{len(vectors)} utterances are too few for a map; give three or more")
+    from sklearn.decomposition import PCA  # slow to import
+
     standard = (vectors - vectors.mean(axis=0)) / np.maximum(vectors.std(axis=0), 1e-5)
     components: Samples = PCA(min(COMPONENTS, *vectors.shape), random_state=0).fit_transform(standard)
     return components
 
 
 def cluster(points: Samples, clusters: int) -> npt.NDArray[np.int64]:
-    """The cluster of each point by k-means, the best of ten starts, the same every time."""
+    """The cluster of each point by k-means, the best of ten initialisations; deterministic."""
+    from sklearn.cluster import KMeans  # slow to import
+
     found: npt.NDArray[np.int64] = KMeans(clusters, n_init=10, random_state=0).fit_predict(points).astype(np.int64)
     return found
 
 
 def agreement(name: str, labels: Sequence[str], clusters: npt.NDArray[np.int64]) -> Agreement:
     """Purity and normalised mutual information of clusters and labels."""
+    from sklearn.metrics import normalized_mutual_info_score  # slow to import
+
     members: dict[int, Counter[str]] = {}
     for number, label in zip(clusters.tolist(), labels, strict=True):
         members.setdefault(number, Counter())[label] += 1
-    commonest = sum(counts.most_common(1)[0][1] for counts in members.values())
+    majority = sum(counts.most_common(1)[0][1] for counts in members.values())
     nmi = float(normalized_mutual_info_score(list(labels), clusters))
-    return Agreement(name, len(set(labels)), commonest / len(labels), nmi)
+    return Agreement(name, len(set(labels)), majority / len(labels), nmi)
 
 
 def _labels(utterances: Sequence[Utterance]) -> dict[str, list[str]]:
@@ -134,7 +135,7 @@ def _labels(utterances: Sequence[Utterance]) -> dict[str, list[str]]:
 
 
 def _are_classes(labels: Sequence[str]) -> bool:
-    return 2 <= len(set(labels)) <= MOST_LABELS * len(labels)
+    return 2 <= len(set(labels)) <= MAX_CLASSES_RATIO * len(labels)
 
 
 def _table(

@@ -1,8 +1,8 @@
-"""The linear head that a ranking trains on a candidate's frozen encoder."""
+"""The linear probe that a ranking trains on the outputs of a candidate's frozen encoder, and the evidence of these outputs."""
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import compress, pairwise
 from pathlib import Path
 
@@ -22,53 +22,62 @@ from speechxfer.models import AcousticModel
 from speechxfer.runtime import log_info
 from speechxfer.scoring import WerReport
 from speechxfer.training import encode_targets, frames_needed, utterance_losses
-from speechxfer.workflows.logme import Floats, logme
+from speechxfer.workflows.logme import Floats, logme_score
 from speechxfer.workflows.text_settings import build_normalizer, build_vocabulary
 
 PROBE_STEPS, PROBE_LR, PROBE_BATCH_S = 300, 1e-2, 60.0
-GROUPS = 10  # parts of the jackknife
-Probed = tuple[WerReport, list[npt.NDArray[np.int64]], float]
+JACKKNIFE_PARTS = 10
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """A candidate's linear probe: its report on dev, the symbol of each frame of train, and the seconds it took."""
+
+    report: WerReport
+    alignments: list[npt.NDArray[np.int64]]
+    wall_s: float
 
 
 def probe_candidate(
-    name: str, train: Sequence[Utterance], dev: Sequence[Utterance], config: Config, place: Path
-) -> Probed:
-    """Report of a linear head on one candidate's frames, the head's alignment of `train`, and the seconds it took.
+    name: str, train: Sequence[Utterance], dev: Sequence[Utterance], config: Config, frames_path: Path
+) -> ProbeResult:
+    """Train a linear probe on one candidate's encoder outputs for `train`, and write these to `frames_path`.
 
-    The frames of `train` are left at `place`.
+    Raises:
+        InputError: as `load_model` and `encode_utterances`; or no utterance has as many frames as CTC needs for its text.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     source = load_model(name)
     normalizer, vocabulary = build_normalizer(config), build_vocabulary(config, train)
-    reading = AudioOptions(source.spec, config.data.resample, config.data.mono)
+    audio = AudioOptions(source.spec, config.data.resample, config.data.mono)
     architecture = replace(source.architecture, extra_layers=0)
-    given = _PrecomputedEncoder(source.encoder.output_dim)
-    probe = AcousticModel(architecture, vocabulary, source.spec, normalizer, config.text.task, encoder=given)
+    precomputed = _PrecomputedEncoder(source.encoder.output_dim)
+    probe = AcousticModel(architecture, vocabulary, source.spec, normalizer, config.text.task, encoder=precomputed)
     targets = encode_targets(probe, train, config.data)
-    frames, held_out = (encode_utterances(source, part, reading) for part in (train, dev))
-    fit = [len(values) >= frames_needed(probe, target) for values, target in zip(frames, targets, strict=True)]
-    if not all(fit):
-        short = f"{fit.count(False)} of {len(fit)} utterances are too short for their text at its frame rate"
-        log_info(f"{name}: {short}, and are not learned from")
-    if not any(fit):
-        raise InputError(f"{name}: no utterance has as many frames as CTC needs for its text; leave this candidate out")
-    usable = list(compress(frames, fit))
-    given.measure(np.concatenate(usable))
-    _train_head(probe, usable, list(compress(targets, fit)), total_duration_s(compress(train, fit)))
+    frames, held_out = (encode_utterances(source, part, audio) for part in (train, dev))
+    feasible = [len(values) >= frames_needed(probe, target) for values, target in zip(frames, targets, strict=True)]
+    if not all(feasible):
+        short = f"{feasible.count(False)} of {len(feasible)} utterances are too short for their text at its frame rate"
+        log_info(f"{name}: {short}, and are excluded")
+    if not any(feasible):
+        raise InputError(f"{name}: no utterance has as many frames as CTC needs for its text; remove this candidate")
+    usable = list(compress(frames, feasible))
+    precomputed.measure(np.concatenate(usable))
+    _train_head(probe, usable, list(compress(targets, feasible)), total_duration_s(compress(train, feasible)))
     hypotheses: dict[str, Hypothesis] = {}
     for utterance, values in zip(dev, held_out, strict=True):
         hypotheses[utterance.id] = decode_batch(probe, collate([utterance.id], [values], [[]]))[0]
     report = score_hypotheses(probe, dev, hypotheses)
-    aligned = [
-        _alignment(probe, values, target) if fits else np.zeros(len(values), dtype=np.int64)
-        for values, target, fits in zip(frames, targets, fit, strict=True)
+    alignments = [
+        _align(probe, values, target) if is_feasible else np.zeros(len(values), dtype=np.int64)
+        for values, target, is_feasible in zip(frames, targets, feasible, strict=True)
     ]
-    np.savez(place, lengths=[len(values) for values in frames], frames=np.concatenate(frames))
-    return report, aligned, time.monotonic() - began
+    np.savez(frames_path, lengths=[len(values) for values in frames], frames=np.concatenate(frames))
+    return ProbeResult(report, alignments, time.monotonic() - started)
 
 
 class _PrecomputedEncoder(nn.Module):
-    """An encoder that hands on frames which were encoded before, each dimension brought to mean 0 and deviation 1."""
+    """An encoder whose input is encoded already; it only normalises each dimension to mean 0 and standard deviation 1."""
 
     subsampling = 1
     has_uniform_layers = False
@@ -82,27 +91,27 @@ class _PrecomputedEncoder(nn.Module):
         self.register_buffer("deviation", torch.ones(dim))
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """As many frames as came in."""
+        """The lengths as given."""
         return lengths
 
     def layer_groups(self) -> list[nn.Module]:
-        """None: there is nothing to train or freeze."""
+        """No groups: there is nothing to train or freeze."""
         return []
 
     def measure(self, frames: Samples) -> None:
-        """Take mean and deviation from `[frames, dim]`."""
+        """Set mean and standard deviation to those of `[frames, dim]`."""
         self.get_buffer("mean").copy_(torch.from_numpy(frames.mean(axis=0)))
         self.get_buffer("deviation").copy_(torch.from_numpy(frames.std(axis=0)).clamp(min=1e-5))
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames `[batch, frames, dim]` and their lengths to the same."""
+        """Normalised frames `[batch, frames, dim]`, and the lengths as given."""
         return (features - self.get_buffer("mean")) / self.get_buffer("deviation"), lengths
 
 
 def _train_head(
     probe: AcousticModel, frames: Sequence[Samples], targets: Sequence[Sequence[int]], speech_s: float
 ) -> None:
-    """Train the head alone, on steps of equally many seconds whatever the candidate's frame rate is."""
+    """Train the output layer; a step has the same seconds of speech whatever the candidate's frame rate is."""
     nn.init.zeros_(probe.head.weight)
     nn.init.zeros_(probe.head.bias)
     optimizer = torch.optim.AdamW(probe.head.parameters(), lr=PROBE_LR)
@@ -130,8 +139,8 @@ def _update(probe: AcousticModel, optimizer: torch.optim.Optimizer, batch: Batch
 
 
 @torch.inference_mode()
-def _alignment(probe: AcousticModel, frames: Samples, target: Sequence[int]) -> npt.NDArray[np.int64]:
-    """The symbol of each frame on the likeliest path that reads as `target`."""
+def _align(probe: AcousticModel, frames: Samples, target: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The symbol of each frame on the most probable CTC path of `target` (forced alignment)."""
     if probe.task == "classify":
         return np.full(len(frames), target[0], dtype=np.int64)
     log_probs, lengths = probe(torch.from_numpy(frames)[None], torch.tensor([len(frames)]))
@@ -141,31 +150,34 @@ def _alignment(probe: AcousticModel, frames: Samples, target: Sequence[int]) -> 
 
 
 def symbol_means(
-    place: Path, alignment: Sequence[npt.NDArray[np.int64]]
+    frames_path: Path, alignments: Sequence[npt.NDArray[np.int64]]
 ) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Of each symbol on the best head's alignment the mean of the frames at `place` that it falls on, the symbol, and the
-    utterance's number.
+    """One vector for each aligned symbol: the mean of its frames.
 
-    So every candidate has as many vectors, whatever its frame rate is; its frames are found by their share of the utterance.
+    The alignments are those of the best candidate, so that all candidates have the same number of vectors whatever their frame
+    rates are; frames correspond by their relative position in the utterance.
+
+    Returns:
+        Vectors `[symbols, dim]`, the symbols `[symbols]` and the utterances' indices `[symbols]`.
     """
-    with np.load(place) as saved:
+    with np.load(frames_path) as saved:
         lengths, frames = saved["lengths"], saved["frames"].astype(np.float64)
-    heard, labels, numbers = [], [], []
-    for number, (values, aligned) in enumerate(zip(np.split(frames, np.cumsum(lengths)[:-1]), alignment, strict=True)):
+    vectors, labels, numbers = [], [], []
+    for number, (values, aligned) in enumerate(zip(np.split(frames, np.cumsum(lengths)[:-1]), alignments, strict=True)):
         edges = np.flatnonzero(np.diff(aligned)) + 1
         for first, last in pairwise([0, *edges, len(aligned)]):
             if aligned[first]:
                 begin = int(first / len(aligned) * len(values))
-                heard.append(values[begin : max(begin + 1, round(last / len(aligned) * len(values)))].mean(axis=0))
+                vectors.append(values[begin : max(begin + 1, round(last / len(aligned) * len(values)))].mean(axis=0))
                 labels.append(aligned[first])
                 numbers.append(number)
-    return np.array(heard), np.array(labels), np.array(numbers)
+    return np.array(vectors), np.array(labels), np.array(numbers)
 
 
 def jackknife_evidence(
     frames: Floats, labels: npt.NDArray[np.int64], utterances: npt.NDArray[np.int64]
 ) -> tuple[float, tuple[float, ...]]:
-    """LogME of all, and without each part of the utterances; nothing is left out where one part is all."""
-    part = np.unique(utterances, return_inverse=True)[1] % GROUPS
-    rests = [part != left_out for left_out in np.unique(part)]
-    return logme(frames, labels), tuple(logme(frames[rest], labels[rest]) for rest in rests if rest.any())
+    """LogME of all vectors, and without each tenth of the utterances (delete-a-group jackknife); empty for a single part."""
+    part = np.unique(utterances, return_inverse=True)[1] % JACKKNIFE_PARTS
+    others = [part != removed for removed in np.unique(part)]
+    return logme_score(frames, labels), tuple(logme_score(frames[each], labels[each]) for each in others if each.any())

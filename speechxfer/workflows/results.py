@@ -1,13 +1,16 @@
-"""Results files of recipes: `results.json`, one row per model, split and decoder."""
+"""Results files of recipes: ``results.json``, one row for each model, split and decoder.
+
+Pages are rendered from it by ``recipes/rendering.py``.
+"""
 
 import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from speechxfer.errors import InputError
 from speechxfer.runtime import file_lock, read_text, write_atomically
@@ -15,7 +18,7 @@ from speechxfer.runtime import file_lock, read_text, write_atomically
 
 @dataclass(frozen=True)
 class Forgetting:
-    """The source's own task before and after the encoder was adapted, under the source's head; mean rates in percent."""
+    """Error rates on the source's own task before and after adaptation, with the source's output layer; means in percent."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -32,10 +35,10 @@ class Forgetting:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One measured row: what was trained on what, how well it did, and how to do it again.
+    """One result: the model, its error rates, and how to reproduce it.
 
-    Rates are in percent with their 95 % interval, `train_hours` in hours of audio, `wall_s` in seconds. `name` says how
-    the model came about (scratch, frozen, finetuned, ...), `source` names the model it started from.
+    Rates are in percent with their 95 % interval, `train_hours` in hours of audio, `wall_s` in seconds. `name` is the kind of
+    training (scratch, frozen, finetuned, ...), `source` the name of the source model.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -58,9 +61,9 @@ class ResultRow:
     date: str
     hardware: str
     wall_s: float
-    sub: Annotated[int | None, Field(alias="substitutions")] = None
-    del_: Annotated[int | None, Field(alias="deletions")] = None
-    ins: Annotated[int | None, Field(alias="insertions")] = None
+    substitutions: int | None = None
+    deletions: int | None = None
+    insertions: int | None = None
     words: int | None = None
     forgetting: "Forgetting | None" = None
 
@@ -115,7 +118,7 @@ def _with_row(rows: Sequence[ResultRow], row: ResultRow) -> list[ResultRow]:
 
 
 def _write_rows(results_json: Path, rows: Sequence[ResultRow]) -> None:
-    tree = _ROWS.dump_python(list(rows), by_alias=True, exclude_none=True, warnings="none")
+    tree = _ROWS.dump_python(list(rows), exclude_none=True, warnings="none")
     text = json.dumps(tree, ensure_ascii=False, indent=2) + "\n"
     _parse_rows(text, f"{results_json}, to be written")
     write_atomically(results_json, text)
@@ -178,8 +181,3 @@ def _parse_rows(text: str, where: str) -> list[ResultRow]:
             )
         seen[_key(row)] = number
     return rows
-
-
-def read_text_file(path: Path) -> str:
-    """Text of a UTF-8 file, with line ends as they are."""
-    return read_text(path, fix="check the path")

@@ -59,8 +59,8 @@ def result_row(cards: Sequence[Card], reports: Sequence[WerReport], row: str, sp
         date=first["date"],
         hardware=first["hardware"],
         wall_s=sum(d["wall_s"] for d in details),
-        sub=counts.substitutions if counts else None,
-        del_=counts.deletions if counts else None,
-        ins=counts.insertions if counts else None,
+        substitutions=counts.substitutions if counts else None,
+        deletions=counts.deletions if counts else None,
+        insertions=counts.insertions if counts else None,
         words=reports[0].words,
     )

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
 import types
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from speechxfer.errors import InputError
-from speechxfer.runtime import environment as report
+from speechxfer.runtime import environment
 from speechxfer.workflows import plots
 from speechxfer.workflows.plots import plot_curves, read_curves
 from speechxfer.workflows.results import ResultRow, add_row, read_rows
@@ -35,7 +37,8 @@ ROW = ResultRow(
     hardware="A processor, 2 cores, 2 threads",
     wall_s=3723.04,
 )
-SCRATCH = dataclasses.replace(ROW, name="scratch", source="", wer=60.0, sub=5, del_=3, ins=2, words=40, wall_s=200.0)
+COUNTS = {"substitutions": 5, "deletions": 3, "insertions": 2, "words": 40}
+SCRATCH = dataclasses.replace(ROW, name="scratch", source="", wer=60.0, wall_s=200.0, **COUNTS)
 
 
 @pytest.fixture
@@ -68,13 +71,12 @@ def test_a_row_is_written_with_the_agreed_keys_and_two_decimals(results_json: Pa
         "hardware": "A processor, 2 cores, 2 threads",
         "wall_s": 3723.0,
     }
-    counts = {"substitutions": 5, "deletions": 3, "insertions": 2, "words": 40}
-    assert {key: second[key] for key in counts} == counts
+    assert {key: second[key] for key in COUNTS} == COUNTS
     assert read_rows(results_json)[1] == dataclasses.replace(SCRATCH, wer_high=32.94)
     assert not list(results_json.parent.glob("*.partial"))
 
 
-def test_a_row_with_the_same_key_takes_the_old_ones_place(results_json: Path) -> None:
+def test_a_row_replaces_the_row_with_the_same_key(results_json: Path) -> None:
     add_row(results_json, dataclasses.replace(ROW, wer=12.0, steps=7, date="2026-02-03"))
     assert [(row.name, row.wer, row.steps) for row in read_rows(results_json)] == [
         ("finetuned", 12.0, 7),
@@ -85,7 +87,7 @@ def test_a_row_with_the_same_key_takes_the_old_ones_place(results_json: Path) ->
 @pytest.mark.parametrize(
     "change", [{"name": "frozen"}, {"source": "x"}, {"train_hours": 0.5}, {"split": "test"}, {"decoder": "beam"}]
 )
-def test_every_part_of_the_key_makes_a_row_of_its_own(results_json: Path, change: dict[str, object]) -> None:
+def test_rows_with_different_keys_are_separate(results_json: Path, change: dict[str, object]) -> None:
     add_row(results_json, dataclasses.replace(ROW, **change))  # type: ignore[arg-type]
     assert len(read_rows(results_json)) == 3
 
@@ -96,13 +98,30 @@ def test_adding_the_same_row_again_changes_no_byte(results_json: Path) -> None:
     assert results_json.read_bytes() == before
 
 
-def test_what_is_no_finite_number_is_refused_and_the_file_kept(results_json: Path) -> None:
+def test_numbers_that_are_not_finite_are_refused_and_the_file_is_unchanged(results_json: Path) -> None:
     before = results_json.read_bytes()
     with pytest.raises(InputError, match="'wer'"):
         add_row(results_json, dataclasses.replace(ROW, wer=float("nan")))
     with pytest.raises(InputError, match="'seeds'"):
         add_row(results_json, dataclasses.replace(ROW, seeds="1"))  # type: ignore[arg-type]
     assert results_json.read_bytes() == before
+
+
+def _add_many(path: Path, name: str) -> None:
+    for number in range(20):
+        add_row(path, dataclasses.replace(ROW, name=f"{name}-{number}"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the second process is a fork")
+def test_two_processes_that_add_rows_lose_none(tmp_path: Path) -> None:
+    path, fork = tmp_path / "results.json", multiprocessing.get_context("fork")
+    processes = [fork.Process(target=_add_many, args=(path, name)) for name in ("a", "b")]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert sorted(row.name for row in read_rows(path)) == sorted(f"{name}-{n}" for name in "ab" for n in range(20))
 
 
 def _edited(rows: list[dict[str, object]], **change: object) -> str:
@@ -198,22 +217,22 @@ def test_curves_without_matplotlib_name_the_extra(tmp_path: Path, monkeypatch: p
 
 
 def test_hardware_names_the_gpu_only_once_torch_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "_cpu_model", lambda: "A processor")
-    monkeypatch.setattr(report.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    monkeypatch.setattr(environment, "_cpu_model", lambda: "A processor")
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    assert report.hardware() == "A processor, 2 cores, 1 thread"
+    assert environment.hardware() == "A processor, 2 cores, 1 thread"
     assert "torch" not in sys.modules
     used = []
     cuda = types.SimpleNamespace(is_initialized=lambda: bool(used), get_device_name=lambda: "NVIDIA H200")
     monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(get_num_threads=lambda: 4, cuda=cuda))
-    assert report.hardware() == "A processor, 2 cores, 4 threads"
+    assert environment.hardware() == "A processor, 2 cores, 4 threads"
     used.append(True)
-    assert report.hardware() == "A processor, 2 cores, 4 threads; NVIDIA H200"
+    assert environment.hardware() == "A processor, 2 cores, 4 threads; NVIDIA H200"
 
 
 def test_the_processor_has_a_name() -> None:
-    assert report._cpu_model().strip()
+    assert environment._cpu_model().strip()
 
 
 @pytest.fixture
@@ -222,9 +241,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     package = tmp_path / "checkout" / "speechxfer"
     package.mkdir(parents=True)
-    module = package / "report.py"
+    module = package / "environment.py"
     module.write_text("code\n", encoding="utf-8")
-    monkeypatch.setattr(report, "__file__", str(module))
+    monkeypatch.setattr(environment, "__file__", str(module))
     recipe = tmp_path / "checkout" / "recipes" / "mboshi"
     recipe.mkdir(parents=True)
     for name in ("results.json", "RESULTS.md", "run.sh"):
@@ -239,27 +258,22 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def test_commit_is_unknown_outside_a_checkout_and_where_the_code_is_not_tracked(checkout: Path) -> None:
-    assert report.commit() == "unknown"
+    assert environment.commit() == "unknown"
     git(checkout, "init")
-    assert report.commit() == "unknown"
+    assert environment.commit() == "unknown"
     git(checkout, "add", "recipes")
     git(checkout, "commit", "-m", "a checkout of somebody else")
-    assert report.commit() == "unknown"
+    assert environment.commit() == "unknown"
 
 
-def test_commit_tells_changed_code_from_changed_results(checkout: Path) -> None:
+def test_commit_distinguishes_changed_code_from_changed_results(checkout: Path) -> None:
     git(checkout, "init")
     git(checkout, "add", ".")
     git(checkout, "commit", "-m", "first")
     short = git(checkout, "rev-parse", "--short", "HEAD")
-    assert report.commit() == short
+    assert environment.commit() == short
     for name in ("results.json", "RESULTS.md"):
         (checkout / "recipes" / "mboshi" / name).write_text("new\n", encoding="utf-8")
-    assert report.commit() == short
+    assert environment.commit() == short
     (checkout / "recipes" / "mboshi" / "run.sh").write_text("new\n", encoding="utf-8")
-    assert report.commit() == f"{short}-dirty"
-
-
-def test_importing_reports_does_not_import_torch_or_matplotlib() -> None:
-    code = "import sys, speechxfer.report; print({'torch', 'matplotlib'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+    assert environment.commit() == f"{short}-dirty"
