@@ -105,7 +105,9 @@ def test_outputs_equal_those_of_the_library(
             expected = [model.head(encoded).log_softmax(dim=-1) for encoded in expected]
     for separately in (False, True):
         found = (
-            [our_outputs(model, [samples])[0] for samples in recordings] if separately else our_outputs(model, recordings)
+            [our_outputs(model, [samples])[0] for samples in recordings]
+            if separately
+            else our_outputs(model, recordings)
         )
         for mine, library in zip(found, expected, strict=True):
             assert 0 <= len(library) - len(mine) <= (1 if kind != "whisper" else len(library))
