@@ -115,8 +115,8 @@ def test_what_will_be_resampled_is_said_once_per_rate(
     assert capsys.readouterr().err == ""  # nothing will be, unasked
     report_resampling(corpus, AudioOptions(READING.spec, resample=True))
     assert capsys.readouterr().err.splitlines() == [
-        "resampling 2 files from 8000 Hz to 16000 Hz, as asked",
-        "resampling 1 files from 44100 Hz to 16000 Hz, as asked",
+        "resampling 2 files from 8000 Hz to 16000 Hz",
+        "resampling 1 files from 44100 Hz to 16000 Hz",
     ]
 
 
