@@ -18,12 +18,8 @@ MOST_NAMES = 20
 WITHOUT_EXAMPLE = {  # to be emptied by the owners
     "adapt",
     "evaluate",
-    "load_matching",
-    "load_model",
     "rank_sources",
-    "save_model",
     "transcribe",
-    "transfer",
 }
 
 
