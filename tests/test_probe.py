@@ -1,4 +1,4 @@
-"""The head of words that is computed: against scikit-learn, and what a run makes of it."""
+"""The linear probe against scikit-learn, and runs that start from it."""
 
 import json
 from pathlib import Path
