@@ -28,7 +28,7 @@ from speechxfer.data import (
     total_duration_s,
     write_manifest,
 )
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, first_names
 from speechxfer.runtime import escape_unencodable_output
 
 SPLIT_NAMES = {
@@ -214,6 +214,9 @@ def _read_headers(segments: Sequence[Segment], max_unreadable: int | None) -> di
         first_use, "reading audio headers", console=console, transient=True, disable=not console.is_terminal
     ):
         headers[path] = _read_header(path)
+    truncated = [str(path) for path, header in headers.items() if isinstance(header, AudioHeader) and header.truncated]
+    if truncated:
+        print_line(f"note: truncated recordings, used as far as they go: {len(truncated)} ({first_names(truncated)})")
     unusable = [segment for segment in segments if isinstance(headers[segment.path], str)]
     if max_unreadable is not None and len(unusable) > max_unreadable:
         first = unusable[0]

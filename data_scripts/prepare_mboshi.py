@@ -40,7 +40,7 @@ from data_scripts.corpus import (
 )
 from data_scripts.prepare_table import group_by_split
 from data_scripts.tables import read_repacked
-from speechxfer.data import Utterance, proportional_order, take_seconds
+from speechxfer.data import Utterance, order_proportionally, take_seconds
 from speechxfer.text import Normalizer
 
 LANG = "mdw"  # ISO 639-3
@@ -93,7 +93,7 @@ def _hold_out(train: Sequence[Utterance]) -> tuple[list[Utterance], list[Utteran
     repeats = Counter(sentences)
     once = [utterance for utterance, sentence in zip(train, sentences, strict=True) if repeats[sentence] == 1]
     count = min(VALID_COUNT, len(once) // 10)
-    held_out = {utterance.id for utterance in proportional_order(once, "mboshi valid")[:count]}
+    held_out = {utterance.id for utterance in order_proportionally(once, "mboshi valid")[:count]}
     rest = [utterance for utterance in train if utterance.id not in held_out]
     return rest, [utterance for utterance in train if utterance.id in held_out]
 

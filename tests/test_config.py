@@ -135,7 +135,7 @@ def test_an_empty_override_resets_a_setting_to_its_default(tmp_path: Path, key: 
     assert load_config(path, [f"{key}=", f"{key}={value}"]) == load_config(path)
 
 
-def test_an_override_cannot_smuggle_in_a_second_setting() -> None:
+def test_an_override_cannot_contain_a_second_setting() -> None:
     config = load_config(None, ["data.cache_dir=1\nresample=true"])
     assert config.data.cache_dir == "1\nresample=true"
     assert config.data.resample is False
@@ -151,7 +151,7 @@ def test_unknown_key_names_file_key_and_the_near_one(tmp_path: Path) -> None:
     [
         ("fintune.steps=3", "unknown setting 'fintune'; did you mean finetune?"),
         ("transfer.steps=3", "unknown setting 'transfer.steps'; it belongs to another section: write finetune.steps"),
-        ("data.zzz=3", "[data] knows resample, mono, cache_dir, max_duration_s, unknown_symbols, repeats"),
+        ("data.zzz=3", "[data] has resample, mono, cache_dir, max_duration_s, unknown_symbols, repeats"),
         ("finetune.steps.more=3", "unknown setting 'finetune.steps.more'"),
         ("finetune.steps", "expected section.key=value"),
         ("steps=3", "expected section.key=value"),
@@ -166,7 +166,7 @@ def test_bad_override_is_named_and_explained(override: str, expected: str) -> No
     assert expected in text
 
 
-def test_keys_outside_any_section_are_pointed_home(tmp_path: Path) -> None:
+def test_keys_outside_any_section_are_explained(tmp_path: Path) -> None:
     assert "unknown setting 'steps'; it belongs to another section: write finetune.steps" in message(
         write(tmp_path, "steps = 3\n")
     )
@@ -240,6 +240,12 @@ def test_unreadable_files_are_input_errors(tmp_path: Path) -> None:
     path = tmp_path / "latin.toml"
     path.write_bytes("# caf\xe9\n".encode("latin-1"))
     assert "not UTF-8 at byte 5" in message(path)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000, "9" * 400, "-" + "9" * 30])
+def test_absurd_values_end_in_one_short_error(tmp_path: Path, value: str) -> None:
+    assert len(message(None, f"finetune.steps={value}").removeprefix(f"--set finetune.steps={value}")) < 400
+    assert str(tmp_path) in message(write(tmp_path, f"[finetune]\nsteps = {value}\n"))
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from data_scripts import (
     prepare_yoruba,
 )
 from speechxfer.data.manifest import Utterance, read_manifest
-from speechxfer.data.splits import proportional_order, take_seconds
+from speechxfer.data.splits import order_proportionally, take_seconds
 from speechxfer.errors import InputError
 from speechxfer.text.normalizer import Normalizer
 
@@ -300,7 +300,7 @@ def test_subsets_are_nested_and_have_the_speakers_in_proportion():
         seconds[utterance.speaker] += utterance.duration
     assert [round(seconds[name] / 200, 1) for name in ("ann", "bob", "cat")] == [0.7, 0.2, 0.1]
     assert small == take_seconds(utterances[::-1], 200, "s")[::-1]
-    assert len({u.id for u in proportional_order(utterances, "s")}) == 1000
+    assert len({u.id for u in order_proportionally(utterances, "s")}) == 1000
 
 
 # ------------------------------------------------------------------------------------------------------------- Mboshi

@@ -101,6 +101,15 @@ def test_one_wrong_path_in_ten_is_excluded_and_counted(tmp_path: Path, capsys: p
     assert len(read_table(tmp_path, two_of_ten, partial=True)) == 8
 
 
+def test_a_truncated_recording_is_used_as_far_as_it_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_recording(tmp_path / "a.wav", 2)
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(data[:-100])  # 50 samples of 16 bits
+    [utterance] = read_table(tmp_path, "path\ttext\tsplit\na.wav\tone\ttrain\n")
+    assert utterance.duration == 1.95
+    assert f"truncated recordings, used as far as they go: 1 ({tmp_path / 'a.wav'})" in capsys.readouterr().out
+
+
 def test_equal_names_with_two_suffixes_get_two_ids(tmp_path: Path) -> None:
     write_recording(tmp_path / "a.wav", 1)
     write_recording(tmp_path / "a.flac", 2)

@@ -42,7 +42,7 @@ class CheckSettings:
     max_duration_s: float = 30.0
     """Longest utterance in training; a longer one in dev or test is a warning."""
     classify: bool = False
-    """One word per utterance is classified; there is no CTC."""
+    """The whole text of an utterance is one label; there is no CTC."""
 
     def __post_init__(self) -> None:
         if self.encoder_frames is None and (self.subsampling < 1 or self.subsampling & (self.subsampling - 1)):

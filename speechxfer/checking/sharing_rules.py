@@ -23,7 +23,7 @@ KEPT_FIRST: tuple[Role, ...] = ("test", "dev", "train")  # the split whose copy 
 
 
 def duplicate_findings(entries: Sequence[Entry], faulty: Container[Key]) -> Iterator[Finding]:
-    """A finding for every copy but one: kept is a sound copy before a `faulty` one, then by `KEPT_FIRST`, then the first.
+    """A finding for every copy but one; kept is the first of the copies that are not `faulty`, in the order of `KEPT_FIRST`.
 
     Copies have the same decoded samples (a WAV and a FLAC of one recording are copies, a lossy one is not), start at the
     same place of a file, or overlap in it across splits.

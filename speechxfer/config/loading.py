@@ -3,7 +3,6 @@
 import datetime
 import difflib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from speechxfer.config.settings import (
     TransferConfig,
 )
 from speechxfer.errors import InputError
+from speechxfer.runtime import parse_toml, read_toml
 
 Tree = dict[str, object]  # settings before validation: nested tables as TOML and JSON give them
 SECTIONS: dict[str, type[Section]] = {
@@ -53,14 +53,14 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
 
     Args:
         path: a TOML file, or None for the defaults.
-        overrides: texts ``section.key=value``; the value is read as TOML and, where it is none, as a string. An empty
+        overrides: texts ``section.key=value``; the value is read as TOML or, if it is not TOML, as a string. An empty
             value (``section.key=``) resets the setting to its default.
 
     Raises:
         InputError: the file cannot be read or is not TOML, an override has no ``=`` or no section, a key is unknown, a
             value has the wrong type or range, or two settings contradict each other.
     """
-    tree = _read_toml(path) if path else {}
+    tree: Tree = read_toml(path, fix="expected lines like `steps = 2000` under [finetune]") if path else {}
     overridden = {}
     for override in overrides:
         overridden[_apply_override(tree, override)] = override
@@ -93,17 +93,6 @@ def settings_from_scratch(config: Config) -> Config:
     return parse_config(tree | {"transfer": {}, "finetune": training})
 
 
-def _read_toml(path: Path) -> Tree:
-    try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: unreadable ({error.strerror}); give the path of a TOML file") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the settings as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not TOML: {error}; expected lines like `steps = 2000` under [finetune]") from error
-
-
 def _apply_override(tree: Tree, override: str) -> str:
     """Put one ``section.key=value`` into the tree; returns ``section.key``."""
     name, equals, text = override.partition("=")
@@ -126,8 +115,8 @@ def _apply_override(tree: Tree, override: str) -> str:
 
 def _override_value(text: str) -> object:
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        parsed = parse_toml(f"value = {text}", "", fix="")
+    except InputError:  # such as a path without quotes
         return text
     value = parsed["value"]
     is_date = isinstance(value, datetime.date | datetime.time)  # no setting is a date; a folder may be named like one
@@ -146,7 +135,7 @@ def _validate(tree: Tree, where: str, overridden: Mapping[str, str]) -> Config:
 
 
 def _explain(key: str, details: list[ErrorDetails], where: str, overridden: Mapping[str, str]) -> str:
-    """One line for all that is wrong with one key: a union's alternatives each report their own fault."""
+    """One line for all errors of one key; each alternative of a union reports its own."""
     origin = f"--set {overridden[key]}" if key in overridden else where
     first = details[0]
     if first["type"] == "extra_forbidden":
@@ -158,6 +147,7 @@ def _explain(key: str, details: list[ErrorDetails], where: str, overridden: Mapp
         return f"{origin}: {section!r} must be a table; write its settings under [{section}]"
     expected = " or ".join(dict.fromkeys(_expectation(detail) for detail in details))
     value = json.dumps(first["input"], ensure_ascii=False, default=str)
+    value = value if len(value) <= 100 else f"{value[:100]}..."
     meaning = SECTIONS[section].model_fields[name].description
     return f"{origin}: {key} = {value} is not allowed: expected {expected} ({meaning})"
 
@@ -167,16 +157,16 @@ def _expectation(detail: ErrorDetails) -> str:
 
 
 def _suggest(key: str) -> str:
-    """What the writer of an unknown ``section.key`` (or ``section``) may have meant."""
+    """What an unknown ``section.key`` (or ``section``) may have been meant to be."""
     section, _, name = key.partition(".")
     if section not in SECTIONS:
         section, name = "", key
-    homes = [home for home, model in SECTIONS.items() if name in model.model_fields]
-    if homes:
-        return f"it belongs to another section: write {homes[0]}.{name}"
+    sections = [other for other, model in SECTIONS.items() if name in model.model_fields]
+    if sections:
+        return f"it belongs to another section: write {sections[0]}.{name}"
     choices = list(SECTIONS[section].model_fields if section else SECTIONS)
     near = difflib.get_close_matches(name, choices, n=1)
     if near:
         return f"did you mean {f'{section}.' if section else ''}{near[0]}?"
     place = f"[{section}]" if section else "the file"
-    return f"{place} knows {', '.join(choices)}"
+    return f"{place} has {', '.join(choices)}"

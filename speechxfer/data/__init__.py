@@ -1,4 +1,11 @@
-"""TODO-DOOR"""
+"""Data: manifests, splits and audio.
+
+- `Utterance`, `read_manifest`, `read_manifests`, `read_concatenated`, `write_manifest`, `parse_line`: manifests
+- `read_audio`, `decode_audio`, `read_audio_header`, `resample_audio`, `hash_audio_file`: the only reader of audio files
+- `collect_audio_warnings`, `channels_cancel`: what reading reports
+- `split_train_dev`, `split_into_folds`, `choose_group_key`, `check_disjoint`, `count_shared_sentences`: splits without overlap
+- `take_seconds`, `order_proportionally`, `total_duration_s`, `digest`: subsets by duration, in an order that depends on ids alone
+"""
 
 from speechxfer.data.audio import channels_cancel, collect_audio_warnings, read_audio, resample_audio
 from speechxfer.data.decoder import (
@@ -25,11 +32,11 @@ from speechxfer.data.splits import (
     GroupKey,
     check_disjoint,
     choose_group_key,
-    cut_into_folds,
+    count_shared_sentences,
     digest,
-    hold_out,
-    proportional_order,
-    shared_sentences,
+    order_proportionally,
+    split_into_folds,
+    split_train_dev,
     take_seconds,
     total_duration_s,
 )
@@ -48,20 +55,20 @@ __all__ = [
     "check_disjoint",
     "choose_group_key",
     "collect_audio_warnings",
-    "cut_into_folds",
+    "count_shared_sentences",
     "decode_audio",
     "digest",
     "hash_audio_file",
-    "hold_out",
+    "order_proportionally",
     "parse_line",
-    "proportional_order",
     "read_audio",
     "read_audio_header",
     "read_concatenated",
     "read_manifest",
     "read_manifests",
     "resample_audio",
-    "shared_sentences",
+    "split_into_folds",
+    "split_train_dev",
     "take_seconds",
     "total_duration_s",
     "write_manifest",

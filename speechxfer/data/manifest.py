@@ -1,31 +1,36 @@
-"""Manifests: one utterance a JSON line, under the field names NVIDIA NeMo made common, plus ``id``, ``speaker``, ``lang``.
+"""Manifests: one utterance a line, as a JSON object with the field names of NVIDIA NeMo's ASR manifests.
 
-What it is: the type `Utterance`, reading and writing, and `write_atomically`, by which the package writes text files. What it is
-not: a corpus reader (``data_scripts/``) or a judge of the audio (``check.py``). Source of the field names: NeMo's ASR
-manifest (``audio_filepath``, ``offset``, ``duration``, ``text``).
+``audio_filepath``, ``offset``, ``duration`` and ``text`` are NeMo's; ``id``, ``speaker`` and ``lang`` are added. Paths are relative
+to the manifest's own folder. Corpora are converted to manifests by ``data_scripts/``; ``speechxfer check`` judges the audio.
 """
 
 import json
 import os
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechxfer.errors import InputError
-from speechxfer.runtime import write_atomically
+from speechxfer.errors import InputError, first_names
+from speechxfer.runtime import parse_json, read_text, write_atomically
 
 REQUIRED = ("id", "audio_filepath", "duration")
 TEXT_FIELDS = ("text", "speaker", "lang")
 _CONTROL = ("Cc", "Zl", "Zp")  # tabs, line breaks and other characters that break lines of output
-LONGEST_S = 1e9  # thirty years: what is longer is no duration
+LONGEST_S = 1e9  # thirty years: a longer one is no duration
+MAX_BYTES = 4 << 30  # ten million utterances
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One stretch of speech and what is said in it; `offset` and `duration` are in seconds."""
+    """A segment of speech and its text; `offset` and `duration` are in seconds.
+
+    >>> from pathlib import Path
+    >>> import speechxfer as sx
+    >>> sx.Utterance("greeting", Path("new.wav"), duration=0.5, text="good day").offset
+    0.0
+    """
 
     id: str
     audio_filepath: Path
@@ -42,16 +47,14 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     Raises:
         InputError: the file is missing or not UTF-8, a line is no JSON object, a field is missing, of the wrong type or
             out of range, an id occurs twice, or there is no utterance at all. The message names file and line.
+
+    >>> import speechxfer as sx
+    >>> len(sx.read_manifest("data/train.jsonl"))
+    8
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise InputError(
-            f"{path}: the manifest cannot be read ({error.strerror}); give the path of a .jsonl file"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the manifest as UTF-8") from error
+    text = read_text(path, fix="give the path of a manifest (.jsonl, UTF-8)", max_bytes=MAX_BYTES)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     utterances: list[Utterance] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
@@ -66,7 +69,7 @@ def read_manifest(path: Path | str) -> list[Utterance]:
         seen[utterance.id] = number
         utterances.append(utterance)
     if not utterances:
-        raise InputError(f"{path}: the manifest holds no utterance; expected one JSON object a line")
+        raise InputError(f"{path}: the manifest has no utterance; expected one JSON object a line")
     return utterances
 
 
@@ -78,20 +81,24 @@ def read_concatenated(paths: Sequence[Path]) -> list[Utterance]:
 def read_manifests(paths: Sequence[Path]) -> list[list[Utterance]]:
     """Each manifest's utterances; InputError if an id occurs in two of them."""
     manifests = [read_manifest(path) for path in paths]
-    twice = [name for name, count in Counter(u.id for each in manifests for u in each).items() if count > 1]
-    if twice:
-        raise InputError(
-            f"id {twice[0]!r} occurs in two of {', '.join(map(str, paths))}; ids must be unique: rename one"
-        )
+    found: dict[str, Path] = {}
+    repeated: dict[str, tuple[Path, Path]] = {}
+    for path, manifest in zip(paths, manifests, strict=True):
+        for utterance in manifest:
+            if utterance.id in found:
+                repeated[utterance.id] = (found[utterance.id], path)
+            found[utterance.id] = path
+    if repeated:
+        one, other = next(iter(repeated.values()))
+        where = f"{one} and {other}" if one != other else f"{one}, which is given twice"
+        names = first_names(list(map(repr, repeated)))
+        raise InputError(f"ids occur in {where}: {names}; ids must be unique: rename them in one")
     return manifests
 
 
 def parse_line(line: str, where: str, folder: Path) -> Utterance:
-    """One line of a manifest that lies in `folder`; `where` (file:line) opens the message of the InputError."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:  # JSONDecodeError, or a number or nesting beyond all sense
-        raise InputError(f"{where}: not JSON ({error}); expected one object a line") from error
+    """Parse one line of a manifest in `folder`; `where` (file:line) opens the message of the InputError."""
+    row = parse_json(line, where, fix="expected one JSON object a line")
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected a JSON object with {', '.join(REQUIRED)}, found {type(row).__name__}")
     missing = [key for key in REQUIRED if key not in row]
@@ -100,10 +107,6 @@ def parse_line(line: str, where: str, folder: Path) -> Utterance:
     for key in ("id", "audio_filepath", *TEXT_FIELDS):
         if not isinstance(row.get(key, ""), str):
             raise InputError(f"{where}: {key!r} must be a string, found {row[key]!r}; put it in quotes")
-        try:
-            row.get(key, "").encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InputError(f"{where}: {key!r} holds half a surrogate pair; write it in UTF-8") from error
     if not row["id"]:
         raise InputError(f"{where}: 'id' is empty; give every utterance a name of its own")
     control = next((character for character in row["id"] if unicodedata.category(character) in _CONTROL), "")
@@ -133,6 +136,13 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     """Write a manifest; audio paths become relative to its folder. The same utterances give the same bytes.
 
     The file appears whole or not at all.
+
+    Raises:
+        InputError: a text that UTF-8 cannot encode, or a place that cannot be written.
+
+    >>> import speechxfer as sx
+    >>> utterances = sx.read_manifest("data/train.jsonl")
+    >>> sx.write_manifest("data/first.jsonl", utterances[:4])
     """
     path = Path(path)
     folder = path.parent.resolve()
@@ -142,7 +152,7 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     except UnicodeEncodeError as error:
         around = lines[max(0, error.start - 40) : error.start]
         raise InputError(
-            f"{path}: half a surrogate pair after {around!r} has no place in UTF-8; mend that text"
+            f"{path}: half a surrogate pair after {around!r} cannot be written in UTF-8; correct that text"
         ) from error
 
 

@@ -1,11 +1,10 @@
-"""Parts of a corpus that stay apart: nested subsets, folds of a cross-validation, a dev part for choosing.
+"""Splits of a corpus: nested subsets, folds of a cross-validation, train and dev; groups are disjoint.
 
-Every choice is a function of ids, texts, speakers and a seed, never of the order of a file or of a generator's state, so
-the same corpus is cut alike everywhere. What it is not: a corpus's official splits, which `data_scripts/` reads.
+Every choice is a function of ids, texts, speakers and a seed, not of the order of a file or the state of a generator, so the
+same corpus is split alike on every machine. The official splits of corpora are read by ``data_scripts/``.
 """
 
 import hashlib
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
@@ -16,25 +15,27 @@ from speechxfer.text import Normalizer
 
 GroupKey = Literal["speaker", "sentence", "utterance"]
 DEV_SHARE = 0.1
-MOST_OF_ONE_SPEAKER = 0.5  # of the speech, up to which folds are cut by speaker
-MANY_SENTENCES = 0.5  # distinct sentences per utterance above which a corpus is of sentences, not of repeated words
+LARGEST_SPEAKER_SHARE = 0.5  # of the speech; up to it folds are made by speaker
+SENTENCE_CORPUS_SHARE = (
+    0.5  # distinct sentences per utterance; above it a corpus is one of sentences, not of repeated words
+)
 
 
 def digest(*parts: str) -> str:
-    """SHA-256 of the parts as hexadecimal text: the order in which anything here is 'shuffled'."""
+    """SHA-256 of the parts as hexadecimal text; sorting by it is this module's shuffling."""
     return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()
 
 
 def total_duration_s(utterances: Iterable[Utterance]) -> float:
-    """Seconds of audio in all."""
+    """Seconds of audio in total."""
     return sum(utterance.duration for utterance in utterances)
 
 
-def proportional_order(utterances: Sequence[Utterance], seed: str) -> list[Utterance]:
-    """The utterances in an order every beginning of which has the speakers in proportion to their total time.
+def order_proportionally(utterances: Sequence[Utterance], seed: str) -> list[Utterance]:
+    """Order utterances so that in every prefix the speakers have shares in proportion to their total time.
 
-    Within a speaker the order is by hash. An utterance's place is the middle of its share of its speaker's time, shifted by a
-    hash of the speaker within half an utterance: so that many speakers of one utterance each do not all come at once.
+    Within a speaker the order is by hash. The position of an utterance is the middle of its share of its speaker's time, shifted by
+    a hash of the speaker within half an utterance, so that many speakers of one utterance each do not all come at once.
     """
     speaker_s: defaultdict[str, float] = defaultdict(float)
     for utterance in utterances:
@@ -51,17 +52,12 @@ def proportional_order(utterances: Sequence[Utterance], seed: str) -> list[Utter
 
 
 def take_seconds(utterances: Sequence[Utterance], limit_s: float, seed: str) -> list[Utterance]:
-    """The longest beginning of `proportional_order` that stays within `limit_s` seconds, in the order of `utterances`.
+    """The longest prefix of `order_proportionally` within `limit_s` seconds, in the order of `utterances`.
 
     Smaller limits give subsets of larger ones.
-
-    Raises:
-        InputError: `limit_s` is not a finite number above 0.
     """
-    if not 0 < limit_s < math.inf:
-        raise InputError(f"{limit_s / 60:g} minutes of speech: expected a number above 0")
     chosen, sum_s = set(), 0.0
-    for utterance in proportional_order(utterances, seed):
+    for utterance in order_proportionally(utterances, seed):
         sum_s += utterance.duration
         if sum_s > limit_s:
             break
@@ -70,26 +66,26 @@ def take_seconds(utterances: Sequence[Utterance], limit_s: float, seed: str) -> 
 
 
 def choose_group_key(utterances: Sequence[Utterance], folds: int) -> GroupKey:
-    """By what folds should differ: speakers where every utterance names one and there are enough, else sentences.
+    """Choose what no two folds share: speakers where every utterance names one and there are enough, else sentences.
 
-    A speaker of more than half of the speech would leave next to nothing to learn from where he is tested: then sentences,
-    too. Where the texts are few and repeated (spoken commands), sentences cannot differ, and utterances are dealt out.
+    A speaker of more than half of the speech would leave too little to train on in the fold that tests him: then sentences, too.
+    Where few texts are repeated (spoken commands), folds cannot differ in sentences, and single utterances are distributed.
     """
-    speakers = _groups(utterances, "speaker")
+    speakers = _group(utterances, "speaker")
     largest_s = max(map(total_duration_s, speakers.values()), default=0.0)
     if (
         "" not in speakers
         and len(speakers) >= folds
-        and largest_s <= MOST_OF_ONE_SPEAKER * total_duration_s(utterances)
+        and largest_s <= LARGEST_SPEAKER_SHARE * total_duration_s(utterances)
     ):
         return "speaker"
-    return _by_text(utterances)
+    return _sentence_or_utterance(utterances)
 
 
-def cut_into_folds(
-    utterances: Sequence[Utterance], folds: int, apart: GroupKey, seed: str = ""
+def split_into_folds(
+    utterances: Sequence[Utterance], folds: int, group_by: GroupKey, seed: str = ""
 ) -> list[list[Utterance]]:
-    """Cut a corpus into folds of about equal time; no speaker (or sentence) is in two of them.
+    """Split a corpus into folds of about equal time; no speaker (or sentence) is in two of them.
 
     Returns:
         The folds, ordered by their first speaker (or sentence), each in the order of `utterances`; every utterance is in
@@ -98,15 +94,15 @@ def cut_into_folds(
     Raises:
         InputError: fewer than two folds, more folds than speakers (or sentences), or utterances without a speaker.
     """
-    groups = _groups(utterances, apart)
-    if apart == "speaker" and "" in groups:
+    groups = _group(utterances, group_by)
+    if group_by == "speaker" and "" in groups:
         raise InputError(
-            f"{groups[''][0].id}: names no speaker, so folds by speaker cannot be cut; add 'speaker' to the manifest, or cut "
+            f"{groups[''][0].id}: has no speaker, so folds cannot be made by speaker; add 'speaker' to the manifest, or group "
             "by sentence"
         )
     if not 2 <= folds <= len(groups):
         raise InputError(
-            f"{folds} folds cannot be cut by {apart}: there are {len(groups)}; give a number from 2 to {len(groups)}"
+            f"{folds} folds cannot be made by {group_by}: there are {len(groups)}; give a number from 2 to {len(groups)}"
         )
     filled = [0.0] * folds
     place: dict[str, int] = {}
@@ -114,34 +110,35 @@ def cut_into_folds(
         lightest = min(range(folds), key=filled.__getitem__)
         place[name] = lightest
         filled[lightest] += total_duration_s(groups[name])
-    key = _KEYS[apart]
+    key = _KEYS[group_by]
     cut = [[u for u in utterances if place[key(u)] == fold] for fold in range(folds)]
     return sorted(cut, key=lambda fold: min(map(key, fold)))
 
 
-def check_disjoint(besides: Iterable[Utterance], corpus: Iterable[Utterance], apart: GroupKey) -> None:
-    """InputError where what every fold hears besides shares a speaker (or sentence) with the corpus that is cut by it."""
-    key = _KEYS[apart]
+def check_disjoint(extra: Iterable[Utterance], corpus: Iterable[Utterance], group_by: GroupKey) -> None:
+    """InputError where speech that is added to every fold's training shares a speaker (or sentence) with the corpus."""
+    key = _KEYS[group_by]
     known = {key(utterance) for utterance in corpus}
-    for utterance in besides:
+    for utterance in extra:
         if key(utterance) in known:
             raise InputError(
-                f"{utterance.id}: its {apart} {key(utterance)!r} is in the corpus, too, and would be heard in the fold that "
-                "tests it; leave it out of what every fold trains on, or cut folds by something else"
+                f"{utterance.id}: its {group_by} {key(utterance)!r} is in the corpus too, and the fold that tests it would train on "
+                "it; remove it from the extra training data, or group folds by something else"
             )
 
 
-def hold_out(utterances: Sequence[Utterance], seed: str = "") -> tuple[list[Utterance], list[Utterance]]:
-    """Train and dev parts: about a tenth for dev, no sentence in both (of repeated words: no utterance).
+def split_train_dev(utterances: Sequence[Utterance], seed: str = "") -> tuple[list[Utterance], list[Utterance]]:
+    """Split into train and dev: about a tenth for dev, no sentence in both (of repeated words: no utterance).
 
     Raises:
         InputError: fewer than two utterances, or only one sentence.
     """
-    apart = _by_text(utterances)
-    groups = _groups(utterances, apart)
+    group_by = _sentence_or_utterance(utterances)
+    groups = _group(utterances, group_by)
     if len(groups) < 2:
         raise InputError(
-            f"{len(utterances)} utterances of {len(groups)} {apart} cannot be parted into train and dev; give more speech"
+            f"{len(utterances)} utterances with {len(groups)} different {group_by}s cannot be split into train and dev; "
+            "give more speech"
         )
     sizes = {name: total_duration_s(group) for name, group in groups.items()}
     chosen: set[str] = set()
@@ -151,12 +148,12 @@ def hold_out(utterances: Sequence[Utterance], seed: str = "") -> tuple[list[Utte
             chosen.add(name)
             have_s += sizes[name]
     chosen = chosen or {min(groups, key=lambda name: (sizes[name], digest(seed, name)))}
-    key = _KEYS[apart]
+    key = _KEYS[group_by]
     return [u for u in utterances if key(u) not in chosen], [u for u in utterances if key(u) in chosen]
 
 
-def shared_sentences(train: Iterable[Utterance], test: Iterable[Utterance]) -> int:
-    """How many test utterances say what some training utterance says."""
+def count_shared_sentences(train: Iterable[Utterance], test: Iterable[Utterance]) -> int:
+    """Number of test utterances whose sentence occurs in training."""
     known = {_sentence(utterance) for utterance in train}
     return Counter(_sentence(utterance) in known for utterance in test)[True]
 
@@ -175,12 +172,12 @@ _KEYS: dict[GroupKey, Callable[[Utterance], str]] = {
 }
 
 
-def _by_text(utterances: Sequence[Utterance]) -> GroupKey:
-    return "sentence" if len(_groups(utterances, "sentence")) > MANY_SENTENCES * len(utterances) else "utterance"
+def _sentence_or_utterance(utterances: Sequence[Utterance]) -> GroupKey:
+    return "sentence" if len(_group(utterances, "sentence")) > SENTENCE_CORPUS_SHARE * len(utterances) else "utterance"
 
 
-def _groups(utterances: Sequence[Utterance], apart: GroupKey) -> dict[str, list[Utterance]]:
+def _group(utterances: Sequence[Utterance], group_by: GroupKey) -> dict[str, list[Utterance]]:
     groups: defaultdict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
-        groups[_KEYS[apart](utterance)].append(utterance)
+        groups[_KEYS[group_by](utterance)].append(utterance)
     return dict(groups)

@@ -1,7 +1,7 @@
 """Features: samples to log-mel filterbanks, stored, batched and augmented.
 
 - `FeatureSpec`, `PRESETS`, `feature_preset`: what is computed, and the specifications of other toolkits by name
-- `filterbank`, `Filterbank`, `mel_filters`, `analysis_window`: the computation, for one utterance, a padded batch or an ONNX graph
+- `filterbank`, `Filterbank`, `mel_filters`, `analysis_window`: the computation, of one utterance, a batch or an ONNX graph
 - `feature_fingerprint`, `front_end_version`: values and version by which features are recognised
 - `AudioOptions`, `utterance_samples`, `utterance_features`, `report_resampling`: from an utterance to its features
 - `store_features`, `store_samples`, `FeatureStore`, `SampleStore`: features of a manifest, computed once

@@ -1,6 +1,16 @@
-"""TODO-DOOR"""
+"""Runtime: files, processes, devices and progress; nothing here knows about speech. Never imports torch before it is needed.
 
-from speechxfer.runtime.devices import default_device, is_distributed_on_cpu, rank_and_world_size, uses_bfloat16
+* Files: `write_atomically`, `atomic_file`, `atomic_folder`, `recover_folder`; `run_lock` (a run's folder), `file_lock`.
+* Files from outside, with bounds: `read_text`, `read_bytes`, `read_json`, `read_toml`, `read_yaml`, `decompress_gzip`; for texts
+  `parse_json`, `parse_toml`, `parse_yaml`.
+* Processes and devices: `default_device`, `runs_on_cpu_only`, `uses_bfloat16`, `world_size`, `rank_and_world_size`,
+  `is_main_process`, `check_process_environment`; `run_parallel` (calls in parallel processes).
+* Output: `log_info` (one line on stderr), `track`, `progress_bar`, `ProgressLog`, `format_duration`, `console`,
+  `escape_unencodable_output`.
+* Provenance of results: `command_line`, `commit`, `hardware`.
+"""
+
+from speechxfer.runtime.devices import default_device, rank_and_world_size, runs_on_cpu_only, uses_bfloat16
 from speechxfer.runtime.environment import command_line, commit, hardware
 from speechxfer.runtime.files import atomic_file, atomic_folder, recover_folder, write_atomically
 from speechxfer.runtime.locks import file_lock, run_lock
@@ -34,7 +44,6 @@ __all__ = [
     "file_lock",
     "format_duration",
     "hardware",
-    "is_distributed_on_cpu",
     "is_main_process",
     "log_info",
     "parse_json",
@@ -50,6 +59,7 @@ __all__ = [
     "recover_folder",
     "run_lock",
     "run_parallel",
+    "runs_on_cpu_only",
     "track",
     "uses_bfloat16",
     "world_size",

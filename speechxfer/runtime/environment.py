@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def command_line() -> str:
-    """The command that is running, as one would type it."""
+    """The running command, as typed in a shell."""
     arguments = [Path(sys.argv[0]).name, *sys.argv[1:]]
     if arguments[0] == "__main__.py":
         arguments[0] = "speechxfer"
@@ -17,9 +17,9 @@ def command_line() -> str:
 
 
 def hardware() -> str:
-    """What this process computes on, such as 'Intel Xeon Gold 6248, 2 cores, 1 thread; NVIDIA H200'.
+    """Processor, cores, threads and GPU of this process, such as 'Intel Xeon Gold 6248, 2 cores, 1 thread; NVIDIA H200'.
 
-    Cores are those the process may use; the GPU is named once torch has set it up. Never imports torch.
+    Cores are those the process may use; the GPU is named if torch has initialised it. Never imports torch.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads, gpu = str(os.environ.get("OMP_NUM_THREADS", cores)), ""
@@ -37,7 +37,7 @@ def commit() -> str:
     Results and Markdown pages do not count as code: recipes rewrite them while they run.
     """
     if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
-        return "unknown"  # not a checkout of ours, though perhaps inside somebody else's
+        return "unknown"  # not a checkout of this project, but perhaps inside another one
     short = _git("rev-parse", "--short", "HEAD")
     if short is None:
         return "unknown"

@@ -1,4 +1,4 @@
-"""A lock on a run's folder: two processes that write the same files would damage both runs."""
+"""Locks between processes: on the folder of a run, and on a file that several processes change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ from speechxfer.runtime.processes import is_main_process
 
 @contextmanager
 def run_lock(out: Path) -> Iterator[None]:
-    """Keep `out` to this call and those within it: two runs that write the same files would spoil both.
+    """Exclusive use of the run's folder `out`, for this call and those within it.
 
-    The lock is the operating system's, so nothing of it outlives the process, killed or not. Of several processes of one
-    run the first one holds it.
+    The lock is the operating system's, so it ends with the process, however that ends. Of the processes of one run the first
+    one holds it.
 
     Raises:
         InputError: another process trains there.
@@ -28,7 +28,7 @@ def run_lock(out: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise InputError(f"{out}: another process trains there; let it end, or choose another `out`") from error
+        raise InputError(f"{out}: another process trains there; wait for its end, or choose another `out`") from error
     try:
         yield
     finally:

@@ -5,7 +5,6 @@ and inputs of `adapt` and `train`) and ``state/current.json`` (what the training
 function.
 """
 
-import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,11 @@ from typing import Any
 from torch import nn
 
 from speechxfer.config import Config
-from speechxfer.data import Utterance
+from speechxfer.data import Utterance, hash_audio_file
 from speechxfer.errors import InputError
+from speechxfer.features import front_end_version
 from speechxfer.models import AcousticModel
+from speechxfer.runtime import read_bytes
 
 
 def compare_fingerprints(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
@@ -47,9 +48,16 @@ def model_fingerprint(model: AcousticModel) -> dict[str, Any]:
         heads.update(parent.weight.numpy().tobytes() + parent.bias.numpy().tobytes())
     return {
         "model": [*(part.to_dict() for part in parts), model.task, list(model.vocabulary.symbols)],
+        "front end": front_end_version(model.spec),
         "first weights": _hash_weights(model),
         "source heads": heads.hexdigest(),
     }
+
+
+def hash_source(source: AcousticModel) -> str:
+    """Hash of all that an adapted model takes from its source: structure, weights, heads, symbols and letter tables."""
+    parts = {**model_fingerprint(source), "letters": dict(source.vocabulary.letters)}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def hash_utterances(utterances: Sequence[Utterance]) -> str:
@@ -61,7 +69,7 @@ def hash_utterances(utterances: Sequence[Utterance]) -> str:
     digest = hashlib.sha256()
     for u in utterances:
         try:
-            audio = hash_file(u.audio_filepath)
+            audio = hash_audio_file(u.audio_filepath)
         except InputError as error:
             raise InputError(f"{u.id}: {error}") from error
         row = [u.id, audio, u.offset, u.duration, u.text, u.speaker, u.lang]
@@ -70,22 +78,8 @@ def hash_utterances(utterances: Sequence[Utterance]) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content; a process reads a file that did not change only once.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        status = path.stat()
-        return _hash_content(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); correct its path, or copy it again") from error
-
-
-@functools.cache
-def _hash_content(path: Path, _version: tuple[int, ...]) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's content; InputError if it cannot be read."""
+    return hashlib.sha256(read_bytes(path, fix="correct its path, or copy it again")).hexdigest()
 
 
 def _hash_weights(model: nn.Module) -> str:

@@ -15,7 +15,7 @@ from speechxfer.adaptation import frozen_modules, set_frozen
 from speechxfer.config import Config, DataConfig, FinetuneConfig
 from speechxfer.data import Utterance
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import log_info, progress_bar, run_lock
+from speechxfer.runtime import ProgressLog, console, log_info, progress_bar, run_lock
 from speechxfer.training.closed_form import (
     fit_closed_form_head,
     starts_from_closed_form_head,
@@ -100,6 +100,7 @@ def _train(run: TrainingRun, optimizer: torch.optim.Optimizer, progress: Progres
         return
     frozen_now: list[nn.Module] | None = None
     started, pace = time.monotonic(), Pace(run.steps, progress.step)
+    log = ProgressLog("training: step", run.steps, progress.step)
     with progress_bar() as display:
         shown = display.add_task("training", total=run.steps, completed=progress.step)
         for loaded in iterate_batches(run, progress.step, progress.epoch, progress.position):
@@ -112,7 +113,9 @@ def _train(run: TrainingRun, optimizer: torch.optim.Optimizer, progress: Progres
             progress.step, progress.epoch, progress.position = progress.step + 1, loaded.epoch, loaded.position
             loss = progress.loss_sum / progress.loss_steps
             display.update(shown, completed=progress.step, description=f"loss {loss:.3f}")
-            pace.log(progress.step, loss)
+            pace.update(progress.step)
+            if not console.is_terminal:
+                log.update(progress.step, f", loss {loss:.3f}")
             if progress.step % LOG_EVERY_STEPS == 0:
                 log_metrics(run, {"step": progress.step, "loss": loss, **_rates(optimizer)})
                 progress.loss_sum, progress.loss_steps = 0.0, 0

@@ -3,46 +3,39 @@
 import time
 from collections.abc import Callable
 
-from speechxfer.runtime import console, log_info
+from speechxfer.runtime import format_duration, log_info
 
-FIRST_STEPS = 10  # are measured before the first estimate, after one step that is slower than the others
-LOG_EVERY_S = 60.0
+FIRST_STEPS = 10  # are measured before the estimate, after one step that is slower than the others
 
 
 class Pace:
-    """Estimates the time of a run's steps; where stderr is no terminal, it logs a line a minute."""
+    """Estimates the time of a run's steps.
+
+    Args:
+        steps: of the run.
+        done: of these, steps done by earlier calls.
+        clock: gives the time in seconds.
+    """
 
     def __init__(self, steps: int, done: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """For a run of `steps`, of which `done` were done by earlier calls."""
         self._steps, self._first, self._clock = steps, done + 1, clock
-        self._started = self._logged = clock()
+        self._started_s = clock()
 
-    def log(self, step: int, loss: float) -> None:
-        """To be called after each step: log the estimate for the whole run once, later the time left."""
-        now = self._clock()
+    def update(self, step: int) -> None:
+        """To be called after each step; logs the estimate once."""
         if step == self._first:
-            self._started = now
+            self._started_s = self._clock()
         elif step == self._first + FIRST_STEPS and step < self._steps:
-            step_s = (now - self._started) / FIRST_STEPS
-            left = duration_text(step_s * (self._steps - step))
-            log_info(f"about {left} for {self._steps - step:,} steps ({step_s:.2f} s each), and the evaluations")
-        elif now - self._logged > LOG_EVERY_S and not console.is_terminal:
-            log_info(f"step {step}/{self._steps}: loss {loss:.3f}{self.time_left(step)}")
-        else:
-            return
-        self._logged = now
+            step_s = (self._clock() - self._started_s) / FIRST_STEPS
+            left = self._steps - step
+            log_info(
+                f"about {format_duration(step_s * left)} for {left:,} steps ({step_s:.2f} s each), and the evaluations"
+            )
 
     def time_left(self, step: int) -> str:
-        """', about 12 min left'; empty where it cannot be told yet or nothing is left."""
+        """', about 12 min left'; empty before it is known, and at the end."""
         measured = step - self._first
         if measured < FIRST_STEPS or step >= self._steps:
             return ""
-        step_s = (self._clock() - self._started) / measured
-        return f", about {duration_text(step_s * (self._steps - step))} left"
-
-
-def duration_text(seconds: float) -> str:
-    """'40 s', '12 min' or '3.5 h'."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+        step_s = (self._clock() - self._started_s) / measured
+        return f", about {format_duration(step_s * (self._steps - step))} left"

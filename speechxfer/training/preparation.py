@@ -1,7 +1,7 @@
 """Preparation of a run: all checks before the first step, features, the model on its device.
 
-Features are computed before the processes of a run connect, so that no collective operation has to wait for them: the first
-process to come computes them, the others wait for a file lock.
+Features are computed before the processes of a run connect, so that no collective operation has to wait for them; the feature
+cache divides the work among the processes.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from speechxfer.decoding import SegmentedUtterances, segment_utterances
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions, FeatureStore, report_resampling, store_features, store_samples
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel, TransformersEncoder, base_encoder, has_lora
-from speechxfer.runtime import file_lock, is_distributed_on_cpu, is_main_process, log_info, uses_bfloat16
+from speechxfer.runtime import is_main_process, log_info, runs_on_cpu_only, uses_bfloat16
 from speechxfer.training.closed_form import trains_closed_form_head_only
 from speechxfer.training.fingerprint import hash_utterances, model_fingerprint
 from speechxfer.training.losses import check_intermediate_ctc, intermediate_weight
@@ -51,12 +51,11 @@ def prepare_run(
     _check_settings(model, config)
     _check_durations(train, data)
     folder = Path(data.cache_dir) if data.cache_dir else out.parent / ".features"
-    with file_lock(folder / "features"):
-        prepared = _prepare_data(model, train, dev, config, data, folder)
-        replay = _prepare_replay(model, config, data, source_data, folder)
+    prepared = _prepare_data(model, train, dev, config, data, folder)
+    replay = _prepare_replay(model, config, data, source_data, folder)
     if config.gradient_checkpointing:
         _enable_gradient_checkpointing(model)
-    accelerator = Accelerator(cpu=is_distributed_on_cpu())
+    accelerator = Accelerator(cpu=runs_on_cpu_only())
     steps = config.steps or _default_steps(model, config, total_duration_s(train), accelerator.num_processes)
     _check_unfreezing(model, config, steps)
     model.to(accelerator.device)

@@ -16,7 +16,7 @@ import torch
 from speechxfer.checkpoints import load_weights, write_weights
 from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import atomic_file, atomic_folder, log_info, read_json, write_atomically
+from speechxfer.runtime import atomic_folder, log_info, read_json, write_atomically
 from speechxfer.training.fingerprint import compare_fingerprints
 from speechxfer.training.metrics import FIX, truncate_metrics
 from speechxfer.training.run import TrainingRun
@@ -59,8 +59,7 @@ def best_weights_path(out: Path, step: int) -> Path:
 
 def save_best_weights(model: AcousticModel, out: Path, step: int) -> None:
     """Keep the weights of an evaluation; InputError if the disk is full or a weight is not finite."""
-    with atomic_file(best_weights_path(out, step)) as partial:
-        write_weights(model.state_dict(), partial)
+    write_weights(model.state_dict(), best_weights_path(out, step))
 
 
 def save_state(run: TrainingRun, optimizer: torch.optim.Optimizer, progress: Progress) -> None:

@@ -9,10 +9,10 @@ from speechxfer.data import (
     Utterance,
     check_disjoint,
     choose_group_key,
-    cut_into_folds,
-    hold_out,
+    count_shared_sentences,
     read_concatenated,
-    shared_sentences,
+    split_into_folds,
+    split_train_dev,
     total_duration_s,
     write_manifest,
 )
@@ -83,10 +83,10 @@ def cross_validate(
         speakers = {utterance.speaker for utterance in utterances}
         folds = min(len(speakers), MAX_SPEAKER_FOLDS) if group_by == "speaker" else DEFAULT_FOLDS
     runs, shared = [], 0
-    for number, test in enumerate(cut_into_folds(utterances, folds, group_by), start=1):
+    for number, test in enumerate(split_into_folds(utterances, folds, group_by), start=1):
         test_ids = {utterance.id for utterance in test}
         others = [utterance for utterance in utterances if utterance.id not in test_ids]
-        shared += shared_sentences(others, test)
+        shared += count_shared_sentences(others, test)
         folder = out / f"fold{number}"
         runs.append(StudyRun(settings, _write_fold(folder, others, test, extra_train), folder))
     reports = run_study(runs, jobs, f"{folds} folds by {group_by}")
@@ -104,7 +104,7 @@ def _write_fold(
     folder: Path, others: Sequence[Utterance], test: Sequence[Utterance], extra_train: Sequence[Path]
 ) -> Splits:
     """Write the manifests of a fold, with a tenth of the other folds as dev."""
-    train, dev = hold_out(others)
+    train, dev = split_train_dev(others)
     parts = {"train": train, "dev": dev, "test": test}
     sizes = ", ".join(f"{total_duration_s(part) / 60:.1f} min {name}" for name, part in parts.items())
     log_info(f"{folder.name}: {sizes}")

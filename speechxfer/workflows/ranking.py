@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from speechxfer.config import Config
-from speechxfer.data import hold_out, read_concatenated, take_seconds
+from speechxfer.data import split_train_dev, read_concatenated, take_seconds
 from speechxfer.errors import InputError
 from speechxfer.runtime import run_parallel, track
 from speechxfer.scoring import WerReport, check_same_task, read_report
@@ -123,11 +123,11 @@ def rank_sources(
         if after[0] and report:
             check_same_task(after[0], report)
     config = config or Config()
-    train, dev = hold_out(take_seconds(read_concatenated(manifests), 60 * minutes, "rank"), "rank")
+    train, dev = split_train_dev(take_seconds(read_concatenated(manifests), 60 * minutes, "rank"), "rank")
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{number}.npz" for number in range(len(models))]
         tasks = [(name, train, dev, config, path) for name, path in zip(models, paths, strict=True)]
-        probes: list[ProbeResult] = run_parallel(probe_candidate, tasks, jobs or 0, "probing")
+        probes: list[ProbeResult] = run_parallel(probe_candidate, tasks, jobs, "probing")
         best = min(probes, key=lambda one: (one.report.cer, one.report.wer))
         evidence = [jackknife_evidence(*symbol_means(path, best.alignments)) for path in track(paths, "LogME")]
     candidates = [

@@ -19,7 +19,7 @@ def requested_run(
     """The fingerprint of a run, for ``run.json``: settings, and the contents of everything that it reads.
 
     Args:
-        source: hash of the source's weights.
+        source: hash of the source model; empty: none.
         language, licence: of the model to be trained.
 
     Raises:

@@ -58,7 +58,7 @@ def run_study(runs: Sequence[StudyRun], jobs: int | None, description: str) -> l
 
     A run's messages go to ``log.txt`` in its folder. Errors are those of `run_parallel`.
     """
-    return run_parallel(_train_and_score, [(run,) for run in runs], jobs or 0, description)
+    return run_parallel(_train_and_score, [(run,) for run in runs], jobs, description)
 
 
 def _train_and_score(run: StudyRun) -> WerReport:

@@ -7,6 +7,7 @@
 
 import datetime
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ from speechxfer.checkpoints import (
     resolve_source,
     save_model,
     save_pack,
-    weights_hash,
 )
 from speechxfer.config import Config, TransferConfig
 from speechxfer.data import Utterance
@@ -33,7 +33,7 @@ from speechxfer.features import feature_preset
 from speechxfer.models import AcousticModel, Architecture, with_lora
 from speechxfer.runtime import command_line, commit, hardware, is_main_process, log_info, run_lock, write_atomically
 from speechxfer.text import describe_letter_tables
-from speechxfer.training import finetune, training_cost
+from speechxfer.training import finetune, hash_source, training_cost
 from speechxfer.workflows.plots import plot_curves
 from speechxfer.workflows.run_folders import is_finished, read_head_table, requested_run
 from speechxfer.workflows.run_inputs import Manifests, RunData, read_run_data
@@ -114,11 +114,12 @@ def train_from_scratch(
 def _run(config: Config, data: RunData, out: Path, source: Source | None, language: str, licence: str) -> Adapted:
     repeated, source_data = data.repeated(config.data.repeats), data.source_data(config)
     language = language or data.train[0].lang
-    requested = requested_run(config, data, source_data, weights_hash(source) if source else "", language, licence)
+    pretrained = load_model(source) if source else None
+    hashed = hash_source(pretrained) if pretrained else ""
+    requested = requested_run(config, data, source_data, hashed, language, licence)
     if is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
         return Adapted(load_model(out), read_head_table(out), out)
-    pretrained = load_model(source) if source else None
     model, head = _starting_model(config, data.train, pretrained, language)
     with run_lock(out):
         _write_request(out, requested, head)
@@ -146,7 +147,8 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, langua
             if source and config.transfer.lora_rank:
                 save_pack(model, out / "pack", card, base=source)
             save_model(model, out / "model", card)
-    log_info(f"wrote {out / 'model'}; next: speechxfer evaluate {out} --on TEST.jsonl --out {out}/test")
+    evaluate = shlex.join(["speechxfer", "evaluate", str(out), "--on", "TEST.jsonl", "--out", str(out / "test")])
+    log_info(f"wrote {out / 'model'}; next: {evaluate}")
     return Adapted(model, head, out)
 
 
