@@ -1,4 +1,4 @@
-"""Ways to adapt: adapters and new layers, what learns when and how fast, kept parents, weights of another shape."""
+"""Methods of adaptation: adapters, new layers, gradual unfreezing, rates by layer, parents' heads, partial loading."""
 
 import json
 import sys
@@ -37,13 +37,13 @@ loop = sys.modules["speechxfer.training.loop"]
 TARGET = Vocabulary.from_texts(["d cab"])
 
 
-def moved(before: dict[str, Tensor], module: nn.Module) -> set[str]:
+def changed_names(before: dict[str, Tensor], module: nn.Module) -> set[str]:
     after = state(module)
     return {name for name, value in before.items() if not torch.equal(value, after[name])}
 
 
-def shaken(model: AcousticModel) -> AcousticModel:
-    """Every weight of its own a little off, in place; adapters and new layers then compute something."""
+def perturbed(model: AcousticModel) -> AcousticModel:
+    """Add noise to every weight, in place, so that new adapters and layers are not the identity."""
     generator = torch.Generator().manual_seed(8)
     with torch.no_grad():
         for weights in model.parameters():
@@ -60,25 +60,25 @@ def run(model: AcousticModel, tones: Tones, out: Path, config: FinetuneConfig = 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_fresh_adapters_pass_their_input_on(encoder: str, training: bool) -> None:
+def test_new_adapters_are_the_identity(encoder: str, training: bool) -> None:
     plain = source_model(encoder).train(training)
     before, generator = state(plain), torch.get_rng_state()
     model = with_new_layers(plain, adapter_dim=8)
     assert torch.equal(torch.get_rng_state(), generator)
     assert model.architecture == replace(plain.architecture, adapter_dim=8)
-    assert model.training is training and not moved(state(plain), model)
+    assert model.training is training and not changed_names(state(plain), model)
     assert torch.equal(output(model), output(plain))
     added = state(model).keys() - before.keys()
     assert len(added) == 6 * len(plain.encoder.layers) and all(".adapters." in name for name in added)
     before = state(plain)
-    shaken(model)
-    assert not moved(before, plain), "nothing is shared"
+    perturbed(model)
+    assert not changed_names(before, plain), "nothing is shared"
     assert (output(model) - output(plain)).abs().max() > 1e-3
 
 
-def test_adapters_by_hand() -> None:
+def test_adapters_equal_a_computation_by_hand() -> None:
     """After each layer: x + W2 silu(W1 norm(x) + b1) + b2, in a network of two dense layers."""
-    model = shaken(with_new_layers(source_model("dnn"), adapter_dim=8)).eval()
+    model = perturbed(with_new_layers(source_model("dnn"), adapter_dim=8)).eval()
     weights = state(model)
     x = features()
     for i in range(2):
@@ -94,16 +94,16 @@ def test_adapters_by_hand() -> None:
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_adapters_learn_in_a_frozen_encoder(tones: Tones, tmp_path: Path, encoder: str) -> None:
+def test_adapters_are_trained_in_a_frozen_encoder(tones: Tones, tmp_path: Path, encoder: str) -> None:
     """Its other weights and its batch statistics are the same bits after training."""
     model = with_new_layers(transfer(source_model(encoder), TARGET).model, adapter_dim=8)
     before = state(model)
     run(model, tones, tmp_path, settings(freeze="encoder"))
     adapters = {name for name in before if ".adapters." in name}
-    assert adapters and moved(before, model) == adapters | {"head.weight", "head.bias"}
+    assert adapters and changed_names(before, model) == adapters | {"head.weight", "head.bias"}
 
 
-def test_fresh_layers_above_the_encoder_are_a_layer_norm() -> None:
+def test_new_layers_above_the_encoder_are_a_layer_norm() -> None:
     plain = source_model("cnn")
     model = with_new_layers(plain, extra_layers=2)
     with torch.inference_mode():
@@ -115,21 +115,21 @@ def test_fresh_layers_above_the_encoder_are_a_layer_norm() -> None:
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_new_layers_learn_above_a_frozen_encoder(tones: Tones, tmp_path: Path, encoder: str) -> None:
+def test_new_layers_are_trained_above_a_frozen_encoder(tones: Tones, tmp_path: Path, encoder: str) -> None:
     model = with_new_layers(transfer(source_model(encoder), TARGET).model, extra_layers=1)
     before = state(model)
     run(model, tones, tmp_path, settings(freeze="encoder"))
-    changed = moved(before, model)
+    changed = changed_names(before, model)
     assert not [name for name in changed if name.startswith("encoder.")]
     new = {name for name in before if name.startswith("extra.layers.0.")}
     assert len(new) > 20 and changed == new | {"head.weight", "head.bias"}
 
 
-def test_new_layers_come_on_top_of_those_that_are_there() -> None:
-    first = shaken(with_new_layers(source_model("dnn"), adapter_dim=8, extra_layers=1)).eval()
+def test_new_layers_are_added_above_existing_ones() -> None:
+    first = perturbed(with_new_layers(source_model("dnn"), adapter_dim=8, extra_layers=1)).eval()
     second = with_new_layers(first, extra_layers=1)
     assert (second.architecture.adapter_dim, second.architecture.extra_layers) == (8, 2)
-    assert not moved(state(first), second), "all that was there is kept"
+    assert not changed_names(state(first), second), "existing layers are not changed"
     with torch.inference_mode():
         x, lengths = first.encoder(features(), LENGTHS)
         x = functional.layer_norm(first.extra(x, lengths), x.shape[-1:])
@@ -137,7 +137,7 @@ def test_new_layers_come_on_top_of_those_that_are_there() -> None:
     torch.testing.assert_close(output(second), expected, rtol=0, atol=1e-5)
 
 
-def test_new_layers_follow_their_seed() -> None:
+def test_new_layers_depend_on_the_seed() -> None:
     plain = source_model("dnn")
     first, again, other = (state(with_new_layers(plain, adapter_dim=4, extra_layers=1, seed=s)) for s in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -155,28 +155,17 @@ def test_adapters_of_another_width_are_refused() -> None:
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_adapters_and_new_layers_are_saved(tmp_path: Path, encoder: str) -> None:
-    model = shaken(with_new_layers(source_model(encoder), adapter_dim=8, extra_layers=1))
+    model = perturbed(with_new_layers(source_model(encoder), adapter_dim=8, extra_layers=1))
     save_model(model, tmp_path / "model", Card("grown"))
     loaded = load_model(tmp_path / "model")
     assert (loaded.architecture.adapter_dim, loaded.architecture.extra_layers) == (8, 1)
     assert torch.equal(output(loaded), output(model))
 
 
-def test_a_description_from_before_adapters_still_loads(tmp_path: Path) -> None:
-    model = source_model("cnn")
-    save_model(model, tmp_path / "model", Card("old"))
-    card = json.loads((tmp_path / "model" / "model.json").read_text())
-    for name in ("adapter_dim", "extra_layers"):
-        assert card["architecture"].pop(name) == 0
-    (tmp_path / "model" / "model.json").write_text(json.dumps(card))
-    loaded = load_model(tmp_path / "model")
-    assert loaded.architecture == model.architecture and torch.equal(output(loaded), output(model))
+# Gradual unfreezing and learning rates --------------------------------------------------------------------------------------
 
 
-# What learns when, and how fast --------------------------------------------------------------------------------------
-
-
-def test_the_top_group_thaws_first_by_hand() -> None:
+def test_the_top_group_is_unfrozen_first() -> None:
     gradual = settings(unfreeze_every_steps=2)
     assert [unfreeze_step(gradual, group, 3) for group in (2, 1, 0)] == [2, 4, 6]
     assert [unfreeze_step(settings(), group, 3) for group in (2, 1, 0)] == [0, 0, 0]
@@ -194,10 +183,10 @@ def test_each_unfrozen_group_has_its_own_warm_up(monkeypatch: pytest.MonkeyPatch
     assert {head for *_, head in rates.values()} == {2.0}
 
 
-def test_groups_move_one_after_the_other_from_the_top(
+def test_groups_are_trained_one_after_the_other_from_the_top(
     tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Five groups, two steps each: in the first two steps the head alone. Batch statistics rest as long as weights."""
+    """Five groups, two steps each: in the first two steps only the head changes. Batch statistics change with weights."""
     model = transfer(source_model("cnn"), TARGET).model
     groups = [state(group) for group in model.encoder.layer_groups()]
     head = state(model.head)
@@ -206,17 +195,17 @@ def test_groups_move_one_after_the_other_from_the_top(
 
     def watched(*arguments: Any) -> float:
         loss: float = step(*arguments)
-        changed = [moved(old, group) for old, group in zip(groups, model.encoder.layer_groups(), strict=True)]
+        changed = [changed_names(old, group) for old, group in zip(groups, model.encoder.layer_groups(), strict=True)]
         weights = [i for i, names in enumerate(changed) if any(name.endswith("weight") for name in names)]
         statistics = [i for i, names in enumerate(changed) if any("running" in name for name in names)]
-        moves.append((weights, statistics, bool(moved(head, model.head))))
+        moves.append((weights, statistics, bool(changed_names(head, model.head))))
         return loss
 
     monkeypatch.setattr(loop, "training_step", watched)
     config = settings(steps=11, evaluate_every_steps=3, unfreeze_every_steps=2)
     run(model, tones, tmp_path, config)
     expected = [[], [], [4], [4], [3, 4], [3, 4], [2, 3, 4], [2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [0, 1, 2, 3, 4]]
-    assert moves == [(thawed, thawed, True) for thawed in expected]
+    assert moves == [(unfrozen, unfrozen, True) for unfrozen in expected]
 
 
 @pytest.mark.parametrize("freeze", ['"encoder"', "2"])
@@ -225,7 +214,7 @@ def test_gradual_unfreezing_contradicts_another_freeze(freeze: str) -> None:
         load_config(None, ["finetune.unfreeze_every_steps=5", f"finetune.freeze={freeze}"])
 
 
-def test_rates_fall_by_layer_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rates_decay_from_layer_to_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("speechxfer.training.schedule.FINAL_FRACTION", 1.0)
     constant = {"steps": 100, "warmup_steps": 10, "encoder_lr": 1.0, "head_lr": 3.0}
     falling = settings(**constant, layer_decay=0.5)
@@ -234,7 +223,7 @@ def test_rates_fall_by_layer_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert learning_rates(settings(**constant), 100, 50, 3) == pytest.approx([1.0, 1.0, 1.0, 3.0])
 
 
-def test_a_step_goes_as_far_as_its_layers_rate(tones: Tones, tmp_path: Path) -> None:
+def test_the_length_of_a_step_is_its_layers_learning_rate(tones: Tones, tmp_path: Path) -> None:
     """The first step of Adam is as long as the rate for every weight that has a gradient at all."""
     model = with_new_layers(transfer(source_model("conformer"), TARGET).model, adapter_dim=4)
     before = [state(group) for group in [*model.encoder.layer_groups(), model.encoder.adapters, model.head]]
@@ -252,28 +241,28 @@ def test_a_step_goes_as_far_as_its_layers_rate(tones: Tones, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("encoder", ["conformer", "cnn"])
 @pytest.mark.parametrize("batch_norm", ["train", "frozen"])
-def test_batch_norms_may_keep_the_sources_statistics(
+def test_batch_norms_can_keep_the_sources_statistics(
     tones: Tones, tmp_path: Path, encoder: str, batch_norm: str
 ) -> None:
-    """Six Conformer layers, two strided and four other layers of the CNN have one each; all learn either way."""
+    """Six Conformer layers, two strided and four other layers of the CNN have one each; all weights are trained either way."""
     model = transfer(source_model(encoder), TARGET).model
     before = state(model.encoder)
     run(model, tones, tmp_path, settings(batch_norm=batch_norm))
-    changed, buffers = moved(before, model.encoder), {name for name, _ in model.encoder.named_buffers()}
+    changed, buffers = changed_names(before, model.encoder), {name for name, _ in model.encoder.named_buffers()}
     assert len(buffers) == 18 and changed - buffers == before.keys() - buffers
     assert changed & buffers == (buffers if batch_norm == "train" else set())
 
 
-def test_frozen_statistics_are_what_frames_are_normed_by(tones: Tones, tmp_path: Path) -> None:
+def test_frozen_statistics_normalise_the_frames(tones: Tones, tmp_path: Path) -> None:
     """In training, too, where else the batch's own would be taken."""
     model = transfer(source_model("cnn"), TARGET).model
-    heard: list[tuple[Tensor, Tensor]] = []
+    captured: list[tuple[Tensor, Tensor]] = []
     norm = model.encoder.strided[0].norm
-    norm.register_forward_hook(lambda module, inputs, out: heard.append((inputs[0].detach(), out.detach())))
+    norm.register_forward_hook(lambda module, inputs, out: captured.append((inputs[0].detach(), out.detach())))
     mean, variance = norm.running_mean.clone(), norm.running_var.clone()
     config = settings(steps=1, evaluate_every_steps=1, encoder_lr=1e-6, batch_norm="frozen")
     run(model, tones, tmp_path, config)
-    x, out = (value[0, :10].cpu() for value in heard[0])
+    x, out = (value[0, :10].cpu() for value in captured[0])
     weight, bias = (value.detach().cpu() for value in (norm.weight, norm.bias))
     torch.testing.assert_close(out, (x - mean) / (variance + 1e-5).sqrt() * weight + bias, rtol=0, atol=1e-3)
 
@@ -283,7 +272,7 @@ def test_frozen_statistics_are_what_frames_are_normed_by(tones: Tones, tmp_path:
 
 @pytest.mark.parametrize("task", ["ctc", "classify"])
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_a_new_model_speaks_as_its_source(tmp_path: Path, encoder: str, task: str) -> None:
+def test_a_new_model_with_its_parents_head_equals_its_source(tmp_path: Path, encoder: str, task: str) -> None:
     words = Vocabulary((BLANK, "yes", "no"), "words")
     source = source_model(encoder, words if task == "classify" else SOURCE, task)
     source.name = "ancestor"
@@ -304,19 +293,19 @@ def test_a_new_model_speaks_as_its_source(tmp_path: Path, encoder: str, task: st
         assert next(parent.encoder.parameters()) is next(model.encoder.parameters()), "one encoder under two heads"
 
 
-def test_a_parent_is_heard_by_the_encoder_as_it_is_now() -> None:
+def test_a_parents_head_uses_the_present_encoder() -> None:
     source = source_model("cnn")
-    model = shaken(transfer(source, TARGET).model)
+    model = perturbed(transfer(source, TARGET).model)
     mixed = source_model("cnn")
     mixed.encoder.load_state_dict(model.encoder.state_dict())
     assert torch.equal(output(model.as_parent()), output(mixed))
     assert not torch.equal(output(mixed), output(source))
 
 
-def test_a_chain_of_transfers_keeps_all_parents(tmp_path: Path) -> None:
+def test_a_chain_of_transfers_keeps_the_heads_of_all_parents(tmp_path: Path) -> None:
     """The second transfer is from a model with a layer of its own between encoder and head."""
     first = source_model("dnn")
-    second = shaken(with_new_layers(transfer(first, TARGET).model, extra_layers=1)).eval()
+    second = perturbed(with_new_layers(transfer(first, TARGET).model, extra_layers=1)).eval()
     first.encoder.load_state_dict(second.encoder.state_dict())  # the encoder as the second one has it
     third = with_new_layers(transfer(second, Vocabulary.from_texts(["xyz"])).model, extra_layers=1)
     save_model(third, tmp_path / "third", Card("third"))
@@ -335,7 +324,7 @@ def test_a_model_from_random_weights_has_no_parent() -> None:
         source_model("dnn").as_parent()
 
 
-def test_training_moves_no_parents_head(tones: Tones, tmp_path: Path) -> None:
+def test_training_does_not_change_parents_heads(tones: Tones, tmp_path: Path) -> None:
     source = source_model("cnn")
     model = run(transfer(source, TARGET).model, tones, tmp_path)
     assert torch.equal(model.parents[0].weight, source.head.weight)
@@ -343,19 +332,19 @@ def test_training_moves_no_parents_head(tones: Tones, tmp_path: Path) -> None:
 
 
 def without_vocabulary(folder: Path) -> None:
-    [told] = json.loads((folder / "parents.json").read_text())
-    del told["vocabulary"]
-    (folder / "parents.json").write_text(json.dumps([told]))
+    [parent] = json.loads((folder / "parents.json").read_text())
+    del parent["vocabulary"]
+    (folder / "parents.json").write_text(json.dumps([parent]))
 
 
 def of_an_unknown_normaliser(folder: Path) -> None:
-    [told] = json.loads((folder / "parents.json").read_text())
-    (folder / "parents.json").write_text(json.dumps([told | {"normalizer": {"version": 99}}]))
+    [parent] = json.loads((folder / "parents.json").read_text())
+    (folder / "parents.json").write_text(json.dumps([parent | {"normalizer": {"version": 99}}]))
 
 
 def one_more_parent(folder: Path) -> None:
-    told = json.loads((folder / "parents.json").read_text())
-    (folder / "parents.json").write_text(json.dumps(told * 2))
+    parents = json.loads((folder / "parents.json").read_text())
+    (folder / "parents.json").write_text(json.dumps(parents * 2))
 
 
 def no_json(folder: Path) -> None:
@@ -375,19 +364,19 @@ def half_the_heads(folder: Path) -> None:
     safetensors.torch.save_file({"0.weight": safetensors.torch.load_file(path)["0.weight"]}, path)
 
 
-def told_otherwise(**changes: object) -> Callable[[Path], None]:
+def with_changes(**changes: object) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
-        [told] = json.loads((folder / "parents.json").read_text())
-        (folder / "parents.json").write_text(json.dumps([told | changes]))
+        [parent] = json.loads((folder / "parents.json").read_text())
+        (folder / "parents.json").write_text(json.dumps([parent | changes]))
 
-    damage.__name__ = "told_otherwise_" + "_".join(changes)
+    damage.__name__ = "with_changes_" + "_".join(changes)
     return damage
 
 
 def one_symbol_fewer(folder: Path) -> None:
-    [told] = json.loads((folder / "parents.json").read_text())
-    told["vocabulary"]["symbols"].pop()
-    (folder / "parents.json").write_text(json.dumps([told]))
+    [parent] = json.loads((folder / "parents.json").read_text())
+    parent["vocabulary"]["symbols"].pop()
+    (folder / "parents.json").write_text(json.dumps([parent]))
 
 
 def no_description(folder: Path) -> None:
@@ -401,8 +390,8 @@ def empty(folder: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        told_otherwise(task="nonsense"),
-        told_otherwise(extra_layers=7),
+        with_changes(task="nonsense"),
+        with_changes(extra_layers=7),
         one_symbol_fewer,
         no_description,
         empty,
@@ -424,7 +413,7 @@ def test_damaged_parents_are_refused(tmp_path: Path, damage: Callable[[Path], No
         load_model(tmp_path / "model")
 
 
-def test_asking_a_parent_leaves_modes_and_generators_alone() -> None:
+def test_as_parent_does_not_change_modes_and_random_state() -> None:
     model = transfer(source_model(), TARGET).model.train()
     model.encoder.eval()
     torch.manual_seed(5)
@@ -482,7 +471,7 @@ def test_a_run_is_resumed_only_with_the_same_source_and_source_data(tones: Tones
         finetune(model, tones.train, tones.dev, settings(replay=0.5), out=tmp_path, source_data=source_data)
 
     resume(source_model(), source_data)
-    for other, data in ((source_model(), source_data[:3]), (shaken(source_model()), source_data)):
+    for other, data in ((source_model(), source_data[:3]), (perturbed(source_model()), source_data)):
         with pytest.raises(InputError, match=r"started differently \(.*source (data|heads).* differ\)"):
             resume(other, data)
     resume(source_model(), source_data)
@@ -501,21 +490,21 @@ def adapted_run(tones: Tones, folder: Path) -> Path:
     return folder / "run"
 
 
-def test_what_was_forgotten_goes_into_the_row_of_the_model(tones: Tones, tmp_path: Path) -> None:
+def test_forgetting_is_recorded_in_the_row_of_the_model(tones: Tones, tmp_path: Path) -> None:
     made = adapted_run(tones, tmp_path)
     results, own, out = tmp_path / "results.json", tones.folder / "source.jsonl", tmp_path / "scores"
     for split in ("dev", "train"):
         evaluate_models([str(made)], tones.folder / f"{split}.jsonl", out / split, results=RowTarget(results, "full"))
     target = read_rows(results)
     assert [row.forgetting for row in target] == [None, None]
-    told = evaluate_models(
+    report = evaluate_models(
         [str(made)], own, out / "own", results=RowTarget(results, "full", "own speech"), as_parent=True
     )
     ancestor, utterances = load_model(tmp_path / "ancestor"), read_manifest(own)
     before = evaluate(ancestor, utterances)
     ancestor.encoder.load_state_dict(load_model(made).encoder.state_dict())
     after = evaluate(ancestor, utterances)
-    assert (told.wer, told.cer) == (after.wer, after.cer)
+    assert (report.wer, report.cer) == (after.wer, after.cer)
     assert before.wer != after.wer and before.cer != after.cer != evaluate(load_model(made), utterances).cer
     rows = read_rows(results)
     assert [replace(row, forgetting=None) for row in rows] == target, "nothing else changes, and no row is added"
@@ -526,10 +515,10 @@ def test_what_was_forgotten_goes_into_the_row_of_the_model(tones: Tones, tmp_pat
         assert [found.cer_before, found.cer_after] == pytest.approx([100 * before.cer, 100 * after.cer], abs=0.006)
     assert json.loads((out / "own" / "report.json").read_text(encoding="utf-8"))
     evaluate_models([str(made)], tones.folder / "dev.jsonl", out / "dev", results=RowTarget(results, "full"))
-    assert all(row.forgetting for row in read_rows(results)), "scoring the same model again forgets nothing"
+    assert all(row.forgetting for row in read_rows(results)), "scoring the same model again keeps what was recorded"
 
 
-def test_what_was_forgotten_needs_the_row_of_the_model(tones: Tones, tmp_path: Path) -> None:
+def test_recording_forgetting_needs_the_row_of_the_model(tones: Tones, tmp_path: Path) -> None:
     made = adapted_run(tones, tmp_path)
     results, own = tmp_path / "results.json", tones.folder / "source.jsonl"
     with pytest.raises(InputError, match=r"results\.json: has no row 'full' from 'ancestor' with .* training hours"):
@@ -551,30 +540,30 @@ def dense(inputs: int, classes: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, 128), nn.ReLU(), nn.Linear(128, classes))
 
 
-def test_a_dense_network_for_small_pictures_begins_one_for_larger_ones() -> None:
+def test_the_overlap_of_a_wider_input_layer_is_loaded() -> None:
     """From 28 x 28 inputs to 3 x 32 x 32: the first layer's weights of the first 784 inputs are taken, and all else."""
     torch.manual_seed(0)
-    digits, pictures = dense(784, 10), dense(3072, 10)
-    given, before = state(digits), state(pictures)
-    report = load_matching(pictures, digits.state_dict(), overlap=True)
+    digits, images = dense(784, 10), dense(3072, 10)
+    given, before = state(digits), state(images)
+    report = load_matching(images, digits.state_dict(), overlap=True)
     assert report.taken == ("0.bias", "2.weight", "2.bias")
     assert report.resized == report.overlap == ("0.weight",)
     assert report.missing == report.unexpected == ()
     assert str(report) == (
         "taken: 3; other shape, overlap taken: 1 (0.weight); other shape: 0; missing: 0; unexpected: 0"
     )
-    after = state(pictures)
+    after = state(images)
     assert after["0.weight"].shape == (128, 3072)
     assert torch.equal(after["0.weight"][:, :784], given["0.weight"])
     assert torch.equal(after["0.weight"][:, 784:], before["0.weight"][:, 784:])
     assert all(torch.equal(after[name], given[name]) for name in report.taken)
-    assert not moved(given, digits) and pictures[0].weight.requires_grad
+    assert not changed_names(given, digits) and images[0].weight.requires_grad
     x = torch.randn(5, 784)
     padded = torch.cat([x, torch.zeros(5, 3072 - 784)], dim=1)
-    torch.testing.assert_close(pictures(padded), digits(x), rtol=0, atol=1e-5)
+    torch.testing.assert_close(images(padded), digits(x), rtol=0, atol=1e-5)
 
 
-def test_an_overlap_is_taken_from_a_larger_network_too() -> None:
+def test_the_overlap_of_a_larger_network_is_loaded() -> None:
     large, small = dense(3072, 12), dense(784, 10)
     given = state(large)
     report = load_matching(small, given, overlap=True)
@@ -586,7 +575,7 @@ def test_an_overlap_is_taken_from_a_larger_network_too() -> None:
 
 
 class Residual(nn.Module):
-    """Two convolutions with batch norm around which the input goes."""
+    """Two convolutions with batch norm and a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -597,7 +586,7 @@ class Residual(nn.Module):
         return torch.relu(x + self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))))
 
 
-class PictureClassifier(nn.Module):
+class ImageClassifier(nn.Module):
     """A residual network in small: stem, one block, mean over the picture, dense output."""
 
     def __init__(self, classes: int) -> None:
@@ -606,14 +595,14 @@ class PictureClassifier(nn.Module):
         self.layer1 = Residual(8)
         self.fc = nn.Linear(8, classes)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.fc(self.layer1(torch.relu(self.bn1(self.conv1(pictures)))).mean(dim=(2, 3)))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fc(self.layer1(torch.relu(self.bn1(self.conv1(images)))).mean(dim=(2, 3)))
 
 
 @pytest.mark.parametrize("overlap", [False, True])
-def test_a_picture_classifier_of_a_thousand_classes_begins_one_of_ten(overlap: bool) -> None:
+def test_an_image_classifier_of_a_thousand_classes_initialises_one_of_ten(overlap: bool) -> None:
     torch.manual_seed(0)
-    thousand, ten = PictureClassifier(1000), PictureClassifier(10)
+    thousand, ten = ImageClassifier(1000), ImageClassifier(10)
     thousand(torch.randn(4, 3, 32, 32))  # batch statistics leave their defaults
     given, before = state(thousand), state(ten)
     report = load_matching(ten, given, overlap=overlap)
@@ -629,7 +618,7 @@ def test_a_picture_classifier_of_a_thousand_classes_begins_one_of_ten(overlap: b
 
 @pytest.mark.parametrize("overlap", [False, True])
 def test_tensors_of_other_dimensions_are_never_sliced(overlap: bool) -> None:
-    """A convolution over time has one dimension more than a dense layer, one over pictures two."""
+    """A convolution over time has one dimension more than a dense layer, one over images two."""
     torch.manual_seed(0)
     module = nn.ModuleDict({"first": nn.Linear(4, 4), "second": nn.Linear(4, 4)})
     before = state(module)
@@ -642,6 +631,6 @@ def test_tensors_of_other_dimensions_are_never_sliced(overlap: bool) -> None:
     report = load_matching(module, weights, overlap=overlap)
     assert report.taken == ("second.bias",) and report.overlap == ()
     assert report.resized == ("first.weight", "first.bias", "second.weight")
-    assert moved(before, module) == {"second.bias"}
+    assert changed_names(before, module) == {"second.bias"}
     with pytest.raises(InputError, match="none of the 2 tensors fits"):
         load_matching(module, {name: weights[name] for name in ("first.weight", "first.bias")}, overlap=overlap)

@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back, and what is damaged, unknown or dangerous is refused by name."""
+"""Checkpoints of our own: saving, loading and refusal of damaged, unknown or dangerous ones by name."""
 
 import errno
 import json
@@ -65,7 +65,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 @pytest.mark.parametrize("task", ["ctc", "classify"])
 @pytest.mark.parametrize("encoder", ["conformer", "cnn", "dnn"])
-def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path, encoder: str, task: str) -> None:
+def test_a_saved_model_is_loaded_bit_for_bit(tmp_path: Path, encoder: str, task: str) -> None:
     model = made(encoder, task)
     save_model(model.train(), tmp_path / "deep" / "model", CARD)
     loaded = load_model(tmp_path / "deep" / "model")
@@ -149,14 +149,14 @@ def test_an_older_model_is_replaced_whole(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
 
 
-def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+def test_an_empty_folder_is_used(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     save_model(made(), tmp_path / "model", CARD)
     assert load_model(tmp_path / "model").vocabulary == VOCABULARY
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "model.json and photo.jpg", "a file"])
-def test_what_is_no_model_is_never_overwritten(tmp_path: Path, name: str) -> None:
+def test_files_that_belong_to_no_model_are_never_overwritten(tmp_path: Path, name: str) -> None:
     place = tmp_path / "place"
     if name == "a file":
         place.write_text("precious")
@@ -192,7 +192,7 @@ def test_a_save_that_was_killed_between_its_renames_loses_no_model(saved: Path) 
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
 
 
-def test_others_may_read_all_of_a_model_or_nothing(saved: Path) -> None:
+def test_all_files_of_a_model_have_the_same_permissions(saved: Path) -> None:
     assert len({path.stat().st_mode for path in saved.iterdir()}) == 1
 
 
@@ -205,7 +205,7 @@ def test_a_copy_keeps_its_card(saved: Path, tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
 
-def test_a_shipped_copy_tells_figures_and_limits(saved: Path, tmp_path: Path) -> None:
+def test_the_card_of_a_shipped_copy_states_figures_and_limits(saved: Path, tmp_path: Path) -> None:
     row = dict(name="source", source="", train_hours=1.0, split="far", decoder="greedy", seeds=[1], steps=3, wer=12.34)
     row |= dict(wer_low=11.0, wer_high=13.0, cer=5.0, cer_low=4.0, cer_high=6.0, command="c", commit="d", date="e")
     row |= dict(source=Path(read_card(saved).parent).name, hardware="f", wall_s=1.0)
@@ -246,7 +246,7 @@ def test_weights_that_do_not_fit_are_refused(saved: Path) -> None:
     weights = read_weights(saved / "weights.safetensors")
     for changed in (
         weights | {"head.weight": torch.zeros(9, 64)},
-        weights | {"stranger": torch.zeros(1)},
+        weights | {"unexpected": torch.zeros(1)},
         {name: value for name, value in weights.items() if name != "head.bias"},
     ):
         safetensors.torch.save_file(changed, saved / "weights.safetensors")
@@ -273,7 +273,7 @@ def test_another_format_is_refused(saved: Path, version: object) -> None:
 LARGE_EPSILON = replace(PRESETS["kaldi-mvn"], normalize_epsilon=0.5)
 STATISTICS = (1.0,) * 80
 FIXED = replace(PRESETS["kaldi"], normalize="fixed", band_mean=STATISTICS, band_scale=STATISTICS)
-NOT_COMPUTED = {"name", "version", "precision"}  # two labels, and what rounding alone can tell
+NOT_COMPUTED = {"name", "version", "precision"}  # two labels, and a difference within rounding
 OTHER_VALUES: dict[
     str, tuple[FeatureSpec, Any]
 ] = {  # a spec in which the field matters, and a value that changes it a little
@@ -314,7 +314,7 @@ OTHER_VALUES: dict[
 }
 
 
-def test_every_field_of_the_features_is_tried() -> None:
+def test_every_field_of_the_features_is_tested() -> None:
     assert set(OTHER_VALUES) == {field.name for field in fields(FeatureSpec)} - NOT_COMPUTED
 
 
@@ -328,7 +328,7 @@ def test_features_that_are_computed_differently_are_refused(tmp_path: Path, fiel
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_model_of_any_preset_comes_back(tmp_path: Path, preset: str) -> None:
+def test_a_model_of_any_preset_is_loaded(tmp_path: Path, preset: str) -> None:
     save_model(made(spec=PRESETS[preset]), tmp_path / "model", CARD)
     assert load_model(tmp_path / "model").spec == PRESETS[preset]
 
@@ -387,7 +387,7 @@ def test_a_missing_field_is_refused(saved: Path, field: str) -> None:
     refused(saved, "model.json", field)
 
 
-class Bomb:
+class Attack:
     """Runs code when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
@@ -398,13 +398,16 @@ class Bomb:
 
 
 def test_a_pickle_is_never_opened(saved: Path, tmp_path: Path) -> None:
-    mark = tmp_path / "exploded"
-    pickle.loads(pickle.dumps(Bomb(mark)))
-    assert mark.exists()  # it would explode
+    mark = tmp_path / "executed"
+    pickle.loads(pickle.dumps(Attack(mark)))
+    assert mark.exists()  # the attack works
     mark.unlink()
-    torch.save({"head.weight": Bomb(mark)}, saved / "pytorch_model.bin")
-    assert load_model(saved).vocabulary == VOCABULARY  # what lies beside is not looked at
-    for write in (lambda path: torch.save(Bomb(mark), path), lambda path: path.write_bytes(pickle.dumps(Bomb(mark)))):
+    torch.save({"head.weight": Attack(mark)}, saved / "pytorch_model.bin")
+    assert load_model(saved).vocabulary == VOCABULARY  # other files are not opened
+    for write in (
+        lambda path: torch.save(Attack(mark), path),
+        lambda path: path.write_bytes(pickle.dumps(Attack(mark))),
+    ):
         write(saved / "weights.safetensors")
         refused(saved, "weights.safetensors", "damaged")
     (saved / "weights.safetensors").unlink()

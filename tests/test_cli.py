@@ -66,7 +66,8 @@ def speechxfer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 def train_arguments(folder: Path, out: Path, *settings: str) -> list[str]:
     manifests = ["--train", str(folder / "train.jsonl"), "--dev", str(folder / "dev.jsonl")]
-    return [*manifests, "--out", str(out), *(word for setting in settings for word in ("--set", setting))]
+    card = ["--language", "tones", "--licence", "CC0"]
+    return [*manifests, "--out", str(out), *card, *(word for setting in settings for word in ("--set", setting))]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tones")
     write_tone_corpus(folder / "train.jsonl", 8, letters="abc", seed=1, words=(1, 3))
     write_tone_corpus(folder / "dev.jsonl", 4, letters="abc", seed=2, words=(1, 3))
-    arguments = ["train", *train_arguments(folder, folder / "run", *QUICK), "--language", "tones", "--licence", "CC0"]
+    arguments = ["train", *train_arguments(folder, folder / "run", *QUICK)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["speechxfer", *arguments])
         with pytest.raises(SystemExit) as end:
@@ -104,7 +105,7 @@ def assert_refused(outcome: Outcome, *mentions: str, only_line: bool = True) -> 
 
 def test_missing_manifest(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
     arguments = ["--train", corpus / "gone.jsonl", "--dev", corpus / "dev.jsonl", "--out", tmp_path / "run"]
-    assert_refused(speechxfer("train", *arguments), "gone.jsonl", ".jsonl file")
+    assert_refused(speechxfer("train", *arguments), "gone.jsonl: cannot be read", ".jsonl")
     assert_refused(speechxfer("evaluate", corpus / "run", "--on", "gone.jsonl", "--out", tmp_path), "gone.jsonl")
     assert not (tmp_path / "run").exists()
 
@@ -159,7 +160,7 @@ def test_missing_audio(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> 
     utterances[2].audio_filepath.unlink()
     write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="abc")
     outcome = speechxfer("train", *train_arguments(tmp_path, tmp_path / "run", *QUICK))
-    assert_refused(outcome, utterances[2].id, "missing", "audio_filepath", only_line=False)
+    assert_refused(outcome, utterances[2].id, "cannot be read", "correct its path", only_line=False)
     outcome = speechxfer("evaluate", corpus / "run", "--on", tmp_path / "train.jsonl", "--out", tmp_path / "scores")
     assert_refused(outcome, "train002.wav", "missing")
     assert_refused(speechxfer("transcribe", corpus / "run", tmp_path / "gone.wav"), "gone.wav", "missing")
@@ -184,7 +185,7 @@ def test_other_rates_and_channels_are_refused_until_allowed(
         soundfile.write(utterance.audio_filepath, np.repeat(samples[:: 16_000 // rate_hz], channels, axis=1), rate_hz)
     run = ["train", *train_arguments(tmp_path, tmp_path / "run", *QUICK)]
     wav = train[0].audio_filepath
-    assert_refused(speechxfer(*run), wav.name, flag, only_line=False)
+    assert_refused(speechxfer(*run), ".wav", flag, only_line=False)
     assert_refused(speechxfer("transcribe", corpus / "run", wav), wav.name, flag)
     manifest = tmp_path / "dev.jsonl"
     assert_refused(speechxfer("evaluate", corpus / "run", "--on", manifest, "--out", tmp_path / "e"), flag)
@@ -249,7 +250,7 @@ def test_parts_of_no_or_endless_length_are_refused(
     speechxfer: Speechxfer, corpus: Path, tmp_path: Path, minutes: str
 ) -> None:
     arguments = [*train_arguments(corpus, tmp_path / "curve"), "--test", corpus / "dev.jsonl"]
-    assert_refused(speechxfer("curve", *arguments, "--minutes", minutes), f"{minutes} minutes")
+    assert_refused(speechxfer("curve", *arguments, "--minutes", minutes), f"minutes = {minutes}")
 
 
 def test_settings_are_given_alike_to_every_verb(speechxfer: Speechxfer, tmp_path: Path) -> None:
@@ -319,19 +320,6 @@ def test_a_damaged_run_is_named(speechxfer: Speechxfer, corpus: Path, tmp_path: 
     assert_refused(speechxfer("train", *train_arguments(corpus, run, *QUICK)), path.name, "damaged", only_line=False)
 
 
-def test_kept_features_that_are_not_whole_are_computed_again(
-    speechxfer: Speechxfer, corpus: Path, tmp_path: Path
-) -> None:
-    cache = tmp_path / "cache"
-    arguments = [f"data.cache_dir={cache}", *QUICK]
-    assert speechxfer("train", *train_arguments(corpus, tmp_path / "one", *arguments)).code == 0
-    whole = {path.name: path.read_bytes() for path in cache.iterdir()}
-    for path in cache.glob("*.bin"):
-        path.write_bytes(path.read_bytes()[:-1000])
-    assert speechxfer("train", *train_arguments(corpus, tmp_path / "two", *arguments)).code == 0
-    assert {path.name: path.read_bytes() for path in cache.iterdir()} == whole
-
-
 def test_the_suggested_command_checks_the_same(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> None:
     for utterance in write_tone_corpus(tmp_path / "my train.jsonl", 3, letters="abc", words=(2, 2)):
         utterance.audio_filepath.unlink()
@@ -339,7 +327,7 @@ def test_the_suggested_command_checks_the_same(speechxfer: Speechxfer, corpus: P
     outcome = speechxfer("check", tmp_path / "my train.jsonl", *settings)
     assert outcome.code == 1
     assert "missing audio: 3" in outcome.out
-    assert f"speechxfer check '{tmp_path}/my train.jsonl' {' '.join(settings)} --fix OUT" in outcome.out
+    assert f"speechxfer check '{tmp_path}/my train.jsonl' {' '.join(settings)} --fix {tmp_path}/clean" in outcome.out
 
 
 def test_a_finished_run_is_recognised(speechxfer: Speechxfer, corpus: Path) -> None:

@@ -1,4 +1,4 @@
-"""Other toolkits' checkpoints: the same numbers as in their own library, the same contract as ours, or one clear refusal."""
+"""External checkpoints: the outputs of their own libraries, the same contract as our models, or one clear refusal."""
 
 import io
 import json
@@ -60,7 +60,7 @@ def recordings(request: pytest.FixtureRequest) -> list[np.ndarray]:
     return [samples[8000 * i : 8000 * i + round(16000 * seconds)] for i, seconds in enumerate(SECONDS)]
 
 
-def ours(model: AcousticModel, recordings: list[np.ndarray]) -> list[Tensor]:
+def our_outputs(model: AcousticModel, recordings: list[np.ndarray]) -> list[Tensor]:
     """Log-probabilities of each recording from one padded batch: `[frames', symbols]`."""
     features = [filterbank(samples, model.spec).numpy() for samples in recordings]
     batch = collate([str(i) for i in range(len(recordings))], features, [[] for _ in recordings])
@@ -70,10 +70,10 @@ def ours(model: AcousticModel, recordings: list[np.ndarray]) -> list[Tensor]:
     return [values[:length] for values, length in zip(log_probs, lengths.tolist(), strict=True)]
 
 
-def theirs(folder: Path, network: Any, recordings: list[np.ndarray]) -> list[Tensor]:
+def library_outputs(folder: Path, network: Any, recordings: list[np.ndarray]) -> list[Tensor]:
     """What the library itself makes of each recording alone: logits of its CTC model, else its encoder's frames."""
     extract = transformers.AutoFeatureExtractor.from_pretrained(folder)
-    # An odd number of frames is not filled up to pairs: W2v-BERT's adapter would hear the filling.
+    # An odd number of frames is not padded to pairs: W2v-BERT's adapter would see the padding.
     whole = {"pad_to_multiple_of": None} if network.config.model_type == "wav2vec2-bert" else {}
     found = []
     for samples in recordings:
@@ -89,25 +89,29 @@ def theirs(folder: Path, network: Any, recordings: list[np.ndarray]) -> list[Ten
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_numbers_are_those_of_the_library(
+def test_outputs_equal_those_of_the_library(
     checkpoints: dict[str, tuple[Path, Any]], recordings: list[np.ndarray], kind: str
 ) -> None:
     folder, network = checkpoints[kind]
     model = load_model(folder)
-    expected = theirs(folder, network, recordings)
+    expected = library_outputs(folder, network, recordings)
     if kind in WITH_HEAD:
         blank = network.config.pad_token_id
         order = [blank, *(i for i in range(network.config.vocab_size) if i != blank)]
         expected = [logits[:, order].log_softmax(dim=-1) for logits in expected]
-    else:  # there is no CTC head in the library: both encoders go under one that is drawn here
+    else:  # there is no CTC head in the library: both encoders get the same random one
         model = replaced_head(model)
         with torch.inference_mode():
             expected = [model.head(encoded).log_softmax(dim=-1) for encoded in expected]
-    for alone in (False, True):
-        found = [ours(model, [samples])[0] for samples in recordings] if alone else ours(model, recordings)
+    for separately in (False, True):
+        found = (
+            [our_outputs(model, [samples])[0] for samples in recordings]
+            if separately
+            else our_outputs(model, recordings)
+        )
         for mine, library in zip(found, expected, strict=True):
             assert 0 <= len(library) - len(mine) <= (1 if kind != "whisper" else len(library))
-            assert mine.std() > 0.3, "a network that says the same of everything proves nothing"
+            assert mine.std() > 0.3, "a constant output would prove nothing"
             torch.testing.assert_close(mine, library[: len(mine)], atol=1e-4, rtol=0)
 
 
@@ -119,7 +123,7 @@ def replaced_head(model: AcousticModel) -> AcousticModel:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_frames_are_counted_as_they_come(checkpoints: dict[str, tuple[Path, Any]], kind: str) -> None:
+def test_output_lengths_are_those_of_the_encoder(checkpoints: dict[str, tuple[Path, Any]], kind: str) -> None:
     model = load_model(checkpoints[kind][0])
     for frames in (1, 2, 3, 7, 8, 9, 31, 64, 65):
         with torch.inference_mode():
@@ -127,23 +131,25 @@ def test_frames_are_counted_as_they_come(checkpoints: dict[str, tuple[Path, Any]
         assert encoded.shape[1] == int(lengths) == int(model.output_lengths(torch.tensor(frames))) >= 1
 
 
-def test_whisper_hears_all_that_its_positions_reach_and_no_more(checkpoints: dict[str, tuple[Path, Any]]) -> None:
+def test_whisper_encodes_as_much_as_it_has_positions_for(checkpoints: dict[str, tuple[Path, Any]]) -> None:
     """At its full length the features reach two frames into the silence behind it."""
     folder, network = checkpoints["whisper"]
     model = replaced_head(load_model(folder))
     for seconds in (other.WHISPER_SECONDS - 0.01, other.WHISPER_SECONDS):
         samples = other.speech(seconds)
         with torch.inference_mode():
-            expected = model.head(theirs(folder, network, [samples])[0]).log_softmax(dim=-1)
-        [mine] = ours(model, [samples])
+            expected = model.head(library_outputs(folder, network, [samples])[0]).log_softmax(dim=-1)
+        [mine] = our_outputs(model, [samples])
         assert len(mine) == 50 * other.WHISPER_SECONDS
-        torch.testing.assert_close(mine[:-1], expected[:-1], atol=1e-4, rtol=0)  # theirs mirrors the end of the 30 s
+        torch.testing.assert_close(
+            mine[:-1], expected[:-1], atol=1e-4, rtol=0
+        )  # the library mirrors the end of the 30 s
     longer = len(filterbank(other.speech(other.WHISPER_SECONDS + 0.1), model.spec))
     assert int(model.output_lengths(torch.tensor(longer))) == 0, (
-        "so that training leaves out a speed that makes it too long"
+        "so that training excludes a speed that makes it too long"
     )
     with pytest.raises(InputError, match="this network takes 400 at most"):
-        ours(model, [other.speech(other.WHISPER_SECONDS + 0.1)])
+        our_outputs(model, [other.speech(other.WHISPER_SECONDS + 0.1)])
 
 
 # --- Vocabulary and head --------------------------------------------------------------------------------------------------
@@ -182,8 +188,8 @@ def test_names_that_were_added_to_a_tokenizer_are_found_in_either_place(
     (folder / "added_tokens.json").write_text(json.dumps(added))
     symbols = load_model(folder).vocabulary.symbols
     (folder / "added_tokens.json").unlink()
-    told = {str(number): {"content": name, "special": True} for name, number in added.items()}
-    (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": told}))
+    decoder = {str(number): {"content": name, "special": True} for name, number in added.items()}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": decoder}))
     assert load_model(folder).vocabulary.symbols == symbols and len(symbols) == len(names) + 2
 
 
@@ -195,7 +201,7 @@ def test_two_names_of_the_unknown_are_two_symbols(checkpoints: dict[str, tuple[P
     assert len(load_model(folder).vocabulary.symbols) == len(names)
 
 
-def test_a_tokenizer_that_was_saved_after_use_neither_pads_nor_cuts(
+def test_a_tokenizer_that_was_saved_after_use_neither_pads_nor_truncates(
     checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path
 ) -> None:
     folder = altered(
@@ -210,7 +216,7 @@ def test_a_tokenizer_that_was_saved_after_use_neither_pads_nor_cuts(
     assert vocabulary.decode(vocabulary.encode("an ant sat")) == "an ant sat"
 
 
-def test_letters_start_from_the_pieces_that_are_they(checkpoints: dict[str, tuple[Path, Any]]) -> None:
+def test_letters_are_initialised_from_equal_pieces(checkpoints: dict[str, tuple[Path, Any]]) -> None:
     rows = plan_head(load_model(checkpoints["parakeet"][0]).vocabulary, Vocabulary((BLANK, " ", "a", "á", "q")))
     assert [(row.how, row.source) for row in rows[1:]] == [
         ("exact", "\u2581"),
@@ -229,7 +235,7 @@ def test_an_encoder_without_a_head_is_a_source(tmp_path: Path) -> None:
     assert [row.how for row in plan_head(source.vocabulary, model.vocabulary)] == ["blank", "new", "new"]
 
 
-def test_a_head_that_is_not_there_is_neither_read_nor_held_on_to(tones: Tones, tmp_path: Path) -> None:
+def test_a_source_without_a_head_cannot_be_distilled_by_its_head(tones: Tones, tmp_path: Path) -> None:
     other.write_w2v_bert(tmp_path / "source", head=False)
     source = load_model(tmp_path / "source")
     with pytest.raises(InputError, match="came without a head, so it has no symbols to write with"):
@@ -247,7 +253,7 @@ def test_a_head_that_is_not_there_is_neither_read_nor_held_on_to(tones: Tones, t
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_adapted_saved_and_loaded_like_any_other(
+def test_an_external_checkpoint_is_adapted_saved_and_loaded(
     checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, kind: str
 ) -> None:
     source = load_model(checkpoints[kind][0])
@@ -260,14 +266,14 @@ def test_it_is_adapted_saved_and_loaded_like_any_other(
     save_model(model, tmp_path / "model", Card("adapted"))
     again = load_model(tmp_path / "model")
     samples = [other.speech(1.0), other.speech(0.6, 1)]
-    for a, b in zip(ours(model.eval(), samples), ours(again, samples), strict=True):
+    for a, b in zip(our_outputs(model.eval(), samples), our_outputs(again, samples), strict=True):
         assert torch.equal(a, b)
     assert again.architecture.config and again.spec == source.spec
 
 
 @pytest.mark.parametrize(("freeze", "lora_rank"), [("encoder", 0), (2, 0), ("none", 2)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_frozen_keeps_its_bits(
+def test_frozen_modules_keep_their_bits(
     checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, kind: str, freeze: str | int, lora_rank: int
 ) -> None:
     source = load_model(checkpoints[kind][0])
@@ -275,29 +281,31 @@ def test_what_is_frozen_keeps_its_bits(
     if lora_rank:
         pytest.importorskip("peft")
         model = with_lora(model, lora_rank)
-    resting = model.encoder.layer_groups()[: 2 if freeze == 2 else None]
-    before = [state(group) for group in resting]
+    frozen = model.encoder.layer_groups()[: 2 if freeze == 2 else None]
+    before = [state(group) for group in frozen]
     finetune(model, tones.train, tones.dev, settings(freeze=freeze), out=tmp_path)
-    for group, old in zip(resting, before, strict=True):
+    for group, old in zip(frozen, before, strict=True):
         new = state(group)
         assert all(torch.equal(new[name], value) for name, value in old.items() if "lora_" not in name)
     if lora_rank:
         assert any(value.any() for name, value in state(model).items() if "lora_B" in name)
         plain = merge_lora(model).eval()
-        for a, b in zip(ours(model.eval(), [other.speech(1.0)]), ours(plain, [other.speech(1.0)]), strict=True):
+        for a, b in zip(
+            our_outputs(model.eval(), [other.speech(1.0)]), our_outputs(plain, [other.speech(1.0)]), strict=True
+        ):
             torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fresh_adapters_pass_their_input_on_and_learn(checkpoints: dict[str, tuple[Path, Any]], kind: str) -> None:
+def test_new_adapters_are_the_identity_and_are_trained(checkpoints: dict[str, tuple[Path, Any]], kind: str) -> None:
     plain = replaced_head(load_model(checkpoints[kind][0]))
     model = with_new_layers(plain, adapter_dim=4)
     samples = [other.speech(1.0)]
-    assert torch.equal(ours(model, samples)[0], ours(plain, samples)[0])
+    assert torch.equal(our_outputs(model, samples)[0], our_outputs(plain, samples)[0])
     with torch.no_grad():
         for adapter in model.encoder.adapters:
             adapter.correction[-1].bias.copy_(torch.randn(len(adapter.correction[-1].bias)))
-    assert not torch.allclose(ours(model, samples)[0], ours(plain, samples)[0], atol=1e-2)
+    assert not torch.allclose(our_outputs(model, samples)[0], our_outputs(plain, samples)[0], atol=1e-2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -308,7 +316,7 @@ def test_every_weight_of_the_encoder_is_in_one_layer_group(checkpoints: dict[str
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stopped_run_that_holds_on_to_its_source_ends_with_the_same_bits(
+def test_a_stopped_run_with_a_regulariser_ends_with_the_same_bits(
     checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     source = load_model(checkpoints[kind][0])
@@ -335,7 +343,7 @@ def stop() -> float:
     raise KeyboardInterrupt
 
 
-def test_computing_again_in_place_of_keeping_gives_the_same_gradients(checkpoints: dict[str, tuple[Path, Any]]) -> None:
+def test_gradient_checkpointing_gives_the_same_gradients(checkpoints: dict[str, tuple[Path, Any]]) -> None:
     gradients = []
     for save in (False, True):
         model = replaced_head(load_model(checkpoints["parakeet"][0])).train()
@@ -353,7 +361,7 @@ def test_computing_again_in_place_of_keeping_gives_the_same_gradients(checkpoint
         torch.testing.assert_close(value, gradients[1][name], atol=1e-5, rtol=1e-4)
 
 
-def test_computing_again_is_a_setting_of_borrowed_encoders(
+def test_gradient_checkpointing_is_for_encoders_of_transformers(
     checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path
 ) -> None:
     trained = []
@@ -370,7 +378,7 @@ def test_computing_again_is_a_setting_of_borrowed_encoders(
         finetune(own, tones.train, tones.dev, settings(gradient_checkpointing=True), out=tmp_path / "own")
 
 
-def test_a_language_pack_goes_onto_a_foreign_base(
+def test_a_language_pack_of_an_external_base(
     checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path
 ) -> None:
     pytest.importorskip("peft")
@@ -380,19 +388,19 @@ def test_a_language_pack_goes_onto_a_foreign_base(
     save_pack(model, tmp_path / "pack", Card("pack"), base=folder)
     samples = [other.speech(1.0)]
     torch.testing.assert_close(
-        ours(load_model(tmp_path / "pack"), samples)[0], ours(model.eval(), samples)[0], atol=1e-5, rtol=0
+        our_outputs(load_model(tmp_path / "pack"), samples)[0], our_outputs(model.eval(), samples)[0], atol=1e-5, rtol=0
     )
 
 
-def test_what_the_library_does_at_random_is_off(checkpoints: dict[str, tuple[Path, Any]]) -> None:
-    """SpecAugment and layer drop are ours to ask for: a network that trains without dropout computes what it does at rest."""
+def test_randomness_of_the_library_is_off(checkpoints: dict[str, tuple[Path, Any]]) -> None:
+    """SpecAugment and layer drop of the library are off: without dropout, training mode computes what evaluation mode does."""
     for kind in KINDS:
         model = load_model(checkpoints[kind][0])
         for module in model.modules():
             if not isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.training = True
         samples = [other.speech(1.0)]
-        assert torch.equal(ours(model, samples)[0], ours(model, samples)[0])
+        assert torch.equal(our_outputs(model, samples)[0], our_outputs(model, samples)[0])
 
 
 # --- NeMo -----------------------------------------------------------------------------------------------------------------
@@ -418,11 +426,11 @@ def archive(path: Path, network: Any, **changes: Any) -> Path:
     return other.write_nemo(path, config, other.nemo_weights(network))
 
 
-def test_an_archive_of_nemo_computes_what_the_same_weights_do_elsewhere(parakeet: Any, tmp_path: Path) -> None:
+def test_a_nemo_archive_computes_what_its_weights_compute_in_transformers(parakeet: Any, tmp_path: Path) -> None:
     model = load_model(archive(tmp_path / "model.nemo", parakeet))
     assert model.vocabulary.symbols == (BLANK, " ", *other.LETTERS)
     assert model.spec.name == "nemo-2024" and model.architecture.subsampling == 8
-    [mine] = ours(model, [other.speech(2.0)])
+    [mine] = our_outputs(model, [other.speech(2.0)])
     features = filterbank(other.speech(2.0), model.spec)[None]
     with torch.inference_mode():
         logits = parakeet(features, attention_mask=torch.ones(features.shape[:2], dtype=torch.long)).logits[0]
@@ -462,7 +470,7 @@ def test_striding_by_four_is_full_convolutions_then_all_bands(tmp_path: Path) ->
         for layer in encoder.layers:
             x = layer(x, position_embeddings=positions)
         expected = head(x)[0][:, [len(LABELS), *range(len(LABELS))]].log_softmax(dim=-1)
-    [mine] = ours(model, [other.speech(1.3)])
+    [mine] = our_outputs(model, [other.speech(1.3)])
     torch.testing.assert_close(mine, expected, atol=1e-4, rtol=0)
 
 
@@ -502,7 +510,7 @@ def altered(folder: Path, to: Path, name: str, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "changes", "told"),
+    ("kind", "name", "changes", "message"),
     [
         ("parakeet", "config.json", {"model_type": "parakeet_tdt"}, "parakeet_tdt is a transducer without a CTC head"),
         (
@@ -528,10 +536,15 @@ def altered(folder: Path, to: Path, name: str, **changes: Any) -> Path:
         ("parakeet", "tokenizer.json", {"model": {}}, "its settings are incomplete or damaged"),
     ],
 )
-def test_what_does_not_fit_is_refused(
-    checkpoints: dict[str, tuple[Path, Any]], tmp_path: Path, kind: str, name: str, changes: dict[str, Any], told: str
+def test_settings_that_do_not_fit_are_refused(
+    checkpoints: dict[str, tuple[Path, Any]],
+    tmp_path: Path,
+    kind: str,
+    name: str,
+    changes: dict[str, Any],
+    message: str,
 ) -> None:
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         load_model(altered(checkpoints[kind][0], tmp_path / "altered", name, **changes))
 
 
@@ -553,7 +566,7 @@ def test_weights_of_something_else_are_refused(checkpoints: dict[str, tuple[Path
         load_model(folder)
 
 
-class Bomb:
+class Attack:
     """Pickled, it runs a command when it is unpickled carelessly."""
 
     def __init__(self, path: Path) -> None:
@@ -571,9 +584,9 @@ def test_code_in_a_pickle_is_never_run(
     if how == "folder":
         place = altered(checkpoints["whisper"][0], tmp_path / "bad", "config.json")
         (place / "model.safetensors").unlink()
-        torch.save({"encoder.conv1.weight": Bomb(trace)}, place / "pytorch_model.bin")
+        torch.save({"encoder.conv1.weight": Attack(trace)}, place / "pytorch_model.bin")
     else:
-        place = other.write_nemo(tmp_path / "bad.nemo", other.nemo_config(LABELS), {"encoder": Bomb(trace)})
+        place = other.write_nemo(tmp_path / "bad.nemo", other.nemo_config(LABELS), {"encoder": Attack(trace)})
     with pytest.raises(InputError, match="contain code or objects beside tensors, which are never run"):
         load_model(place)
     assert not trace.exists()
@@ -588,7 +601,7 @@ def member(name: str, content: bytes = b"x", **fields: Any) -> tuple[tarfile.Tar
 
 
 @pytest.mark.parametrize(
-    ("extra", "told"),
+    ("extra", "message"),
     [
         (member("../outside"), r"'\.\./outside' leads out of the archive"),
         (member("/etc/passwd"), "'/etc/passwd' leads out of the archive"),
@@ -598,13 +611,13 @@ def member(name: str, content: bytes = b"x", **fields: Any) -> tuple[tarfile.Tar
         (member("."), r"'\.' is a link or device"),
     ],
 )
-def test_an_archive_that_reaches_out_is_refused(
-    parakeet: Any, tmp_path: Path, extra: tuple[tarfile.TarInfo, bytes], told: str
+def test_an_archive_with_links_or_outside_paths_is_refused(
+    parakeet: Any, tmp_path: Path, extra: tuple[tarfile.TarInfo, bytes], message: str
 ) -> None:
     path = archive(tmp_path / "m.nemo", parakeet)
     with tarfile.open(path, "a") as opened:
         opened.addfile(extra[0], io.BytesIO(extra[1]))
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         load_model(path)
 
 
@@ -631,7 +644,7 @@ def test_a_compressed_archive_is_read_or_refused_like_any_other(parakeet: Any, t
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         (
             {"target": "nemo.collections.asr.models.rnnt_models.EncDecRNNTModel"},
@@ -645,15 +658,15 @@ def test_a_compressed_archive_is_read_or_refused_like_any_other(parakeet: Any, t
         ({"encoder": {"n_layers": 4}}, r"layers\.3\..* is missing"),
     ],
 )
-def test_an_archive_that_cannot_be_rebuilt_is_refused(
-    parakeet: Any, tmp_path: Path, changes: dict[str, Any], told: str
+def test_an_archive_of_an_unsupported_model_is_refused(
+    parakeet: Any, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         load_model(archive(tmp_path / "m.nemo", parakeet, **changes))
 
 
 @pytest.mark.parametrize("part", ["fb", "window"])
-def test_a_front_end_that_is_not_ours_is_refused(parakeet: Any, tmp_path: Path, part: str) -> None:
+def test_a_front_end_that_is_no_preset_is_refused(parakeet: Any, tmp_path: Path, part: str) -> None:
     state = other.nemo_weights(parakeet)
     state[f"preprocessor.featurizer.{part}"] = state[f"preprocessor.featurizer.{part}"] * 1.01
     path = other.write_nemo(tmp_path / "m.nemo", other.nemo_config(LABELS), state)
@@ -670,7 +683,7 @@ def test_an_archive_in_half_precision_has_the_same_front_end(parakeet: Any, tmp_
     assert torch.equal(model.head.weight[1:], state["decoder.decoder_layers.0.weight"][:-1, :, 0].float())
 
 
-def test_yaml_is_data(parakeet: Any, tmp_path: Path) -> None:
+def test_yaml_runs_no_code(parakeet: Any, tmp_path: Path) -> None:
     path, trace = archive(tmp_path / "m.nemo", parakeet), tmp_path / "trace"
     with tarfile.open(path, "w") as opened:
         content = f"encoder: !!python/object/apply:pathlib.Path.touch [{trace}]".encode()
@@ -711,7 +724,7 @@ def test_a_name_of_the_hub_is_downloaded_with_its_revision(
     assert read_card("hf:facebook/some-model").details["revision"] == "wav2vec2-bert"
 
 
-def test_an_adapted_model_tells_which_revision_it_was_made_from(
+def test_the_card_of_an_adapted_model_states_the_revision_of_its_source(
     checkpoints: dict[str, tuple[Path, Any]], tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import huggingface_hub

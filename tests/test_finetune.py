@@ -140,7 +140,7 @@ def test_repeats_need_a_frame_between_them(corpus: Corpus, tmp_path: Path) -> No
     assert f"{train[0].id} ({frames} frames for {frames + 1})" in message
 
 
-def test_an_utterance_may_fit_at_slow_speeds_only(corpus: Corpus, tmp_path: Path) -> None:
+def test_an_utterance_may_be_feasible_at_slow_speeds_only(corpus: Corpus, tmp_path: Path) -> None:
     train, dev = corpus
     model = make_model(train)
     frames = -(-PRESETS["kaldi-mvn"].frames(round(train[0].duration * 16_000)) // 4)
@@ -178,7 +178,7 @@ def test_long_utterances_are_listed(corpus: Corpus, tmp_path: Path) -> None:
     assert longest.id in message and "1 training utterances are longer" in message
 
 
-def test_classify_wants_one_word(corpus: Corpus, tmp_path: Path) -> None:
+def test_classify_needs_one_word(corpus: Corpus, tmp_path: Path) -> None:
     train, dev = ([replace(u, text="ab") for u in part] for part in corpus)
     model = make_model(train, "dnn", task="classify")
     message = refusal(tmp_path, changed(train, [3], text="ab ab"), dev, model)
@@ -288,7 +288,7 @@ def test_gradual_unfreezing_must_end_within_the_run(corpus: Corpus, tmp_path: Pa
         finetune(make_model(train, "cnn"), train, dev, config, out=tmp_path)
 
 
-def test_of_equal_evaluations_the_later_are_kept(
+def test_of_equal_evaluations_the_latest_are_kept(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, dev = corpus
@@ -351,9 +351,9 @@ def test_every_utterance_is_used_once_per_epoch(
     }
 
 
-def test_a_stopped_epoch_goes_on_with_the_same_batches(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_resumed_epoch_has_the_same_batches(corpus: Corpus, tmp_path: Path) -> None:
     train, dev = corpus
-    config = FinetuneConfig(steps=20, batch_s=3.0)  # with speeds and masks, so that these are drawn again alike too
+    config = FinetuneConfig(steps=20, batch_s=3.0)  # with speeds and masks, which have to be the same again
     run = prepare_run(make_model(train), train, dev, config, DataConfig(), tmp_path)
     whole = list(iterate_batches(run, 0, 0, 0))
     assert len(whole) == 20 and whole[-1].epoch > 1
@@ -418,7 +418,7 @@ def test_patience_stops_early_and_a_stopped_run_stays_stopped(
 def test_the_best_evaluation_is_kept_where_the_average_is_worse(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Scores as a script says: step 4 is best, 6 second, and their average is worse than both."""
+    """Scores follow a script: step 4 is best, 6 second, and their average is worse than both."""
     train, dev = corpus
     script = iter([0.9, 0.2, 0.3, 0.4, 0.8])
     saved: dict[int, dict[str, Tensor]] = {}
@@ -439,7 +439,7 @@ def test_the_best_evaluation_is_kept_where_the_average_is_worse(
     ]
 
 
-def test_the_average_is_kept_where_dev_does_not_mind(
+def test_the_average_is_kept_where_dev_scores_are_equal(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, dev = corpus
@@ -457,8 +457,8 @@ def test_the_average_is_kept_where_dev_does_not_mind(
     assert moved(average([saved[1], saved[2]]), model) == set()
 
 
-def test_another_configuration_does_not_take_up_a_run(corpus: Corpus, tmp_path: Path) -> None:
-    """From Python nothing but the folder says what was run there: silently giving back the old model would be wrong."""
+def test_a_run_is_not_resumed_with_another_configuration(corpus: Corpus, tmp_path: Path) -> None:
+    """From Python only the folder tells which run it holds: returning the old model silently would be wrong."""
     train, dev = corpus
     finetune(make_model(train, "dnn"), train, dev, QUICK, out=tmp_path)
     for other in (
@@ -486,7 +486,7 @@ def test_one_process_may_train_in_both_number_formats(corpus: Corpus, tmp_path: 
         assert model.head.weight.dtype == torch.float32
 
 
-# It learns -----------------------------------------------------------------------------------------------------------
+# Models are trained -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -498,12 +498,12 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture(scope="module")
 def reader(tones: Corpus, tmp_path_factory: pytest.TempPathFactory) -> AcousticModel:
-    """A model that has learned to read tones, from random weights."""
+    """A model that reads tones, trained from random weights."""
     config = settings(steps=60, evaluate_every_steps=20, encoder_lr=3e-3, head_lr=3e-3)
     return finetune(make_model(tones[0]), *tones, config, out=tmp_path_factory.mktemp("reader"))
 
 
-def test_it_learns_from_random_weights(reader: AcousticModel, tones: Corpus) -> None:
+def test_random_weights_are_trained(reader: AcousticModel, tones: Corpus) -> None:
     untrained = evaluate(make_model(tones[0]), tones[1])
     assert untrained.wer > 0.9
     assert evaluate(reader, tones[1]).wer < 0.1
@@ -522,7 +522,7 @@ def test_transfer_to_another_alphabet_beats_scratch_at_the_same_budget(reader: A
     assert cer["transfer"] < 0.7 * cer["scratch"], cer
 
 
-def test_words_are_learned_too(tmp_path: Path) -> None:
+def test_a_classifier_is_trained(tmp_path: Path) -> None:
     """Commands: one word per utterance, by the articles' feed-forward network; of four words chance gets three wrong."""
     train, dev = (
         write_tone_corpus(
@@ -539,9 +539,7 @@ def test_words_are_learned_too(tmp_path: Path) -> None:
 # Recordings that are distorted while loading ------------------------------------------------------------------------
 
 
-def test_distorted_recordings_are_drawn_anew_each_epoch_and_the_same_in_each_run(
-    corpus: Corpus, tmp_path: Path
-) -> None:
+def test_distortions_differ_between_epochs_and_not_between_runs(corpus: Corpus, tmp_path: Path) -> None:
     train, dev = corpus
     distorted = settings(distortion=1.0)
     weights = [

@@ -1,4 +1,4 @@
-"""The head of words that is computed: against scikit-learn, and what a run makes of it."""
+"""The linear probe against scikit-learn, and runs that start from it."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_the_regression_is_scikit_learns() -> None:
     expected = LogisticRegression(C=SCORE_VARIANCE / 24, max_iter=2000, tol=1e-8).fit(inputs, classes)
     found = (torch.from_numpy(inputs) @ weight.T + bias).softmax(dim=-1).numpy()
     np.testing.assert_allclose(found, expected.predict_proba(inputs), atol=2e-3)
-    assert np.abs(found - 0.25).max() > 0.2, "the classes can be told apart"
+    assert np.abs(found - 0.25).max() > 0.2, "the classes can be distinguished"
 
 
 @pytest.mark.parametrize("encoder", ["conformer", "cnn"])

@@ -251,8 +251,8 @@ def test_paths_and_links_in_documents_exist() -> None:
         text = (ROOT / name).read_text(encoding="utf-8")
         links = re.findall(r"\]\(([^)#:]+)\)", text)
         missing += [f"{name}: {link}" for link in links if not (ROOT / name).parent.joinpath(link).exists()]
-        quoted = re.findall(r"`((?:speechxfer|recipes|data_scripts|docs|tests|benchmarks)/[\w./-]+)`", text)
-        missing += [f"{name}: {path}" for path in quoted if not (ROOT / path).exists()]
+        quoted = re.findall(r"`((?:speechxfer|recipes|data_scripts|docs|tests|benchmarks)/[\w./-]+|\w+/\w+\.py)`", text)
+        missing += [f"{name}: {path}" for path in quoted if not ((ROOT / path).exists() or (PACKAGE / path).exists())]
     assert not missing
 
 

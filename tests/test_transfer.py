@@ -1,4 +1,4 @@
-"""Transfer: rows follow symbols, the source stays as it was, frozen means frozen to the last bit."""
+"""Transfer: rows follow symbols, the source is not changed, frozen modules keep their bits."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +40,7 @@ def source_model(encoder: str = "conformer", vocabulary: Vocabulary = ENGLISH, t
     model = AcousticModel(architecture, vocabulary, PRESETS["kaldi-mvn"], Normalizer(), task)
     with torch.no_grad():
         for weights in model.parameters():
-            if not weights.any():  # what a fresh conformer layer leaves out
+            if not weights.any():  # zero in a new Conformer layer
                 weights.normal_(0.0, 0.1)
         model(features(), LENGTHS)  # batch statistics, where there are any, leave their defaults
     return model.eval()
@@ -50,7 +50,7 @@ def same_bits(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-# --- Which row a symbol starts from -------------------------------------------------------------------------------------
+# --- From which row a symbol is initialised -------------------------------------------------------------------------------------
 
 
 def planned(source: str | list[str], target: list[str], symbol_map: dict[str, str] | None = None) -> dict[str, str]:
@@ -110,7 +110,7 @@ def test_letters_from_an_upper_case_source() -> None:
     }
 
 
-def test_an_exact_symbol_goes_before_its_case_and_both_before_the_base_letter() -> None:
+def test_an_exact_symbol_precedes_the_other_case_and_both_precede_the_base_letter() -> None:
     assert planned("éeEÉ", ["é", "É", "e", "E", "ê", "Ê"]) == {
         "é": "exact é",
         "É": "exact É",
@@ -122,7 +122,7 @@ def test_an_exact_symbol_goes_before_its_case_and_both_before_the_base_letter() 
     assert planned("eÉ", ["é"]) == {"é": "case É"}
 
 
-def test_a_map_goes_before_everything() -> None:
+def test_a_map_precedes_all_rules() -> None:
     assert planned("aeo", ["a", "e", "ɛ", "á"], {"a": "e", "ɛ": "e", "á": "o"}) == {
         "a": "map e",
         "e": "exact e",
@@ -143,7 +143,7 @@ def test_base_letters(symbol: str, bases: list[str]) -> None:
     assert list_base_letters(symbol) == bases
 
 
-def test_the_nearest_base_letter_goes_first() -> None:
+def test_the_base_letter_with_most_marks_is_preferred() -> None:
     source = Vocabulary((BLANK, "e", "ê"))
     assert plan_head(source, Vocabulary((BLANK, "ế")))[1] == HeadRow("ế", "base", "ê")
 
@@ -154,7 +154,10 @@ def test_the_nearest_base_letter_goes_first() -> None:
         ({"z": "a"}, "symbol map: 'z' is not in the target vocabulary"),
         ({"ɛ": "z"}, "symbol map: 'z' is not in the source vocabulary"),
         ({BLANK: "a"}, f"symbol map: {BLANK!r} is not in the target vocabulary"),
-        ({"ɛ": BLANK}, f"symbol map: {BLANK!r} is not in the source vocabulary"),  # a letter never starts as silence
+        (
+            {"ɛ": BLANK},
+            f"symbol map: {BLANK!r} is not in the source vocabulary",
+        ),  # a letter is never initialised from the blank
     ],
 )
 def test_a_map_that_names_unknown_symbols_is_refused(symbol_map: dict[str, str], message: str) -> None:
@@ -187,7 +190,7 @@ def test_a_damaged_symbol_map_is_named_with_its_line(tmp_path: Path, data: bytes
     assert message in str(caught.value)
 
 
-def test_the_plan_can_be_shown() -> None:
+def test_a_head_table_as_text_and_in_one_line() -> None:
     rows = plan_head(ENGLISH, Vocabulary((BLANK, "a", "á", "ŋ")))
     assert str(rows) == f"{BLANK}\tblank\t{BLANK}\na\texact\ta\ná\tbase\ta\nŋ\tnew\t"
     assert rows.summary() == "head: 4 rows (1 blank, 1 exact, 1 base, 1 new); new: 'ŋ'"
@@ -212,7 +215,7 @@ def test_a_permuted_vocabulary_keeps_each_symbols_log_probability(encoder: str, 
         assert torch.allclose(after[..., new], before[..., old], atol=1e-5), symbol
 
 
-def test_rows_are_copied_as_planned() -> None:
+def test_rows_are_copied_as_the_head_table_says() -> None:
     source = source_model()
     model = transfer(source, Vocabulary((BLANK, "ẹ", "a", "A", "ŋ")), head={"ŋ": "n"}).model
     for row, symbol in enumerate((BLANK, "e", "a", "a", "n")):
@@ -221,18 +224,18 @@ def test_rows_are_copied_as_planned() -> None:
         assert torch.equal(model.head.bias[row], source.head.bias[at])
 
 
-def test_new_rows_start_small_around_the_mean_row_and_differ_from_each_other() -> None:
+def test_new_rows_are_close_to_the_mean_row_and_differ_from_each_other() -> None:
     source = source_model()
     model = transfer(source, Vocabulary((BLANK, *"ŋɓɗƙʒɲʃθ"))).model
     rows, mean = model.head.weight.detach()[1:], source.head.weight.detach()[1:].mean(dim=0)
     spread = source.head.weight.detach()[1:].numpy().std(axis=0)
-    assert np.abs((rows - mean).numpy() / spread).max() < 0.5  # drawn with a tenth of the source's deviation
+    assert np.abs((rows - mean).numpy() / spread).max() < 0.5  # standard deviation: a tenth of the source's
     assert 0.05 < np.std((rows - mean).numpy() / spread) < 0.2
     assert torch.allclose(model.head.bias[1:], source.head.bias[1:].mean().expand(8), atol=1e-6)
     assert torch.unique(rows, dim=0).shape == rows.shape
 
 
-def test_new_rows_follow_the_seed() -> None:
+def test_new_rows_depend_on_the_seed() -> None:
     source, vocabulary = source_model(), Vocabulary((BLANK, "a", "ŋ"))
     first, again, other = (transfer(source, vocabulary, seed=seed).model for seed in (1, 1, 2))
     assert same_bits(state(first), state(again))
@@ -275,7 +278,7 @@ def test_the_same_vocabulary_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("head", ["symbols", "random"])
-def test_the_source_stays_untouched(head: str) -> None:
+def test_the_source_is_not_changed(head: str) -> None:
     source = source_model("cnn")
     source.encoder.strided.requires_grad_(False)
     source.head.train()
@@ -291,7 +294,7 @@ def test_the_source_stays_untouched(head: str) -> None:
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-def test_the_new_model_keeps_features_and_encoder_and_takes_what_it_is_told() -> None:
+def test_the_new_model_has_the_sources_features_and_encoder_and_the_given_options() -> None:
     source = source_model("cnn")
     vocabulary, normalizer = Vocabulary((BLANK, "yes", "no"), "words"), Normalizer(form="NFD")
     model = transfer(source, vocabulary, normalizer=normalizer, task="classify", dropout=0.3).model
@@ -305,8 +308,8 @@ def test_the_new_model_keeps_features_and_encoder_and_takes_what_it_is_told() ->
     assert (plain.normalizer, plain.task, plain.architecture) == (source.normalizer, "ctc", source.architecture)
 
 
-def test_for_another_task_every_row_is_drawn() -> None:
-    """A head of words reads all layers, one of letters the last; the same names on both sides are another thing each."""
+def test_for_another_task_all_rows_are_random() -> None:
+    """The input of a head of words is all layers, that of a CTC head the last one, so their rows cannot be copied."""
     source, words = source_model("cnn"), Vocabulary((BLANK, "a", "b"), "words")
     model = transfer(source, words, task="classify", seed=3).model
     layers = len(source.encoder.layers)
@@ -361,7 +364,7 @@ def test_a_frozen_encoder_stays_bit_identical(encoder: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("encoder", ["conformer", "cnn", "dnn"])
-def test_unfreezing_lets_everything_learn_again(encoder: str) -> None:
+def test_after_unfreezing_all_weights_are_trained_again(encoder: str) -> None:
     model = source_model(encoder)
     optimizer = optimizer_of(model, "adamw")
     set_frozen(model, frozen_modules(model, FinetuneConfig(freeze="encoder")))
@@ -423,7 +426,7 @@ class Small(nn.Module):
         self.out = nn.Linear(3, classes)
 
 
-def test_what_fits_is_taken_and_the_rest_is_reported() -> None:
+def test_matching_tensors_are_loaded_and_the_others_reported() -> None:
     torch.manual_seed(0)
     given, module = Small(10), Small(7)
     given.norm.running_mean.fill_(3.0)

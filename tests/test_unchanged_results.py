@@ -197,7 +197,8 @@ def recorded() -> dict[str, Any]:
 
 
 PARTS = (
-    "trained from random weights", "adapted with l2_sp", "classification", "report", "multilingual-small", "english", "onnx", "check"
+    "trained from random weights", "adapted with l2_sp", "classification", "report", "multilingual-small", "english", "onnx",
+    "check",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel, Task, has_lora
 from speechxfer.text import Normalizer, Vocabulary
 
-NEW_ROW_SPREAD = 0.1  # deviation of a new row's weights, as a share of the source rows' own
+NEW_ROW_SPREAD = 0.1  # standard deviation of new rows around the mean row, relative to that of the source's rows
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,13 @@ def transfer(
     Raises:
         InputError: a symbol map with unknown symbols or for another task than the source's, or the source has a low-rank
             update that is not merged.
+
+    Example:
+        >>> import speechxfer as sx
+        >>> target = sx.Vocabulary.from_texts(["mwana", "ómbá"])
+        >>> adapted = sx.transfer(sx.load_model("english"), target)
+        >>> adapted.head.summary()
+        'head: 8 rows (1 blank, 5 exact, 2 base)'
     """
     _refuse_update(source)
     architecture = source.architecture if dropout is None else replace(source.architecture, dropout=dropout)
@@ -106,7 +113,7 @@ def _refuse_update(model: AcousticModel) -> None:
 def _fill_head(new: nn.Linear, old: nn.Linear, vocabulary: Vocabulary, rows: HeadTable) -> None:
     index = {symbol: i for i, symbol in enumerate(vocabulary.symbols)}
     if len(index) == 1:
-        return  # an encoder that came without a head: nothing to start from
+        return  # the source had no head: all rows stay random
     weight, bias = old.weight.detach().cpu(), old.bias.detach().cpu()
     spread = weight[1:].std(dim=0, correction=0) * NEW_ROW_SPREAD
     for i, row in enumerate(rows):
@@ -123,31 +130,32 @@ def with_new_layers(
 ) -> AcousticModel:
     """A copy of the model with bottleneck adapters after each encoder layer, or layers between encoder and head.
 
-    Fresh adapters pass their input on; fresh layers norm it.
+    New adapters initially return their input; new layers initially apply layer normalisation only.
 
     Args:
-        adapter_dim: width of the bottlenecks; 0: adapters as they are.
-        extra_layers: how many Conformer layers are added on top of any that the model has.
+        model: not changed.
+        adapter_dim: width of the bottlenecks; 0: no new adapters.
+        extra_layers: how many Conformer layers to add on top of those that the model has.
         seed: of the new weights.
 
     Raises:
         InputError: the model has adapters of another width, or a low-rank update that is not merged.
     """
     _refuse_update(model)
-    old = model.architecture
-    if adapter_dim and old.adapter_dim not in (0, adapter_dim):
+    present = model.architecture
+    if adapter_dim and present.adapter_dim not in (0, adapter_dim):
         raise InputError(
-            f"transfer.adapter_dim = {adapter_dim}, but the source has adapters of width {old.adapter_dim}; set that, or 0 to "
-            "keep them"
+            f"transfer.adapter_dim = {adapter_dim}, but the source has adapters of width {present.adapter_dim}; set that, "
+            "or 0 to keep them"
         )
     architecture = replace(
-        old, adapter_dim=adapter_dim or old.adapter_dim, extra_layers=old.extra_layers + extra_layers
+        present, adapter_dim=adapter_dim or present.adapter_dim, extra_layers=present.extra_layers + extra_layers
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        grown = AcousticModel(
+        extended = AcousticModel(
             architecture, model.vocabulary, model.spec, model.normalizer, model.task, parents=model.parents
         )
-    grown.name = model.name
-    load_matching(grown, model.state_dict())
-    return grown.to(model.head.weight.device).train(model.training)
+    extended.name = model.name
+    load_matching(extended, model.state_dict())
+    return extended.to(model.head.weight.device).train(model.training)

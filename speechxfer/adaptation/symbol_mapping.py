@@ -1,9 +1,9 @@
-"""Transfer: a new output layer on a pretrained encoder, filled by symbol; partial loading; what is frozen.
+"""Symbol mapping: from which source symbol each row of the new head is initialised.
 
-Rows of the head follow symbols, never sizes or positions: a vocabulary of the same size with other symbols must not
-inherit wrong rows. `transfer` returns a new model and leaves the source as it was. What it is not: the training itself.
-The idea of keeping rows goes back to the reports that a re-initialised last layer costs accuracy where alphabets overlap;
-starting accented letters from their base letter to Yusuyin et al.'s and others' coarse-to-fine alphabets.
+Rows follow symbols, never sizes or positions: a vocabulary of the same size with other symbols must not inherit wrong rows.
+The rules, in order: the blank, the user's map, the same symbol, the same letter in the other case, the base letter of an accented
+letter; from a source of phones, the phone that a letter stands for. Initialising accented letters from their base letters
+follows coarse-to-fine alphabets, such as those of Yusuyin et al., 'Whistle' (arXiv:2406.02166).
 """
 
 import unicodedata
@@ -80,16 +80,17 @@ def plan_head(
         if symbol in symbol_map:
             rows.append(HeadRow(symbol, "map", symbol_map[symbol]))
         else:
-            rows.append(_row_by_sound(symbol, source, tables) if by_sound else _row_by_symbol(symbol, source))
+            rows.append(_match_by_sound(symbol, source, tables) if by_sound else _match_by_symbol(symbol, source))
     return HeadTable(rows)
 
 
-def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[LetterTable]) -> HeadRow:
-    inventory, form = source.symbols[1:], letter.lower()  # as in the tables; case folding would make ß two letters
+def _match_by_sound(letter: str, source: Vocabulary, tables: Sequence[LetterTable]) -> HeadRow:
+    """The row of a letter from a source of phones: its phone, that of its base letter, or that of its romanisation."""
+    inventory, form = source.symbols[1:], letter.lower()  # as in the tables; case folding would make two letters of ß
     toneless = remove_tone_marks(form)
-    own_language_knows = any(table.get(form) in inventory for table in tables[:-1])
-    if not own_language_knows and find_phone(toneless, tables, inventory) in IPA_VOWELS:
-        form = toneless  # in other languages' tables a vowel's accent is no tone; here it most often is
+    in_own_table = any(table.get(form) in inventory for table in tables[:-1])
+    if not in_own_table and find_phone(toneless, tables, inventory) in IPA_VOWELS:
+        form = toneless  # tables of other languages use these accents for other vowels; here they most often mark tone
     for candidate in (form, *list_base_letters(form)):
         phone = find_phone(candidate, tables, inventory)
         if phone:
@@ -98,7 +99,8 @@ def _row_by_sound(letter: str, source: Vocabulary, tables: Sequence[LetterTable]
     return HeadRow(letter, "roman", phone) if phone else HeadRow(letter, "new")
 
 
-def _row_by_symbol(symbol: str, source: Vocabulary) -> HeadRow:
+def _match_by_symbol(symbol: str, source: Vocabulary) -> HeadRow:
+    """The row of a symbol from a source of symbols: the same, the other case, or the base letter."""
     symbols = source.symbols[1:]
     if symbol in symbols:
         return HeadRow(symbol, "exact", symbol)
@@ -107,12 +109,18 @@ def _row_by_symbol(symbol: str, source: Vocabulary) -> HeadRow:
     folded = {known.casefold(): known for known in reversed(symbols)}
     if symbol.casefold() in folded:
         return HeadRow(symbol, "case", folded[symbol.casefold()])
-    for base in list_base_letters(symbol):
+    base = _find_base_letter(symbol, symbols, folded)
+    return HeadRow(symbol, "base", base) if base else HeadRow(symbol, "new")
+
+
+def _find_base_letter(accented: str, symbols: Sequence[str], folded: Mapping[str, str]) -> str:
+    """The rule for accented letters: the symbol with the fewest combining marks removed, then case-folded; empty if none."""
+    for base in list_base_letters(accented):
         if base in symbols:
-            return HeadRow(symbol, "base", base)
+            return base
         if base.casefold() in folded:
-            return HeadRow(symbol, "base", folded[base.casefold()])
-    return HeadRow(symbol, "new")
+            return folded[base.casefold()]
+    return ""
 
 
 def read_symbol_map(path: Path | str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Models on disk: names and paths to sources, folders of ours, language packs, transformers folders and NeMo archives.
+"""Models on disk: resolution of names and paths, model folders, language packs, transformers folders and NeMo archives.
 
 - `resolve_source` finds the model that a name or path means, as a `Source`; the functions below take either.
 - `load_model` loads it; `save_model` and `save_pack` write models and language packs.

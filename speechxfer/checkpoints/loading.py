@@ -38,7 +38,8 @@ def load_model(name: Path | str | Source) -> AcousticModel:
             an external architecture or front end that is not supported, or features that this version computes differently.
 
     Example:
-        >>> load_model("multilingual-small").vocabulary.kind
+        >>> import speechxfer as sx
+        >>> sx.load_model("multilingual-small").vocabulary.kind
         'phones'
     """
     source = resolve_source(name)
@@ -93,7 +94,7 @@ def _load_folder(source: Source, packs: tuple[Path, ...] = ()) -> AcousticModel:
 
 @dataclass(frozen=True)
 class _NewModel:
-    """What a description says of a model, before it is built."""
+    """The parts of a described model, before it is built."""
 
     architecture: Architecture
     vocabulary: Vocabulary

@@ -30,7 +30,7 @@ FILES = (
 )
 
 
-def save_model(model: AcousticModel, folder: Path | str, card: Card, *, half: bool = False) -> None:
+def save_model(model: AcousticModel, folder: Path | str, card: Card | None = None, *, half: bool = False) -> None:
     """Write the folder whole or not at all; an older model there is replaced.
 
     A low-rank update is merged into the weights that are written.
@@ -38,18 +38,20 @@ def save_model(model: AcousticModel, folder: Path | str, card: Card, *, half: bo
     Args:
         model: the model; not changed.
         folder: where to; made if missing.
-        card: where the model comes from.
+        card: where the model comes from; None: only a name, that of the folder.
         half: write weights in float16.
 
     Raises:
         InputError: the folder has files that belong to no model, a weight is NaN or infinite, or the disk is full.
 
     Example:
-        >>> from tempfile import mkdtemp
-        >>> model = load_model("english")
-        >>> save_model(model, mkdtemp() + "/copy", Card("copy", parent="english-1", language="en"))
+        >>> import speechxfer as sx
+        >>> sx.save_model(sx.load_model("english"), "my-model")
+        >>> sx.load_model("my-model").name
+        'my-model'
     """
     plain = merge_lora(model) if has_lora(model) else model
+    card = card or Card(Path(folder).name)
     write_folder(folder, lambda partial: _write_files(plain, partial, card, half))
 
 

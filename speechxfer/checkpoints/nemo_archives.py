@@ -233,13 +233,13 @@ def _nemo_front_end(config: Settings, state: Mapping[str, Tensor], path: Path) -
     newer = release is not None and (int(release[1]), int(release[2])) > LAST_OF_2024
     spec = feature_preset("nemo-2025" if newer else "nemo-2024")
     bank, window = (state.get(f"preprocessor.featurizer.{part}") for part in ("fb", "window"))
-    for name, theirs, ours in (("filterbank", bank, mel_filters(spec).T), ("window", window, analysis_window(spec))):
-        if theirs is None:
+    for name, found, preset in (("filterbank", bank, mel_filters(spec).T), ("window", window, analysis_window(spec))):
+        if found is None:
             continue
-        theirs = theirs.squeeze()
-        expected = ours.to(theirs.dtype).float()  # a model in half precision has these rounded too
+        found = found.squeeze()
+        expected = preset.to(found.dtype).float()  # a model in half precision has these rounded too
         tolerance = FRONT_END_TOLERANCE * expected.abs().max()
-        if theirs.shape != ours.shape or not (theirs.float() - expected).abs().max() <= tolerance:
+        if found.shape != preset.shape or not (found.float() - expected).abs().max() <= tolerance:
             raise InputError(
                 f"{path}: the {name} inside the archive is not that of the preset {spec.name}, so it is refused"
             )

@@ -28,7 +28,7 @@ class Source:
 
     Attributes:
         name: how to refer to it: a shipped model with its version, else as the user named it.
-        kind: 'folder' of ours with ``model.json``, folder of the 'transformers' library, or 'nemo' archive.
+        kind: 'folder' with ``model.json``, folder of the 'transformers' library, or 'nemo' archive.
         path: the folder or archive.
         revision: commit of a hub's repository; empty for others.
     """

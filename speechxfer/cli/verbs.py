@@ -148,6 +148,7 @@ def crossval(
     results: Results = None,
     settings: Set = None,
     language: Language = "",
+    licence: Licence = "",
     resample: Resample = None,
     mono: Mono = None,
     jobs: Jobs = 0,
@@ -156,7 +157,7 @@ def crossval(
     from speechxfer.config import load_config
     from speechxfer.workflows import StudySettings, cross_validate
 
-    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language)
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language, licence)
     extra = train or ()
     print(
         cross_validate(
@@ -180,6 +181,7 @@ def curve(
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")] = 3,
     settings: Set = None,
     language: Language = "",
+    licence: Licence = "",
     resample: Resample = None,
     mono: Mono = None,
     jobs: Jobs = 0,
@@ -188,7 +190,7 @@ def curve(
     from speechxfer.config import load_config
     from speechxfer.workflows import Splits, StudySettings, learning_curve
 
-    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language)
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language, licence)
     splits = Splits(tuple(train), tuple(dev), test)
     print(learning_curve(study, splits, out, minutes=minutes or (10.0, 30.0, 60.0), seeds=seeds, jobs=jobs or None))
 
@@ -245,6 +247,7 @@ def self_train(
     ] = 0.2,
     settings: Set = None,
     language: Language = "",
+    licence: Licence = "",
     resample: Resample = None,
     mono: Mono = None,
 ) -> None:
@@ -252,7 +255,7 @@ def self_train(
     from speechxfer.config import load_config
     from speechxfer.workflows import Splits, StudySettings, self_train
 
-    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language)
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language, licence)
     splits = Splits(tuple(train), tuple(dev), test)
     print(self_train(study, splits, unlabelled, out, rounds=rounds, max_error_rate=max_error_rate))
 
