@@ -12,6 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from recipes.shipping import copy_model
 from speechxfer.checkpoints import model_folders, sources
 from speechxfer.checkpoints.card import Card, read_card
 from speechxfer.checkpoints.loading import load_model
@@ -26,7 +27,6 @@ from speechxfer.models.architecture import Architecture
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.workflows.model_description import describe
-from speechxfer.workflows.shipping import copy_model
 
 VOCABULARY = Vocabulary((BLANK, " ", *"abcẹŋ", "\u0301"))
 CARD = Card("mboshi", "english", "mdw", "CC0-1.0", {"hours": 1.5, "note": "ω"})
