@@ -77,7 +77,9 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> Path:
     path = out_dir / "sentences.tsv"
     write_atomically(path, "id\tlang\tvoice\ttext\n" + "".join(rows))
     print_line(f"{path}: {len(rows):,} clauses in {languages} languages")
-    print_line(f"written to {out_dir}; next: python -m data_scripts.synthesize_multilingual {shlex.quote(str(path))} OUT_DIR")
+    print_line(
+        f"written to {out_dir}; next: python -m data_scripts.synthesize_multilingual {shlex.quote(str(path))} OUT_DIR"
+    )
     return path
 
 

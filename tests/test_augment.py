@@ -127,7 +127,7 @@ def speech_like(seconds: float = 1.5) -> np.ndarray:
     return (0.05 * noise * loudness).astype(np.float32)
 
 
-def test_distortion_keeps_length_and_type_and_is_drawn_from_the_generator() -> None:
+def test_distortion_keeps_length_and_type_and_depends_on_the_generator() -> None:
     samples = speech_like()
     before = samples.copy()
     results = [distort(samples, np.random.default_rng(seed), RATE) for seed in range(40)]
@@ -160,7 +160,7 @@ def test_nothing_chosen_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("snr_db", [0.0, 12.0, 30.0])
 @pytest.mark.parametrize("colour", [0.0, 2.0])
-def test_noise_has_the_level_that_was_drawn(monkeypatch: pytest.MonkeyPatch, snr_db: float, colour: float) -> None:
+def test_noise_has_the_chosen_level(monkeypatch: pytest.MonkeyPatch, snr_db: float, colour: float) -> None:
     only(monkeypatch, "NOISE", SNR_DB=(snr_db, snr_db), COLOUR=(colour, colour))
     samples = speech_like()
     noise = distort(samples, np.random.default_rng(1), RATE) - samples
@@ -175,8 +175,8 @@ def test_a_narrow_line_passes_its_band_only(monkeypatch: pytest.MonkeyPatch) -> 
     seconds = np.arange(2 * RATE) / RATE
     for hz, low_db, high_db in ((60, -200, -50), (1000, -0.5, 0.5), (2500, -0.5, 0.5), (5500, -200, -45)):
         tone = (0.3 * np.sin(2 * np.pi * hz * seconds)).astype(np.float32)
-        heard = distort(tone, np.random.default_rng(0), RATE)[RATE // 2 : -RATE // 2]
-        level_db = 20 * np.log10(np.sqrt(np.mean(heard**2)) / (0.3 / np.sqrt(2)))
+        changed = distort(tone, np.random.default_rng(0), RATE)[RATE // 2 : -RATE // 2]
+        level_db = 20 * np.log10(np.sqrt(np.mean(changed**2)) / (0.3 / np.sqrt(2)))
         assert low_db < level_db < high_db, hz
 
 
@@ -184,37 +184,37 @@ def test_a_room_decays_by_60_db_in_its_time(monkeypatch: pytest.MonkeyPatch) -> 
     only(monkeypatch, "ROOM", REVERBERATION_S=(0.5, 0.5), DIRECT_DB=(0.0, 0.0))
     click = np.zeros(RATE, np.float32)
     click[1000] = 1.0
-    heard = distort(click, np.random.default_rng(2), RATE)
-    assert heard[1000] == pytest.approx(1.0, abs=1e-3)
-    assert np.abs(heard[:1000]).max() < 1e-6  # nothing before the sound
-    tail = heard[1001 : 1000 + RATE // 2]
+    changed = distort(click, np.random.default_rng(2), RATE)
+    assert changed[1000] == pytest.approx(1.0, abs=1e-3)
+    assert np.abs(changed[:1000]).max() < 1e-6  # nothing before the sound
+    tail = changed[1001 : 1000 + RATE // 2]
     assert np.sum(tail**2) == pytest.approx(1.0, rel=1e-2)  # as much as the direct sound: 0 dB
     early, late = (np.mean(tail[start : start + 800] ** 2) for start in (0, 6400))
     assert 10 * np.log10(early / late) == pytest.approx(60 * 0.4 / 0.5, abs=2.0)
-    assert np.abs(heard[1000 + RATE // 2 :]).max() < 1e-4
+    assert np.abs(changed[1000 + RATE // 2 :]).max() < 1e-4
 
 
 def test_clipping_cuts_at_a_share_of_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "CLIPPED", CLIP_RATIO=(0.5, 0.5))
     samples = speech_like()
-    heard = distort(samples, np.random.default_rng(0), RATE)
+    changed = distort(samples, np.random.default_rng(0), RATE)
     limit = 0.5 * np.abs(samples).max()
-    assert np.allclose(heard, samples.clip(-limit, limit), atol=1e-6)
+    assert np.allclose(changed, samples.clip(-limit, limit), atol=1e-6)
 
 
 def test_opus_keeps_the_sound_and_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "CODEC")
     tone = np.zeros(2 * RATE, np.float32)
     tone[RATE // 2 : RATE] = 0.02 * np.sin(2 * np.pi * 440 * np.arange(RATE // 2) / RATE)
-    heard = distort(tone, np.random.default_rng(0), RATE)
-    assert not np.array_equal(heard, tone)
+    changed = distort(tone, np.random.default_rng(0), RATE)
+    assert not np.array_equal(changed, tone)
     inside = slice(RATE // 2 + 1600, RATE - 1600)
-    assert np.corrcoef(heard[inside], tone[inside])[0, 1] > 0.98
+    assert np.corrcoef(changed[inside], tone[inside])[0, 1] > 0.98
 
 
 @pytest.mark.parametrize("rate_hz", [11_025, 16_000, 44_100])
 def test_every_sampling_rate_can_be_distorted(rate_hz: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opus knows five rates only (RFC 6716); at others the codec is left out instead of ending a training."""
+    """Opus knows five rates only (RFC 6716); at others the codec is skipped instead of ending a training."""
     monkeypatch.setattr(augment, "CODEC_SHARE", 1.0)
     samples = np.sin(np.arange(rate_hz) / 20).astype(np.float32)
     assert len(augment.distort(samples, np.random.default_rng(0), rate_hz)) == rate_hz

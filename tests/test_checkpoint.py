@@ -12,6 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from recipes.shipping import copy_model
 from speechxfer.checkpoints import model_folders, sources
 from speechxfer.checkpoints.card import Card, read_card
 from speechxfer.checkpoints.loading import load_model
@@ -26,7 +27,6 @@ from speechxfer.models.architecture import Architecture
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.workflows.model_description import describe
-from speechxfer.workflows.shipping import copy_model
 
 VOCABULARY = Vocabulary((BLANK, " ", *"abcẹŋ", "\u0301"))
 CARD = Card("mboshi", "english", "mdw", "CC0-1.0", {"hours": 1.5, "note": "ω"})
@@ -290,16 +290,14 @@ OTHER_VALUES: dict[
     "preemphasis": (PRESETS["kaldi"], 0.96),
     "preemphasis_on": (PRESETS["nemo-2025"], "frame"),
     "power": (PRESETS["kaldi"], 1.99),
-    "mel_scale": (PRESETS["emformer"], "slaney"),
-    "mel_sides": (PRESETS["speechbrain"], "neighbours"),
+    "mel_scale": (PRESETS["whisper"], "htk"),
     "mel_norm": (PRESETS["whisper"], "none"),
     "low_hz": (PRESETS["kaldi"], 21.0),
     "high_hz": (PRESETS["icefall"], -395.0),
-    "mel_gain": (PRESETS["emformer"], 32768.0**2 * 1.01),
     "floor": (PRESETS["kaldi"], 1.3e-7),
     "floor_mode": (PRESETS["nemo-2025"], "clamp"),
-    "log": (PRESETS["emformer"], "ln"),
-    "dynamic_range": (PRESETS["speechbrain"], 79.0),
+    "log": (PRESETS["whisper"], "ln"),
+    "dynamic_range": (PRESETS["whisper"], 7.5),
     "offset": (PRESETS["whisper"], 4.1),
     "gain": (PRESETS["whisper"], 0.26),
     "normalize": (PRESETS["kaldi-mvn"], "none"),

@@ -1,4 +1,4 @@
-"""The front end against other people's: torchaudio, librosa, Kaldi, HTK, and the numbers published for other toolkits."""
+"""The front end against other implementations: torchaudio, librosa, Kaldi, HTK, and the numbers published for other toolkits."""
 
 import json
 import math

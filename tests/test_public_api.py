@@ -15,12 +15,6 @@ import speechxfer as sx
 from tests.tone_corpus import write_tone_corpus
 
 MOST_NAMES = 20
-WITHOUT_EXAMPLE = {  # to be emptied by the owners
-    "adapt",
-    "evaluate",
-    "rank_sources",
-    "transcribe",
-}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +41,7 @@ def test_no_module_has_the_name_of_a_public_name() -> None:
 
 
 def test_every_name_has_an_example() -> None:
-    assert {name for name in sx.__all__ if not example_of(name).examples} <= WITHOUT_EXAMPLE
+    assert not [name for name in sx.__all__ if not example_of(name).examples]
 
 
 @pytest.mark.parametrize("name", sx.__all__)

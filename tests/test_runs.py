@@ -304,7 +304,7 @@ def test_two_processes_score_like_one(corpus: Path, tmp_path: Path) -> None:
 
 @pytest.mark.distributed
 def test_two_processes_compute_the_head_that_one_does(corpus: Path, tmp_path: Path) -> None:
-    """Of words, on an encoder that rests; distorted recordings are drawn alike, so the bytes are the same."""
+    """A classifier on a frozen encoder: both processes distort recordings in the same way, so the bytes are the same."""
     for split, count, seed in (("train", 24, 1), ("dev", 8, 2)):
         write_tone_corpus(
             tmp_path / f"{split}.jsonl", count, letters="abcd", seed=seed, words=(1, 1), letters_in_word=1

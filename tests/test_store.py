@@ -115,8 +115,8 @@ def test_what_will_be_resampled_is_said_once_per_rate(
     assert capsys.readouterr().err == ""  # nothing will be, unasked
     report_resampling(corpus, AudioOptions(READING.spec, resample=True))
     assert capsys.readouterr().err.splitlines() == [
-        "resampling 2 files from 8000 Hz to 16000 Hz, as asked",
-        "resampling 1 files from 44100 Hz to 16000 Hz, as asked",
+        "resampling 2 files from 8000 Hz to 16000 Hz",
+        "resampling 1 files from 44100 Hz to 16000 Hz",
     ]
 
 
@@ -162,8 +162,8 @@ def test_one_new_utterance_computes_one_entry(corpus: list[Utterance], tmp_path:
 def test_folds_and_copies_of_a_recording_share_their_entries(
     corpus: list[Utterance], tmp_path: Path, computed: list[str]
 ) -> None:
-    for left_out in range(4):
-        store_features(corpus[:left_out] + corpus[left_out + 1 :], READING, tmp_path / "cache")
+    for excluded in range(4):
+        store_features(corpus[:excluded] + corpus[excluded + 1 :], READING, tmp_path / "cache")
     shutil.copytree(tmp_path, tmp_path / "moved", ignore=shutil.ignore_patterns("cache"))
     moved = [replace(u, id=f"moved-{u.id}", audio_filepath=tmp_path / "moved" / u.audio_filepath.name) for u in corpus]
     store_features(moved, READING, tmp_path / "cache")

@@ -119,10 +119,20 @@ def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
+def exported_names(package: str) -> frozenset[str]:
+    """The names in `__all__` of a package of speechxfer; none for a module."""
+    init = PACKAGE / package / "__init__.py"
+    if not package or not init.exists():
+        return frozenset()
+    lists = [node.value for node in parse(init).body if isinstance(node, ast.Assign) and "__all__" in ast.dump(node)]
+    return frozenset(name for value in lists for name in ast.literal_eval(value))
+
+
 def target_of(module: str, name: str | None) -> tuple[str, list[str]]:
     """The package that an import reaches, and the parts of the module below it."""
     parts = module.split(".")[1:]
-    if name is not None:
+    if name is not None and name not in exported_names(parts[0] if parts else ""):
         below = PACKAGE.joinpath(*parts, name)
         parts += [name] if below.is_dir() or below.with_suffix(".py").exists() else []
     return (parts[0] if parts else "__init__"), parts[1:]
@@ -242,7 +252,14 @@ def test_other_words_are_allowed(text: str) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------- documents
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/usage.md", "docs/formats.md", "docs/glossary.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/usage.md",
+    "docs/formats.md",
+    "docs/glossary.md",
+)
 
 
 def test_paths_and_links_in_documents_exist() -> None:

@@ -30,7 +30,7 @@ if stage evaluate; then
 fi
 if stage ship; then
   python - <<'END'
-from speechxfer.workflows import copy_model
+from recipes.shipping import copy_model
 copy_model("exp/english", "../../speechxfer/shipped/english-2", new_name="english-2", half=True)  # english-1 is immutable
 END
 fi

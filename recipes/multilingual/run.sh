@@ -66,7 +66,7 @@ if stage evaluate; then
 fi
 if stage ship; then
   python - <<'END'
-from speechxfer.workflows import copy_model
+from recipes.shipping import copy_model
 limits = (
     "recognises phones in the notation of espeak-ng; trained on synthetic voices and about 170 speakers, most of them of "
     "English; no tone, length, stress or nasality; a source to adapt, not a transcriber"

@@ -1,7 +1,7 @@
 """Manifests: one utterance a line, as a JSON object with the field names of NVIDIA NeMo's ASR manifests.
 
-``audio_filepath``, ``offset``, ``duration`` and ``text`` are NeMo's; ``id``, ``speaker`` and ``lang`` are added. Paths are relative
-to the manifest's own folder. Corpora are converted to manifests by ``data_scripts/``; ``speechxfer check`` judges the audio.
+``audio_filepath``, ``offset``, ``duration`` and ``text`` are NeMo's; ``id``, ``speaker`` and ``lang`` are added. Paths are
+relative to the manifest's own folder. Corpora are converted to manifests by ``data_scripts/`` and judged by ``speechxfer check``.
 """
 
 import json

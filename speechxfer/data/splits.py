@@ -34,8 +34,8 @@ def total_duration_s(utterances: Iterable[Utterance]) -> float:
 def order_proportionally(utterances: Sequence[Utterance], seed: str) -> list[Utterance]:
     """Order utterances so that in every prefix the speakers have shares in proportion to their total time.
 
-    Within a speaker the order is by hash. The position of an utterance is the middle of its share of its speaker's time, shifted by
-    a hash of the speaker within half an utterance, so that many speakers of one utterance each do not all come at once.
+    Within a speaker the order is by hash. The position of an utterance is the middle of its share of its speaker's time,
+    shifted by a hash of the speaker within half an utterance, so that speakers of one utterance each do not all come at once.
     """
     speaker_s: defaultdict[str, float] = defaultdict(float)
     for utterance in utterances:
@@ -122,8 +122,8 @@ def check_disjoint(extra: Iterable[Utterance], corpus: Iterable[Utterance], grou
     for utterance in extra:
         if key(utterance) in known:
             raise InputError(
-                f"{utterance.id}: its {group_by} {key(utterance)!r} is in the corpus too, and the fold that tests it would train on "
-                "it; remove it from the extra training data, or group folds by something else"
+                f"{utterance.id}: its {group_by} {key(utterance)!r} is in the corpus, too: a fold would train and test on it; "
+                "remove it from the extra training data, or group folds by something else"
             )
 
 

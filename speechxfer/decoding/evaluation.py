@@ -13,7 +13,13 @@ from speechxfer.scoring import WerReport, score
 def evaluate(
     model: AcousticModel, utterances: Sequence[Utterance], *, resample: bool = False, mono: bool = False
 ) -> WerReport:
-    """Transcribe utterances and score the hypotheses against their texts; arguments and errors as for `transcribe`."""
+    """Transcribe utterances and score the hypotheses against their texts; arguments and errors as for `transcribe`.
+
+    >>> import speechxfer as sx
+    >>> model = sx.load_model("english")
+    >>> print(sx.evaluate(model, sx.read_manifest("data/test.jsonl")))  # WER, CER, their 95 % intervals, counts
+    WER ...
+    """
     return score_hypotheses(model, utterances, transcribe(model, utterances, resample=resample, mono=mono))
 
 

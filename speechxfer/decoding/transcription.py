@@ -59,7 +59,16 @@ def transcribe(
 
     Raises:
         InputError: an id that occurs twice, unreadable audio, or an utterance too short for one frame; the message names it.
-            Or the model is an encoder without a head.
+            Or the model is an encoder without an output layer.
+
+    >>> import speechxfer as sx
+    >>> model = sx.load_model("english")
+    >>> hypothesis = sx.transcribe(model, "new.wav")
+    >>> print(f"{hypothesis.text!r}, confidence {hypothesis.confidence:.2f}")
+    '...', confidence 0...
+    >>> hypotheses = sx.transcribe(model, sx.read_manifest("data/test.jsonl"))
+    >>> len(hypotheses)
+    8
     """
     audio = AudioOptions(model.spec, resample, mono)
     if isinstance(inputs, Path | str):

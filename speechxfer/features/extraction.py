@@ -20,30 +20,30 @@ class AudioOptions:
     mono: bool = False
 
 
-def utterance_samples(utterance: Utterance, reading: AudioOptions) -> Samples:
+def utterance_samples(utterance: Utterance, audio: AudioOptions) -> Samples:
     """float32 `[samples]` of one utterance at the features' rate."""
     return read_audio(
         utterance.audio_filepath,
-        sample_rate_hz=reading.spec.sample_rate_hz,
+        sample_rate_hz=audio.spec.sample_rate_hz,
         offset_s=utterance.offset,
         duration_s=utterance.duration,
-        resample=reading.resample,
-        mono=reading.mono,
+        resample=audio.resample,
+        mono=audio.mono,
     )
 
 
-def utterance_features(utterance: Utterance, reading: AudioOptions, speed: float = 1.0) -> Samples:
+def utterance_features(utterance: Utterance, audio: AudioOptions, speed: float = 1.0) -> Samples:
     """float32 `[frames, mels]` of one utterance, played `speed` times as fast."""
-    samples = change_speed(utterance_samples(utterance, reading), speed, reading.spec.sample_rate_hz)
-    features: Samples = filterbank(samples, reading.spec).numpy()
+    samples = change_speed(utterance_samples(utterance, audio), speed, audio.spec.sample_rate_hz)
+    features: Samples = filterbank(samples, audio.spec).numpy()
     return features
 
 
-def report_resampling(utterances: Sequence[Utterance], reading: AudioOptions) -> None:
-    """One line per sampling rate that reading will convert, if it may convert at all."""
-    if not reading.resample:
+def report_resampling(utterances: Sequence[Utterance], audio: AudioOptions) -> None:
+    """One line per sampling rate that reading will convert, if it may convert any."""
+    if not audio.resample:
         return
     rates = Counter(read_audio_header(path).rate_hz for path in {utterance.audio_filepath for utterance in utterances})
     for rate, files in sorted(rates.items()):
-        if rate != reading.spec.sample_rate_hz:
-            log_info(f"resampling {files} files from {rate} Hz to {reading.spec.sample_rate_hz} Hz, as asked")
+        if rate != audio.spec.sample_rate_hz:
+            log_info(f"resampling {files} files from {rate} Hz to {audio.spec.sample_rate_hz} Hz")

@@ -166,13 +166,8 @@ class Filterbank(nn.Module):
 
     def _take_logarithm(self, bands: Tensor, valid: Tensor) -> Tensor:
         spec = self.spec
-        bands = bands * spec.mel_gain if spec.mel_gain != 1.0 else bands
         bands = bands + spec.floor if spec.floor_mode == "add" else bands.clamp(min=spec.floor)
-        if spec.log == "ln_linear":
-            values = torch.where(bands > math.e, bands.clamp(min=1.0).log(), bands)
-            values = torch.where(values > math.e, values, values / math.e)
-        else:
-            values = bands.log() if spec.log == "ln" else bands.log10() * (10.0 if spec.log == "db" else 1.0)
+        values = bands.log() if spec.log == "ln" else bands.log10()
         if spec.dynamic_range:
             loudest = torch.where(valid, values, -torch.inf).amax(dim=(-2, -1), keepdim=True)
             values = values.maximum(loudest - spec.dynamic_range)

@@ -54,11 +54,9 @@ def mel_filters(spec: FeatureSpec) -> Tensor:
     at = (_hz_to_mel(bins_hz, spec.mel_scale) if in_mel else bins_hz)[:, None]
     edges = mel_edges if in_mel else edges_hz
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    if spec.mel_sides == "even":
-        right = 2 * centre - left
     matrix = np.maximum(0.0, np.minimum((at - left) / (centre - left), (right - at) / (right - centre)))
     if in_mel:
-        matrix[-1] = 0.0  # Kaldi leaves out the bin at half the sampling rate
+        matrix[-1] = 0.0  # Kaldi ignores the bin at half the sampling rate
     if spec.mel_norm == "slaney":
         matrix = matrix * (2.0 / (edges_hz[2:] - edges_hz[:-2]))
     return torch.from_numpy(matrix).to(computation_dtype(spec))

@@ -1,4 +1,8 @@
-"""Feature presets: what each toolkit computes in inference, without dither, for one utterance of any length."""
+"""Feature presets: what each toolkit computes in inference, without dither, for one utterance of any length.
+
+There are as many frames as the library calls valid; what it adds to fill up a batch is excluded. The comment of each preset names
+the library and the version against which it is tested.
+"""
 
 from dataclasses import replace
 
@@ -40,12 +44,10 @@ _WHISPER = FeatureSpec(
     offset=4.0,
     gain=0.25,
 )
-# What each library computes in inference, without dither, for one utterance of any length. A library's padding of batches
-# and of frames is left out: there are as many frames here as it calls valid.
 PRESETS = {
     # torchaudio 2.11, compliance.kaldi.fbank(num_mel_bins=80, dither=0) on the samples as they are.
     "kaldi": FeatureSpec("kaldi"),
-    # The same on 16-bit amplitudes, each band brought to mean 0 and deviation 1 per utterance: what our own encoders hear.
+    # The same on 16-bit amplitudes, each band normalised per utterance to mean 0 and deviation 1: for encoders trained here.
     "kaldi-mvn": FeatureSpec("kaldi-mvn", scale=32768.0, normalize="mean_std", normalize_epsilon=1e-2),
     # The same, values more than 78 dB (18 nepers of power) below the loudest raised to that: a band that a recording lacks,
     # because it was sampled at 8 kHz or coded, is flat and therefore zero, not rounding noise blown up to deviation 1.
@@ -62,7 +64,7 @@ PRESETS = {
     # NeMo since July 2025 (pull request 13827), equal to transformers 5, ParakeetFeatureExtractor: zeros instead of mirrored
     # samples at the edges, and the frame beyond the last whole hop is no longer valid.
     "nemo-2025": replace(_NEMO_2024, name="nemo-2025", framing="center_constant", drop_last_frame=True),
-    # transformers 5, SeamlessM4TFeatureExtractor, with which Wav2Vec2-BERT hears: numpy, so in double precision.
+    # transformers 5, SeamlessM4TFeatureExtractor, the features of Wav2Vec2-BERT: numpy, so in double precision.
     "seamless": FeatureSpec(
         "seamless",
         scale=32768.0,
@@ -77,40 +79,8 @@ PRESETS = {
     "speech2text": FeatureSpec("speech2text", scale=32768.0, normalize="mean_std"),
     # openai-whisper and transformers 5, WhisperFeatureExtractor, before v3, without filling up to 30 s.
     "whisper": _WHISPER,
-    # The same as its networks hear it: zeros follow, of which no frame is kept here (``models/borrowed.py`` puts them back).
+    # The same as its networks receive it: zeros follow, whose frames models/transformers_encoders.py adds.
     "whisper-filled": replace(_WHISPER, name="whisper-filled", framing="center_filled", drop_last_frame=False),
-    # SpeechBrain 1.1, lobes.features.Fbank(n_mels=80). Its recipes differ in FFT and window, and what follows in them
-    # (InputNormalization, with statistics of their own) belongs to the model.
-    "speechbrain": FeatureSpec(
-        "speechbrain",
-        fft_size=400,
-        window="hamming_periodic",
-        framing="center_constant",
-        remove_dc=False,
-        preemphasis=0.0,
-        mel_scale="htk",
-        mel_sides="even",
-        low_hz=0.0,
-        log="db",
-        floor=1e-10,
-        dynamic_range=80.0,
-    ),
-    # torchaudio 2.11, pipelines.EMFORMER_RNNT_BASE_LIBRISPEECH's feature extractor, without the four empty frames that it
-    # appends for the encoder's look-ahead and without LibriSpeech's statistics, which are downloaded like the weights: say
-    # replace(spec, normalize="fixed", band_mean=tuple(mean), band_scale=tuple(invstddev)) with those of its JSON file.
-    "emformer": FeatureSpec(
-        "emformer",
-        fft_size=400,
-        window="hann_periodic",
-        framing="center_reflect",
-        remove_dc=False,
-        preemphasis=0.0,
-        mel_scale="htk",
-        low_hz=0.0,
-        mel_gain=32767.0**2,
-        floor=0.0,
-        log="ln_linear",
-    ),
 }
 
 

@@ -49,16 +49,11 @@ class FeatureSpec:
     power: float = 2.0
     mel_scale: Literal["kaldi", "htk", "slaney"] = "kaldi"
     """kaldi: triangles that are straight in mel; htk, slaney: triangles that are straight in hertz."""
-    mel_sides: Literal["neighbours", "even"] = "neighbours"
-    """neighbours: a triangle ends at both neighbours' centres; even: it starts at the left one's and falls as it rose."""
     mel_norm: Literal["none", "slaney"] = "none"
     low_hz: float = 20.0
     high_hz: float = 0.0
     """Zero or less: counted from half the sampling rate."""
-    log: Literal["ln", "log10", "db", "ln_linear"] = "ln"
-    """ln_linear: ln above e, the rest as it is, and then whatever is at most e, logarithms too, divided by e."""
-    mel_gain: float = 1.0
-    """Before the log: a scale of the power, where a toolkit does not scale the samples."""
+    log: Literal["ln", "log10"] = "ln"
     floor: float = 1.1920928955078125e-07
     floor_mode: Literal["clamp", "add"] = "clamp"
     dynamic_range: float = 0.0

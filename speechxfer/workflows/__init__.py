@@ -19,7 +19,6 @@ from speechxfer.workflows.model_description import describe
 from speechxfer.workflows.ranking import rank_sources
 from speechxfer.workflows.results import Forgetting, ResultRow, add_row, read_rows
 from speechxfer.workflows.self_training import self_train
-from speechxfer.workflows.shipping import copy_model
 from speechxfer.workflows.studies import Splits, StudySettings
 from speechxfer.workflows.training_runs import Adapted, adapt, train_from_scratch
 from speechxfer.workflows.transcription_runs import transcribe_inputs
@@ -35,7 +34,6 @@ __all__ = [
     "add_row",
     "check_run",
     "compare_with_baseline",
-    "copy_model",
     "cross_validate",
     "describe",
     "embed",

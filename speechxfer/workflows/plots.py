@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from speechxfer.errors import InputError
 from speechxfer.runtime import atomic_file, read_text
 
-MOST_IN_LEGEND = 20
+MAX_IN_LEGEND = 20
 
 
 def read_curves(metrics_jsonl: Path, keys: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
-    """Read `(step, value)` pairs of each key from a run's metrics; of several values at one step the last counts.
+    """Read `(step, value)` pairs of each key from a run's metrics; of several values at one step the last is used.
 
     Raises:
         InputError: a line is no JSON object with a whole `step`, or a value is no number. The message names the line.
@@ -38,12 +41,12 @@ def plot_curves(metrics_jsonl: Path, png: Path) -> None:
         png: the picture to write.
 
     Raises:
-        InputError: matplotlib is not installed, or the metrics are malformed or hold none of these keys.
+        InputError: matplotlib is not installed, or the metrics are malformed or have none of these keys.
     """
     figure = _figure()
     curves = read_curves(metrics_jsonl, ("loss", "dev_wer", "dev_cer"))
     if not any(curves.values()):
-        raise InputError(f"{metrics_jsonl}: holds no loss, dev_wer or dev_cer; train first, at least one step")
+        raise InputError(f"{metrics_jsonl}: has no loss, dev_wer or dev_cer; train first, at least one step")
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(*_xy(curves["loss"]), color="tab:gray", linewidth=1)
     above.set_ylabel("training loss")
@@ -79,7 +82,7 @@ def curve_table(points: Sequence[CurvePoint]) -> str:
 
 
 def plot_learning_curve(points: Sequence[CurvePoint], png: Path) -> None:
-    """Draw WER and CER by hours of training speech, one line a kind, with intervals.
+    """Draw WER and CER by hours of training speech, one line for each kind, with intervals.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -100,20 +103,20 @@ def plot_learning_curve(points: Sequence[CurvePoint], png: Path) -> None:
     _save(figure, png)
 
 
-def plot_map(places: Any, labels: Mapping[str, Sequence[str]], png: Path) -> None:
-    """Draw points `[points, 2]`, once for each kind of label, coloured by the label with a legend of up to twenty.
+def plot_map(points: npt.NDArray[np.float32], labels: Mapping[str, Sequence[str]], png: Path) -> None:
+    """Draw points `[points, 2]`, once for each kind of label, coloured by label, with a legend of at most twenty labels.
 
     Raises:
         InputError: matplotlib is not installed.
     """
     figure = _figure()
-    kinds = labels or {"": [""] * len(places)}
+    kinds = labels or {"": [""] * len(points)}
     for axes, (kind, values) in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds.items(), strict=True):
         for label, _ in Counter(values).most_common():
-            of_label = [place for place, value in zip(places, values, strict=True) if value == label]
+            of_label = [point for point, value in zip(points, values, strict=True) if value == label]
             axes.scatter(*zip(*of_label, strict=True), s=6, label=label)
         axes.set(title=f"by {kind}" if kind else "", xlabel="component 1", ylabel="component 2")
-        if 1 < len(set(values)) <= MOST_IN_LEGEND:
+        if 1 < len(set(values)) <= MAX_IN_LEGEND:
             axes.legend(fontsize="small", markerscale=2)
     _save(figure, png)
 

@@ -106,6 +106,11 @@ def rank_sources(
 
     Raises:
         InputError: fewer than two candidates, one named twice, too little speech, or reports for only some of them.
+
+    >>> import speechxfer as sx
+    >>> ranking = sx.rank_sources(["data/train.jsonl"], ["english", "multilingual-small"])
+    >>> print(ranking)
+    rank	source	LogME	...
     """
     if len(set(models)) < 2 or len(set(models)) < len(models):
         raise InputError(f"rank-sources compares models: {len(models)} given; name two or more, each once")

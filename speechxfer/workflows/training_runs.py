@@ -80,6 +80,14 @@ def adapt(
     Raises:
         InputError: bad manifests, settings or source; `out` holds a run with other settings or data, or another process
             trains there.
+
+    >>> import speechxfer as sx
+    >>> train, dev = (sx.read_manifest(f"data/{split}.jsonl") for split in ("train", "dev"))
+    >>> config = sx.Config(finetune={"steps": 2})  # without it, as many steps as suit the data
+    >>> result = sx.adapt("multilingual-small", train, dev, out="exp/adapted", config=config)
+    >>> print(result.head)  # symbol, how its row was initialised, source symbol
+    <blank>	blank	<blank>
+     ...
     """
     return _run(config or Config(), read_run_data(train, dev), Path(out), resolve_source(source), language, licence)
 

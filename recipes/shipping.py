@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechxfer.checkpoints import load_model, read_card, resolve_source, save_model
-from speechxfer.workflows.results import read_rows
+from speechxfer.workflows import read_rows
 
 
 def copy_model(
