@@ -202,7 +202,7 @@ def test_curves_are_drawn_without_a_display(tmp_path: Path) -> None:
     assert (colours[360:] == orange).all(axis=2).any()
     assert [path.name for path in png.parent.iterdir()] == ["curves.png"]
     metrics.write_text('{"step": 1, "encoder_lr": 0.1}\n', encoding="utf-8")
-    with pytest.raises(InputError, match="holds no loss"):
+    with pytest.raises(InputError, match="has no loss"):
         plot_curves(metrics, png)
 
 
