@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from speechxfer.errors import InputError
 from speechxfer.runtime.processes import is_main_process
 
@@ -23,6 +21,8 @@ def run_lock(out: Path) -> Iterator[None]:
     if not is_main_process():
         yield
         return
+    from filelock import FileLock, Timeout
+
     out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / "lock", blocking=False, is_singleton=True)
     try:
@@ -41,6 +41,8 @@ def file_lock(path: Path) -> Iterator[None]:
 
     The lock is on ``.NAME.lock`` beside the file, which stays there.
     """
+    from filelock import FileLock
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         yield

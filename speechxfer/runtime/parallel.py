@@ -4,13 +4,10 @@ Processes are spawned, not forked: a fork of a process with threads can deadlock
 plain script without ``if __name__ == "__main__":`` works, and they end as soon as their parent does, however that ended.
 """
 
-import multiprocessing
-import multiprocessing.connection
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -37,6 +34,9 @@ def run_parallel(
     """
     if world_size() > 1:
         raise InputError("a study starts its own processes; run it without torchrun, and set their number with --jobs")
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
     results: dict[int, Result] = {}
     context = multiprocessing.get_context("spawn")
     workers = min(jobs or default_jobs(), len(calls))
@@ -82,6 +82,8 @@ def _prepare_process() -> None:
 
 def _exit_with_parent() -> None:
     """Wait for the end of the parent process, by whatever signal, and end this one."""
+    import multiprocessing.connection
+
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])

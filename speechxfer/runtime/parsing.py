@@ -5,11 +5,9 @@ size after all aliases are expanded. Refused are keys that occur twice and halve
 hold. Every refusal is one `InputError` that names the file, what is wrong and how to fix it; no content is ever executed.
 """
 
-import gzip
 import json
 import re
 import stat
-import tomllib
 import zlib
 from pathlib import Path
 from typing import Any
@@ -91,6 +89,8 @@ def read_toml(path: Path | str, *, fix: str, max_bytes: int = MAX_SETTINGS_BYTES
 
 def parse_toml(text: str, where: str, *, fix: str) -> dict[str, Any]:
     """Tables of a TOML text; `where` opens the error."""
+    import tomllib
+
     try:
         tables = tomllib.loads(text)
     except RecursionError as error:
@@ -145,6 +145,8 @@ def decompress_gzip(path: Path | str, *, fix: str, max_bytes: int = MAX_BYTES) -
     Raises:
         InputError: as `read_bytes`; not gzip, damaged, or larger than `max_bytes` when unpacked.
     """
+    import gzip
+
     path = Path(path)
     read_bytes(path, fix=fix, max_bytes=max_bytes)
     try:

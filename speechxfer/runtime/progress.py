@@ -3,12 +3,14 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from speechxfer.runtime.processes import is_main_process
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Item = TypeVar("Item")
 LOG_EVERY_S = 30.0
@@ -25,8 +27,10 @@ def log_info(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def progress_bar(*, transient: bool = True) -> Progress:
+def progress_bar(*, transient: bool = True) -> "Progress":
     """An empty progress display; disabled unless stderr is a terminal and this is the first process."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=transient, disable=not shows_bar())
 
