@@ -14,7 +14,7 @@ from recipes.picture import Point, Series, draw_rates
 from recipes.rendering import render_results, results_page, update_readme
 from speechxfer.errors import InputError
 from speechxfer.workflows import Forgetting, add_row
-from tests.test_report import ROW, SCRATCH
+from tests.test_results import ROW, SCRATCH
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -71,12 +71,7 @@ RETIRED_WORDS = (  # compared with text whose names are split at underscores and
     r"start alike\b",
 )
 _RETIRED = re.compile(r"(?<![a-z])(" + "|".join(RETIRED_WORDS) + ")", re.IGNORECASE)
-LEGITIMATE = (  # (file, text in which a retired word is a name or a quotation)
-)
-
-
-_OFFENDERS = Path(__file__).with_name("structure_offenders.txt")  # lines `rule file`; to be deleted when it is empty
-KNOWN_OFFENDERS = frozenset(_OFFENDERS.read_text(encoding="utf-8").splitlines()) if _OFFENDERS.exists() else frozenset()
+LEGITIMATE: tuple[tuple[str, str], ...] = ()  # (file, quotation or name in which a retired word may stay)
 
 
 # ---------------------------------------------------------------------------------------------------------- imports
@@ -94,11 +89,6 @@ def parse(path: Path) -> ast.Module:
 def at(path: Path, line: int) -> str:
     """A place in a file, as messages name it."""
     return f"{path.relative_to(ROOT)}:{line}"
-
-
-def unexpected(rule: str, faults: list[str]) -> list[str]:
-    """The faults in files that are not known to break the rule."""
-    return [fault for fault in faults if f"{rule} {fault.split(':')[0]}" not in KNOWN_OFFENDERS]
 
 
 def imported_modules(path: Path) -> Iterator[tuple[int, str, str | None]]:
@@ -152,7 +142,7 @@ def test_imports_point_downward() -> None:
         and (target, name) != ("__init__", "__version__")
         and LAYERS.index(target) < LAYERS.index(package_of(path))
     ]
-    assert not unexpected("direction", faults)
+    assert not faults
 
 
 def test_other_packages_are_imported_through_their_init() -> None:
@@ -162,7 +152,7 @@ def test_other_packages_are_imported_through_their_init() -> None:
             package, below = target_of(module, name)
             if package != package_of(path) and below:
                 faults.append(f"{at(path, line)}: imports {package}.{'.'.join(below)}; use speechxfer.{package}")
-    assert not unexpected("door", faults)
+    assert not faults
 
 
 def test_no_module_is_named_like_a_public_name() -> None:
@@ -179,7 +169,7 @@ def test_files_are_short_and_open_with_a_docstring() -> None:
         lines = len(path.read_text(encoding="utf-8").splitlines())
         if lines > MAX_FILE_LINES:
             faults.append(f"{at(path, lines)}: more than {MAX_FILE_LINES} lines")
-    assert not unexpected("file", faults)
+    assert not faults
 
 
 def test_functions_are_short_and_take_few_parameters() -> None:
@@ -194,7 +184,7 @@ def test_functions_are_short_and_take_few_parameters() -> None:
                 faults.append(f"{at(path, node.lineno)}: {node.name} has {lines} lines")
             if parameters > MAX_PARAMETERS and not is_command_line:
                 faults.append(f"{at(path, node.lineno)}: {node.name} has {parameters} parameters")
-    assert not unexpected("function", faults)
+    assert not faults
 
 
 def line_count(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -235,7 +225,7 @@ def test_no_retired_word_is_used() -> None:
                 assert quotation in text, f"{quotation!r} is no longer in {file}: remove it from LEGITIMATE"
                 text = text.replace(quotation, "")
         faults += [f"{at(path, line)}: {word}" for line, word in retired_words(text)]
-    assert not unexpected("words", faults)
+    assert not faults
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from speechxfer.config import Config
-from speechxfer.data import split_train_dev, read_concatenated, take_seconds
+from speechxfer.data import read_concatenated, split_train_dev, take_seconds
 from speechxfer.errors import InputError
 from speechxfer.runtime import run_parallel, track
 from speechxfer.scoring import WerReport, check_same_task, read_report
