@@ -9,12 +9,12 @@ INSTALLED := .venv/installed
 .PHONY: demo test lint format results clean help venv
 
 help:
-	@echo "make demo    adapt the shipped model of phones to synthetic Welsh and print scratch against transfer"
+	@echo "make demo    adapt the shipped model of phones to synthetic Welsh and compare it with training from scratch"
 	@echo "make test    run all tests"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make format  rewrite the code in the house style"
 	@echo "make venv    only install, into .venv"
-	@echo "make results render all results again: RESULTS.md of the recipes, the table of README.md"
+	@echo "make results render all pages of results: RESULTS.md of the recipes, docs/results.md, table and picture of README.md"
 	@echo "make clean   delete .venv and what the tools left"
 
 demo: $(INSTALLED)
@@ -28,15 +28,15 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict speechxfer data_scripts
+	$(BIN)/mypy --strict speechxfer data_scripts recipes benchmarks
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Renders every recipe's results.json into its RESULTS.md and the table of README.md.
+# Renders every recipe's results.json into its RESULTS.md, docs/results.md, and the table and picture of README.md.
 results: $(INSTALLED)
-	$(BIN)/python -c 'from speechxfer.report import render_all; render_all()'
+	$(BIN)/python -m recipes.rendering
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist speechxfer.egg-info

@@ -6,7 +6,7 @@ The version stands in one place, ``speechxfer/__init__.py``, and is read from it
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "speechxfer/__init__.py").read_text("utf-8"), re.MULTILINE)
@@ -15,10 +15,13 @@ if VERSION is None:
 README = HERE / "README.md"
 
 BPE = ["sentencepiece>=0.2"]
+LETTERS = ["anyascii>=0.3", "panphon>=0.22"]
 PLOT = ["matplotlib>=3.8"]
 TENSORBOARD = ["tensorboard>=2.16"]
 DEMO = ["espeakng-loader>=0.2.4", "num2words>=0.5.13", "soxr>=0.5"]
+MEDIA = ["av>=14"]  # data_scripts/prepare_malayalam.py: WebM
 LORA = ["peft>=0.17"]
+STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed
 HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and huggingface_hub
 ONNX = ["onnx>=1.17", "onnxscript>=0.5"]
 TEST = [
@@ -26,9 +29,12 @@ TEST = [
     "hypothesis>=6.100",
     "lhotse>=1.33",
     *BPE,
+    *LETTERS,
+    *STUDIES,
     *PLOT,
     *TENSORBOARD,
     *DEMO,
+    *MEDIA,
     *LORA,
     *HF,
     *ONNX,
@@ -39,7 +45,7 @@ DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
 setup(
     name="speechxfer",
     version=VERSION[1],
-    description="Adapt a pretrained acoustic model to a new language or vocabulary, and say honestly how well it did",
+    description="Adapt a pretrained acoustic model to a new language or vocabulary, and measure how well that worked",
     long_description=README.read_text("utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     author="The speechxfer authors",
@@ -60,7 +66,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],
-    packages=["speechxfer", "speechxfer.models"],
+    packages=find_packages(include=["speechxfer", "speechxfer.*"]),
     package_data={"speechxfer": ["py.typed", "shipped/*/*"]},
     python_requires=">=3.11",
     install_requires=[
@@ -69,26 +75,25 @@ setup(
         "torch>=2.11,<2.12",
         "torchaudio>=2.11,<2.12",
         "accelerate>=1.10",
-        "anyascii>=0.3",
         "filelock>=3.16",
         "jiwer>=4",
         "langcodes>=3.5",
         "librosa>=0.11",
         "numpy>=1.26",
-        "panphon>=0.22",
         "pydantic>=2.7",
         "rich>=14.1",
         "safetensors>=0.5",
-        "scikit-learn>=1.5",
-        "scipy>=1.13",
         "soundfile>=0.13",
         "typer>=0.15",
     ],
     extras_require={
         "bpe": BPE,
+        "letters": LETTERS,
+        "studies": STUDIES,
         "plot": PLOT,
         "tensorboard": TENSORBOARD,
         "demo": DEMO,
+        "media": MEDIA,
         "lora": LORA,
         "hf": HF,
         "onnx": ONNX,

@@ -1,8 +1,8 @@
-"""Is training faster with another memory allocator than the system's? The same steps with each that is installed, by turns.
+"""Training speed with different memory allocators: the same steps with each that is installed, in alternation.
 
-What it is: a measurement by hand on one thread, one process a turn, some minutes; it prints seconds a step and, of each
-allocator, the ratio to the system's within the same round. The steps are those of `speechxfer adapt` from the shipped
-model, on noise of 2 to 6 s. What it is not: a test. Allocators: jemalloc.net, github.com/google/tcmalloc (gperftools),
+A benchmark, run by hand on one thread, with one process per round and allocator; it takes some minutes. It prints seconds per
+step and the ratio to the system's allocator within the same round. The steps are those of `speechxfer adapt` from the shipped
+model, on noise of 2 to 6 s. Allocators: jemalloc.net, github.com/google/tcmalloc (gperftools),
 github.com/microsoft/mimalloc.
 
     apt install libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0
@@ -40,10 +40,13 @@ def write_noise(folder: Path) -> Path:
     return manifest
 
 
-def seconds_a_step(manifest: Path) -> float:
-    """Train in this process; the time of a step after the warm-up."""
+def seconds_per_step(manifest: Path) -> float:
+    """Train in this process; seconds per step after the warm-up."""
+    import torch
+
     import speechxfer as sx
-    from speechxfer.progress import console
+    from speechxfer.config import FinetuneConfig
+    from speechxfer.runtime import console
 
     console.quiet = True
     noise = sx.read_manifest(manifest)
@@ -51,16 +54,17 @@ def seconds_a_step(manifest: Path) -> float:
     vocabulary = sx.Vocabulary.from_texts((u.text for u in noise), normalizer=normalizer)
     model = sx.transfer(
         sx.load_model("multilingual-small"), vocabulary, language="xx", normalizer=normalizer, dropout=0.1
-    )
+    ).model
     started: list[float] = []
+    assert isinstance(model.encoder, torch.nn.Module)
     model.encoder.register_forward_pre_hook(lambda *_: started.append(time.perf_counter()))
-    config = sx.FinetuneConfig(steps=STEPS, evaluate_every_steps=STEPS)
+    config = FinetuneConfig(steps=STEPS, evaluate_every_steps=STEPS)
     sx.finetune(model, noise, noise[:1], config, out=manifest.parent / f"run-{os.getpid()}")
     return (started[STEPS - 1] - started[WARM_UP_STEPS]) / (STEPS - 1 - WARM_UP_STEPS)
 
 
 def main() -> None:
-    """Measure by turns and print."""
+    """Measure all allocators in alternation and print."""
     found = {"system": ""} | {name: library for name in ALLOCATORS if (library := find_library(name))}
     if len(found) == 1:
         raise SystemExit(f"none of {', '.join(ALLOCATORS)} is installed; nothing to compare")
@@ -73,7 +77,7 @@ def main() -> None:
                 command = [sys.executable, __file__, "--one", str(manifest)]
                 answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
                 times[name].append(float(answer.stdout))
-                print(f"{name}: {times[name][-1]:.3f} s a step", flush=True)
+                print(f"{name}: {times[name][-1]:.3f} s per step", flush=True)
     for name, own in times.items():
         ratios = [mine / system for mine, system in zip(own, times["system"], strict=True)]
         print(f"{name}: {median(ratios):.2f} of the system's time ({min(ratios):.2f} to {max(ratios):.2f})")
@@ -81,6 +85,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
-        print(seconds_a_step(Path(sys.argv[2])))
+        print(seconds_per_step(Path(sys.argv[2])))
     else:
         main()

@@ -1,9 +1,8 @@
-"""What the corpus scripts share: segments of audio files, their exact lengths, counts, writing.
+"""Shared by the corpus scripts: segments of audio files, their exact lengths, published counts, writing of manifests.
 
-What it is: small functions between a corpus's own layout and `speechxfer.manifest`. What it is not: a judge of the
-audio (``speechxfer check``) or a downloader. Lengths come from the files' headers (libsndfile, through soundfile); no
-audio is decoded. Choices that look random go by SHA-256 of the ids (``speechxfer.splits``): they depend on the data alone,
-not on the machine, the order of files or the version of Python.
+Lengths come from the files' headers; no audio is decoded or checked (``speechxfer check`` does that). Pseudo-random choices are
+made by SHA-256 of the ids (`speechxfer.data.digest`): they depend on the data alone, not on the machine, the order of
+files or the version of Python.
 """
 
 import argparse
@@ -17,36 +16,42 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
 from rich.console import Console
 from rich.progress import track
 
-from speechxfer.errors import InputError, print_anything
-from speechxfer.manifest import Utterance, write_manifest
-from speechxfer.splits import digest, total_s
+from speechxfer.data import (
+    UNKNOWN_LENGTH,
+    AudioHeader,
+    UnreadableAudioError,
+    Utterance,
+    digest,
+    read_audio_header,
+    total_duration_s,
+    write_manifest,
+)
+from speechxfer.errors import InputError, first_names
+from speechxfer.runtime import escape_unencodable_output
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "development": "dev",
     "test": "test", "testing": "test", "eval": "test",
 }  # fmt: skip
-SAMPLES_PER_BYTE = 4096  # no codec holds more; a header that promises it is damaged
-ROUNDING_S = 0.05  # a written duration may overshoot the end of its file by this much (it was rounded): it is cut there
-MAX_FRAMES = 2**40  # libsndfile gives a number near 2**63 for a file whose length it does not know
+ROUNDING_S = 0.05  # a rounded duration may exceed the end of its file by this much; it is cut there
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One utterance as a corpus lists it, before its audio was looked at.
+    """One utterance as a corpus lists it, before its audio is read.
 
-    Position: `start` and `frames` count samples at the file's own rate; `offset_s` and `duration_s` are seconds. What
-    is not given runs from the beginning or to the end of the file.
+    `start` and `frames` count samples at the file's own rate; `offset_s` and `duration_s` are seconds. Without a start the
+    segment begins with the file, without a length it ends with it.
     """
 
     id: str
     path: Path
     text: str
-    where: str  # what an error message names: table:line or a file
+    where: str  # for error messages: table:line or a file
     split: str = ""
     speaker: str = ""
     lang: str = ""
@@ -64,21 +69,15 @@ class Placed:
     split: str
 
 
-@dataclass(frozen=True)
-class _Header:
-    rate_hz: int
-    frames: int
-
-
 # ---------------------------------------------------------------------------------------------------------- reading
-def say(message: str) -> None:
-    """Print one line for the reader of the terminal (stdout)."""
+def print_line(message: str) -> None:
+    """Print one line to stdout."""
     print(message, flush=True)
 
 
 def skip(utterance_id: str, reason: str) -> None:
-    """Say that an utterance is left out, and why."""
-    say(f"left out: {utterance_id}: {reason}")
+    """Print that an utterance is excluded, and why."""
+    print_line(f"excluded: {utterance_id}: {reason}")
 
 
 def read_lines(path: Path) -> list[str]:
@@ -116,7 +115,7 @@ def one_space(text: str) -> str:
 
 
 def wave_files(folder: Path) -> dict[str, Path]:
-    """The wave files of a folder (suffix in any case, hidden files aside) by name without suffix, in order of name.
+    """The WAV files of a folder (suffix in any case, no hidden files) by name without suffix, in order of name.
 
     Raises:
         InputError: no such folder, or two files differ in the case of their suffix only.
@@ -158,18 +157,25 @@ def check_unique(segments: Iterable[Segment]) -> None:
         seen[segment.id] = segment.where
 
 
-def measure(segments: Sequence[Segment], *, partial: bool = False, untranscribed: bool = False) -> list[Placed]:
+def measure(
+    segments: Sequence[Segment], *, partial: bool = False, max_unreadable: int = 0, untranscribed: bool = False
+) -> list[Placed]:
     """Read the audio headers and turn segments into utterances whose seconds give back exact sample numbers.
 
-    Segments without text (but where `untranscribed` is set) or without a single sample are left out and printed; so are, when
-    `partial` is set, those whose audio is missing or unreadable.
+    Excluded and printed are segments without a sample, without text, and those whose audio is missing or unreadable, as far as
+    that is accepted.
+
+    Args:
+        segments: as the corpus lists them.
+        partial: accept any number of segments whose audio is missing or unreadable.
+        max_unreadable: number of such segments that is accepted without `partial`.
+        untranscribed: accept segments without text.
 
     Raises:
-        InputError: an id is used twice, audio is missing or unreadable (without `partial`), or a segment leaves its
-            file.
+        InputError: an id is used twice, more audio is missing or unreadable than accepted, or a segment reaches beyond its file.
     """
     check_unique(segments)
-    headers = _read_headers(segments, partial=partial)
+    headers = _read_headers(segments, None if partial else max_unreadable)
     placed = []
     for segment in segments:
         header = headers[segment.path]
@@ -186,7 +192,7 @@ def measure(segments: Sequence[Segment], *, partial: bool = False, untranscribed
     return placed
 
 
-def _utterance(segment: Segment, header: _Header, start: int, frames: int) -> Utterance:
+def _utterance(segment: Segment, header: AudioHeader, start: int, frames: int) -> Utterance:
     return Utterance(
         id=segment.id,
         audio_filepath=segment.path,
@@ -198,50 +204,47 @@ def _utterance(segment: Segment, header: _Header, start: int, frames: int) -> Ut
     )
 
 
-def _read_headers(segments: Sequence[Segment], *, partial: bool) -> dict[Path, _Header | str]:
-    """Header of every audio file, or the reason why there is none (then an InputError, unless `partial`)."""
+def _read_headers(segments: Sequence[Segment], max_unreadable: int | None) -> dict[Path, AudioHeader | str]:
+    """Header of every audio file, or the reason why it cannot be used; InputError for more unusable segments than accepted."""
     first_use: dict[Path, Segment] = {}
     for segment in segments:
         first_use.setdefault(segment.path, segment)
-    headers: dict[Path, _Header | str] = {}
+    headers: dict[Path, AudioHeader | str] = {}
     console = Console(stderr=True)
     for path in track(
         first_use, "reading audio headers", console=console, transient=True, disable=not console.is_terminal
     ):
         headers[path] = _read_header(path)
-    broken = [(first_use[path], reason) for path, reason in headers.items() if isinstance(reason, str)]
-    if broken and not partial:
-        segment, reason = broken[0]
-        more = f" ({len(broken) - 1} more files like it)" if len(broken) > 1 else ""
+    truncated = [str(path) for path, header in headers.items() if isinstance(header, AudioHeader) and header.truncated]
+    if truncated:
+        print_line(f"note: truncated recordings, used as far as they go: {len(truncated)} ({first_names(truncated)})")
+    unusable = [segment for segment in segments if isinstance(headers[segment.path], str)]
+    if max_unreadable is not None and len(unusable) > max_unreadable:
+        first = unusable[0]
+        more = f" ({len(unusable) - 1} more like it)" if len(unusable) > 1 else ""
         raise InputError(
-            f"{segment.where}: utterance {segment.id!r}: {reason}{more}; expected readable audio for every utterance: "
-            "mend the path, convert what is not readable (ffmpeg -i FILE FILE.wav), or pass --partial to leave such "
-            "utterances out"
+            f"{first.where}: utterance {first.id!r}: {headers[first.path]}{more}; expected readable audio for every utterance: "
+            "correct the path, convert what is not readable (ffmpeg -i FILE FILE.wav), or pass --partial to exclude such "
+            "utterances"
         )
     return headers
 
 
-def _read_header(path: Path) -> _Header | str:
-    if not os.path.isfile(path):  # unlike Path.is_file, false for names that no file can have
-        return f"its audio {path} does not exist"
+def _read_header(path: Path) -> AudioHeader | str:
     try:
-        info = soundfile.info(str(path))
-    except soundfile.LibsndfileError as error:
-        return f"its audio {path} cannot be read ({error.error_string.rstrip('.')})"
-    except TypeError:  # soundfile's answer to a name that ends in .raw
-        return f"its audio {path} has no header, so its rate is not known"
-    if info.frames > MAX_FRAMES:
+        header = read_audio_header(path)
+    except UnreadableAudioError as error:
+        return f"its audio {path}: {error.reason}"
+    if header.samples > UNKNOWN_LENGTH:
         return f"its audio {path} does not say how long it is"
-    if info.frames > SAMPLES_PER_BYTE * path.stat().st_size:
-        return f"its audio {path} is damaged: its header promises {info.duration / 3600:,.0f} h of sound"
-    return _Header(int(info.samplerate), int(info.frames))
+    return header
 
 
-def _position(segment: Segment, header: _Header) -> tuple[int, int]:
+def _position(segment: Segment, header: AudioHeader) -> tuple[int, int]:
     """First sample and number of samples of a segment, checked against the length of its file."""
     rate_hz = header.rate_hz
     start = segment.start if segment.start is not None else round((segment.offset_s or 0.0) * rate_hz)
-    left = header.frames - start
+    left = header.samples - start
     if segment.frames is not None:
         frames, spare = segment.frames, 0
     elif segment.duration_s is not None:
@@ -251,15 +254,15 @@ def _position(segment: Segment, header: _Header) -> tuple[int, int]:
     if start < 0 or left < 0 or frames < 0 or frames > left + spare:
         raise InputError(
             f"{segment.where}: utterance {segment.id!r} covers samples {start} to {start + frames}, but {segment.path} "
-            f"has {header.frames} at {rate_hz} Hz; expected a segment inside the file: start and frames count samples, "
+            f"has {header.samples} at {rate_hz} Hz; expected a segment inside the file: start and frames count samples, "
             "offset and duration seconds"
         )
     return start, min(frames, left)
 
 
 # ------------------------------------------------------------------------------------------------------------ splits
-def hold_out(utterances: Iterable[Utterance], corpus: str, count: int) -> dict[str, list[Utterance]]:
-    """train, dev and test: about `count` utterances each for dev and test, chosen by hash; equal texts share a split."""
+def split_by_text(utterances: Iterable[Utterance], corpus: str, count: int) -> dict[str, list[Utterance]]:
+    """Split into train, dev and test: about `count` utterances each in dev and test, by hash; equal texts share a split."""
     texts: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         texts.setdefault(utterance.text, []).append(utterance)
@@ -272,7 +275,7 @@ def hold_out(utterances: Iterable[Utterance], corpus: str, count: int) -> dict[s
 
 # ------------------------------------------------------------------------------------------------ counts
 def enforce_count(what: str, found: int, expected: int, *, partial: bool) -> None:
-    """Hold a corpus against its published size.
+    """Compare the size of a corpus with the published one.
 
     Raises:
         InputError: `found` differs from `expected` and `partial` is not set (when it is set the difference is printed).
@@ -285,12 +288,15 @@ def enforce_count(what: str, found: int, expected: int, *, partial: bool) -> Non
             f"{message}; the copy is incomplete or of another version: fetch the corpus again, or pass --partial to go "
             "on with what is there"
         )
-    say(f"note: {message}; going on (--partial)")
+    print_line(f"note: {message}; going on (--partial)")
 
 
 # ---------------------------------------------------------------------------------------------------------- writing
 def write_splits(out_dir: Path, splits: Mapping[str, Sequence[Utterance]]) -> dict[str, Path]:
-    """Write one manifest a split (a name with a slash goes into a subfolder), say so, and return the files by split.
+    """Write one manifest per split (a name with a slash goes into a subfolder) and return the files by split.
+
+    A manifest of an earlier call for a split that is not written now, such as dev.jsonl, is renamed to dev.jsonl.old, so that
+    no training combines it with the new ones.
 
     Raises:
         InputError: a split would be empty.
@@ -298,20 +304,27 @@ def write_splits(out_dir: Path, splits: Mapping[str, Sequence[Utterance]]) -> di
     for name, utterances in splits.items():
         if not utterances:
             raise InputError(
-                f"split {name!r} for {out_dir} would hold no utterance; expected some: see above what was left out"
+                f"split {name!r} for {out_dir} would have no utterance; expected some: see above which were excluded"
             )
+    for name in sorted(set(SPLIT_NAMES) - set(splits)):
+        older = out_dir / f"{name}.jsonl"
+        if older.is_file():
+            print_line(f"note: {older} is of an earlier call; renamed to {older.name}.old")
+            older.rename(older.with_name(f"{older.name}.old"))
     paths = {}
     for name, utterances in splits.items():
         paths[name] = out_dir / f"{name}.jsonl"
         write_manifest(paths[name], utterances)
-        say(f"{paths[name]}: {len(utterances):,} utterances, {_hours(utterances)}, {_speakers(utterances)}")
-    usual = [paths[name] for name in ("train", "valid", "dev", "test") if name in paths]
-    say(f"written to {out_dir}; next: {shlex.join(['speechxfer', 'check', *map(str, usual or paths.values())])}")
+        print_line(f"{paths[name]}: {len(utterances):,} utterances, {_hours(utterances)}, {_speakers(utterances)}")
+    main_splits = [paths[name] for name in ("train", "valid", "dev", "test") if name in paths]
+    print_line(
+        f"written to {out_dir}; next: {shlex.join(['speechxfer', 'check', *map(str, main_splits or paths.values())])}"
+    )
     return paths
 
 
 def _hours(utterances: Sequence[Utterance]) -> str:
-    seconds = total_s(utterances)
+    seconds = total_duration_s(utterances)
     return f"{seconds / 3600:.2f} h" if seconds >= 36 else f"{seconds:.1f} s"
 
 
@@ -324,11 +337,11 @@ def _speakers(utterances: Sequence[Utterance]) -> str:
 
 # ------------------------------------------------------------------------------------------------------ command line
 def command_line(prepare: Callable[..., object], description: str | None, *, lang: str = "") -> None:
-    """Command line of a corpus script: ``prepare_x.py CORPUS_DIR OUT_DIR [--partial] [--lang xx]``; bad input exits 2.
+    """Command line of a corpus script: ``CORPUS_DIR OUT_DIR [--partial] [--lang xx]``; bad input exits with 2.
 
     Args:
         prepare: called with `corpus_dir`, `out_dir`, `partial` and, where the script has the option, `lang`.
-        description: what ``--help`` says; the script's docstring.
+        description: text of ``--help``; the script's docstring.
         lang: default of ``--lang``; "" for a script without the option.
     """
     parser = argparse.ArgumentParser(
@@ -344,19 +357,19 @@ def command_line(prepare: Callable[..., object], description: str | None, *, lan
 
 
 def exit_on_bad_input(work: Callable[[], object]) -> None:
-    """Run `work`; bad input, or a disk that refuses, becomes one message on stderr and exit status 2; Ctrl-C 130."""
-    print_anything()
+    """Run `work`; bad input or a failed write ends with one message on stderr and exit status 2, Ctrl-C with 130."""
+    escape_unencodable_output()
     try:
         work()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of stdout went away; nothing is left to say to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of stdout is gone, as after `| head`
         sys.exit(2)
     except OSError as error:
-        print(f"error: {error}; give a place that can be read or written", file=sys.stderr)
+        print(f"error: {error}; check the path, its permissions and the room on the disk", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("error: stopped; nothing half-written stays, run it again", file=sys.stderr)
+        print("error: interrupted; no manifest is half-written: run it again", file=sys.stderr)
         sys.exit(130)

@@ -1,36 +1,34 @@
-"""Leave out utterances whose text and recording disagree, as far as a model of phones can tell.
+"""Remove utterances whose text and recording disagree, according to a phone model.
 
-    speechxfer evaluate multilingual-small --on data/phones/gcompris/train.jsonl --out exp/heard
-    python data_scripts/drop_mismatches.py data/phones/gcompris/train.jsonl exp/heard/report.json data/clean/gcompris/train.jsonl
+    speechxfer evaluate multilingual-small --on data/phones/gcompris/train.jsonl --out exp/recognised
+    python -m data_scripts.drop_mismatches data/phones/gcompris/train.jsonl exp/recognised/report.json \\
+        data/clean/gcompris/train.jsonl
 
 What it is: a test by rank. What the model recognised is compared with the utterance's own text and with the texts of
 40 other utterances of the same language (edit distance over the longer of the two). A text that belongs to its
-recording is nearer than nearly all others, however poor the model: it is kept if at most `MOST_NEARER` of the 40 are
+recording is nearer than nearly all others, however poor the model: it stays if at most `MOST_NEARER` of the 40 are
 nearer. What it is not: a judge of single phones, or of very short texts: with three phones or fewer only empty output
 and `LONG` times too many phones are tested. A group (``--group``, a pattern with one pair of brackets that finds the
-group's name in the id, such as a session) of which more than half is left out is left out whole.
+group's name in the id, such as a session) of which more than half is removed is removed whole.
 
-Written: the manifest without these, and beside it ``<name>.dropped.tsv`` with id, distance, number of texts nearer,
+Written: the manifest without these, and beside it ``<name>.removed.tsv`` with id, distance, number of texts nearer,
 text and what the model recognised, sorted by id.
 """
 
 import argparse
-import json
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/...` run
-
-from data_scripts.corpus import exit_on_bad_input, say
+from data_scripts.corpus import exit_on_bad_input, print_line
+from speechxfer.data import Utterance, digest, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest, write_manifest, write_whole
-from speechxfer.splits import digest
+from speechxfer.runtime import read_json, write_atomically
 
 OTHERS = 40  # texts of other utterances to compare with
 MOST_NEARER = 10  # of them may be nearer than the own text
@@ -50,7 +48,7 @@ class Verdict:
 
 
 def drop_mismatches(manifest: Path, report: Path, out: Path, *, group: str = "") -> list[Verdict]:
-    """Write `out` and the list of what was left out, and return the verdicts.
+    """Write `out` and the list of what was removed, and return the verdicts.
 
     Raises:
         InputError: a bad manifest or report, an utterance that the report lacks, a pattern without one pair of brackets, or
@@ -70,18 +68,20 @@ def drop_mismatches(manifest: Path, report: Path, out: Path, *, group: str = "")
     if not kept:
         raise InputError(f"{manifest}: no text fits its recording; check that the report is of the same language")
     write_manifest(out, kept)
-    dropped = sorted((verdict for verdict in verdicts if not verdict.kept), key=lambda verdict: verdict.utterance.id)
-    rows = [f"{v.utterance.id}\t{v.distance:.2f}\t{v.nearer}\t{v.utterance.text}\t{v.recognised}\n" for v in dropped]
-    write_whole(out.with_suffix(".dropped.tsv"), "id\tdistance\tnearer\ttext\trecognised\n" + "".join(rows))
-    say(f"{out}: {len(kept):,} utterances kept, {len(dropped):,} left out ({out.with_suffix('.dropped.tsv').name})")
+    removed = sorted((verdict for verdict in verdicts if not verdict.kept), key=lambda verdict: verdict.utterance.id)
+    rows = [f"{v.utterance.id}\t{v.distance:.2f}\t{v.nearer}\t{v.utterance.text}\t{v.recognised}\n" for v in removed]
+    write_atomically(out.with_suffix(".removed.tsv"), "id\tdistance\tnearer\ttext\trecognised\n" + "".join(rows))
+    print_line(
+        f"{out}: {len(kept):,} utterances kept, {len(removed):,} removed ({out.with_suffix('.removed.tsv').name})"
+    )
     return verdicts
 
 
 def _recognised(report: Path) -> dict[str, str]:
+    content: Any = read_json(report, fix="evaluate again")
     try:
-        content = json.loads(report.read_text("utf-8"))
         return {row["id"]: row["hypothesis"] for row in content["utterances"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"{report}: not a report of `speechxfer evaluate` ({error!r}): evaluate again") from error
 
 
@@ -95,20 +95,20 @@ def _verdicts(utterances: Sequence[Utterance], recognised: Mapping[str, str]) ->
     }
     verdicts = []
     for utterance in utterances:
-        own, heard = utterance.text.split(), recognised[utterance.id].split()
-        distance = Levenshtein.normalized_distance(own, heard)
+        own, output = utterance.text.split(), recognised[utterance.id].split()
+        distance = Levenshtein.normalized_distance(own, output)
         others = [text for text in samples[utterance.lang] if text != own][:OTHERS]
-        nearer = sum(Levenshtein.normalized_distance(text, heard) < distance for text in others)
+        nearer = sum(Levenshtein.normalized_distance(text, output) < distance for text in others)
         if len(own) <= SHORT:
-            kept = 0 < len(heard) <= LONG * len(own)
+            kept = 0 < len(output) <= LONG * len(own)
         else:
-            kept = bool(heard) and nearer <= MOST_NEARER
-        verdicts.append(Verdict(utterance, " ".join(heard), distance, nearer, kept))
+            kept = bool(output) and nearer <= MOST_NEARER
+        verdicts.append(Verdict(utterance, " ".join(output), distance, nearer, kept))
     return verdicts
 
 
 def _whole_groups(verdicts: Sequence[Verdict], pattern: str) -> list[Verdict]:
-    """The verdicts with groups left out whole of which more than half is left out."""
+    """The verdicts; groups of which more than half is removed are removed whole."""
     finder = re.compile(pattern)
     if finder.groups != 1:
         raise InputError(f"--group {pattern!r}: expected one pair of brackets, which finds the group's name in an id")
@@ -118,7 +118,7 @@ def _whole_groups(verdicts: Sequence[Verdict], pattern: str) -> list[Verdict]:
         groups[match[1] if match else ""].append(verdict)
     bad = {name for name, members in groups.items() if 2 * sum(v.kept for v in members) < len(members)}
     for name in sorted(bad):
-        say(f"left out whole: {name or 'ids without a group'} ({len(groups[name])} utterances)")
+        print_line(f"removed whole: {name or 'ids without a group'} ({len(groups[name])} utterances)")
     return [
         Verdict(v.utterance, v.recognised, v.distance, v.nearer, v.kept and name not in bad)
         for name, members in groups.items()

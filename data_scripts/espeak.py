@@ -178,7 +178,7 @@ def phonemes(text: str, voice: str, *, separator: str = "", keep_switches: bool 
 def voices() -> Mapping[str, str]:
     """Languages that espeak-ng speaks: code (``"sw"``, ``"en-us"``) to the name of the voice that speaks it best.
 
-    Left out are voices whose dictionary is not in the installation; espeak-ng lists them, but they stay silent.
+    Voices whose dictionary is not in the installation are excluded; espeak-ng lists them, but cannot speak them.
     """
     return {code: entry.name for code, entry in _catalogue().items()}
 

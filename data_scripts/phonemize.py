@@ -1,35 +1,32 @@
-"""A manifest whose texts are letters becomes one whose texts are phones, by the rules of espeak-ng.
+"""Phonemise a manifest: replace its texts by phones, by the rules of espeak-ng or of ``spellings.py``.
 
-    python data_scripts/phonemize.py data/kathleen/train.jsonl data/kathleen_phones/train.jsonl --voice en-us
-    python data_scripts/phonemize.py data/debian/train.jsonl data/debian_phones/train.jsonl
+    python -m data_scripts.phonemize data/kathleen/train.jsonl data/kathleen_phones/train.jsonl --voice en-us
+    python -m data_scripts.phonemize data/debian/train.jsonl data/debian_phones/train.jsonl
 
-What it is: labels for a model of phones (``recipes/multilingual``). What it is not: what the speaker did say; accents,
-slips and reductions stay unheard. Without ``--voice`` every utterance is read by the voice that is called like its language
+The labels of a phone model (``recipes/multilingual``). They are what the text prescribes, not what the speaker said: accents,
+slips and reductions are not in them. Without ``--voice`` each utterance is read by the voice of its language
 (``lang``). Audio is not touched. An utterance that espeak-ng has no phones for, or reads partly as
-another language, is left out and printed.
+another language, is excluded and printed.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/phonemize.py` run
-
-from data_scripts.corpus import exit_on_bad_input, say, skip
+from data_scripts.corpus import exit_on_bad_input, print_line, skip
 from data_scripts.synthesize_multilingual import phones_of
+from speechxfer.data import Utterance, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest, write_manifest
 
 
 def phonemize(manifest: Path, out: Path, *, voice: str = "") -> None:
     """Write `out`: the utterances of `manifest` with their phones, separated by spaces, as texts.
 
-    `voice` is espeak-ng's; without one the language of each utterance names it.
+    `voice` is one of espeak-ng's; by default that of each utterance's language.
 
     Raises:
-        InputError: a bad manifest, an unknown voice, no voice for an utterance without a language, or espeak-ng is not
+        InputError: a bad manifest, an unknown voice, an utterance without language and no voice given, or espeak-ng is not
             installed.
     """
     spoken: list[Utterance] = []
@@ -37,7 +34,7 @@ def phonemize(manifest: Path, out: Path, *, voice: str = "") -> None:
         reader = voice or utterance.lang
         if not reader:
             raise InputError(f"{manifest}: {utterance.id}: it has no lang; give the voice of its language: --voice")
-        phones = phones_of(utterance.text.lower(), reader, people=True)
+        phones = phones_of(utterance.text.lower(), reader, real_speech=True)
         if phones:
             spoken.append(replace(utterance, text=" ".join(phones)))
         else:
@@ -45,7 +42,7 @@ def phonemize(manifest: Path, out: Path, *, voice: str = "") -> None:
     if not spoken:
         raise InputError(f"{manifest}: espeak-ng reads none of it; give its language's voice")
     write_manifest(out, spoken)
-    say(f"{out}: {len(spoken):,} utterances in phones")
+    print_line(f"{out}: {len(spoken):,} utterances in phones")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,24 +15,21 @@ offset 0.74 or more).
 
 Written: train.jsonl, dev.jsonl and test.jsonl (dev and test 60 utterances each, by hash; equal texts share a split).
 
-    python data_scripts/prepare_amharic.py Amharic-ASR-Dataset data/amharic
+    python -m data_scripts.prepare_amharic Amharic-ASR-Dataset data/amharic
 """
 
 import re
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_amharic.py` run
 
 from data_scripts.corpus import (
     Segment,
     command_line,
     enforce_count,
-    hold_out,
     measure,
     one_space,
     read_lines,
     skip,
+    split_by_text,
     wave_files,
     write_splits,
 )
@@ -82,7 +79,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
             segments.append(Segment(name, path, lines[line], str(path), speaker=match["speaker"], lang="am"))
     utterances = [item.utterance for item in measure(segments, partial=partial)]
     enforce_count("amharic: utterances", len(utterances), RECORDINGS, partial=partial)
-    return write_splits(Path(out_dir), hold_out(utterances, "amharic", HELD_OUT))
+    return write_splits(Path(out_dir), split_by_text(utterances, "amharic", HELD_OUT))
 
 
 if __name__ == "__main__":

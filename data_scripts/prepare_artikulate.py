@@ -5,29 +5,25 @@ Address: https://github.com/KDE/artikulate-data
 Licence: CC BY-SA 3.0.
 Layout: ``courses/basic/<folder>/<folder>.xml`` with ``<phrase>`` elements (``text``, ``soundFile``, ``type``) and the
 OGG files that they name beside it; the folder of Bengali is called ``ba``, that of Greek ``gr``. Languages with fewer
-than 40 recordings are not read. Of French only what the course calls a word is used: French sentences are other
-people's test material.
+than 40 recordings are not read. Of French only what the course calls a word is used: French sentences are test
+material elsewhere.
 
 Written: ``unseen`` = Greek, whole; ``dev`` = 20 recordings of every other language, by hash; ``train`` = the others.
-Left out and counted: phrases without a recording, texts with digits, brackets or alternatives, and recordings longer
+Excluded and counted: phrases without a recording, texts with digits, brackets or alternatives, and recordings longer
 than 15 s or whose length does not fit the text's.
 
-    python data_scripts/prepare_artikulate.py artikulate-data data/artikulate
+    python -m data_scripts.prepare_artikulate artikulate-data data/artikulate
 """
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_artikulate.py` run
-
-from data_scripts.corpus import Segment, command_line, enforce_count, measure, one_space, say, write_splits
+from data_scripts.corpus import Segment, command_line, enforce_count, measure, one_space, print_line, write_splits
+from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
-from speechxfer.splits import digest
 
 LANGUAGES = {"pl": "pl", "gr": "el", "ba": "bn", "fr": "fr"}  # folder: language
 UNSEEN = "el"
@@ -53,7 +49,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
     utterances = [item.utterance for item in measure(segments, partial=partial)]
     possible = [utterance for utterance in utterances if _in_time(utterance)]
     omitted["too long, or too many or too few letters for its length"] += len(utterances) - len(possible)
-    say("left out: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
+    print_line("excluded: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
     enforce_count("artikulate: recordings", len(possible), RECORDINGS, partial=partial)
     return write_splits(Path(out_dir), _split(possible))
 

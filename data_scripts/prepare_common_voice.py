@@ -13,17 +13,14 @@ them). A speaker is the first 16 digits of ``client_id``. Sentences are as read,
 normaliser of training and scoring sees to them. Releases differ in size, so no counts are enforced; what is listed
 without audio is an error unless --partial.
 
-    python data_scripts/prepare_common_voice.py cv-corpus-17.0/rw data/rw
+    python -m data_scripts.prepare_common_voice cv-corpus-17.0/rw data/rw
 """
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
-
 from data_scripts.corpus import Segment, command_line, measure, one_space, read_lines, write_splits
+from speechxfer.data import Utterance
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
 
 SPLITS = ("train", "dev", "test")
 NEEDED = ("client_id", "path", "sentence")
@@ -38,7 +35,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, lang: str = ANY, partial: bool =
         corpus_dir: the language's folder, or the one above it.
         out_dir: folder for the manifests.
         lang: which language of the folder above; "any" where there is only one.
-        partial: leave out what is listed without audio.
+        partial: exclude what is listed without audio.
 
     Raises:
         InputError: the layout is not Common Voice's, a speaker is in two splits, or audio is missing.
@@ -81,7 +78,7 @@ def _segments(folder: Path, split: str) -> list[Segment]:
         cells = line.split("\t")
         if len(cells) < len(columns):
             raise InputError(
-                f"{path}:{number}: {len(cells)} columns where the header has {len(columns)}; mend the line"
+                f"{path}:{number}: {len(cells)} columns where the header has {len(columns)}; correct the line"
             )
         name = Path(cells[columns["path"]]).name
         locale = cells[columns["locale"]].strip() if "locale" in columns else ""

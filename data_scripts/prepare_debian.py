@@ -1,40 +1,46 @@
 """Manifests for the speech in Debian's packages: 22 languages, 7 hours, recorded for free programs.
 
-Story: four free programs talk, and say in writing what they say: Asterisk's telephone prompts (English, Italian,
-Russian, Spanish; one professional each; 8 kHz), the two fish and the rest of Fish Fillets NG (Czech, Dutch; acted),
-the names of Tux Paint's stamps (Belarusian, Bulgarian, Catalan, Danish, Dutch, French, Greek, Romanian, Russian,
-Spanish), and KLettres, which teaches letters and syllables (17 languages, one person each, at home). Packages:
-asterisk-core-sounds-{en,es,it,ru}{,-wav}, fillets-ng-data, fillets-ng-data-{cs,nl}, tuxpaint-stamps-default,
-klettres-data. Licences: CC BY-SA 3.0 (Asterisk; Russian CC BY 3.0), GPL 2 (Fish Fillets, Tux Paint, KLettres).
-Asterisk's French prompts are not read: French sentences are kept out of training, as other people's test material. Of
-KLettres, Hebrew and Low German are passed over: espeak-ng reads the one without its vowels and not the other.
+Story: recorded speech of four free programs, which also have its text: Asterisk's telephone prompts (English, Italian,
+Russian, Spanish; one professional each; 8 kHz), the two fish and the rest of Fish Fillets NG (Czech, Dutch; acted), the
+names of Tux Paint's stamps (Belarusian, Bulgarian, Catalan, Danish, Dutch, French, Greek, Romanian, Russian, Spanish), and
+KLettres, which teaches letters and syllables (17 languages, one person each, at home).
+Packages: asterisk-core-sounds-{en,es,it,ru}{,-wav}, fillets-ng-data, fillets-ng-data-{cs,nl}, tuxpaint-stamps-default,
+klettres-data.
+Licences: CC BY-SA 3.0 (Asterisk; Russian CC BY 3.0), GPL 2 (Fish Fillets, Tux Paint, KLettres).
+Asterisk's French prompts are not read: French sentences are test material elsewhere, so they are never trained on.
+Of KLettres, Hebrew and Low German are not used: espeak-ng reads the one without its vowels and does not know the other.
 Layout, below the folder into which the packages were unpacked (``dpkg-deb -x PACKAGE.deb DIR``; ``/`` where they are
 installed): ``usr/share/asterisk/sounds/xx_*/**.wav`` with
 ``usr/share/doc/asterisk-core-sounds-xx/core-sounds-xx.txt.gz``; ``usr/share/games/fillets-ng/sound/LEVEL/xx/ID.ogg``
 with ``script/LEVEL/dialogs_xx.lua``; ``usr/share/tuxpaint/stamps/**/NAME_desc_xx.ogg`` with ``NAME.txt``;
 ``usr/share/klettres/xx/sounds.xml``, which names files.
 
-What it writes: ``unseen`` = Greek, whole, so that one language's people are never trained on; ``dev`` = 20 utterances
-of every program and language, 3 of a language of KLettres; ``train`` = the others. Left out and counted: recordings
-without text or of another voice than the text's, what a speaker said before, and texts that do not say how they are
-read (digits, signs, remarks in brackets) or that are longer or shorter than anyone could say in that time. Texts may
-still differ from what was said; nobody has checked them.
+Written: ``unseen`` = Greek, whole, as a language without training speech; ``dev`` = 20 utterances of
+every program and language, 3 of a language of KLettres; ``train`` = the others. Excluded and counted: recordings without
+text or with another recording's audio, repetitions by the same speaker, texts with digits, signs or remarks in brackets, and
+texts that are too long or too short for the duration of their recording. Texts may still differ from
+what was said; nobody has checked them.
 """
 
 import hashlib
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_debian.py` run
-
-from data_scripts.corpus import Segment, command_line, enforce_count, measure, one_space, read_lines, say, write_splits
+from data_scripts.corpus import (
+    Segment,
+    command_line,
+    enforce_count,
+    measure,
+    one_space,
+    print_line,
+    read_lines,
+    write_splits,
+)
+from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
-from speechxfer.splits import digest
 
 UNSEEN = "el"
 DEV_UTTERANCES = 20  # of a program and language
@@ -53,11 +59,11 @@ LANGUAGES = {  # as espeak-ng calls them, where that is another name
 }
 UNREADABLE = ("he", "nds")
 FISH = ("cs", "nl")
-NOT_AS_READ = re.compile(r"[\d\[\](){}<>$%#*@&=+/_|~^°€£§]")
+NOT_READABLE = re.compile(r"[\d\[\](){}<>$%#*@&=+/_|~^°€£§]")
 LETTERS_PER_S = (4.0, 22.0)
-SILENCE_LETTERS = {"klettres": 12}  # what silence around the speech may be worth in letters at the slow rate
+SILENCE_LETTERS = {"klettres": 12}  # allowance for silence around the speech, in letters at the slow rate
 LONGEST_S = 30.0
-BORROWED = {  # the recording of another stamp, which is there too
+COPIES = {  # the recording of another stamp, which is there too
     "tuxpaint-el-animals-birds-silver-gull",
     "tuxpaint-el-animals-marsupials-kangaroo",
     "tuxpaint-el-food-nuts-walnut",
@@ -77,35 +83,35 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
     omitted: Counter[str] = Counter()
     segments: list[Segment] = []
     for name, read in readers.items():
-        found = [_said(segment, omitted) for segment in read(share)] if (share / FOLDERS[name]).is_dir() else []
+        found = [_usable(segment, omitted) for segment in read(share)] if (share / FOLDERS[name]).is_dir() else []
         if not found:
             raise InputError(
                 f"{share / FOLDERS[name]}: no recordings; expected {name}'s packages unpacked there: see --help"
             )
         segments += [segment for segment in found if segment is not None]
-    segments = _once(segments, omitted)
+    segments = _without_repetitions(segments, omitted)
     utterances = [item.utterance for item in measure(segments)]
-    possible = [utterance for utterance in utterances if _in_time(utterance)]
-    hasty = f"longer than {LONGEST_S:g} s, or too many or too few letters for its length"
-    omitted[hasty] += len(utterances) - len(possible)
-    say("left out: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
+    possible = [utterance for utterance in utterances if _has_plausible_length(utterance)]
+    implausible = f"longer than {LONGEST_S:g} s, or too many or too few letters for its length"
+    omitted[implausible] += len(utterances) - len(possible)
+    print_line("excluded: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
     enforce_count("utterances", len(possible), UTTERANCES, partial=partial)
     return write_splits(out_dir, _split(possible))
 
 
-def _said(segment: Segment, omitted: Counter[str]) -> Segment | None:
-    """The segment if its text says how it is read; else it is counted."""
-    if not segment.text or segment.id in BORROWED:
+def _usable(segment: Segment, omitted: Counter[str]) -> Segment | None:
+    """The segment if its text can be read as written; else None, and it is counted."""
+    if not segment.text or segment.id in COPIES:
         omitted["no text of their own"] += 1
-    elif NOT_AS_READ.search(segment.text):
+    elif NOT_READABLE.search(segment.text):
         omitted["digits, signs or remarks"] += 1
     else:
         return segment
     return None
 
 
-def _once(segments: Iterable[Segment], omitted: Counter[str]) -> list[Segment]:
-    """One recording of what a speaker says; the same bytes under two names are one too."""
+def _without_repetitions(segments: Iterable[Segment], omitted: Counter[str]) -> list[Segment]:
+    """The first recording of each text by a speaker; files of equal bytes count as repetitions too."""
     kept: list[Segment] = []
     seen: set[str] = set()
     for segment in segments:
@@ -118,12 +124,12 @@ def _once(segments: Iterable[Segment], omitted: Counter[str]) -> list[Segment]:
     return kept
 
 
-def _in_time(utterance: Utterance) -> bool:
+def _has_plausible_length(utterance: Utterance) -> bool:
     low, high = LETTERS_PER_S
     letters = sum(character.isalpha() for character in utterance.text)
     silence = SILENCE_LETTERS.get(_program(utterance), 4)
-    said_in_time = utterance.duration * low <= letters + silence and letters <= utterance.duration * high + 2
-    return said_in_time and utterance.duration <= LONGEST_S
+    plausible = utterance.duration * low <= letters + silence and letters <= utterance.duration * high + 2
+    return plausible and utterance.duration <= LONGEST_S
 
 
 def _split(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:

@@ -1,6 +1,6 @@
 """Manifests for FSDD, the Free Spoken Digit Dataset: English digits, one word a recording, six speakers, 8 kHz.
 
-Story: an 'MNIST of audio' that anybody may add recordings to; 3,000 recordings since its last growth (50 of every digit
+Story: an open collection of spoken digits; 3,000 recordings in its last version (50 of every digit
 by each of six speakers, 0.36 h), trimmed to the word.
 Address: https://github.com/Jakobovski/free-spoken-digit-dataset
 Licence: Creative Commons Attribution-ShareAlike 4.0 International.
@@ -16,16 +16,13 @@ Written:
                  is index 5-9 and train the rest (0-4 too: not tested there). Only with two or more speakers.
 The text is the digit's English word, zero to nine. The corpus may grow: pass --partial for more speakers or recordings.
 
-    python data_scripts/prepare_fsdd.py free-spoken-digit-dataset data/fsdd
+    python -m data_scripts.prepare_fsdd free-spoken-digit-dataset data/fsdd
 """
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_fsdd.py` run
 
 from data_scripts.corpus import (
     Placed,
@@ -33,13 +30,13 @@ from data_scripts.corpus import (
     command_line,
     enforce_count,
     measure,
-    say,
+    print_line,
     skip,
     wave_files,
     write_splits,
 )
-from data_scripts.prepare_table import repacked
-from speechxfer.manifest import Utterance
+from data_scripts.tables import read_repacked
+from speechxfer.data import Utterance
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RECORDINGS = 3000
@@ -61,7 +58,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         InputError: the layout or the counts are not the published ones.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
-    placed = repacked(corpus_dir, lang="en", partial=partial)
+    placed = read_repacked(corpus_dir, lang="en", partial=partial)
     if placed is None:
         placed = _original(corpus_dir, partial=partial)
     utterances = _named(sorted(placed, key=lambda item: item.utterance.id))
@@ -77,7 +74,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         for speaker in speakers:
             splits.update(_fold(utterances, speaker))
     else:
-        say("note: one speaker only: no folds that leave one out")
+        print_line("note: one speaker only: no leave-one-speaker-out folds")
     return write_splits(out_dir, splits)
 
 
@@ -87,7 +84,7 @@ def _original(corpus_dir: Path, *, partial: bool) -> list[Placed]:
 
 
 def _named(placed: Sequence[Placed]) -> list[Utterance]:
-    """The recordings with text and speaker as their names have them; other names are left out and printed."""
+    """The recordings with text and speaker from their names; other names are excluded and printed."""
     utterances = []
     for utterance in (item.utterance for item in placed):
         match = NAME.fullmatch(utterance.id)

@@ -10,30 +10,26 @@ Words, colours and numbers are in ``content-<locale>.json`` inside ``rcc/lang.rc
 says which text belongs to a recording, ``translations/gcompris_<locale>.qm`` what it is in the language. Not read:
 ``intro`` and ``misc``, whose texts are not in the package, and links to other recordings.
 
-Written: ``unseen`` = Greek; ``development`` = Basque, Kannada and Turkish, whose synthetic speech is kept out of
-training too (``synthesize_multilingual.UNSEEN``); ``dev`` = 8 recordings of every other language; ``train`` = the
-others. Left out and counted: recordings without text, languages that espeak-ng does not read (Asturian, Breton,
-Somali) or not well enough (Thai), and what is written without vowels (Arabic and Hebrew but for their letters). Texts
+Written: ``unseen`` = Greek; ``development`` = Basque, Kannada and Turkish, whose synthetic speech is in no training
+data either (``synthesize_multilingual.UNSEEN``); ``dev`` = 8 recordings of every other language; ``train`` = the
+others. Excluded and counted: recordings without text, languages that espeak-ng does not read (Asturian, Breton,
+Somali) or not well enough (Thai), and texts written without vowels (Arabic and Hebrew but for their letters). Texts
 are the program's; nobody has checked what was said.
 
-    python data_scripts/prepare_gcompris.py GCompris-voices DEBIAN_DIR data/gcompris
+    python -m data_scripts.prepare_gcompris GCompris-voices DEBIAN_DIR data/gcompris
 """
 
 import argparse
 import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_gcompris.py` run
-
-from data_scripts.corpus import Segment, enforce_count, exit_on_bad_input, measure, one_space, say, write_splits
+from data_scripts.corpus import Segment, enforce_count, exit_on_bad_input, measure, one_space, print_line, write_splits
 from data_scripts.qt_files import resources, translations
+from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
-from speechxfer.splits import digest
 
 UNSEEN = ("el",)
 DEVELOPMENT = ("eu", "kn", "tr")
@@ -64,7 +60,7 @@ def prepare(corpus_dir: Path, debian_dir: Path, out_dir: Path, *, partial: bool 
     utterances = [item.utterance for item in measure(segments, partial=True)]
     short = [utterance for utterance in utterances if utterance.duration <= LONGEST_S]
     omitted[f"longer than {LONGEST_S:g} s"] += len(utterances) - len(short)
-    say("left out: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
+    print_line("excluded: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
     enforce_count("gcompris: recordings", len(short), RECORDINGS, partial=partial)
     return write_splits(out_dir, _split(short))
 

@@ -7,20 +7,17 @@ Layout: ``data/arctic_<prompt>_<time>.wav`` (48 kHz stereo) with a ``.txt`` of t
 with ``transcripts.tsv`` (the same ids, repacked) is read as well.
 Erratum of the origin, applied here: the recording of a0252 was clipped to "O'Brien had been a clean living young man."
 
-The manifests point to the files as they are: 48 kHz and stereo in the original, so training has to be told to resample
-and to mix. Written: train.jsonl, dev.jsonl and test.jsonl (dev and test 5 % of the prompts each, by hash). All takes of
+The manifests refer to the original files, 48 kHz and stereo, so training needs ``data.resample`` and
+``data.mono``. Written: train.jsonl, dev.jsonl and test.jsonl (dev and test 5 % of the prompts each, by hash). All takes of
 a prompt, and prompts that share a sentence, are in one split.
 
-    python data_scripts/prepare_kathleen.py dataset-voice-kathleen data/kathleen
+    python -m data_scripts.prepare_kathleen dataset-voice-kathleen data/kathleen
 """
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_kathleen.py` run
 
 from data_scripts.corpus import (
     Placed,
@@ -30,15 +27,14 @@ from data_scripts.corpus import (
     measure,
     one_space,
     paired_ids,
+    print_line,
     read_lines,
-    say,
     skip,
     wave_files,
     write_splits,
 )
-from data_scripts.prepare_table import repacked
-from speechxfer.manifest import Utterance
-from speechxfer.splits import digest
+from data_scripts.tables import read_repacked
+from speechxfer.data import Utterance, digest
 from speechxfer.text import Normalizer
 
 RECORDINGS = 1620
@@ -60,7 +56,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         InputError: the layout or the counts are not the published ones.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
-    placed = repacked(corpus_dir, lang="en", partial=partial)
+    placed = read_repacked(corpus_dir, lang="en", partial=partial)
     if placed is None:
         placed = _original(corpus_dir, partial=partial)
     utterances = _corrected(sorted(placed, key=lambda item: item.utterance.id))
@@ -81,7 +77,7 @@ def _original(corpus_dir: Path, *, partial: bool) -> list[Placed]:
 
 
 def _corrected(placed: Sequence[Placed]) -> list[Utterance]:
-    """The recordings with the errata applied; names without a prompt are left out; both are printed."""
+    """The recordings with the errata applied; names without a prompt are excluded; both are printed."""
     utterances = []
     for utterance in (item.utterance for item in placed):
         match = NAME.fullmatch(utterance.id)
@@ -91,7 +87,7 @@ def _corrected(placed: Sequence[Placed]) -> list[Utterance]:
         text = ERRATA.get(match["prompt"], utterance.text)
         if match["prompt"] in ERRATA:
             change = "already there" if text == utterance.text else f"instead of {utterance.text!r}"
-            say(f"erratum: {utterance.id}: text {text!r}, {change}")
+            print_line(f"erratum: {utterance.id}: text {text!r}, {change}")
         utterances.append(replace(utterance, text=text))
     return utterances
 

@@ -12,19 +12,16 @@ without punctuation and capitals.
 Erratum of the origin, corrected here: in session 200627-233446 the texts are 15 numbers late: recording 500 is text
 515. Found by comparing what a model of phones recognised with all texts: of the 421 recordings that resembled any
 text, 418 were nearest to the one 15 further on and none to its own. The last 15 recordings of that session have no
-text and are left out.
+text and are excluded.
 
 Written: the origin's splits train.jsonl, dev.jsonl (its val) and test.jsonl.
 
-    python data_scripts/prepare_kinyarwanda.py Speech-Kinyarwanda-dataset data/kinyarwanda
+    python -m data_scripts.prepare_kinyarwanda Speech-Kinyarwanda-dataset data/kinyarwanda
 """
 
 import ast
 import re
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_kinyarwanda.py` run
 
 from data_scripts.corpus import (
     SPLIT_NAMES,
@@ -33,14 +30,14 @@ from data_scripts.corpus import (
     enforce_count,
     measure,
     one_space,
+    print_line,
     read_lines,
-    say,
     skip,
     wave_files,
     write_splits,
 )
+from speechxfer.data import Utterance
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
 
 COUNTS = {"train": 459, "dev": 113, "test": 384}
 LATE = {"200627-233446": 15}  # session: how far its texts' numbers are ahead of its recordings'
@@ -55,7 +52,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
     """
     corpus_dir = Path(corpus_dir)
     texts = _encoded_texts(corpus_dir) | _written_texts(corpus_dir / "raw_text_file.txt")
-    say(f"{corpus_dir}: {len(texts):,} texts")
+    print_line(f"{corpus_dir}: {len(texts):,} texts")
     segments = []
     for folder in ("train", "val", "test"):
         for name, path in wave_files(corpus_dir / folder).items():

@@ -8,27 +8,24 @@ Layout: ``sounds/<language>/<language>.soundtheme`` (English: ``sounds/en.soundt
 ``<sound name="egypt_camel" file="<language>/camel.ogg"/>``; files of English lie in ``sounds`` itself. Ogg Vorbis or
 Opus.
 
-Written: ``unseen`` = Greek; ``development`` = Basque; ``train`` = the others. Left out and counted: names that GCompris has
+Written: ``unseen`` = Greek; ``development`` = Basque; ``train`` = the others. Excluded and counted: names that GCompris has
 no word for, names without a file, and languages that espeak-ng does not read. A speaker may have said another word than
 GCompris writes: run ``drop_mismatches.py``.
 
-    python data_scripts/prepare_ktuberling.py ktuberling DEBIAN_DIR data/ktuberling
+    python -m data_scripts.prepare_ktuberling ktuberling DEBIAN_DIR data/ktuberling
 """
 
 import argparse
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_ktuberling.py` run
-
-from data_scripts.corpus import Segment, enforce_count, exit_on_bad_input, measure, say, write_splits
+from data_scripts.corpus import Segment, enforce_count, exit_on_bad_input, measure, print_line, write_splits
 from data_scripts.prepare_gcompris import DEVELOPMENT, LANGUAGES, LONGEST_S, PROGRAM, UNSEEN, Texts
+from speechxfer.data import Utterance
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
 
 RECORDINGS = 702
 UNREADABLE = ("gl", "nds", "wa")
@@ -51,7 +48,7 @@ def prepare(corpus_dir: Path, debian_dir: Path, out_dir: Path, *, partial: bool 
     segments = [segment for theme in themes for segment in _segments(sounds, theme, texts, omitted)]
     utterances = [u.utterance for u in measure(segments, partial=partial) if u.utterance.duration <= LONGEST_S]
     omitted[f"longer than {LONGEST_S:g} s"] += len(segments) - len(utterances)
-    say("left out: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
+    print_line("excluded: " + ", ".join(f"{count:,} ({reason})" for reason, count in omitted.most_common() if count))
     enforce_count("ktuberling: recordings", len(utterances), RECORDINGS, partial=partial)
     return write_splits(out_dir, {name: members for name, members in _split(utterances).items() if members})
 
@@ -85,8 +82,8 @@ def _segments(sounds: Path, theme: Path, texts: Texts, omitted: Counter[str]) ->
 def _split(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
     splits: dict[str, list[Utterance]] = {"train": [], "development": [], "unseen": []}
     for utterance in sorted(utterances, key=lambda utterance: utterance.id):
-        kept_apart = "unseen" if utterance.lang in UNSEEN else "development" if utterance.lang in DEVELOPMENT else ""
-        splits[kept_apart or "train"].append(utterance)
+        split = "unseen" if utterance.lang in UNSEEN else "development" if utterance.lang in DEVELOPMENT else "train"
+        splits[split].append(utterance)
     return splits
 
 

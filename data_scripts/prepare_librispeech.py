@@ -11,17 +11,23 @@ Written, of the parts that are there: train.jsonl (all of train-clean-100, train
 dev-clean.jsonl, dev-other.jsonl, test-clean.jsonl, test-other.jsonl, with the published counts enforced for each part;
 pass --partial for less. Text is in lower case.
 
-    python data_scripts/prepare_librispeech.py LibriSpeech data/librispeech
+    python -m data_scripts.prepare_librispeech LibriSpeech data/librispeech
 """
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
-
-from data_scripts.corpus import Segment, command_line, enforce_count, measure, paired_ids, read_lines, say, write_splits
+from data_scripts.corpus import (
+    Segment,
+    command_line,
+    enforce_count,
+    measure,
+    paired_ids,
+    print_line,
+    read_lines,
+    write_splits,
+)
+from speechxfer.data import Utterance
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
 
 PARTS = {  # utterances
     "train-clean-100": 28_539,
@@ -58,7 +64,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         enforce_count(f"librispeech: utterances of {part}", len(utterances), PARTS[part], partial=partial)
         splits.setdefault("train" if part.startswith("train") else part, []).extend(utterances)
     for part in PARTS.keys() - set(present):
-        say(f"note: {part} is not there")
+        print_line(f"note: {part} is not there")
     return write_splits(Path(out_dir), splits)
 
 

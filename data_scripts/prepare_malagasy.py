@@ -12,23 +12,20 @@ Written: train.jsonl, dev.jsonl and test.jsonl (dev and test 100 utterances each
 The speaker is what stands between the session's time and the mode in an id (``200624-124245_mlg_7f0_elicit_0``:
 mlg_7f0).
 
-    python data_scripts/prepare_malagasy.py Malagasy_Speech_Data data/malagasy
+    python -m data_scripts.prepare_malagasy Malagasy_Speech_Data data/malagasy
 """
 
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_malagasy.py` run
 
 from data_scripts.corpus import (
     Segment,
     command_line,
     enforce_count,
-    hold_out,
     measure,
     one_space,
     paired_ids,
     read_lines,
+    split_by_text,
     wave_files,
     write_splits,
 )
@@ -63,7 +60,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         )
     utterances = [item.utterance for item in measure(segments, partial=partial)]
     enforce_count("malagasy: utterances", len(utterances), RECORDINGS, partial=partial)
-    return write_splits(Path(out_dir), hold_out(utterances, "malagasy", HELD_OUT))
+    return write_splits(Path(out_dir), split_by_text(utterances, "malagasy", HELD_OUT))
 
 
 def _read_texts(path: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Manifests for the Malayalam Speech Corpus: 1,735 short sentences by 82 people, 2.3 hours, recorded in web browsers.
+"""Manifests for the Malayalam Speech Corpus: 1,735 short sentences by 82 speakers, 2.3 hours, recorded in web browsers.
 
 Story: Swathanthra Malayalam Computing collected it from 2019 to 2020 on https://msc.smc.org.in; contributors read
 proverbs, stories and conversation and voted on each other's recordings.
@@ -6,18 +6,17 @@ Address: https://github.com/smc/msc (``story/`` and ``thirdparty/``, which have 
 Licence: CC BY-SA 4.0.
 Layout: ``speech.tsv`` (columns id, sentence, user, fileName, sample, time, vote), ``sentences.tsv`` (id, sentence,
 category) and ``audio/*.webm`` (Opus, 48 kHz). libsndfile does not read WebM: the recordings are decoded with PyAV
-(``pip install av``) and written beside the manifests as ``audio/<id>.flac``, 16 kHz mono. Those that are there
+(extra ``media``) and written beside the manifests as ``audio/<id>.flac``, 16 kHz mono. Those that are there
 already are not decoded again.
 
 Used are recordings with more votes for than against (``vote`` above 0) whose sentence is known. Written: train.jsonl,
 dev.jsonl and test.jsonl; dev and test have 12 speakers each, chosen by hash among those with fewer than 100
 recordings. Many speakers read the same sentences, so texts are shared between the splits.
 
-    python data_scripts/prepare_malayalam.py msc data/malayalam
+    python -m data_scripts.prepare_malayalam msc data/malayalam
 """
 
 import importlib
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,22 +27,19 @@ import soundfile
 from rich.console import Console
 from rich.progress import track
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_malayalam.py` run
-
 from data_scripts.corpus import (
     Segment,
     command_line,
     enforce_count,
     measure,
     one_space,
+    print_line,
     read_lines,
-    say,
     skip,
     write_splits,
 )
+from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
-from speechxfer.splits import digest
 
 RECORDINGS = 1735
 SPEAKERS = 82
@@ -70,19 +66,19 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
 def _segments(corpus_dir: Path, audio_dir: Path, *, partial: bool) -> list[Segment]:
     """The recordings that were voted for, decoded."""
     sentences = {row["id"]: one_space(row["sentence"]) for _, row in _rows(corpus_dir / "sentences.tsv")}
-    left_out: Counter[str] = Counter()
+    excluded: Counter[str] = Counter()
     chosen = []
     for where, row in _rows(corpus_dir / "speech.tsv"):
         if not _approved(row["vote"]):
-            left_out["no more votes for than against"] += 1
+            excluded["no more votes for than against"] += 1
         elif row["sentence"] not in sentences:
-            left_out["unknown sentence"] += 1
+            excluded["unknown sentence"] += 1
         elif not (corpus_dir / row["fileName"]).is_file():
             skip(row["id"], f"its audio {row['fileName']} does not exist")
-            left_out["no audio"] += 1
+            excluded["no audio"] += 1
         else:
             chosen.append((where, row))
-    say("left out: " + ", ".join(f"{count:,} ({reason})" for reason, count in left_out.most_common()))
+    print_line("excluded: " + ", ".join(f"{count:,} ({reason})" for reason, count in excluded.most_common()))
     audio_dir.mkdir(parents=True, exist_ok=True)
     av = _av()
     segments = []
@@ -144,7 +140,9 @@ def _av() -> ModuleType:
     try:
         return importlib.import_module("av")
     except ImportError as error:
-        raise InputError("PyAV is not installed; WebM recordings need it; run: pip install av") from error
+        raise InputError(
+            "PyAV is not installed; WebM recordings need it; install the extra media: pip install 'speechxfer[media]'"
+        ) from error
 
 
 def _split(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:

@@ -5,24 +5,21 @@ Wang the syllables; Hugo Lopez curated both.
 Address: https://github.com/hugolpz/audio-cmn
 Licence: CC BY-SA.
 Layout: ``64k/hsk/cmn-<characters>.mp3`` (22.05 kHz mono) and ``64k/syllabs/cmn-<pinyin><tone>.mp3`` (48 kHz mono); a
-name is the text. The other folders hold the same recordings at other qualities. Left out and printed: 28
+name is the text. The other folders hold the same recordings at other qualities. Excluded and printed: 28
 interjections, whose names start with an underscore (``cmn-_ng1``).
 
 Written: words/{train,dev,test}.jsonl (texts in characters) and syllables/{train,dev,test}.jsonl (texts in pinyin with
 the tone's number; ``v`` for u with two dots); dev and test 100 words and 20 syllables each, by hash.
 
-    python data_scripts/prepare_mandarin.py audio-cmn data/mandarin
+    python -m data_scripts.prepare_mandarin audio-cmn data/mandarin
 """
 
 import re
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_mandarin.py` run
-
-from data_scripts.corpus import Segment, command_line, enforce_count, hold_out, measure, skip, write_splits
+from data_scripts.corpus import Segment, command_line, enforce_count, measure, skip, split_by_text, write_splits
+from speechxfer.data import Utterance
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
 
 SETS = {  # folder: name of the set, recordings used, held out for dev and again for test, speaker
     "hsk": ("words", 8596, 100, "yue-tan"),
@@ -42,7 +39,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         segments = _segments(Path(corpus_dir) / "64k" / folder, name, speaker)
         utterances = [item.utterance for item in measure(segments, partial=partial)]
         enforce_count(f"mandarin: {name}", len(utterances), count, partial=partial)
-        held = hold_out(utterances, f"mandarin {name}", held_out)
+        held = split_by_text(utterances, f"mandarin {name}", held_out)
         splits |= {f"{name}/{split}": members for split, members in held.items()}
     return write_splits(Path(out_dir), splits)
 

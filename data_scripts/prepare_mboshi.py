@@ -19,15 +19,12 @@ Written, by what each file is for:
     train_1h.jsonl     part of train.jsonl, just under 3,600 s, speakers in proportion.
     train_10min.jsonl  part of train_1h.jsonl, just under 600 s, speakers in proportion.
 
-    python data_scripts/prepare_mboshi.py mboshi-french-parallel-corpus data/mboshi
+    python -m data_scripts.prepare_mboshi mboshi-french-parallel-corpus data/mboshi
 """
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_mboshi.py` run
 
 from data_scripts.corpus import (
     Placed,
@@ -41,9 +38,9 @@ from data_scripts.corpus import (
     wave_files,
     write_splits,
 )
-from data_scripts.prepare_table import group_by_split, repacked
-from speechxfer.manifest import Utterance
-from speechxfer.splits import proportional_order, take_seconds
+from data_scripts.prepare_table import group_by_split
+from data_scripts.tables import read_repacked
+from speechxfer.data import Utterance, order_proportionally, take_seconds
 from speechxfer.text import Normalizer
 
 LANG = "mdw"  # ISO 639-3
@@ -65,7 +62,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         InputError: the layout or the counts are not the published ones.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
-    placed = repacked(corpus_dir, lang=LANG, partial=partial)
+    placed = read_repacked(corpus_dir, lang=LANG, partial=partial)
     if placed is None:
         placed = _original(corpus_dir, partial=partial)
     official = group_by_split(sorted(placed, key=lambda item: item.utterance.id))
@@ -96,7 +93,7 @@ def _hold_out(train: Sequence[Utterance]) -> tuple[list[Utterance], list[Utteran
     repeats = Counter(sentences)
     once = [utterance for utterance, sentence in zip(train, sentences, strict=True) if repeats[sentence] == 1]
     count = min(VALID_COUNT, len(once) // 10)
-    held_out = {utterance.id for utterance in proportional_order(once, "mboshi valid")[:count]}
+    held_out = {utterance.id for utterance in order_proportionally(once, "mboshi valid")[:count]}
     rest = [utterance for utterance in train if utterance.id not in held_out]
     return rest, [utterance for utterance in train if utterance.id in held_out]
 

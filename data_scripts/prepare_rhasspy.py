@@ -4,27 +4,24 @@ Story: volunteers recorded sentences from the OSCAR corpus in 2021 for voices of
 Addresses: https://github.com/rhasspy/dataset-voice-kerstin, https://github.com/rhasspy/dataset-voice-nathalie
 Licence: CC0 1.0.
 Layout: ``verified/<id>.flac`` (48 kHz mono; silence trimmed) and ``metadata.csv`` with lines ``<id>|<text>``.
-``audio/``, the same recordings as WebM, is not read. The voice is told by the ids: ``de_rhasspy-0004`` is Kerstin,
+``audio/``, the same recordings as WebM, is not read. The ids name the voice: ``de_rhasspy-0004`` is Kerstin,
 ``nl_rhasspy_1`` Nathalie. Kathleen, of the same project, has another layout: ``prepare_kathleen.py``.
 
 Written: train.jsonl, dev.jsonl and test.jsonl (dev and test 60 utterances each, by hash; equal texts share a split).
 
-    python data_scripts/prepare_rhasspy.py dataset-voice-kerstin data/kerstin
+    python -m data_scripts.prepare_rhasspy dataset-voice-kerstin data/kerstin
 """
 
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_rhasspy.py` run
 
 from data_scripts.corpus import (
     Segment,
     command_line,
     enforce_count,
-    hold_out,
     measure,
     one_space,
     read_lines,
+    split_by_text,
     write_splits,
 )
 from speechxfer.errors import InputError
@@ -57,7 +54,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         segments.append(Segment(name, path, one_space(text), f"{table}:{number}", speaker=speaker, lang=lang))
     utterances = [item.utterance for item in measure(segments, partial=partial)]
     enforce_count(f"{speaker}: utterances", len(utterances), recordings, partial=partial)
-    return write_splits(Path(out_dir), hold_out(utterances, speaker, HELD_OUT))
+    return write_splits(Path(out_dir), split_by_text(utterances, speaker, HELD_OUT))
 
 
 if __name__ == "__main__":

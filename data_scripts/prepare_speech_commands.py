@@ -16,32 +16,28 @@ Written:
                  figures on it differ somewhat.
 Pass --partial for a part of the corpus.
 
-    python data_scripts/prepare_speech_commands.py speech_commands_v0.02 data/commands
+    python -m data_scripts.prepare_speech_commands speech_commands_v0.02 data/commands
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
-
 from data_scripts.corpus import (
     Segment,
     command_line,
     enforce_count,
     measure,
+    print_line,
     read_lines,
-    say,
     skip,
     wave_files,
     write_splits,
 )
+from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
-from speechxfer.splits import digest
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 RECORDINGS = {"train": 84_843, "dev": 9_981, "test": 11_005}
@@ -85,7 +81,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
 
 
 def _recordings(corpus_dir: Path) -> dict[tuple[str, str], Path]:
-    """The recordings by word and name; those whose name says no speaker are left out and printed."""
+    """The recordings by word and name; those without a speaker in their names are excluded and printed."""
     if not corpus_dir.is_dir():
         raise InputError(f"{corpus_dir}: no such folder; give the unpacked archive")
     found = {}
@@ -148,7 +144,7 @@ def _silence(split: str, count: int, noises: Mapping[str, Path]) -> list[Utteran
         if starts > 0:
             room[name] = (first, starts, info.samplerate)
         else:
-            say(f"note: {path}: its part for {split} is shorter than {SILENCE_S:g} s and gives no silence")
+            print_line(f"note: {path}: its part for {split} is shorter than {SILENCE_S:g} s and gives no silence")
     if not room:
         raise InputError(f"{NOISES}: no file long enough to cut silence of {split} from; unpack the archive again")
     names = sorted(room)

@@ -1,4 +1,4 @@
-"""Manifests for speechocean762: 5.6 hours of English sentences read by 250 people whose first language is Mandarin.
+"""Manifests for speechocean762: 5.6 hours of English sentences read by 250 speakers whose first language is Mandarin.
 
 Story: made for the scoring of pronunciation; half of the speakers are children, each reads 20 sentences; 16 kHz mono.
 The texts are what was said, mistakes included. (The experts' scores are not used here.)
@@ -12,15 +12,10 @@ Interspeech 2021, https://arxiv.org/abs/2104.01378
 Written: train.jsonl, dev.jsonl (12 speakers of the official train, chosen by hash: the corpus has no dev set) and
 test.jsonl (official). The text stays upper case, as published.
 
-    python data_scripts/prepare_speechocean762.py speechocean762 data/speechocean762
+    python -m data_scripts.prepare_speechocean762 speechocean762 data/speechocean762
 """
 
-import sys
 from pathlib import Path
-
-sys.path.insert(
-    0, str(Path(__file__).resolve().parent.parent)
-)  # lets `python data_scripts/prepare_speechocean762.py` run
 
 from data_scripts.corpus import (
     Placed,
@@ -34,9 +29,10 @@ from data_scripts.corpus import (
     skip,
     write_splits,
 )
-from data_scripts.prepare_table import group_by_split, repacked
+from data_scripts.prepare_table import group_by_split
+from data_scripts.tables import read_repacked
+from speechxfer.data import digest
 from speechxfer.errors import InputError
-from speechxfer.splits import digest
 
 SPLITS = ("train", "test")
 UTTERANCES = 2500  # of train, and of test
@@ -56,7 +52,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> dict[s
         InputError: the layout or the counts are not the published ones.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
-    placed = repacked(corpus_dir, lang="en", partial=partial)
+    placed = read_repacked(corpus_dir, lang="en", partial=partial)
     if placed is None:
         placed = _original(corpus_dir, partial=partial)
     official = group_by_split(sorted(placed, key=lambda item: item.utterance.id))

@@ -6,31 +6,29 @@ Licence: the United Nations publish the texts for free distribution; the reposit
 Layout: ``udhr_<key>.xml``; root attributes ``xml:lang`` and ``n`` (the language's name); text in ``para`` elements,
 namespace ``http://efele.net/udhr``. Read are the files of `VOICES`, in the folder given or in its ``data/udhr``.
 
-Written: ``sentences.tsv`` with the columns ``id``, ``lang``, ``voice`` (of espeak-ng) and ``text``. What it is not: a
-speech corpus; ``synthesize_multilingual.py`` makes one of it. Left out, and why: Vietnamese (espeak-ng 1.52 crashes on
+Written: ``sentences.tsv`` with the columns ``id``, ``lang``, ``voice`` (of espeak-ng) and ``text``. They are
+sentences only; ``synthesize_multilingual.py`` makes speech of them. Excluded: Vietnamese (espeak-ng 1.52 crashes on
 some sentences); Hebrew, Japanese and Thai (it guesses most vowels, spells characters, or reads letters singly). Ten Bantu
 languages that espeak-ng does not know are read by its Swahili voice: their words and syllables with a related sound system.
 
-    python data_scripts/prepare_udhr.py udhr data/udhr
+    python -m data_scripts.prepare_udhr udhr data/udhr
 """
 
 import re
-import sys
+import shlex
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_udhr.py` run
-
-from data_scripts.corpus import command_line, one_space, say, skip
+from data_scripts.corpus import command_line, one_space, print_line, skip
 from speechxfer.errors import InputError
-from speechxfer.manifest import write_whole
+from speechxfer.runtime import write_atomically
 
 PARAGRAPH = "{http://efele.net/udhr}para"
 FEWEST_PARAGRAPHS = 25  # Chuvash has 27, most have about 60
 LONGEST = 110  # letters of a clause; about eight seconds
-SHORTEST = 8  # shorter rests of a sentence are dropped
+SHORTEST = 8  # letters; shorter remainders of a sentence are dropped
 CHARACTER_LETTERS = {"CJK": 4, "HANGUL": 3}  # how many letters' time one character of these scripts takes
 CLAUSE_END = re.compile(r"(?<=[.;:!?،؛؟।۔։።፤、。；：？！])\s*")
 PAUSE = re.compile(r"(?<=[,،፣，])\s*")
@@ -75,13 +73,13 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> Path:
         clauses = dict.fromkeys(clause for paragraph in paragraphs for clause in clauses_of(paragraph))
         rows += [f"{key}-{number:03d}\t{lang}\t{voice}\t{text}\n" for number, text in enumerate(clauses)]
     if not rows:
-        raise InputError(
-            f"{folder}: no text to be had; expected files such as udhr_swh.xml: give the repository's folder"
-        )
+        raise InputError(f"{folder}: no text found; expected files such as udhr_swh.xml: give the repository's folder")
     path = out_dir / "sentences.tsv"
-    write_whole(path, "id\tlang\tvoice\ttext\n" + "".join(rows))
-    say(f"{path}: {len(rows):,} clauses in {languages} languages")
-    say(f"written to {out_dir}; next: python data_scripts/synthesize_multilingual.py {path} OUT_DIR")
+    write_atomically(path, "id\tlang\tvoice\ttext\n" + "".join(rows))
+    print_line(f"{path}: {len(rows):,} clauses in {languages} languages")
+    print_line(
+        f"written to {out_dir}; next: python -m data_scripts.synthesize_multilingual {shlex.quote(str(path))} OUT_DIR"
+    )
     return path
 
 

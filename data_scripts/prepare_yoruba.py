@@ -16,15 +16,12 @@ extra.jsonl where there is such a folder. The counts are enforced for Yoruba onl
 audio are printed and counted. The speaker is what stands between the session's time and the mode in an id
 (``200625-215447_yor_874_elicit_0``: yor_874).
 
-    python data_scripts/prepare_yoruba.py yoruba_speech_project data/yoruba
+    python -m data_scripts.prepare_yoruba yoruba_speech_project data/yoruba
 """
 
 import re
-import sys
 from collections import Counter
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/prepare_yoruba.py` run
 
 from data_scripts.corpus import (
     SPLIT_NAMES,
@@ -35,12 +32,13 @@ from data_scripts.corpus import (
     measure,
     one_space,
     paired_ids,
+    print_line,
     read_lines,
-    say,
     wave_files,
     write_splits,
 )
-from data_scripts.prepare_table import group_by_split, repacked
+from data_scripts.prepare_table import group_by_split
+from data_scripts.tables import read_repacked
 from speechxfer.errors import InputError
 
 LANG = "yo"
@@ -61,7 +59,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, lang: str = LANG, partial: bool 
         InputError: the layout or the counts are not the published ones.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
-    placed = repacked(corpus_dir, lang=lang, partial=partial)
+    placed = read_repacked(corpus_dir, lang=lang, partial=partial)
     if placed is None:
         placed = _original(corpus_dir, lang, partial=partial)
     splits = group_by_split(sorted(placed, key=lambda item: item.utterance.id))
@@ -70,7 +68,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, lang: str = LANG, partial: bool 
             enforce_count(f"yoruba: utterances of {name}", len(splits.get(name, ())), count, partial=partial)
     if not splits:
         raise InputError(
-            f"{corpus_dir}: no utterance has both audio and text; expected matching ids: see those left out"
+            f"{corpus_dir}: no utterance has both audio and text; expected matching ids: see those excluded"
         )
     return write_splits(out_dir, splits)
 
@@ -88,7 +86,7 @@ def _original(corpus_dir: Path, lang: str, *, partial: bool) -> list[Placed]:
     folders = sorted(path.name for path in records.iterdir() if path.is_dir() and not path.name.startswith("."))
     audio = {name: wave_files(records / name) for name in folders}
     ids = Counter(name for files in audio.values() for name in files)
-    say(
+    print_line(
         f"{corpus_dir}: {len(ids):,} recordings, {len(texts):,} texts; {len(ids.keys() - texts.keys()):,} recordings "
         f"without text, {len(texts.keys() - ids.keys()):,} texts without recording"
     )
@@ -124,7 +122,7 @@ def _read_texts(path: Path) -> dict[str, str]:
         name, colon, text = line.partition(":")
         name, text = name.strip(), one_space(text)
         if not colon or not name:
-            raise InputError(f"{path}:{number}: expected a line <id>:<text>, found {line!r}: mend or delete it")
+            raise InputError(f"{path}:{number}: expected a line <id>:<text>, found {line!r}: correct or delete it")
         if texts.setdefault(name, text) != text:
             raise InputError(f"{path}:{number}: id {name!r} had another text before; ids must be unique: delete one")
     return texts

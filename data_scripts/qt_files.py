@@ -1,7 +1,7 @@
 """Two file formats of the Qt toolkit: compiled resources (``.rcc``) and compiled translations (``.qm``).
 
 What it is: `resources` and `translations`, which read a file whole. What it is not: a writer, or a reader of
-resources compressed otherwise than by zlib (Qt's Zstandard resources stay closed). Source: Qt 5's own
+resources compressed otherwise than by zlib (Zstandard is refused). Source: Qt 5's own
 ``src/corelib/io/qresource.cpp`` and ``src/corelib/kernel/qtranslator.cpp``, which define both formats; all numbers
 are big-endian.
 """
@@ -16,7 +16,7 @@ _DIRECTORY, _COMPRESSED, _ZSTANDARD = 2, 1, 4  # flags of an entry
 _QM_MAGIC = bytes.fromhex("3cb86418caef9c95cd211cbf60a1bddd")
 _MESSAGES = 0x69  # tag of the section that holds the texts
 _END, _TRANSLATION, _OBSOLETE = 1, 3, 5
-_SOURCE = 6  # tags of a message; those that are not named here hold contexts and comments
+_SOURCE = 6  # tags of a message; those that are not named here are contexts and comments
 
 
 def resources(path: Path) -> dict[str, bytes]:

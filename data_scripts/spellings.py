@@ -1,12 +1,13 @@
-"""Phones from spelling, for languages that espeak-ng does not read, and what espeak-ng writes of Mandarin and Amharic, amended.
+"""Phones from spelling, for languages that espeak-ng does not read, and corrections of espeak-ng's phones.
 
 What it is: `read` turns a text into phones by rules, for Kinyarwanda, Malagasy and Mandarin in pinyin; `mandarin`
-rewrites what espeak-ng says of Mandarin. What it is not: a pronunciation dictionary: tone, length, devoicing and
+rewrites espeak-ng's Mandarin; `CORRECTIONS` are for
+real speech in Amharic, German and Scottish Gaelic. What it is not: a pronunciation dictionary: tone, length, devoicing and
 elision are not written.
 Sources: for Kinyarwanda, A. Kimenyi, *Studies in Kinyarwanda and Bantu Phonology* (1979); for Malagasy, P. Howe,
 "Central Malagasy", Journal of the International Phonetic Association 51 (2021); for Mandarin, W.-S. Lee and E. Zee,
 "Standard Chinese (Beijing)", the same journal, 33 (2003); for Amharic, K. Hayward and R. Hayward, "Amharic", the same
-journal, 22 (1992). Aspirated consonants are those of their base letter, as everywhere in `speechxfer.phones`.
+journal, 22 (1992). Aspirated consonants are those of their base letter, as everywhere in `speechxfer.text`.
 """
 
 import re
@@ -16,7 +17,7 @@ KINYARWANDA = {
     "shy": "ç", "sh": "ʃ", "cy": "c", "jy": "ɟ", "ny": "ɲ", "ts": "ts", "pf": "pf", "nk": "ŋk", "ng": "ŋɡ", "mb": "mb",
     "a": "a", "b": "β", "c": "tʃ", "d": "d", "e": "e", "f": "f", "g": "ɡ", "h": "h", "i": "i", "j": "ʒ", "k": "k",
     "l": "ɾ", "m": "m", "n": "n", "o": "o", "p": "p", "r": "ɾ", "s": "s", "t": "t", "u": "u", "v": "v", "w": "w",
-    "y": "j", "z": "z", "q": "k", "x": "ks",  # the last two in foreign names
+    "y": "j", "z": "z", "q": "k", "x": "ks",  # the last two in loaned names
 }  # fmt: skip
 MALAGASY = {
     "tr": "ʈʂ", "dr": "ɖʐ", "ts": "ts", "nk": "ŋk", "ng": "ŋɡ", "ai": "aj", "ay": "aj", "ei": "ej", "ey": "ej",
@@ -24,7 +25,7 @@ MALAGASY = {
     "a": "a", "à": "a", "á": "a", "b": "b", "d": "d", "e": "e", "é": "e", "è": "e", "f": "f", "g": "ɡ", "h": "h",
     "i": "i", "ì": "i", "í": "i", "j": "dz", "k": "k", "l": "l", "m": "m", "n": "n", "o": "u", "ô": "o", "ò": "o",
     "p": "p", "r": "r", "s": "s", "t": "t", "v": "v", "y": "i", "ý": "i", "z": "z",
-    "c": "k", "q": "k", "u": "u", "w": "w", "x": "ks", "ê": "e", "î": "i", "ç": "s",  # of foreign names
+    "c": "k", "q": "k", "u": "u", "w": "w", "x": "ks", "ê": "e", "î": "i", "ç": "s",  # in loaned names
 }  # fmt: skip
 INITIALS = {
     "zh": "ʈʂ", "ch": "ʈʂ", "sh": "ʂ", "b": "p", "p": "p", "m": "m", "f": "f", "d": "t", "t": "t", "n": "n", "l": "l",
@@ -55,7 +56,7 @@ TONES = re.compile(r"[0-9ɜˈˌ]")  # espeak-ng writes the rising tone's 3 as th
 
 
 def read(text: str, lang: str) -> str:
-    """IPA of a text, words parted by spaces; "" where a character has no rule (digits, foreign letters).
+    """IPA of a text, words separated by spaces; "" where a character has no rule (digits, letters of other languages).
 
     Args:
         text: in the language's Latin spelling.
@@ -82,7 +83,7 @@ def mandarin(ipa: str) -> str:
 
 
 def amharic(ipa: str) -> str:
-    """espeak-ng's Amharic as people say it: fewer ɨ, no glottal stop at the start of a word.
+    """espeak-ng's Amharic as it is pronounced: fewer ɨ, no glottal stop at the start of a word.
 
     The script has a sign of the sixth order for a consonant with ɨ and for one without a vowel; espeak-ng reads nearly all
     with it. Here ɨ goes where its consonant can close the syllable before: after a vowel and one consonant, and before one
@@ -95,7 +96,7 @@ def amharic(ipa: str) -> str:
 
 
 def german(ipa: str) -> str:
-    """espeak-ng's German with r as people say it: ʁ before a vowel, else ɐ, and -er as ɐ.
+    """espeak-ng's German with r as it is pronounced: ʁ before a vowel, else ɐ, and -er as ɐ.
 
     >>> german("ʔˈʊnzɜ vˈɛɾt ɾˈoːt")
     'ʔˈʊnzɐ vˈɛɐt ʁˈoːt'
@@ -109,15 +110,15 @@ def gaelic(ipa: str) -> str:
 
 
 def _closed(word: str) -> str:
-    said = ""
+    result = ""
     for place, phone in enumerate(word):
-        rest = word[place + 1 :]
-        onset = len(rest) - len(rest.lstrip(_AMHARIC_CONSONANTS))
-        coda = len(said) - len(said.rstrip(_AMHARIC_CONSONANTS))
-        closes = coda == 1 and len(said) > 1 and onset <= 1 and onset < len(rest)
+        remainder = word[place + 1 :]
+        onset = len(remainder) - len(remainder.lstrip(_AMHARIC_CONSONANTS))
+        coda = len(result) - len(result.rstrip(_AMHARIC_CONSONANTS))
+        closes = coda == 1 and len(result) > 1 and onset <= 1 and onset < len(remainder)
         if phone != "ɨ" or not closes:
-            said += phone
-    return said
+            result += phone
+    return result
 
 
 def _greedy(word: str, table: dict[str, str]) -> str:
@@ -147,4 +148,4 @@ def _syllable(pinyin: str) -> str:
 
 
 LANGUAGES = ("rw", "mg", "cmn-pinyin")
-AS_PEOPLE_SAY_IT = {"am": amharic, "de": german, "gd": gaelic}  # by espeak-ng's voice
+CORRECTIONS = {"am": amharic, "de": german, "gd": gaelic}  # by espeak-ng's voice

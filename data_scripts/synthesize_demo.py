@@ -1,18 +1,17 @@
-"""A small speech corpus in a language of your choice, from nothing: espeak-ng says sentences that a grammar makes.
+"""A small synthetic speech corpus in a language of your choice: espeak-ng speaks sentences that a grammar generates.
 
-    python data_scripts/synthesize_demo.py sw exp/demo/data
+    python -m data_scripts.synthesize_demo sw exp/demo/data
 
 writes ``audio/*.flac`` (16 kHz, mono, 16 bit) and ``train.jsonl`` (about 10 minutes in Swahili), ``dev.jsonl`` and
-``test.jsonl``. What it is: data for the demo and for smoke tests, without any download. What it is not: real
-speech; a word error rate on it says that the parts fit together, not how a model does on people.
+``test.jsonl``. Data for the demo and for smoke tests, without any download. A word error rate on it
+shows that the parts work together, not how good a model is on real speech.
 
-No sentence is in two splits, and no voice either: dev and test are spoken by variants that train never hears. White to
+No sentence and no voice is in two splits: dev and test are spoken by variants that are not in train. White to
 dull noise is added, 15 to 30 dB below the speech. The same language, number and seed give the same bytes with the same
 versions of espeak-ng, num2words, NumPy, soxr and libsndfile. Sentences: ``demo_sentences.py``.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,13 +25,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/synthesize_demo.py` run
-
 from data_scripts import demo_sentences, espeak
-from data_scripts.corpus import exit_on_bad_input, say, write_splits
+from data_scripts.corpus import exit_on_bad_input, print_line, write_splits
+from speechxfer.data import Utterance, total_duration_s
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance
-from speechxfer.splits import total_s
 
 SAMPLE_RATE_HZ = 16000
 PAUSE_RANGE_S = (0.1, 0.3)  # before and after the speech; noise alone
@@ -89,8 +85,8 @@ def synthesize(language: str, out_dir: Path, *, sentences: int = 180, seed: int 
         path = audio_dir / f"{language}-{split}-{index:04d}.flac"
         splits[split].append(_record(texts[split][index], language, speakers[index % len(speakers)], path, random))
     taken_s = time.perf_counter() - started_s
-    spoken_s = sum(total_s(utterances) for utterances in splits.values())
-    say(f"{spoken_s / 60:.1f} minutes of {name} spoken in {taken_s:.1f} s: {spoken_s / taken_s:.0f} x real time")
+    spoken_s = sum(total_duration_s(utterances) for utterances in splits.values())
+    print_line(f"{spoken_s / 60:.1f} minutes of {name} spoken in {taken_s:.1f} s: {spoken_s / taken_s:.0f} x real time")
     write_splits(out_dir, splits)
 
 

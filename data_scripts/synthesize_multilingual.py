@@ -1,23 +1,22 @@
 """A speech corpus in 88 languages, labelled with phones: espeak-ng speaks the sentences of ``prepare_udhr.py``.
 
-    python data_scripts/synthesize_multilingual.py data/udhr/sentences.tsv data/spoken
+    python -m data_scripts.synthesize_multilingual data/udhr/sentences.tsv data/spoken
 
 What it is: material from which an acoustic model learns what phones sound like, whatever the language, without licensed
 recordings. What it is not: natural speech; augmentation at training time (`finetune.distortion`) takes it nearer to it.
 
 Every sentence is spoken `takes` times, each time by another variant of espeak-ng's voices at another speed and height.
 Written: ``audio/*.flac`` (16 kHz, mono; one file per language and take), ``train.jsonl``; ``dev.jsonl``, a few sentences
-of the same languages by voices that train never hears; ``unseen.jsonl``, five languages that train never hears; and
+of the same languages by voices that are not in train; ``unseen.jsonl``, five languages that are not in train; and
 ``letters.json``, for every language the phone that each letter of its script most often stands for. Texts are phones
-(`speechxfer.phones.segments`) separated by spaces. The same sentences, number of takes and versions of espeak-ng, soxr
-and libsndfile give the same bytes. A sentence is left out, and counted, if espeak-ng reads part of it as another language.
+(`speechxfer.text.split_phones`) separated by spaces. The same sentences, number of takes and versions of espeak-ng, soxr
+and libsndfile give the same bytes. A sentence is excluded, and counted, if espeak-ng reads part of it as another language.
 """
 
 import argparse
 import itertools
 import json
 import os
-import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -32,15 +31,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets `python data_scripts/...` run
-
 from data_scripts import espeak, spellings
-from data_scripts.corpus import exit_on_bad_input, read_lines, say, write_splits
+from data_scripts.corpus import exit_on_bad_input, print_line, read_lines, write_splits
+from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, write_whole
-from speechxfer.phones import learn_letters, segments
-from speechxfer.splits import digest
-from speechxfer.text import Normalizer
+from speechxfer.runtime import write_atomically
+from speechxfer.text import Normalizer, estimate_letter_phones, split_phones
 
 SAMPLE_RATE_HZ = 16000
 UNSEEN = ("cy", "eu", "ka", "kn", "tr")  # Welsh, Basque, Georgian, Kannada, Turkish
@@ -97,14 +93,14 @@ def synthesize(sentences_tsv: Path, out_dir: Path, *, takes: int = 2, seed: int 
     omitted: Counter[str] = Counter()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(_speak, recordings, [out_dir] * len(recordings), [seed] * len(recordings))
-        for recording, (utterances, left_out) in zip(
+        for recording, (utterances, excluded) in zip(
             recordings, track(results, "speaking", total=len(recordings), console=Console(stderr=True)), strict=True
         ):
             spoken[recording.name] = utterances
-            omitted.update({recording.sentences[0].lang: left_out} if left_out else {})
+            omitted.update({recording.sentences[0].lang: excluded} if excluded else {})
     if omitted:
-        say(f"left out because part of them is read as another language: {dict(omitted.most_common())}")
-    write_letters(out_dir / "letters.json", sentences)  # unseen ones too: how a language is spelt is no speech
+        print_line(f"excluded because part of them is read as another language: {dict(omitted.most_common())}")
+    write_letters(out_dir / "letters.json", sentences)  # of unseen languages too: their spelling contains no speech
     write_splits(out_dir, {split: [u for r in plan[split] for u in spoken[r.name]] for split in plan})
 
 
@@ -141,7 +137,7 @@ def planned(sentences: Sequence[Sentence], takes: int) -> dict[str, list[Recordi
 
 
 def _speak(recording: Recording, out_dir: Path, seed: int) -> tuple[list[Utterance], int]:
-    """Speak a recording's sentences into one file; its utterances, and how many sentences were left out."""
+    """Speak a recording's sentences into one file; its utterances, and how many sentences were excluded."""
     pieces: list[NDArray[np.int16]] = []
     utterances: list[Utterance] = []
     path, start = out_dir / "audio" / f"{recording.name}.flac", 0
@@ -170,28 +166,28 @@ def _speak(recording: Recording, out_dir: Path, seed: int) -> tuple[list[Utteran
     return utterances, len(recording.sentences) - len(utterances)
 
 
-def phones_of(text: str, voice: str, *, people: bool = False) -> list[str]:
-    """Phones of a text by `spellings` or espeak-ng; none where a part of it is foreign to them, or espeak-ng writes no IPA.
+def phones_of(text: str, voice: str, *, real_speech: bool = False) -> list[str]:
+    """Phones of a text by `spellings` or espeak-ng; none where a part of it has no rule, or espeak-ng writes no IPA.
 
-    With `people`, as people say it, where that is known to differ from what espeak-ng says.
+    With `real_speech`, espeak-ng's phones are corrected where human pronunciation is known to differ.
     """
     if voice in spellings.LANGUAGES:
-        return _single(segments(spellings.read(text, voice)))
+        return _merge_repeated(split_phones(spellings.read(text, voice)))
     ipa = espeak.phonemes(text, voice, keep_switches=True)
     if "(" in ipa:
         return []
     if voice == "cmn":
         ipa = spellings.mandarin(ipa)
-    if people and voice in spellings.AS_PEOPLE_SAY_IT:
-        ipa = spellings.AS_PEOPLE_SAY_IT[voice](ipa)
+    if real_speech and voice in spellings.CORRECTIONS:
+        ipa = spellings.CORRECTIONS[voice](ipa)
     try:
-        return _single(segments(ipa.replace("ɜ", "") if voice in TONAL else ipa))
+        return _merge_repeated(split_phones(ipa.replace("ɜ", "") if voice in TONAL else ipa))
     except InputError:
         return []
 
 
-def _single(phones: Sequence[str]) -> list[str]:
-    """Neighbours that are the same phone as one: length is not written, whether as a mark or by doubling."""
+def _merge_repeated(phones: Sequence[str]) -> list[str]:
+    """Equal neighbours become one phone: length is not labelled, whether written as a mark or by doubling."""
     return [phone for phone, _ in itertools.groupby(phones)]
 
 
@@ -215,9 +211,9 @@ def write_letters(path: Path, sentences: Iterable[Sentence]) -> None:
     for (lang, voice), counts in sorted(words.items()):
         spelt = [word for word in counts if all(unicodedata.category(letter)[0] in "LM" for letter in word)]
         with_phones = ((word, phones_of(word, voice), counts[word]) for word in spelt)
-        tables[lang] = learn_letters(with_phones)
-    write_whole(path, json.dumps(tables, ensure_ascii=False, indent=1) + "\n")
-    say(f"{path}: letters of {len(tables)} languages")
+        tables[lang] = estimate_letter_phones(with_phones)
+    write_atomically(path, json.dumps(tables, ensure_ascii=False, indent=1) + "\n")
+    print_line(f"{path}: letters of {len(tables)} languages")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

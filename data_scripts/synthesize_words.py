@@ -1,17 +1,15 @@
-"""More speakers for a small vocabulary: every text of a manifest said by synthetic voices.
+"""More speakers for a small vocabulary: every text of a manifest spoken by synthetic voices.
 
-    python data_scripts/synthesize_words.py data/train.jsonl data/spoken.jsonl --voice en-us --voice en-gb --takes 200
+    python -m data_scripts.synthesize_words data/train.jsonl data/spoken.jsonl --voice en-us --voice en-gb --takes 200
 
-What it is: training speech to hear beside the real recordings of a few speakers, so that a word is not learned as how these
-few say it; espeak-ng's voices, at random speeds and heights, cut close to the word as such corpora are, at the rate of the
-manifest's first recording (up to 16 kHz), so that telephone speech gets beside it what a telephone lets through. What it is
-not: a test set, or a language model. The same manifest, options and seed give the same bytes. Audio goes into a folder beside
-the manifest, named as it.
+Additional training speech for corpora with few speakers: espeak-ng's voices, at random rates and pitches, trimmed to the word as
+such corpora are, at the sampling rate of the manifest's first recording (up to 16 kHz), so that telephone speech is supplemented
+at its own bandwidth. It is no test set. The same manifest, options and seed give the same bytes. The audio
+goes into a folder beside the new manifest, with the same name.
 """
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -23,22 +21,18 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # lets this file run as a program
-
 from data_scripts import espeak
-from data_scripts.corpus import exit_on_bad_input, say
+from data_scripts.corpus import exit_on_bad_input, print_line
 from data_scripts.synthesize_multilingual import PITCH_RANGE, RATE_RANGE_WPM, SAMPLE_RATE_HZ, VARIANTS
+from speechxfer.data import Utterance, digest, read_audio_header, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.features import audio_rate_hz
-from speechxfer.manifest import Utterance, read_manifest, write_manifest
-from speechxfer.splits import digest
 
-QUIET = 0.01  # of full scale: what is below it at both ends is cut off, but for ...
-MARGIN_S = 0.02  # ... this much
+SILENCE_PEAK = 0.01  # of full scale; quieter samples at both ends are trimmed
+MARGIN_S = 0.02  # kept on both sides of the speech
 
 
 def synthesize(manifest: Path, out: Path, *, voice: Sequence[str], takes: int = 200, seed: int = 0) -> None:
-    """Write `out`, each distinct text of `manifest` said `takes` times, and the audio beside it.
+    """Write `out`, each distinct text of `manifest` spoken `takes` times, and its audio.
 
     Raises:
         InputError: a bad manifest, its first recording cannot be read, fewer than one take, an unknown voice, or espeak-ng is
@@ -48,7 +42,7 @@ def synthesize(manifest: Path, out: Path, *, voice: Sequence[str], takes: int = 
         raise InputError(f"takes={takes}, seed={seed}: expected at least one take and a seed of 0 or more")
     utterances = read_manifest(manifest)
     texts = sorted({utterance.text for utterance in utterances})
-    rate_hz = min(audio_rate_hz(utterances[0].audio_filepath), SAMPLE_RATE_HZ)
+    rate_hz = min(read_audio_header(utterances[0].audio_filepath).rate_hz, SAMPLE_RATE_HZ)
     folder = out.parent / out.stem
     folder.mkdir(parents=True, exist_ok=True)
     numbers = range(len(texts))
@@ -65,7 +59,7 @@ def synthesize(manifest: Path, out: Path, *, voice: Sequence[str], takes: int = 
         )
         spoken = list(track(results, "speaking", total=len(texts), console=Console(stderr=True)))
     write_manifest(out, [utterance for utterances in spoken for utterance in utterances])
-    say(f"{out}: {len(texts)} texts, {takes} takes each")
+    print_line(f"{out}: {len(texts)} texts, {takes} takes each")
 
 
 def _say(
@@ -99,7 +93,7 @@ def _say(
 def _trimmed(samples: NDArray[np.int16], from_hz: int, to_hz: int) -> NDArray[np.int16]:
     """At the other rate, without the silence at both ends."""
     at_rate: NDArray[np.int16] = soxr.resample(samples, from_hz, to_hz)
-    loud = np.flatnonzero(np.abs(at_rate.astype(np.int32)) > QUIET * 2**15)
+    loud = np.flatnonzero(np.abs(at_rate.astype(np.int32)) > SILENCE_PEAK * 2**15)
     if not len(loud):
         return at_rate
     margin = round(MARGIN_S * to_hz)
@@ -111,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("manifest", type=Path, help="whose texts are said")
+    parser.add_argument("manifest", type=Path, help="manifest whose texts are spoken")
     parser.add_argument("out", type=Path, help="manifest to write")
     parser.add_argument(
         "--voice", action="append", required=True, help="espeak-ng's voice, such as en-us; may be repeated"

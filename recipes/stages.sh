@@ -2,11 +2,25 @@
 # A recipe lists its stages' names, calls `stages "$@"` after its own arguments, and guards each part with `if stage NAME`.
 # SETTINGS="--set finetune.steps=20" in the environment goes to every training, for a quick look. The stage `forgetting` runs where
 # KATHLEEN_DIR names a corpus that the source models know.
-from="" to="" started="" SETTINGS=${SETTINGS:-}
-KATHLEEN_DIR=${KATHLEEN_DIR:+$(cd "$OLDPWD" && realpath -e "$KATHLEEN_DIR")} || exit 2 # given from where run.sh was called
+from="" to="" started=""
+caller=$OLDPWD # where run.sh was called: relative paths in the environment are relative to it
+KATHLEEN_DIR=${KATHLEEN_DIR:+$(cd "$caller" && realpath -e "$KATHLEEN_DIR")} || exit 2
+with_absolute_paths() { # with_absolute_paths WORD...: options whose values are files or folders, with absolute paths
+  local word previous=""
+  for word; do
+    case "$word" in
+      *.symbol_map=* | *.letters=* | *.cache_dir=*) [[ ${word#*=} == /* ]] || word=${word%%=*}=$caller/${word#*=} ;;
+      *) [[ $previous != --audio-dir || $word == /* ]] || word=$caller/$word ;;
+    esac
+    printf "%s " "$word"
+    previous=$word
+  done
+}
+SETTINGS=$(with_absolute_paths ${SETTINGS:-})
+PREPARE=$(with_absolute_paths ${PREPARE:-})
 
-# What the recipes that compare sources share: SEEDS="1 2 3" trains and scores everything so often, SOURCES names the source
-# models, KINDS what is scored, and these settings are the better ones where nothing is transferred.
+# What the recipes that compare sources share: SEEDS="1 2 3" trains and scores everything once per seed, SOURCES names the source
+# models, KINDS what is scored, and these settings are better for training from scratch.
 read -ra seeds <<< "${SEEDS:-1}"
 read -ra sources <<< "${SOURCES:-multilingual-small}"
 kinds=${KINDS:-scratch frozen plain finetuned}
@@ -15,7 +29,18 @@ from_scratch=(--set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set m
 # The project's own environment, which `make venv` (or demo, or test) makes; else whatever the caller has activated.
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [[ -x $repository/.venv/bin/speechxfer ]] && PATH=$repository/.venv/bin:$PATH
+export PYTHONPATH=$repository${PYTHONPATH:+:$PYTHONPATH} # where `python -m data_scripts.NAME` finds the scripts
 command -v speechxfer >/dev/null || { echo "run.sh: speechxfer is not installed; run 'make venv' in $repository first" >&2; exit 2; }
+
+replace_data() { # replace_data NEW OLD RUN: NEW becomes OLD, unless RUN was trained on other data
+  if [[ -d $3 && -d $2 ]] && ! diff -rq -x "*.old" "$1" "$2" >/dev/null; then
+    rm -rf "$1"
+    echo "run.sh: the table differs from the data that $3 was trained on; give another folder than $(dirname "$3"), so that" \
+      "the finished run keeps its data" >&2
+    exit 2
+  fi
+  rm -rf "$2" && mv "$1" "$2"
+}
 
 stages() {
   while (($#)); do
@@ -36,7 +61,7 @@ stages() {
   [[ -n $from ]] || started=yes
 }
 
-names_of() { # names_of KIND...: the names of what was trained in these ways, such as finetuned-english
+names_of() { # names_of KIND...: the names of the models of these kinds, such as finetuned-english
   local kind
   for kind; do
     if [[ $kind == scratch ]]; then echo scratch; else printf "$kind-%s\n" "${sources[@]##*/}"; fi
@@ -65,26 +90,26 @@ compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each sou
   done
 }
 
-# What became of the source's own task: held-out English of kathleen, in letters for the source `english`, else in phones.
+# Forgetting: error rates of the source's own task on held-out English of kathleen, in letters for the source `english`, else in phones.
 knows_source_speech() {
   [[ -z ${KATHLEEN_DIR:-} ]] || return 0
-  echo "left out: KATHLEEN_DIR does not say where kathleen lies, English that the source models know" >&2
+  echo "skipped: stage forgetting needs KATHLEEN_DIR, the folder of the English corpus that the source models were trained on" >&2
   return 1
 }
 source_speech() { # source_speech KATHLEEN_DIR: data/source/{letters,phones}/{train,dev,test}.jsonl
-  local scripts=$repository/data_scripts split
-  python "$scripts/prepare_kathleen.py" "$1" data/source/letters ${PREPARE:-}
+  local split
+  python -m data_scripts.prepare_kathleen "$1" data/source/letters $PREPARE
   for split in train dev test; do
-    python "$scripts/phonemize.py" data/source/letters/$split.jsonl data/source/phones/$split.jsonl --voice en-us
+    python -m data_scripts.phonemize data/source/letters/$split.jsonl data/source/phones/$split.jsonl --voice en-us
   done
 }
 forgetting() { # forgetting ROW SOURCE OUT MODEL...: the source's error rates before and after go into the models' ROW
-  local kind=phones # what the source writes
+  local kind=phones # what the source outputs
   [[ ${2##*/} != english ]] || kind=letters
   speechxfer evaluate "${@:4}" --on data/source/$kind/test.jsonl --out "$3" --as-parent --resample --mono --results results.json \
     --row "$1" --split "kathleen $kind"
 }
-forgetting_of_kinds() { # forgetting_of_kinds FOLDER: of the models in it whose encoders moved, from each source
+forgetting_of_kinds() { # forgetting_of_kinds FOLDER: of the models in it whose encoders were trained, from each source
   local source kind name
   for source in "${sources[@]}"; do
     for kind in plain finetuned; do
@@ -93,6 +118,11 @@ forgetting_of_kinds() { # forgetting_of_kinds FOLDER: of the models in it whose 
     done
   done
 }
+
+render_results() { # the recipe's RESULTS.md, when run.sh ends well
+  [[ $? != 0 || ! -f results.json ]] || python -m recipes.rendering .
+}
+trap render_results EXIT
 
 stage() {
   [[ $1 == "$from" ]] && started=yes

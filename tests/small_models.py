@@ -1,4 +1,4 @@
-"""What the tests of transfer share: small models with random weights, a little speech of tones, and a quick training."""
+"""Shared by the tests of transfer: small models with random weights, a corpus of tones, and settings for a short training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,11 +6,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from speechxfer.config import FinetuneConfig
-from speechxfer.features import PRESETS
-from speechxfer.manifest import Utterance
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.text import Normalizer, Vocabulary
+from speechxfer.config.settings import FinetuneConfig
+from speechxfer.data.manifest import Utterance
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import Vocabulary
 from tests.tone_corpus import write_tone_corpus
 
 ENCODERS = ["conformer", "cnn", "dnn"]
@@ -24,8 +26,7 @@ QUICK = FinetuneConfig(
     encoder_lr=3e-3,
     precision="fp32",
     speed_factors=(1.0,),
-    frequency_masks=0,
-    time_masks=0,
+    spec_augment=0.0,
     intermediate_ctc=0.0,
 )
 

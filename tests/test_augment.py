@@ -1,16 +1,16 @@
 """Augmentation: pitch and length after a change of speed, and what SpecAugment may and may not touch."""
 
+import itertools
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 
-from speechxfer import augment
-from speechxfer.augment import at_speed, at_tempo, distort, spec_augment
+from speechxfer.features import distortion as augment
+from speechxfer.features.augmentation import change_speed, spec_augment
+from speechxfer.features.distortion import distort
 
 RATE = 16_000
-MASKS: dict[str, Any] = {"frequency_masks": 2, "frequency_mask_mels": 27, "time_masks": 5, "time_mask_ratio": 0.05}
 
 
 def utterance(frames: int = 200, seed: int = 0) -> np.ndarray:
@@ -23,7 +23,7 @@ def utterance(frames: int = 200, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("factor", [0.5, 0.9, 1.1, 2.0])
 def test_speed_changes_length_and_pitch_together(factor: float) -> None:
     tone = (0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)).astype(np.float32)
-    faster = at_speed(tone, factor, RATE)
+    faster = change_speed(tone, factor, RATE)
     assert faster.dtype == np.float32
     assert len(faster) == math.ceil(2 * RATE / factor)
     expected = 0.5 * np.sin(2 * np.pi * 440 * factor * np.arange(len(faster)) / RATE)
@@ -32,34 +32,32 @@ def test_speed_changes_length_and_pitch_together(factor: float) -> None:
 
 def test_speed_one_changes_nothing() -> None:
     samples = utterance(50).ravel()
-    assert np.array_equal(at_speed(samples, 1.0, RATE), samples)
+    assert np.array_equal(change_speed(samples, 1.0, RATE), samples)
 
 
 def test_speed_of_nothing_is_nothing() -> None:
-    assert at_speed(np.zeros(0, np.float32), 1.1, RATE).shape == (0,)
+    assert change_speed(np.zeros(0, np.float32), 1.1, RATE).shape == (0,)
 
 
 # --- SpecAugment --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
-def test_tempo_moves_frames_and_leaves_bands_where_they_are(factor: float) -> None:
-    """A ramp over time stays a ramp, `factor` times as steep; every band keeps its own level."""
-    frames, levels = np.arange(100, dtype=np.float32), np.array([0.0, 50.0, -7.0], dtype=np.float32)
-    played = at_tempo(frames[:, None] + levels[None], factor)
-    assert played.shape == (round(100 / factor), 3) and played.dtype == np.float32
-    expected = np.minimum(np.arange(len(played)) * factor, 99)[:, None] + levels[None]
-    np.testing.assert_allclose(played, expected, atol=1e-4)
+def changed_by(strength: float, seed: int, frames: int = 200) -> np.ndarray:
+    """`[frames, mels]`: which values SpecAugment replaces."""
+    features = utterance(frames)
+    changed: np.ndarray = spec_augment(features, np.random.default_rng(seed), strength=strength) != features
+    return changed
 
 
-def test_tempo_of_one_frame_is_that_frame() -> None:
-    np.testing.assert_array_equal(at_tempo(np.full((1, 4), 3.0, dtype=np.float32), 0.7), np.full((1, 4), 3.0))
+def segments(flags: np.ndarray) -> list[int]:
+    """Lengths of the runs of true values."""
+    return [len(list(run)) for value, run in itertools.groupby(flags.tolist()) if value]
 
 
 def test_masked_values_are_the_mean_and_all_others_stay() -> None:
     features = utterance()
     before = features.copy()
-    masked = spec_augment(features, np.random.default_rng(3), **MASKS)
+    masked = spec_augment(features, np.random.default_rng(3), strength=2.5)
     assert np.array_equal(features, before)  # the input is not written to
     changed = masked != features
     assert 0 < changed.sum() < changed.size
@@ -68,54 +66,56 @@ def test_masked_values_are_the_mean_and_all_others_stay() -> None:
     assert np.array_equal(changed, whole_bands[None, :] | whole_frames[:, None])
 
 
-def test_masks_keep_to_their_number_and_width_and_reach_it() -> None:
-    widest_band, longest_stretch = 0, 0
-    for seed in range(600):
-        generator = np.random.default_rng(seed)
-        changed = (
-            spec_augment(utterance(), generator, **(MASKS | {"frequency_masks": 1, "time_masks": 0})) != utterance()
-        )
-        band = changed.any(axis=0)
-        assert np.diff(np.flatnonzero(band)).max(initial=1) == 1  # one band without a gap
-        widest_band = max(widest_band, int(band.sum()))
-        changed = (
-            spec_augment(utterance(), generator, **(MASKS | {"frequency_masks": 0, "time_masks": 1})) != utterance()
-        )
-        stretch = changed.any(axis=1)
-        assert np.diff(np.flatnonzero(stretch)).max(initial=1) == 1
-        longest_stretch = max(longest_stretch, int(stretch.sum()))
-    assert widest_band == 27
-    assert longest_stretch == 10  # 5 % of 200 frames
+@pytest.mark.parametrize(
+    ("strength", "bands", "mels", "segments_in_time"),
+    [(0.5, 1, 5, 1), (1.0, 1, 10, 2), (2.5, 2, 25, 5), (3.0, 3, 27, 6)],
+)
+def test_number_and_width_of_masks_follow_the_strength(
+    strength: float, bands: int, mels: int, segments_in_time: int
+) -> None:
+    """Segments in time are at most 5 % of 200 frames; neighbouring masks may join."""
+    found = [changed_by(strength, seed) for seed in range(400)]
+    in_mels = [segments(changed.all(axis=0)) for changed in found]
+    in_time = [segments(changed.all(axis=1)) for changed in found]
+    assert max(map(len, in_mels)) == bands and max(map(len, in_time)) == segments_in_time
+    assert max(max(widths, default=0) for widths in in_mels if len(widths) == bands) == mels
+    assert max(max(lengths, default=0) for lengths in in_time if len(lengths) == segments_in_time) == 10
 
 
 def test_every_band_and_every_frame_can_be_masked() -> None:
-    bands, stretches = np.zeros(80, int), np.zeros(40, int)
-    for seed in range(300):
-        for kind, counts in (("time_masks", bands), ("frequency_masks", stretches)):
-            settings = MASKS | {"time_mask_ratio": 0.2, kind: 0}  # the other kind only
-            changed = spec_augment(utterance(40), np.random.default_rng(seed), **settings) != utterance(40)
-            counts += changed.any(axis=0 if counts is bands else 1)
-    assert bands.min() > 0
-    assert stretches.min() > 0
+    found = [changed_by(1.0, seed, frames=40) for seed in range(300)]
+    assert all(np.sum([changed.all(axis=axis) for changed in found], axis=0).min() > 0 for axis in (0, 1))
 
 
-def test_the_same_generator_draws_the_same_masks() -> None:
-    first, second, other = (spec_augment(utterance(), np.random.default_rng(seed), **MASKS) for seed in (7, 7, 8))
+@pytest.mark.parametrize("strength", [1.0, 3.0])
+def test_stacked_frames_lose_the_same_bands(strength: float) -> None:
+    """Two frames of 80 mels in 160 columns, as the preset `seamless` has them."""
+    features = np.random.default_rng(0).standard_normal((100, 160)).astype(np.float32)
+    for seed in range(50):
+        masked = spec_augment(features, np.random.default_rng(seed), mels=80, strength=strength)
+        bands = (masked != features).all(axis=0)
+        assert np.array_equal(bands[:80], bands[80:])
+        assert bands[:80].sum() <= (10 if strength == 1.0 else 80)
+        single = spec_augment(utterance(100), np.random.default_rng(seed), mels=80, strength=strength)
+        assert np.array_equal((single != utterance(100)).all(axis=0), bands[:80])
+
+
+def test_the_same_generator_gives_the_same_masks() -> None:
+    first, second, other = (spec_augment(utterance(), np.random.default_rng(seed)) for seed in (7, 7, 8))
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("frames", [0, 1, 2, 19])
-@pytest.mark.parametrize("ratio", [0.0, 0.05, 1.0])
-def test_short_utterances_are_no_special_case(frames: int, ratio: float) -> None:
-    masked = spec_augment(utterance(frames), np.random.default_rng(0), **(MASKS | {"time_mask_ratio": ratio}))
+@pytest.mark.parametrize("strength", [0.0, 1.0, 4.0])
+def test_short_utterances_are_no_special_case(frames: int, strength: float) -> None:
+    masked = spec_augment(utterance(frames), np.random.default_rng(0), strength=strength)
     assert masked.shape == (frames, 80)
     assert np.isfinite(masked).all()
 
 
-def test_no_masks_change_nothing() -> None:
-    settings = {"frequency_masks": 0, "frequency_mask_mels": 27, "time_masks": 0, "time_mask_ratio": 0.05}
-    assert np.array_equal(spec_augment(utterance(), np.random.default_rng(0), **settings), utterance())
+def test_strength_zero_changes_nothing() -> None:
+    assert np.array_equal(spec_augment(utterance(), np.random.default_rng(0), strength=0.0), utterance())
 
 
 # --- Recording conditions -----------------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def speech_like(seconds: float = 1.5) -> np.ndarray:
     return (0.05 * noise * loudness).astype(np.float32)
 
 
-def test_distortion_keeps_length_and_type_and_is_drawn_from_the_generator() -> None:
+def test_distortion_keeps_length_and_type_and_depends_on_the_generator() -> None:
     samples = speech_like()
     before = samples.copy()
     results = [distort(samples, np.random.default_rng(seed), RATE) for seed in range(40)]
@@ -160,7 +160,7 @@ def test_nothing_chosen_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("snr_db", [0.0, 12.0, 30.0])
 @pytest.mark.parametrize("colour", [0.0, 2.0])
-def test_noise_has_the_level_that_was_drawn(monkeypatch: pytest.MonkeyPatch, snr_db: float, colour: float) -> None:
+def test_noise_has_the_chosen_level(monkeypatch: pytest.MonkeyPatch, snr_db: float, colour: float) -> None:
     only(monkeypatch, "NOISE", SNR_DB=(snr_db, snr_db), COLOUR=(colour, colour))
     samples = speech_like()
     noise = distort(samples, np.random.default_rng(1), RATE) - samples
@@ -175,8 +175,8 @@ def test_a_narrow_line_passes_its_band_only(monkeypatch: pytest.MonkeyPatch) -> 
     seconds = np.arange(2 * RATE) / RATE
     for hz, low_db, high_db in ((60, -200, -50), (1000, -0.5, 0.5), (2500, -0.5, 0.5), (5500, -200, -45)):
         tone = (0.3 * np.sin(2 * np.pi * hz * seconds)).astype(np.float32)
-        heard = distort(tone, np.random.default_rng(0), RATE)[RATE // 2 : -RATE // 2]
-        level_db = 20 * np.log10(np.sqrt(np.mean(heard**2)) / (0.3 / np.sqrt(2)))
+        changed = distort(tone, np.random.default_rng(0), RATE)[RATE // 2 : -RATE // 2]
+        level_db = 20 * np.log10(np.sqrt(np.mean(changed**2)) / (0.3 / np.sqrt(2)))
         assert low_db < level_db < high_db, hz
 
 
@@ -184,37 +184,37 @@ def test_a_room_decays_by_60_db_in_its_time(monkeypatch: pytest.MonkeyPatch) -> 
     only(monkeypatch, "ROOM", REVERBERATION_S=(0.5, 0.5), DIRECT_DB=(0.0, 0.0))
     click = np.zeros(RATE, np.float32)
     click[1000] = 1.0
-    heard = distort(click, np.random.default_rng(2), RATE)
-    assert heard[1000] == pytest.approx(1.0, abs=1e-3)
-    assert np.abs(heard[:1000]).max() < 1e-6  # nothing before the sound
-    tail = heard[1001 : 1000 + RATE // 2]
+    changed = distort(click, np.random.default_rng(2), RATE)
+    assert changed[1000] == pytest.approx(1.0, abs=1e-3)
+    assert np.abs(changed[:1000]).max() < 1e-6  # nothing before the sound
+    tail = changed[1001 : 1000 + RATE // 2]
     assert np.sum(tail**2) == pytest.approx(1.0, rel=1e-2)  # as much as the direct sound: 0 dB
     early, late = (np.mean(tail[start : start + 800] ** 2) for start in (0, 6400))
     assert 10 * np.log10(early / late) == pytest.approx(60 * 0.4 / 0.5, abs=2.0)
-    assert np.abs(heard[1000 + RATE // 2 :]).max() < 1e-4
+    assert np.abs(changed[1000 + RATE // 2 :]).max() < 1e-4
 
 
 def test_clipping_cuts_at_a_share_of_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "CLIPPED", CLIP_RATIO=(0.5, 0.5))
     samples = speech_like()
-    heard = distort(samples, np.random.default_rng(0), RATE)
+    changed = distort(samples, np.random.default_rng(0), RATE)
     limit = 0.5 * np.abs(samples).max()
-    assert np.allclose(heard, samples.clip(-limit, limit), atol=1e-6)
+    assert np.allclose(changed, samples.clip(-limit, limit), atol=1e-6)
 
 
 def test_opus_keeps_the_sound_and_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "CODEC")
     tone = np.zeros(2 * RATE, np.float32)
     tone[RATE // 2 : RATE] = 0.02 * np.sin(2 * np.pi * 440 * np.arange(RATE // 2) / RATE)
-    heard = distort(tone, np.random.default_rng(0), RATE)
-    assert not np.array_equal(heard, tone)
+    changed = distort(tone, np.random.default_rng(0), RATE)
+    assert not np.array_equal(changed, tone)
     inside = slice(RATE // 2 + 1600, RATE - 1600)
-    assert np.corrcoef(heard[inside], tone[inside])[0, 1] > 0.98
+    assert np.corrcoef(changed[inside], tone[inside])[0, 1] > 0.98
 
 
 @pytest.mark.parametrize("rate_hz", [11_025, 16_000, 44_100])
 def test_every_sampling_rate_can_be_distorted(rate_hz: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opus knows five rates only (RFC 6716); at others the codec is left out instead of ending a training."""
+    """Opus knows five rates only (RFC 6716); at others the codec is skipped instead of ending a training."""
     monkeypatch.setattr(augment, "CODEC_SHARE", 1.0)
     samples = np.sin(np.arange(rate_hz) / 20).astype(np.float32)
     assert len(augment.distort(samples, np.random.default_rng(0), rate_hz)) == rate_hz

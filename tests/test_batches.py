@@ -1,39 +1,17 @@
 """Batches: every utterance once, budget and processes respected, and a feature store that returns what it was given."""
 
 import itertools
-import math
-import os
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechxfer import batches
-from speechxfer.batches import (
-    LOADED_AHEAD,
-    Batch,
-    FeatureStore,
-    Reading,
-    collate,
-    in_background,
-    plan_batches,
-    say_what_is_resampled,
-    store_features,
-    store_samples,
-    utterance_features,
-)
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS, filterbank
-from speechxfer.manifest import Utterance
-
-RATE = 16_000
-READING = Reading(PRESETS["kaldi-mvn"])
+from speechxfer.features.batches import LOADED_AHEAD, Batch, collate, load_in_background, plan_batches
 
 
 def plan(frames: Sequence[int], budget: int, processes: int = 1, seed: int = 0) -> list[list[list[int]]]:
@@ -140,183 +118,7 @@ def test_collate_takes_utterances_without_targets() -> None:
     assert batch.to(torch.device("meta")).features.device.type == "meta"
 
 
-# --- The feature store --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> list[Utterance]:
-    """Four stretches of different length in two files."""
-    generator = np.random.default_rng(0)
-    for name in ("a", "b"):
-        soundfile.write(tmp_path / f"{name}.wav", 0.1 * generator.standard_normal(2 * RATE), RATE)
-    places = [("a", 0.0, 0.7), ("a", 0.7, 1.3), ("b", 0.25, 0.5), ("b", 0.0, 2.0)]
-    return [Utterance(f"u{i}", tmp_path / f"{n}.wav", d, offset=o) for i, (n, o, d) in enumerate(places)]
-
-
-def refuse(*_: object, **__: object) -> None:
-    raise AssertionError("audio was read again")
-
-
-def test_utterance_features_are_those_of_its_stretch(corpus: list[Utterance]) -> None:
-    samples, _ = soundfile.read(corpus[1].audio_filepath, dtype="float32")
-    expected = filterbank(samples[11_200:32_000], READING.spec).numpy()
-    assert np.array_equal(utterance_features(corpus[1], READING), expected)
-
-
-def test_stored_features_are_the_utterances_own_and_not_computed_twice(
-    corpus: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = [utterance_features(utterance, READING) for utterance in corpus]
-    first = store_features(corpus, READING, tmp_path / "cache")
-    monkeypatch.setattr(batches, "read_audio", refuse)
-    second = store_features(corpus, READING, tmp_path / "cache")
-    for store in (first, second):
-        assert store.frames == (tuple(map(len, expected)),)
-        for index, values in enumerate(expected):
-            assert store.get(index).dtype == np.float32
-            assert np.array_equal(store.get(index), values)
-    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".bin", ".json"]
-
-
-def test_what_the_store_hands_out_can_be_changed_without_harm(corpus: list[Utterance], tmp_path: Path) -> None:
-    store = store_features(corpus, READING, tmp_path / "cache")
-    before = store.get(0).copy()
-    store.get(0)[:] = 0.0
-    assert np.array_equal(store.get(0), before)
-
-
-def test_half_precision_is_off_by_less_than_its_rounding(corpus: list[Utterance], tmp_path: Path) -> None:
-    full = store_features(corpus, READING, tmp_path / "cache")
-    half = store_features(corpus, READING, tmp_path / "cache", half=True)
-    for index in range(len(corpus)):
-        error = np.abs(half.get(index) - full.get(index))
-        assert (error <= np.abs(full.get(index)) * 2.0**-11 + 2.0**-25).all()  # ten bits and the hidden one
-    assert half.get(0).dtype == np.float32
-    assert os.path.getsize(half.values.filename) < 0.52 * os.path.getsize(full.values.filename)
-
-
-def test_an_utterance_that_occurs_twice_is_stored_once(corpus: list[Utterance], tmp_path: Path) -> None:
-    speeds = (1.0, 1.1)
-    once = store_features(corpus, READING, tmp_path / "once", speeds=speeds)
-    twice = store_features([*corpus[1:], *corpus], READING, tmp_path / "twice", speeds=speeds)
-    for number, utterance in enumerate([*corpus[1:], *corpus]):
-        for speed in range(2):
-            expected = once.get(corpus.index(utterance), speed)
-            assert len(expected) == twice.frames[speed][number]
-            np.testing.assert_array_equal(twice.get(number, speed), expected)
-    assert twice.values.size == once.values.size
-
-
-def test_speeds_change_the_lengths_and_are_stored_side_by_side(corpus: list[Utterance], tmp_path: Path) -> None:
-    speeds = (0.9, 1.0, 1.1)
-    store = store_features(corpus, READING, tmp_path / "cache", speeds=speeds)
-    for number, speed in enumerate(speeds):
-        for index, utterance in enumerate(corpus):
-            samples = math.ceil(round(utterance.duration * RATE) / speed)
-            assert abs(store.frames[number][index] - (1 + (samples - 400) // 160)) <= 1
-            assert np.array_equal(store.get(index, number), utterance_features(utterance, READING, speed))
-    assert store.frames[0][3] > store.frames[1][3] > store.frames[2][3]
-
-
-def test_what_will_be_resampled_is_said_once_per_rate(
-    corpus: list[Utterance], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for rate, name in ((8000, "c"), (44_100, "d"), (8000, "e")):
-        soundfile.write(tmp_path / f"{name}.wav", np.zeros(rate), rate)
-        corpus += [Utterance(f"{name}{half}", tmp_path / f"{name}.wav", 0.5, offset=half / 2) for half in (0, 1)]
-    say_what_is_resampled(corpus, READING)
-    assert capsys.readouterr().err == ""  # nothing will be, unasked
-    say_what_is_resampled(corpus, Reading(READING.spec, resample=True))
-    assert capsys.readouterr().err.splitlines() == [
-        "resampling 2 files from 8000 Hz to 16000 Hz, as asked",
-        "resampling 1 files from 44100 Hz to 16000 Hz, as asked",
-    ]
-
-
-def frames_in(store: FeatureStore) -> int:
-    return sum(map(sum, store.frames))
-
-
-def test_another_question_gets_another_file(corpus: list[Utterance], tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    stores = [
-        store_features(corpus, READING, cache),
-        store_features(corpus[:2], READING, cache),
-        store_features(corpus, Reading(PRESETS["kaldi"]), cache),
-        store_features(corpus, READING, cache, speeds=(1.0, 0.9)),
-        store_features(corpus, READING, cache, half=True),
-        store_features([*corpus[:3], Utterance("u3", corpus[3].audio_filepath, 1.0)], READING, cache),
-    ]
-    assert len({store.values.filename for store in stores}) == len(stores)
-    assert np.array_equal(stores[2].get(0), utterance_features(corpus[0], Reading(PRESETS["kaldi"])))
-    assert frames_in(stores[1]) < frames_in(stores[0])
-
-
-def test_changed_audio_is_read_again(corpus: list[Utterance], tmp_path: Path) -> None:
-    before = store_features(corpus, READING, tmp_path / "cache").get(3)
-    path = corpus[3].audio_filepath
-    soundfile.write(path, 0.1 * np.random.default_rng(9).standard_normal(2 * RATE), RATE)
-    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # a later time even on a coarse clock
-    after = store_features(corpus, READING, tmp_path / "cache").get(3)
-    assert np.array_equal(after, utterance_features(corpus[3], READING))
-    assert not np.array_equal(after, before)
-
-
-def test_missing_audio_is_named_by_utterance(corpus: list[Utterance], tmp_path: Path) -> None:
-    corpus[2].audio_filepath.unlink()
-    with pytest.raises(InputError, match=r"u2: .*b\.wav is missing"):
-        store_features(corpus, READING, tmp_path / "cache")
-
-
-def test_a_failure_leaves_no_half_written_store(corpus: list[Utterance], tmp_path: Path) -> None:
-    corpus[2].audio_filepath.write_bytes(b"no audio at all")
-    with pytest.raises(InputError, match=r"b\.wav"):
-        store_features(corpus, READING, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_a_store_that_lost_its_index_is_made_again(corpus: list[Utterance], tmp_path: Path) -> None:
-    expected = store_features(corpus, READING, tmp_path / "cache").get(1)
-    for path in (tmp_path / "cache").glob("*.json"):
-        path.unlink()
-    assert np.array_equal(store_features(corpus, READING, tmp_path / "cache").get(1), expected)
-
-
-def test_an_utterance_shorter_than_a_window_has_no_frames(corpus: list[Utterance], tmp_path: Path) -> None:
-    short = Utterance("short", corpus[0].audio_filepath, 0.02)
-    store = store_features([short, corpus[0], short], READING, tmp_path / "cache")
-    assert [store.get(index).shape for index in range(3)] == [(0, 80), (68, 80), (0, 80)]
-    assert store_features([short], READING, tmp_path / "cache").get(0).shape == (0, 80)
-
-
-def test_a_place_that_cannot_hold_features_is_named(corpus: list[Utterance], tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot keep features there .*data\.cache_dir"):
-        store_features(corpus, READING, tmp_path / "file" / "cache")
-
-
-# --- Samples and loading ahead ------------------------------------------------------------------------------------------
-
-
-def test_stored_samples_are_the_utterances_own_and_not_read_twice(
-    corpus: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store_samples(corpus, READING, tmp_path / "cache")
-    monkeypatch.setattr(batches, "read_audio", refuse)
-    store = store_samples(corpus, READING, tmp_path / "cache")
-    for index, (name, start, stop) in enumerate(
-        [("a", 0, 11_200), ("a", 11_200, 32_000), ("b", 4_000, 12_000), ("b", 0, 32_000)]
-    ):
-        expected, _ = soundfile.read(tmp_path / f"{name}.wav", start=start, stop=stop, dtype="float32")
-        assert store.get(index).shape == expected.shape
-        assert np.abs(store.get(index) - expected).max() <= 2.0**-15
-
-
-def test_stored_samples_have_the_features_rate(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "slow.wav", np.zeros(4000), 8000)
-    utterance = Utterance("slow", tmp_path / "slow.wav", 0.5)
-    store = store_samples([utterance], Reading(READING.spec, resample=True), tmp_path / "cache")
-    assert len(store.get(0)) == 8000
+# --- Loading ahead ---------------------------------------------------------------------------------------------------------
 
 
 def batch_of(number: int) -> Batch:
@@ -328,8 +130,8 @@ def test_batches_come_in_order_however_long_each_takes() -> None:
         time.sleep(0.002 * (number % 3))
         return batch_of(number)
 
-    assert [batch.ids for batch in in_background(load, [(i,) for i in range(30)])] == [(str(i),) for i in range(30)]
-    assert list(in_background(load, [])) == []
+    assert [batch.ids for batch in load_in_background(load, range(30))] == [(str(i),) for i in range(30)]
+    assert list(load_in_background(load, [])) == []
 
 
 def test_no_more_is_loaded_ahead_than_said() -> None:
@@ -339,10 +141,25 @@ def test_no_more_is_loaded_ahead_than_said() -> None:
         asked.append(number)
         return batch_of(number)
 
-    loading = in_background(load, [(i,) for i in range(100)])
+    loading = load_in_background(load, range(100))
     next(loading)
     loading.close()
     assert max(asked) <= LOADED_AHEAD
+
+
+def test_loading_ahead_goes_on_over_the_end_of_an_epoch() -> None:
+    planned: list[tuple[int, int]] = []
+
+    def plan_epochs() -> Iterator[tuple[int, int]]:
+        for epoch in itertools.count():
+            for number in range(3):
+                planned.append((epoch, number))
+                yield epoch, number
+
+    loading = load_in_background(lambda item: item, plan_epochs())
+    assert [next(loading) for _ in range(3)] == [(0, 0), (0, 1), (0, 2)]
+    assert len(planned) == 3 + LOADED_AHEAD  # the next epoch is being loaded while the last batch of this one is used
+    loading.close()
 
 
 def test_a_failure_while_loading_reaches_the_caller() -> None:
@@ -351,7 +168,7 @@ def test_a_failure_while_loading_reaches_the_caller() -> None:
             raise InputError("the third is broken")
         return batch_of(number)
 
-    loading = in_background(load, [(i,) for i in range(5)])
+    loading = load_in_background(load, range(5))
     assert [next(loading).ids, next(loading).ids] == [("0",), ("1",)]
     with pytest.raises(InputError, match="the third is broken"):
         next(loading)

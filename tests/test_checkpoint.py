@@ -1,5 +1,6 @@
-"""Checkpoints: what is saved comes back, and what is damaged, foreign or dangerous is refused by name."""
+"""Checkpoints of our own: saving, loading and refusal of damaged, unknown or dangerous ones by name."""
 
+import errno
 import json
 import pickle
 from collections.abc import Callable
@@ -11,13 +12,21 @@ import pytest
 import safetensors.torch
 import torch
 
-from speechxfer import checkpoint
-from speechxfer.checkpoint import Card, copy_model, find_model, load_model, read_card, read_weights, save_model
+from recipes.shipping import copy_model
+from speechxfer.checkpoints import model_folders, sources
+from speechxfer.checkpoints.card import Card, read_card
+from speechxfer.checkpoints.loading import load_model
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.checkpoints.sources import resolve_source
+from speechxfer.checkpoints.weights import read_weights
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS, FeatureSpec
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.runs import describe
-from speechxfer.text import BLANK, Normalizer, Vocabulary
+from speechxfer.features.presets import PRESETS
+from speechxfer.features.spec import FeatureSpec
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import BLANK, Vocabulary
+from speechxfer.workflows.model_description import describe
 
 VOCABULARY = Vocabulary((BLANK, " ", *"abcẹŋ", "\u0301"))
 CARD = Card("mboshi", "english", "mdw", "CC0-1.0", {"hours": 1.5, "note": "ω"})
@@ -56,7 +65,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 @pytest.mark.parametrize("task", ["ctc", "classify"])
 @pytest.mark.parametrize("encoder", ["conformer", "cnn", "dnn"])
-def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path, encoder: str, task: str) -> None:
+def test_a_saved_model_is_loaded_bit_for_bit(tmp_path: Path, encoder: str, task: str) -> None:
     model = made(encoder, task)
     save_model(model.train(), tmp_path / "deep" / "model", CARD)
     loaded = load_model(tmp_path / "deep" / "model")
@@ -83,12 +92,12 @@ def test_half_precision_is_half_the_size_and_close(tmp_path: Path, encoder: str)
 
 def test_the_folder_describes_itself(saved: Path) -> None:
     assert {path.name for path in saved.iterdir()} == {"model.json", "vocabulary.json", "weights.safetensors"}
-    card = read_card(saved)
-    assert (card["name"], card["parent"], card["language"], card["licence"]) == ("mboshi", "english", "mdw", "CC0-1.0")
-    assert card["details"] == {"hours": 1.5, "note": "ω"}
-    assert "ω" in (saved / "model.json").read_text(encoding="utf-8")
-    assert card["features"]["preemphasis"] == 0.97
-    assert {name: len(values) for name, values in card["feature_values"].items()} == {
+    assert read_card(saved) == CARD
+    text = (saved / "model.json").read_text(encoding="utf-8")
+    assert "ω" in text
+    description = json.loads(text)
+    assert description["features"]["preemphasis"] == 0.97
+    assert {name: len(values) for name, values in description["feature_values"].items()} == {
         **dict.fromkeys(("first", "middle", "last"), 80),
         "means": 53,  # of 0.55 s: 1 + (8800 - 400) // 160
     }
@@ -106,13 +115,28 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
-def test_a_models_place_is_found(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_model(saved) == saved
-    assert find_model(saved.parent) == saved  # a finished run holds it as 'model'
-    monkeypatch.setattr(checkpoint, "SHIPPED", saved.parent)
-    assert find_model("model") == saved
-    with pytest.raises(InputError, match=r"english: no model there .* shipped: model"):
-        find_model("english")
+def test_a_name_is_resolved_to_a_folder(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_source(saved).path == saved
+    assert resolve_source(saved.parent).path == saved  # a finished run has it in 'model'
+    assert resolve_source(resolve_source(saved)) == resolve_source(saved)
+    for version in (1, 2, 10):
+        save_model(made(), saved.parent / f"small-{version}", CARD)
+    monkeypatch.setattr(sources, "SHIPPED", saved.parent)
+    newest, older = resolve_source("small"), resolve_source("small-2")
+    assert (newest.name, newest.path.name, newest.is_shipped) == ("small-10", "small-10", True)
+    assert (older.name, older.path.name) == ("small-2", "small-2")
+    with pytest.raises(
+        InputError, match=r"english: no model there; .* shipped model: model, small-1, small-10, small-2"
+    ):
+        resolve_source("english")
+
+
+def test_a_shipped_model_is_never_replaced(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_folders, "SHIPPED", saved.parent)
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    with pytest.raises(InputError, match="a shipped model is immutable"):
+        save_model(made("cnn"), saved, CARD)
+    assert before == {path.name: path.read_bytes() for path in saved.iterdir()}
 
 
 # --- Replacing ----------------------------------------------------------------------------------------------------------
@@ -120,19 +144,19 @@ def test_a_models_place_is_found(saved: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_older_model_is_replaced_whole(saved: Path) -> None:
     save_model(made("cnn"), saved, Card("newer"))
-    assert read_card(saved)["name"] == "newer"
+    assert read_card(saved).name == "newer"
     assert load_model(saved).architecture.encoder == "cnn"
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
 
 
-def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+def test_an_empty_folder_is_used(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     save_model(made(), tmp_path / "model", CARD)
     assert load_model(tmp_path / "model").vocabulary == VOCABULARY
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "model.json and photo.jpg", "a file"])
-def test_what_is_no_model_is_never_overwritten(tmp_path: Path, name: str) -> None:
+def test_files_that_belong_to_no_model_are_never_overwritten(tmp_path: Path, name: str) -> None:
     place = tmp_path / "place"
     if name == "a file":
         place.write_text("precious")
@@ -140,7 +164,7 @@ def test_what_is_no_model_is_never_overwritten(tmp_path: Path, name: str) -> Non
         place.mkdir()
         for part in name.split(" and "):
             (place / part).write_text("precious")
-    with pytest.raises(InputError, match="place: holds what is no model"):
+    with pytest.raises(InputError, match=r"place: has .*, which is no part of a model"):
         save_model(made(), place, CARD)
     kept = [place] if place.is_file() else list(place.iterdir())
     assert kept
@@ -150,53 +174,47 @@ def test_what_is_no_model_is_never_overwritten(tmp_path: Path, name: str) -> Non
 
 def test_a_failure_while_saving_keeps_the_older_model(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def disk_is_full(*_: object) -> None:
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", disk_is_full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(InputError, match="no space left on the disk"):
         save_model(made("cnn"), saved, Card("newer"))
-    assert read_card(saved)["name"] == "mboshi"
+    assert read_card(saved).name == "mboshi"
     assert torch.equal(output(load_model(saved)), output(made()))
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
 
 
-def test_at_no_moment_is_there_no_model_on_disk(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rename, places = Path.rename, []
-
-    def watched(path: Path, target: Path) -> Path:
-        moved = rename(path, target)
-        places.append([load_model(place).architecture.encoder for place in saved.parent.iterdir()])
-        return moved
-
-    monkeypatch.setattr(Path, "rename", watched)
-    save_model(made("cnn"), saved, Card("newer"))
-    assert [sorted(encoders) for encoders in places] == [["cnn", "dnn"], ["cnn", "dnn"]]
+def test_a_save_that_was_killed_between_its_renames_loses_no_model(saved: Path) -> None:
+    saved.rename(saved.with_name("model.older"))  # what is on disk after the first of the two renames
+    assert torch.equal(output(load_model(saved)), output(made()))
+    saved.rename(saved.with_name("model.older"))
+    assert read_card(saved.parent).name == "mboshi"  # also as the run's model
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
 
 
-def test_others_may_read_all_of_a_model_or_nothing(saved: Path) -> None:
+def test_all_files_of_a_model_have_the_same_permissions(saved: Path) -> None:
     assert len({path.stat().st_mode for path in saved.iterdir()}) == 1
 
 
 def test_a_copy_keeps_its_card(saved: Path, tmp_path: Path) -> None:
     copy_model(saved, tmp_path / "shipped", new_name="small", half=True)
-    assert read_card(tmp_path / "shipped") == read_card(saved) | {"name": "small"}
+    assert read_card(tmp_path / "shipped") == replace(CARD, name="small")
     assert (output(load_model(tmp_path / "shipped")) - output(load_model(saved))).abs().max() < 1e-2
     copy_model(saved, tmp_path / "again")
     for path in saved.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
 
-def test_a_shipped_copy_tells_figures_and_limits(saved: Path, tmp_path: Path) -> None:
+def test_the_card_of_a_shipped_copy_states_figures_and_limits(saved: Path, tmp_path: Path) -> None:
     row = dict(name="source", source="", train_hours=1.0, split="far", decoder="greedy", seeds=[1], steps=3, wer=12.34)
     row |= dict(wer_low=11.0, wer_high=13.0, cer=5.0, cer_low=4.0, cer_high=6.0, command="c", commit="d", date="e")
-    row |= dict(source=Path(read_card(saved)["parent"]).name, hardware="f", wall_s=1.0)
+    row |= dict(source=Path(read_card(saved).parent).name, hardware="f", wall_s=1.0)
     of_another = row | dict(source="its grandparent", wer=99.0)
     (tmp_path / "results.json").write_text(json.dumps([of_another, row]))
     copy_model(saved, tmp_path / "shipped", results=str(tmp_path / "results.json"), limits="no tones")
-    details = read_card(tmp_path / "shipped")["details"]
+    details = read_card(tmp_path / "shipped").details
     figure = "far: WER 12.3 % [11.0, 13.0], CER 5.0 % [4.0, 6.0] (source, greedy)"
-    assert details == read_card(saved)["details"] | {"figures": [figure], "limits": "no tones"}
+    assert details == read_card(saved).details | {"figures": [figure], "limits": "no tones"}
     assert f"figures: {figure}" in describe(str(tmp_path / "shipped"))
 
 
@@ -228,7 +246,7 @@ def test_weights_that_do_not_fit_are_refused(saved: Path) -> None:
     weights = read_weights(saved / "weights.safetensors")
     for changed in (
         weights | {"head.weight": torch.zeros(9, 64)},
-        weights | {"stranger": torch.zeros(1)},
+        weights | {"unexpected": torch.zeros(1)},
         {name: value for name, value in weights.items() if name != "head.bias"},
     ):
         safetensors.torch.save_file(changed, saved / "weights.safetensors")
@@ -243,7 +261,7 @@ def test_a_vocabulary_of_another_size_is_refused(saved: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"name": "x"}', "\udcff"])
 def test_a_damaged_description_is_refused(saved: Path, text: str) -> None:
     (saved / "model.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    refused(saved, "model.json", "damaged")
+    refused(saved, "model.json", "copy the model again")
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
@@ -255,7 +273,7 @@ def test_another_format_is_refused(saved: Path, version: object) -> None:
 LARGE_EPSILON = replace(PRESETS["kaldi-mvn"], normalize_epsilon=0.5)
 STATISTICS = (1.0,) * 80
 FIXED = replace(PRESETS["kaldi"], normalize="fixed", band_mean=STATISTICS, band_scale=STATISTICS)
-NOT_HEARD = {"name", "version", "precision"}  # two labels, and what rounding alone can tell
+NOT_COMPUTED = {"name", "version", "precision"}  # two labels, and a difference within rounding
 OTHER_VALUES: dict[
     str, tuple[FeatureSpec, Any]
 ] = {  # a spec in which the field matters, and a value that changes it a little
@@ -272,16 +290,14 @@ OTHER_VALUES: dict[
     "preemphasis": (PRESETS["kaldi"], 0.96),
     "preemphasis_on": (PRESETS["nemo-2025"], "frame"),
     "power": (PRESETS["kaldi"], 1.99),
-    "mel_scale": (PRESETS["emformer"], "slaney"),
-    "mel_sides": (PRESETS["speechbrain"], "neighbours"),
+    "mel_scale": (PRESETS["whisper"], "htk"),
     "mel_norm": (PRESETS["whisper"], "none"),
     "low_hz": (PRESETS["kaldi"], 21.0),
     "high_hz": (PRESETS["icefall"], -395.0),
-    "mel_gain": (PRESETS["emformer"], 32768.0**2 * 1.01),
     "floor": (PRESETS["kaldi"], 1.3e-7),
     "floor_mode": (PRESETS["nemo-2025"], "clamp"),
-    "log": (PRESETS["emformer"], "ln"),
-    "dynamic_range": (PRESETS["speechbrain"], 79.0),
+    "log": (PRESETS["whisper"], "ln"),
+    "dynamic_range": (PRESETS["whisper"], 7.5),
     "offset": (PRESETS["whisper"], 4.1),
     "gain": (PRESETS["whisper"], 0.26),
     "normalize": (PRESETS["kaldi-mvn"], "none"),
@@ -296,21 +312,21 @@ OTHER_VALUES: dict[
 }
 
 
-def test_every_field_of_the_features_is_tried() -> None:
-    assert set(OTHER_VALUES) == {field.name for field in fields(FeatureSpec)} - NOT_HEARD
+def test_every_field_of_the_features_is_tested() -> None:
+    assert set(OTHER_VALUES) == {field.name for field in fields(FeatureSpec)} - NOT_COMPUTED
 
 
 @pytest.mark.parametrize("field", OTHER_VALUES)
-def test_features_that_come_out_differently_are_refused(tmp_path: Path, field: str) -> None:
+def test_features_that_are_computed_differently_are_refused(tmp_path: Path, field: str) -> None:
     spec, value = OTHER_VALUES[field]
     save_model(made(spec=spec), tmp_path / "model", CARD)
     assert load_model(tmp_path / "model").spec == spec
     rewrite(tmp_path / "model", lambda description: description["features"].update({field: value}))
-    refused(tmp_path / "model", f"features {spec.name!r} version 1 come out differently")
+    refused(tmp_path / "model", f"features {spec.name!r} version 1 differently")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_model_of_any_preset_comes_back(tmp_path: Path, preset: str) -> None:
+def test_a_model_of_any_preset_is_loaded(tmp_path: Path, preset: str) -> None:
     save_model(made(spec=PRESETS[preset]), tmp_path / "model", CARD)
     assert load_model(tmp_path / "model").spec == PRESETS[preset]
 
@@ -322,13 +338,13 @@ def test_a_fingerprint_of_other_features_is_refused(saved: Path, part: str, chan
         description["feature_values"][part][17] += change
 
     rewrite(saved, changed)
-    refused(saved, "come out differently")
+    refused(saved, "differently")
 
 
 @pytest.mark.parametrize("values", [{}, {"first": [1.0]}])
 def test_a_fingerprint_with_parts_missing_is_refused(saved: Path, values: dict[str, list[float]]) -> None:
     rewrite(saved, lambda description: description.update(feature_values=values))
-    refused(saved, "come out differently")
+    refused(saved, "differently")
 
 
 def test_a_fingerprint_of_another_machines_rounding_is_accepted(saved: Path) -> None:
@@ -339,46 +355,6 @@ def test_a_fingerprint_of_another_machines_rounding_is_accepted(saved: Path) -> 
 
     rewrite(saved, changed)
     assert load_model(saved).vocabulary == VOCABULARY
-
-
-@pytest.fixture
-def older(tmp_path: Path) -> Path:
-    """A model as it was written when the fingerprint was one frame: with what the first shipped one then said of itself."""
-    card = json.loads(Path(__file__).with_name("older_features.json").read_text(encoding="utf-8"))
-    save_model(made(spec=FeatureSpec.from_dict(card["features"])), tmp_path / "older", CARD)
-
-    def changed(description: dict[str, Any]) -> None:
-        del description["feature_values"]
-        description.update({key: card[key] for key in ("features", "feature_fingerprint")})
-
-    assert "mel_sides" not in card["features"]
-    rewrite(tmp_path / "older", changed)
-    return tmp_path / "older"
-
-
-def test_a_copy_may_hear_with_other_features_of_the_same_shape(saved: Path, tmp_path: Path) -> None:
-    copy_model(saved, tmp_path / "copy", features="kaldi-mvn-78db-1.5s")
-    assert load_model(tmp_path / "copy").spec == PRESETS["kaldi-mvn-78db-1.5s"]
-    with pytest.raises(InputError, match="features seamless have 160 values at 50 frames a second of 16000 Hz"):
-        copy_model(saved, tmp_path / "other", features="seamless")
-
-
-def test_an_older_model_is_still_loaded_and_saved_anew(older: Path, tmp_path: Path) -> None:
-    copy_model(older, tmp_path / "copy")
-    assert load_model(tmp_path / "copy").spec == load_model(older).spec == PRESETS["kaldi-mvn-78db"]
-    assert "feature_values" in read_card(tmp_path / "copy")
-
-
-@pytest.mark.parametrize("change", [0.05, -5.0, float("nan")])
-def test_an_older_fingerprint_of_other_features_is_refused(older: Path, change: float) -> None:
-    rewrite(older, lambda d: d["feature_fingerprint"].__setitem__(17, d["feature_fingerprint"][17] + change))
-    refused(older, "come out differently")
-
-
-@pytest.mark.parametrize("value", [None, ["a"], {}])
-def test_an_older_fingerprint_that_is_none_is_refused(older: Path, value: object) -> None:
-    rewrite(older, lambda description: description.update(feature_fingerprint=value))
-    refused(older, "model.json" if value != {} else "come out differently")
 
 
 @pytest.mark.parametrize(
@@ -409,7 +385,7 @@ def test_a_missing_field_is_refused(saved: Path, field: str) -> None:
     refused(saved, "model.json", field)
 
 
-class Bomb:
+class Attack:
     """Runs code when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
@@ -420,13 +396,16 @@ class Bomb:
 
 
 def test_a_pickle_is_never_opened(saved: Path, tmp_path: Path) -> None:
-    mark = tmp_path / "exploded"
-    pickle.loads(pickle.dumps(Bomb(mark)))
-    assert mark.exists()  # it would explode
+    mark = tmp_path / "executed"
+    pickle.loads(pickle.dumps(Attack(mark)))
+    assert mark.exists()  # the attack works
     mark.unlink()
-    torch.save({"head.weight": Bomb(mark)}, saved / "pytorch_model.bin")
-    assert load_model(saved).vocabulary == VOCABULARY  # what lies beside is not looked at
-    for write in (lambda path: torch.save(Bomb(mark), path), lambda path: path.write_bytes(pickle.dumps(Bomb(mark)))):
+    torch.save({"head.weight": Attack(mark)}, saved / "pytorch_model.bin")
+    assert load_model(saved).vocabulary == VOCABULARY  # other files are not opened
+    for write in (
+        lambda path: torch.save(Attack(mark), path),
+        lambda path: path.write_bytes(pickle.dumps(Attack(mark))),
+    ):
         write(saved / "weights.safetensors")
         refused(saved, "weights.safetensors", "damaged")
     (saved / "weights.safetensors").unlink()

@@ -1,4 +1,4 @@
-"""Decoding: greedy search against published outputs and itertools, recordings cut at pauses, utterances kept in order."""
+"""Decoding: greedy search against published outputs and itertools, segmentation at pauses, order of utterances."""
 
 import itertools
 import json
@@ -7,29 +7,29 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from speechxfer import decode
-from speechxfer.batches import Batch, Reading, collate, store_features
-from speechxfer.decode import (
-    SHORTEST_PIECE_S,
-    SPEECH_PIECE_S,
-    collapse,
-    decode_batch,
-    evaluate,
-    file_as_utterances,
-    score_hypotheses,
-    transcribe,
-)
+from speechxfer.data.manifest import Utterance
+from speechxfer.decoding import transcription as decode
+from speechxfer.decoding.evaluation import evaluate, score_hypotheses
+from speechxfer.decoding.greedy import Hypothesis, collapse, decode_batch, join_hypotheses
+from speechxfer.decoding.segmentation import MAX_SEGMENT_S, MIN_SEGMENT_S, cut_at_pauses, segment_utterances
+from speechxfer.decoding.transcription import transcribe, transcribe_segments
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.manifest import Utterance
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.text import Normalizer, Vocabulary
+from speechxfer.features.batches import Batch, collate
+from speechxfer.features.extraction import AudioOptions
+from speechxfer.features.presets import PRESETS
+from speechxfer.features.store import store_features
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import Vocabulary
 from tests.tone_corpus import write_tone_corpus
 
 # Greedy search -------------------------------------------------------------------------------------------------------
@@ -57,8 +57,8 @@ def test_collapse_is_grouping_without_blanks(ids: list[int]) -> None:
     assert collapse(ids) == [symbol for symbol, _ in itertools.groupby(ids) if symbol != 0]
 
 
-def decoded(log_probs: Tensor, lengths: list[int], symbols: str, task: str = "ctc") -> list[decode.Hypothesis]:
-    """What a model that answers `log_probs` is heard to say; symbol 1 and on are `symbols`."""
+def decoded(log_probs: Tensor, lengths: list[int], symbols: str, task: str = "ctc") -> list[Hypothesis]:
+    """Hypotheses of a model with these outputs; symbols from 1 on are `symbols`."""
     kind = "characters" if task == "ctc" else "words"
 
     class Stub:
@@ -83,7 +83,7 @@ def test_greedy_equals_keras(shared_data: Path) -> None:
 
 
 def test_greedy_reads_real_log_probabilities(shared_data: Path) -> None:
-    """A LibriSpeech utterance through somebody else's model; the text is printed in pyctcdecode's tests."""
+    """A LibriSpeech utterance decoded from another model's outputs; the text is from pyctcdecode's tests."""
     folder = shared_data / "refvectors" / "ctc"
     case = json.loads((folder / "ctc_known_values.json").read_text())["real_logits"]
     log_probs = torch.tensor(json.loads((folder / case["file"]).read_text()), dtype=torch.float32)
@@ -94,7 +94,7 @@ def test_greedy_reads_real_log_probabilities(shared_data: Path) -> None:
 
 
 def test_counts_and_confidence_by_hand() -> None:
-    """Frames a, a, blank, then one beyond the end; confidence is the geometric mean of 0.5 and 0.9: of what is written."""
+    """Frames a, a, blank, then one beyond the end; confidence is the geometric mean of 0.5 and 0.9."""
     log_probs = torch.tensor([[0.4, 0.5, 0.1], [0.05, 0.9, 0.05], [0.8, 0.1, 0.1], [0.0, 0.0, 1.0]]).log()
     [hypothesis] = decoded(log_probs[None], [3], "ab")
     assert (hypothesis.text, hypothesis.frames, hypothesis.blank_frames) == ("a", 3, 1)
@@ -123,13 +123,13 @@ def model(utterances: list[Utterance]) -> AcousticModel:
     return AcousticModel(Architecture("cnn", "tiny", 4, 0.5), vocabulary, PRESETS["kaldi-mvn"], Normalizer())
 
 
-def test_every_utterance_is_answered_in_order(
+def test_every_utterance_has_a_hypothesis_in_order(
     model: AcousticModel, utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model.eval()
     together = transcribe(model, utterances)
     assert list(together) == [utterance.id for utterance in utterances]
-    assert len({hypothesis.text for hypothesis in together.values()}) > 10, "an untrained model babbles, each time anew"
+    assert len({hypothesis.text for hypothesis in together.values()}) > 10, "an untrained model writes different texts"
     monkeypatch.setattr(decode, "DECODE_FRAMES", 1)  # each alone
     alone = transcribe(model, utterances)
     assert {name: h.text for name, h in alone.items()} == {name: h.text for name, h in together.items()}
@@ -138,27 +138,29 @@ def test_every_utterance_is_answered_in_order(
 def test_batches_depend_on_the_utterances_alone(
     model: AcousticModel, utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What one process decodes is dealt out to two, batch by batch, none twice and none left out."""
+    """Two processes decode the batches that one process decodes, each batch once."""
     monkeypatch.setattr(decode, "DECODE_FRAMES", 500)
-    dealt: dict[int, list[tuple[str, ...]]] = {}
+    by_processes: dict[int, list[tuple[str, ...]]] = {}
     for processes in (1, 2):
         for rank in range(processes):
             seen: list[tuple[str, ...]] = []
 
-            def watched(_: AcousticModel, batch: Batch, seen: list[tuple[str, ...]] = seen) -> list[decode.Hypothesis]:
+            def watched(_: AcousticModel, batch: Batch, seen: list[tuple[str, ...]] = seen) -> list[Hypothesis]:
                 seen.append(batch.ids)
-                return [decode.Hypothesis("", 1, 1, 1.0)] * len(batch.ids)
+                return [Hypothesis("", 1, 1, 1.0)] * len(batch.ids)
 
-            monkeypatch.setattr(decode, "_rank_and_processes", lambda rank=rank, n=processes: (rank, n))
+            monkeypatch.setattr(decode, "rank_and_world_size", lambda rank=rank, n=processes: (rank, n))
             monkeypatch.setattr(decode, "decode_batch", watched)
-            monkeypatch.setattr(decode, "gather_object", lambda found: [*found, *((u.id, None) for u in utterances)])
+            monkeypatch.setattr(
+                decode, "gather_object", lambda own: [*((i, Hypothesis("", 1, 1, 1.0)) for i in range(24)), *own]
+            )
             transcribe(model, utterances)
-            dealt.setdefault(processes, []).extend(seen)
-    assert sorted(dealt[1]) == sorted(dealt[2]) and len(dealt[1]) > 3
-    assert sorted(itertools.chain(*dealt[1])) == [utterance.id for utterance in utterances]
+            by_processes.setdefault(processes, []).extend(seen)
+    assert sorted(by_processes[1]) == sorted(by_processes[2]) and len(by_processes[1]) > 3
+    assert sorted(itertools.chain(*by_processes[1])) == [utterance.id for utterance in utterances]
 
 
-def test_a_model_in_training_is_evaluated_without_dropout_and_goes_on_training(
+def test_a_model_in_training_mode_is_evaluated_without_dropout_and_stays_in_training_mode(
     model: AcousticModel, utterances: list[Utterance]
 ) -> None:
     model.eval()
@@ -170,11 +172,13 @@ def test_a_model_in_training_is_evaluated_without_dropout_and_goes_on_training(
 
 
 def test_stored_features_read_the_same(model: AcousticModel, utterances: list[Utterance], tmp_path: Path) -> None:
-    store = store_features(utterances, Reading(model.spec), tmp_path)
-    assert transcribe(model, utterances, store=store) == transcribe(model, utterances)
+    audio = AudioOptions(model.spec)
+    segmented = segment_utterances(utterances, audio)
+    store = store_features(segmented.segments, audio, tmp_path)
+    assert transcribe_segments(model, segmented, audio, store) == transcribe(model, utterances)
 
 
-def test_what_cannot_be_decoded_is_named(model: AcousticModel, utterances: list[Utterance]) -> None:
+def test_errors_name_the_utterance_that_cannot_be_decoded(model: AcousticModel, utterances: list[Utterance]) -> None:
     with pytest.raises(InputError, match=f"{utterances[3].id}: 0.02 s is shorter than one analysis window"):
         transcribe(model, [*utterances[:3], replace(utterances[3], duration=0.02)])
     with pytest.raises(InputError, match=f"{utterances[3].id}' occurs twice"):
@@ -187,10 +191,11 @@ def test_what_cannot_be_decoded_is_named(model: AcousticModel, utterances: list[
 def test_evaluation_scores_the_manifests_own_texts(
     model: AcousticModel, utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """References are the corpus's texts, normalised; not what the vocabulary makes of them."""
+    """References are the manifest's normalised texts, also where the vocabulary lacks a symbol."""
     said = {"x": "ab cd", "y": "a"}
     monkeypatch.setattr(
-        decode, "transcribe", lambda *_, **__: {n: decode.Hypothesis(t, 1, 0, 1.0) for n, t in said.items()}
+        "speechxfer.decoding.evaluation.transcribe",
+        lambda *_, **__: {n: Hypothesis(t, 1, 0, 1.0) for n, t in said.items()},
     )
     spoken = [replace(utterances[0], id="x", text="AB, cd!"), replace(utterances[1], id="y", text="a ŋ")]
     report = evaluate(model, spoken)
@@ -199,14 +204,12 @@ def test_evaluation_scores_the_manifests_own_texts(
     assert {row.reference for row in report.utterances} == {"AB, cd!", "a ŋ"}
 
 
-def test_models_that_spell_decomposed_are_scored_composed(utterances: list[Utterance]) -> None:
+def test_models_with_decomposed_symbols_are_scored_composed(utterances: list[Utterance]) -> None:
     """One wrong accent is one wrong character of two, whether the model writes it as one symbol or as two."""
     normalizer = Normalizer(form="NFD")
     vocabulary = Vocabulary.from_texts(["è", "a"], normalizer=normalizer)
     model = SimpleNamespace(normalizer=normalizer, vocabulary=vocabulary)
-    report = score_hypotheses(
-        model, [replace(utterances[0], id="x", text="éa")], {"x": decode.Hypothesis("èa", 1, 0, 1.0)}
-    )
+    report = score_hypotheses(model, [replace(utterances[0], id="x", text="éa")], {"x": Hypothesis("èa", 1, 0, 1.0)})
     assert report.cer == 0.5
     assert report.unknown_symbols == (("\u0301", 1),)
 
@@ -216,58 +219,110 @@ def test_phones_count_once_each_and_spaces_do_not(utterances: list[Utterance]) -
     vocabulary = Vocabulary.from_texts(["t ʃ a ɪ"], "phones")
     model = SimpleNamespace(normalizer=Normalizer(lowercase=False, punctuation="keep"), vocabulary=vocabulary)
     report = score_hypotheses(
-        model, [replace(utterances[0], id="x", text="t ʃ a")], {"x": decode.Hypothesis("t ɪ", 1, 0, 1.0)}
+        model, [replace(utterances[0], id="x", text="t ʃ a")], {"x": Hypothesis("t ɪ", 1, 0, 1.0)}
     )
     assert report.wer == report.cer == pytest.approx(2 / 3)
 
 
-# Recordings ----------------------------------------------------------------------------------------------------------
+# Segments ------------------------------------------------------------------------------------------------------------
 
 
 def cut(duration_s: float, *pauses_s: tuple[float, float]) -> list[tuple[float, float]]:
-    return [(u.offset, u.duration) for u in file_as_utterances(Path("a.wav"), duration_s=duration_s, pauses_s=pauses_s)]
+    return [(u.offset, u.duration) for u in cut_at_pauses(Utterance("a", Path("a.wav"), duration_s), pauses_s)]
 
 
-def test_short_recordings_stay_whole() -> None:
+def test_short_utterances_stay_whole() -> None:
     assert cut(3.0) == [(0.0, 3.0)]
     assert cut(20.0, (5.0, 6.0)) == [(0.0, 20.0)]
 
 
-def test_recordings_are_cut_in_the_middle_of_the_last_pause_that_fits() -> None:
+def test_long_utterances_are_cut_in_the_middle_of_the_last_pause_that_fits() -> None:
     assert cut(30.0, (4.0, 5.0), (11.0, 12.0), (19.5, 21.0)) == [(0.0, 11.5), (11.5, 18.5)]
     assert cut(45.0, (17.0, 19.0), (30.0, 31.0)) == [(0.0, 18.0), (18.0, 12.5), (30.5, 14.5)]
 
 
-def test_without_pauses_pieces_are_as_long_as_allowed_and_none_is_a_splinter() -> None:
+def test_without_pauses_segments_are_as_long_as_allowed_and_none_is_too_short() -> None:
     assert cut(50.0) == [(0.0, 20.0), (20.0, 20.0), (40.0, 10.0)]
     assert cut(20.01) == [(0.0, pytest.approx(19.01)), (pytest.approx(19.01), pytest.approx(1.0))]
-    assert cut(20.5, (20.2, 20.4)) == [(0.0, 19.5), (19.5, 1.0)], "a pause near the end leaves no splinter either"
+    assert cut(20.5, (20.2, 20.4)) == [(0.0, 19.5), (19.5, 1.0)], "a pause near the end leaves no short segment either"
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.floats(0.0, 200.0), st.lists(st.floats(0.0, 200.0), max_size=40))
-def test_pieces_cover_a_recording_without_gaps(duration_s: float, edges: list[float]) -> None:
+def test_segments_cover_an_utterance_without_gaps(duration_s: float, edges: list[float]) -> None:
     edges = sorted(edge for edge in edges if edge <= duration_s)
     pauses = list(zip(edges[::2], edges[1::2], strict=False))
-    pieces = cut(duration_s, *pauses)
-    assert pieces[0][0] == 0.0
-    for (start, length), (following, _) in itertools.pairwise(pieces):
+    segments = cut(duration_s, *pauses)
+    assert segments[0][0] == 0.0
+    for (start, length), (following, _) in itertools.pairwise(segments):
         assert start + length == pytest.approx(following, abs=1e-9)
-    assert sum(pieces[-1]) == pytest.approx(duration_s, abs=1e-9)
-    assert all(length <= SPEECH_PIECE_S + 1e-9 for _, length in pieces)
-    assert duration_s < SHORTEST_PIECE_S or all(length >= SHORTEST_PIECE_S - 1e-9 for _, length in pieces)
+    assert sum(segments[-1]) == pytest.approx(duration_s, abs=1e-9)
+    assert all(length <= MAX_SEGMENT_S + 1e-9 for _, length in segments)
+    assert duration_s < MIN_SEGMENT_S or all(length >= MIN_SEGMENT_S - 1e-9 for _, length in segments)
 
 
-def test_pieces_are_named_by_file_and_second() -> None:
-    pieces = file_as_utterances(Path("in/a.wav"), duration_s=30.0, pauses_s=[(11.0, 12.0)])
-    assert [piece.id for piece in pieces] == ["in/a.wav@0.00", "in/a.wav@11.50"]
+def test_segments_are_named_by_utterance_and_second() -> None:
+    segments = cut_at_pauses(Utterance("a", Path("a.wav"), 30.0, "text", offset=5.0, speaker="s"), [(11.0, 12.0)])
+    assert segments == [
+        Utterance("a@0.00", Path("a.wav"), 11.5, offset=5.0, speaker="s"),
+        Utterance("a@11.50", Path("a.wav"), 18.5, offset=16.5, speaker="s"),
+    ]
+
+
+def test_hypotheses_of_segments_are_joined_by_hand() -> None:
+    """Confidence is the geometric mean over all frames that are not blank: 0.5 twice and 0.25 once."""
+    parts = [Hypothesis("a b", 3, 1, 0.5), Hypothesis("", 4, 4, 0.0), Hypothesis("c", 2, 1, 0.25)]
+    joined = join_hypotheses(parts)
+    assert (joined.text, joined.frames, joined.blank_frames) == ("a b c", 9, 6)
+    assert joined.confidence == pytest.approx((0.5 * 0.5 * 0.25) ** (1 / 3))
+    assert join_hypotheses(parts[1:2]) == parts[1]
+    assert str(joined) == f"a b c (confidence {0.0625 ** (1 / 3):.2f})"
+
+
+@pytest.fixture(scope="module")
+def ten_minutes(tmp_path_factory: pytest.TempPathFactory) -> Utterance:
+    """A recording of ten minutes of tones, with a pause of half a second about every five seconds."""
+    folder = tmp_path_factory.mktemp("long")
+    rows = write_tone_corpus(folder / "short.jsonl", 12, letters="abcd", seed=5, words=(3, 4))
+    pause = np.random.default_rng(0).normal(0, 1e-4, 8_000)
+    phrases = [part for row in rows for part in (soundfile.read(row.audio_filepath)[0], pause)]
+    samples = np.resize(np.concatenate(phrases), 600 * 16_000).astype(np.float32)
+    soundfile.write(folder / "long.wav", samples, 16_000)
+    return Utterance("long", folder / "long.wav", 600.0, "a")
+
+
+def test_ten_minutes_are_decoded_alike_by_every_path_in_bounded_batches(
+    model: AcousticModel, ten_minutes: Utterance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A recording, an utterance of a manifest, dev in training and the encoder: the same segments of at most 20 s."""
+    shapes: list[tuple[int, ...]] = []
+    monkeypatch.setattr(decode, "collate", lambda ids, features, *rest: observe(collate(ids, features, *rest), shapes))
+    from_path = transcribe(model, ten_minutes.audio_filepath)
+    from_manifest = transcribe(model, [ten_minutes])["long"]
+    audio = AudioOptions(model.spec)
+    segmented = segment_utterances([ten_minutes], audio)
+    store = store_features(segmented.segments, audio, tmp_path)
+    from_dev = transcribe_segments(model, segmented, audio, store)["long"]
+    assert from_path == from_manifest == from_dev and len(from_path.text) > 100
+    assert 30 < len(segmented.segments) < 60
+    assert sum(segment.duration for segment in segmented.segments) == pytest.approx(600.0)
+    [encoded] = decode.encode_utterances(model, [ten_minutes], audio)
+    assert len(encoded) == from_path.frames
+    assert max(frames for _, frames, _ in shapes) <= 2_000
+    assert max(count * frames for count, frames, _ in shapes) <= decode.DECODE_FRAMES
+
+
+def observe(batch: Batch, shapes: list[tuple[int, ...]]) -> Batch:
+    """The batch, whose shape is noted."""
+    shapes.append(tuple(batch.features.shape))
+    return batch
 
 
 def test_padding_is_not_decoded(model: AcousticModel, utterances: list[Utterance]) -> None:
     model.eval()
     longest = max(utterances, key=lambda u: u.duration)
     shortest = min(utterances, key=lambda u: u.duration)
-    store = [decode.utterance_features(u, Reading(model.spec)) for u in (shortest, longest)]
+    store = [decode.utterance_features(u, AudioOptions(model.spec)) for u in (shortest, longest)]
     [alone] = decode_batch(model, collate(["a"], store[:1], [[]]))
-    beside, _ = decode_batch(model, collate(["a", "b"], store, [[], []]))
-    assert (beside.text, beside.frames, beside.blank_frames) == (alone.text, alone.frames, alone.blank_frames)
+    batched, _ = decode_batch(model, collate(["a", "b"], store, [[], []]))
+    assert (batched.text, batched.frames, batched.blank_frames) == (alone.text, alone.frames, alone.blank_frames)

@@ -1,4 +1,4 @@
-"""Vectors without transcripts: clusters against hand-worked purity, what is written, words found among tones."""
+"""Embeddings: purity and mutual information by hand, clusters of tones, contents of the files."""
 
 import math
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechxfer.embed import agreement, cluster, embed, principal_components
+from speechxfer.data.manifest import read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import read_manifest, write_manifest
+from speechxfer.workflows.embeddings import agreement, cluster, embed, principal_components
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
 
 
 def test_purity_and_nmi_by_hand() -> None:
-    """Two clusters of three: one holds a a b, the other b b b. 5 of 6 are their cluster's commonest.
+    """Two clusters of three: one has a a b, the other b b b. 5 of 6 have the most frequent label of their cluster.
 
     NMI = I / mean(H(labels), H(clusters)): H(labels) over 1/3, 2/3; H(clusters) = ln 2; I = H(labels) - H(1/3)/2.
     """
@@ -26,7 +26,7 @@ def test_purity_and_nmi_by_hand() -> None:
     assert found.classes == 2
 
 
-def test_clusters_that_are_far_apart_are_found_and_always_the_same() -> None:
+def test_distant_clusters_are_found_and_always_the_same() -> None:
     generator = np.random.default_rng(0)
     centres = np.repeat(np.eye(3) * 20, 10, axis=0)
     points = centres + generator.standard_normal(centres.shape)
@@ -35,25 +35,27 @@ def test_clusters_that_are_far_apart_are_found_and_always_the_same() -> None:
     assert np.array_equal(found, cluster(points, 3))
 
 
-def test_components_are_uncorrelated_and_the_first_is_the_widest() -> None:
+def test_components_are_uncorrelated_with_decreasing_variance() -> None:
     values = np.random.default_rng(0).standard_normal((50, 6)).astype(np.float32)
     values[:, 1] += 3 * values[:, 0]
     components = principal_components(values)
     covariance = np.cov(components.T)
     assert np.allclose(covariance - np.diag(np.diag(covariance)), 0, atol=1e-4)
     assert list(np.diag(covariance)) == sorted(np.diag(covariance), reverse=True)
-    with pytest.raises(InputError, match="2 utterances make no map"):
+    with pytest.raises(InputError, match="2 utterances are too few"):
         principal_components(values[:2])
 
 
-def test_words_of_different_tones_fall_into_clusters_of_their_own(tmp_path: Path) -> None:
-    """Even a random network keeps apart what sounds quite different; six words, eight takes of each."""
+def test_words_of_different_tones_form_clusters(tmp_path: Path) -> None:
+    """Random weights suffice for tones of different pitch; six words, eight recordings of each."""
     rows = []
     for letter in "abcdef":
-        takes = write_tone_corpus(
+        recordings = write_tone_corpus(
             tmp_path / f"{letter}.jsonl", 8, letters=letter, seed=3, words=(1, 1), letters_in_word=1, speakers=2
         )
-        rows += [u.__class__(f"{letter}{u.id}", u.audio_filepath, u.duration, letter, speaker=u.speaker) for u in takes]
+        rows += [
+            u.__class__(f"{letter}{u.id}", u.audio_filepath, u.duration, letter, speaker=u.speaker) for u in recordings
+        ]
     write_manifest(tmp_path / "all.jsonl", rows)
     write_model(tmp_path / "model", "dnn")
     found = embed(str(tmp_path / "model"), [tmp_path / "all.jsonl"], tmp_path / "out", frames=True)
@@ -72,8 +74,8 @@ def test_words_of_different_tones_fall_into_clusters_of_their_own(tmp_path: Path
 
 def test_speech_without_labels_has_a_map_and_no_agreement(tmp_path: Path) -> None:
     rows = write_tone_corpus(tmp_path / "tones.jsonl", 6, speakers=1)
-    bare = [u.__class__(u.id, u.audio_filepath, u.duration) for u in rows]
-    write_manifest(tmp_path / "bare.jsonl", bare)
+    unlabelled = [u.__class__(u.id, u.audio_filepath, u.duration) for u in rows]
+    write_manifest(tmp_path / "bare.jsonl", unlabelled)
     write_model(tmp_path / "model", "dnn")
     assert embed(str(tmp_path / "model"), [tmp_path / "bare.jsonl"], tmp_path / "out").agreements == ()
     assert (tmp_path / "out" / "map.png").exists()

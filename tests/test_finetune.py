@@ -1,44 +1,47 @@
-"""The training loop: losses against brute force and published values, what is refused, what stays frozen, what is learned."""
+"""The training loop: what is refused, what stays frozen, which batches are used, selection, and that models are trained."""
 
 import itertools
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from speechxfer.batches import Batch, FeatureStore
-from speechxfer.config import DataConfig, FinetuneConfig, TransferConfig
-from speechxfer.decode import evaluate
+from speechxfer.adaptation.construction import transfer
+from speechxfer.config.settings import DataConfig, FinetuneConfig
+from speechxfer.data.manifest import Utterance
+from speechxfer.decoding.evaluation import evaluate
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.finetune import average, finetune, rate_factor, selection_key
-from speechxfer.manifest import Utterance
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.objective import utterance_losses
-from speechxfer.text import Normalizer, Vocabulary
-from speechxfer.transfer import transfer
+from speechxfer.features.presets import PRESETS
+from speechxfer.features.store import FeatureStore
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import Vocabulary
+from speechxfer.training import loading, schedule, selection
+from speechxfer.training.loading import iterate_batches
+from speechxfer.training.loop import finetune
+from speechxfer.training.preparation import prepare_run
+from speechxfer.training.selection import average, selection_key
+from speechxfer.training.state import training_cost
 from tests.tone_corpus import write_tone_corpus
 
-loop = sys.modules["speechxfer.finetune"]
 Corpus = tuple[list[Utterance], list[Utterance]]
-CTC, CLASSIFY = (SimpleNamespace(task=task) for task in ("ctc", "classify"))
 QUICK = FinetuneConfig(
     steps=4,
     batch_s=8.0,
     evaluate_every_steps=2,
     precision="fp32",
     speed_factors=(1.0,),
-    frequency_masks=0,
-    time_masks=0,
+    spec_augment=0.0,
     intermediate_ctc=0.0,
 )
 
@@ -73,106 +76,26 @@ def rows(out: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-# Losses --------------------------------------------------------------------------------------------------------------
-
-
-def batch_of(targets: Sequence[Sequence[int]]) -> Batch:
-    joined = torch.tensor([symbol for target in targets for symbol in target])
-    lengths = torch.tensor([len(target) for target in targets])
-    return Batch(tuple(map(str, range(len(targets)))), torch.empty(0), torch.empty(0), joined, lengths)
-
-
-def ctc(log_probs: Tensor, lengths: Sequence[int], targets: Sequence[Sequence[int]], smoothing: float = 0.0) -> Tensor:
-    return utterance_losses(CTC, log_probs, torch.tensor(lengths), batch_of(targets), smoothing)
-
-
-def all_paths_loss(log_probs: np.ndarray, target: Sequence[int]) -> float:
-    """-ln of the sum over every path of symbols that reads as `target`; log_probs `[frames, symbols]`."""
-    total = 0.0
-    for path in itertools.product(range(log_probs.shape[1]), repeat=len(log_probs)):
-        read = [symbol for symbol, _ in itertools.groupby(path) if symbol]
-        if read == list(target):
-            total += math.exp(sum(log_probs[frame, symbol] for frame, symbol in enumerate(path)))
-    return -math.log(total) if total else math.inf
-
-
-@pytest.mark.parametrize("target", [[1], [2, 1], [1, 1], [2, 2, 1], [1, 2, 1]])
-def test_ctc_loss_is_the_sum_over_all_paths(target: list[int]) -> None:
-    log_probs = torch.randn(1, 5, 3, generator=torch.Generator().manual_seed(len(target))).log_softmax(-1)
-    assert ctc(log_probs, [5], [target]).item() == pytest.approx(all_paths_loss(log_probs[0].numpy(), target), rel=1e-5)
-
-
-def test_an_impossible_text_has_an_infinite_loss_not_a_hidden_zero() -> None:
-    assert ctc(torch.zeros(1, 2, 3).log_softmax(-1), [2], [[1, 1]]).item() == math.inf
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_padding_changes_no_loss(smoothing: float) -> None:
-    log_probs = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
-    lengths, targets = [6, 3, 4], [[1, 2, 3], [2], [3, 3]]
-    log_probs[1, 3:] = log_probs[2, 4:] = -1e4
-    alone = [ctc(log_probs[i : i + 1, :n], [n], [targets[i]], smoothing).item() for i, n in enumerate(lengths)]
-    assert ctc(log_probs, lengths, targets, smoothing).tolist() == pytest.approx(alone, rel=1e-6)
-
-
-def test_ctc_loss_equals_other_libraries(shared_data: Path) -> None:
-    """Values printed in the tests of TensorFlow (by Keras), warp-ctc and Keras 3; see the file's own sources."""
-    cases = json.loads((shared_data / "refvectors" / "ctc" / "ctc_known_values.json").read_text())["loss"]
-    assert len(cases) == 4
-    for case in cases:
-        values = torch.tensor(case["values"], dtype=torch.float64)
-        values = values if case["layout"] == "batch,time,class" else values.transpose(0, 1)
-        log_probs = values.log() if case["input"].startswith("probabilities") else values.log_softmax(-1)
-        order = [case["blank"], *(i for i in range(values.shape[-1]) if i != case["blank"])]  # our blank comes first
-        targets = [[order.index(symbol) for symbol in target] for target in case["targets"]]
-        losses = ctc(log_probs[..., order], case["input_lengths"], targets)
-        if "expected_nll" in case:
-            assert losses.tolist() == pytest.approx(case["expected_nll"], abs=case["tol"]), case["name"]
-        else:
-            assert losses.sum().item() == pytest.approx(case["expected_sum"], abs=case["tol"]), case["name"]
-
-
-def test_label_smoothing_by_hand() -> None:
-    """Two symbols, two frames, each (1/4, 3/4): [1] is read on 3 of 4 paths, p = 15/16; uniform: -mean ln p a frame."""
-    log_probs = torch.tensor([[[0.25, 0.75], [0.25, 0.75]]]).log()
-    spread = -2 * (math.log(0.25) + math.log(0.75)) / 2
-    expected = 0.9 * -math.log(15 / 16) + 0.1 * spread
-    assert ctc(log_probs, [2], [[1]], 0.1).item() == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_word_loss_is_cross_entropy_over_the_words(smoothing: float) -> None:
-    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
-    targets = torch.tensor([1, 2, 3, 1, 2])
-    masked = torch.cat([torch.full((5, 1), -math.inf), logits[:, 1:]], dim=1)
-    losses = utterance_losses(
-        CLASSIFY, masked.log_softmax(-1)[:, None], torch.ones(5), batch_of(targets[:, None].tolist()), smoothing
-    )
-    expected = torch.nn.functional.cross_entropy(
-        logits[:, 1:], targets - 1, reduction="none", label_smoothing=smoothing
-    )
-    torch.testing.assert_close(losses, expected)
-
-
 # Small rules, by hand ------------------------------------------------------------------------------------------------
 
 
-def test_rate_rises_linearly_and_falls_by_half_a_cosine() -> None:
-    rates = [rate_factor(step, 110, 10, 0.1) for step in range(110)]
+def test_rate_rises_linearly_and_falls_by_half_a_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "FINAL_FRACTION", 0.1)
+    rates = [schedule.rate_factor(step, 110, 10) for step in range(110)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[4] == pytest.approx(0.5)
     assert rates[9] == rates[10] == 1.0
     assert rates[60] == pytest.approx(0.1 + 0.9 * 0.5)  # half of the way down
     assert rates[35] == pytest.approx(0.1 + 0.9 * (1 + math.sqrt(0.5)) / 2)  # a quarter of it
     assert 0.1 < rates[109] < 0.101
-    assert rate_factor(0, 100, -1, 0.0) == 0.1, "-1 means a tenth of the steps"
-    assert rate_factor(0, 5, 0, 0.0) == 1.0
+    assert schedule.rate_factor(0, 100, None) == 0.1, "by default a tenth of the steps"
+    assert schedule.rate_factor(0, 5, 0) == 1.0
 
 
 def test_selection_goes_by_wer_and_by_cer_where_nearly_all_words_are_wrong() -> None:
     assert selection_key(0.30, 0.20, "wer") < selection_key(0.31, 0.10, "wer")
     assert selection_key(0.30, 0.10, "wer") < selection_key(0.30, 0.20, "wer")
-    assert selection_key(1.05, 0.40, "wer") < selection_key(1.00, 1.00, "wer"), "silence is no achievement"
+    assert selection_key(1.05, 0.40, "wer") < selection_key(1.00, 1.00, "wer"), "empty output is no achievement"
     assert selection_key(0.89, 0.50, "wer") < selection_key(0.95, 0.20, "wer")
     assert selection_key(0.50, 0.10, "cer") < selection_key(0.40, 0.11, "cer")
 
@@ -217,7 +140,7 @@ def test_repeats_need_a_frame_between_them(corpus: Corpus, tmp_path: Path) -> No
     assert f"{train[0].id} ({frames} frames for {frames + 1})" in message
 
 
-def test_an_utterance_may_fit_at_slow_speeds_only(corpus: Corpus, tmp_path: Path) -> None:
+def test_an_utterance_may_be_feasible_at_slow_speeds_only(corpus: Corpus, tmp_path: Path) -> None:
     train, dev = corpus
     model = make_model(train)
     frames = -(-PRESETS["kaldi-mvn"].frames(round(train[0].duration * 16_000)) // 4)
@@ -255,14 +178,14 @@ def test_long_utterances_are_listed(corpus: Corpus, tmp_path: Path) -> None:
     assert longest.id in message and "1 training utterances are longer" in message
 
 
-def test_classify_wants_one_word(corpus: Corpus, tmp_path: Path) -> None:
+def test_classify_needs_one_word(corpus: Corpus, tmp_path: Path) -> None:
     train, dev = ([replace(u, text="ab") for u in part] for part in corpus)
     model = make_model(train, "dnn", task="classify")
     message = refusal(tmp_path, changed(train, [3], text="ab ab"), dev, model)
-    assert train[3].id in message and "one word" in message
+    assert train[3].id in message and "one label" in message
 
 
-def test_nothing_to_learn_from_or_to_judge_by(corpus: Corpus, tmp_path: Path) -> None:
+def test_missing_train_or_dev_data_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     train, dev = corpus
     assert "no training utterance" in refusal(tmp_path, [], dev, make_model(train))
     assert "dev" in refusal(tmp_path, train, [], make_model(train))
@@ -306,15 +229,19 @@ def test_a_gradient_that_is_not_finite_is_an_error_before_it_reaches_the_weights
     assert torch.equal(model.head.weight.cpu(), before)
 
 
-def test_answering_only_blanks_is_told_once(corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_of_only_blanks_is_reported_once(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     train, dev = corpus
     model = make_model(train, "dnn")
     with torch.no_grad():
         model.head.bias[0] = 100.0
     config = settings(steps=6, evaluate_every_steps=1, encoder_lr=0.0, head_lr=1e-9)
     finetune(model, train, dev, config, out=tmp_path)
-    told = [line for line in capsys.readouterr().err.splitlines() if "nothing but blanks" in line]
-    assert len(told) == 1 and "after 2 steps" in told[0] and dev[0].id in told[0], "from a third of the steps on"
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "outputs only blanks" in line]
+    assert len(warnings) == 1 and "after 2 steps" in warnings[0] and dev[0].id in warnings[0], (
+        "after a third of the steps"
+    )
 
 
 # Frozen --------------------------------------------------------------------------------------------------------------
@@ -335,8 +262,10 @@ def test_a_frozen_encoder_is_bit_identical_after_training(corpus: Corpus, tmp_pa
     if encoder == "cnn":
         assert "strided.0.norm.running_var" in state(model.encoder), "its buffers are what this test is about"
     encoder_before, head_before = state(model.encoder), state(model.head)
-    config = settings(steps=6)  # three evaluations: their float32 mean, computed as such, is not exact
-    finetune(model, train, dev, config, out=tmp_path, transfer=TransferConfig(freeze="encoder"))
+    config = settings(
+        steps=6, freeze="encoder"
+    )  # three evaluations: their float32 mean, computed as such, is not exact
+    finetune(model, train, dev, config, out=tmp_path)
     assert moved(encoder_before, model.encoder) == set()
     assert moved(head_before, model.head) == {"weight", "bias"}
 
@@ -345,47 +274,25 @@ def test_only_the_lowest_layers_stay_frozen(corpus: Corpus, tmp_path: Path) -> N
     train, dev = corpus
     model = make_model(train, "cnn")
     before = state(model.encoder)
-    finetune(model, train, dev, QUICK, out=tmp_path, transfer=TransferConfig(freeze=2))
+    finetune(model, train, dev, settings(freeze=2), out=tmp_path)
     assert {name.rsplit(".", 2)[0] for name in moved(before, model.encoder)} == {"layers.1", "layers.2", "layers.3"}
 
 
-@pytest.mark.parametrize(
-    ("held", "told"),
-    [
-        (
-            TransferConfig(freeze="encoder", freeze_steps=6),
-            "freeze_steps = 6 lets .* from step 7 on, and the run ends at step 6",
-        ),
-        (
-            TransferConfig(unfreeze_every_steps=2),
-            "unfreeze_every_steps = 2 lets .* from step 11 on",
-        ),  # five groups, top down
-    ],
-)
-def test_what_rests_at_first_wakes_within_the_run(
-    corpus: Corpus, tmp_path: Path, held: TransferConfig, told: str
-) -> None:
+def test_gradual_unfreezing_must_end_within_the_run(corpus: Corpus, tmp_path: Path) -> None:
+    """Five groups, top down: the lowest is unfrozen after ten steps."""
     train, dev = corpus
-    with pytest.raises(InputError, match=told):
-        finetune(make_model(train, "cnn"), train, dev, settings(steps=6), out=tmp_path, transfer=held)
+    config = settings(steps=6, unfreeze_every_steps=2)
+    with pytest.raises(
+        InputError, match=r"unfreeze_every_steps = 2 unfreezes .* at step 11, and the run ends at step 6"
+    ):
+        finetune(make_model(train, "cnn"), train, dev, config, out=tmp_path)
 
 
-def test_an_encoder_that_thaws_is_warmed_up_by_hand() -> None:
-    """100 steps, 10 of warm-up, constant rate after it; the encoder joins at step 20 and gets ten steps of its own."""
-    config = settings(steps=100, warmup_steps=10, final_lr_ratio=1.0, encoder_lr=1.0, head_lr=2.0)
-    rates = [
-        loop.learning_rates(config, TransferConfig(freeze="encoder", freeze_steps=20), s, 1) for s in (0, 9, 20, 24, 29)
-    ]
-    assert [head for _, head in rates] == pytest.approx([0.2, 2.0, 2.0, 2.0, 2.0])
-    assert [encoder for encoder, _ in rates[2:]] == pytest.approx([0.1, 0.5, 1.0])
-    assert loop.learning_rates(config, TransferConfig(), 0, 1) == pytest.approx((0.1, 0.2))
-
-
-def test_of_equal_evaluations_the_later_are_kept(
+def test_of_equal_evaluations_the_latest_are_kept(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, dev = corpus
-    monkeypatch.setattr(loop, "score_hypotheses", lambda *_: SimpleNamespace(wer=0.5, cer=0.5))
+    monkeypatch.setattr("speechxfer.training.selection.score_hypotheses", lambda *_: SimpleNamespace(wer=0.5, cer=0.5))
     finetune(make_model(train, "dnn"), train, dev, settings(steps=8, average_best=2), out=tmp_path)
     assert {path.name for path in (tmp_path / "best").iterdir()} == {
         "step-0000006.safetensors",
@@ -393,50 +300,30 @@ def test_of_equal_evaluations_the_later_are_kept(
     }
 
 
-def test_a_frozen_encoder_moves_after_freeze_steps(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train, dev = corpus
-    model = make_model(train, "cnn")
-    start = state(model.encoder)
-    moves: list[bool] = []
-    step = loop._step
-
-    def watched(*arguments: object) -> float:
-        loss: float = step(*arguments)
-        moves.append(bool(moved(start, model.encoder)))
-        return loss
-
-    monkeypatch.setattr(loop, "_step", watched)
-    config = settings(steps=6, evaluate_every_steps=2)
-    finetune(model, train, dev, config, out=tmp_path, transfer=TransferConfig(freeze="encoder", freeze_steps=3))
-    assert moves == [False, False, False, True, True, True]
-
-
 @pytest.mark.parametrize(
     ("train_s", "step_s", "steps"),
     [
-        (600.0, 30.0, 1200),  # 60 passes
-        (3600.0, 30.0, 2940),  # 24.5 passes: 36,000 s times the root of 6, which is 2.4495
+        (600.0, 30.0, 1200),  # 60 epochs
+        (3600.0, 30.0, 2940),  # 24.5 epochs: 36,000 s times the root of 6, which is 2.4495
         (3600.0, 60.0, 1470),  # half as many of twice the size
         (10.0, 30.0, 500),  # the fewest
-        (54_000.0, 30.0, 11_384),  # 6.3 passes: the root of 90 is 9.4868
-        (360_000.0, 300.0, 3600),  # 3 passes, the fewest
+        (54_000.0, 30.0, 11_384),  # 6.3 epochs: the root of 90 is 9.4868
+        (360_000.0, 300.0, 3600),  # 3 epochs, the fewest
     ],
 )
-def test_usual_steps(train_s: float, step_s: float, steps: int) -> None:
-    assert abs(loop.usual_steps(train_s, step_s) - steps) <= 1
+def test_default_steps_by_hand(train_s: float, step_s: float, steps: int) -> None:
+    assert abs(schedule.default_steps(train_s, step_s) - steps) <= 1
 
 
 def test_without_a_number_the_steps_follow_from_the_training_speech(corpus: Corpus, tmp_path: Path) -> None:
     """12 utterances of about a second are far below the amount at which steps begin to grow."""
     train, dev = corpus
-    quick = settings(steps=-1, batch_s=1000.0, evaluate_every_steps=400)
+    quick = settings(steps=None, batch_s=1000.0, evaluate_every_steps=400)
     finetune(make_model(train, "dnn"), train, dev, quick, out=tmp_path / "run")
-    assert loop.training_cost(tmp_path / "run")[0] == 500
+    assert training_cost(tmp_path / "run")[0] == 500
     with pytest.raises(InputError, match=r"warmup_steps = 500 leaves none of finetune\.steps = 500"):
-        job = (make_model(train, "dnn"), train, dev, settings(steps=-1, batch_s=1000.0, warmup_steps=500))
-        loop._prepare(*job, DataConfig(), TransferConfig(), tmp_path)
+        config = settings(steps=None, batch_s=1000.0, warmup_steps=500, evaluate_every_steps=None)
+        prepare_run(make_model(train, "dnn"), train, dev, config, DataConfig(), tmp_path / "other")
 
 
 # Which utterances, how often, in which process -----------------------------------------------------------------------
@@ -449,16 +336,13 @@ def test_every_utterance_is_used_once_per_epoch(
     train, dev = corpus
     train = train[:11]  # divides by no number of processes
     config = settings(steps=30, evaluate_every_steps=30, batch_s=batch_s)
-    job = loop._prepare(make_model(train), train, dev, config, DataConfig(), TransferConfig(), tmp_path)
+    run = prepare_run(make_model(train), train, dev, config, DataConfig(), tmp_path)
     used: list[list[tuple[int, str]]] = []
     for rank in range(processes):
         fake = SimpleNamespace(num_processes=processes, process_index=rank)
-        progress = loop.Progress()
-        used.append([])
-        for batch in loop._batches(replace(job, accelerator=fake), progress):
-            used[-1] += [(progress.epoch, name) for name in batch.ids]
-            progress.step, progress.position = progress.step + 1, progress.position + 1
-        assert progress.step == 30, "every process does all steps, none waits for another"
+        loaded = list(iterate_batches(replace(run, accelerator=fake), 0, 0, 0))
+        used.append([(each.epoch, name) for each in loaded for name in each.batch.ids])
+        assert len(loaded) == 30, "every process does all steps, none waits for another"
     counts = Counter(itertools.chain(*used))
     whole = range(max(epoch for epoch, _ in counts))  # the last one ended with the last step
     assert len(whole) >= 1
@@ -467,31 +351,34 @@ def test_every_utterance_is_used_once_per_epoch(
     }
 
 
-def test_a_stopped_epoch_goes_on_with_the_same_batches(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_resumed_epoch_has_the_same_batches(corpus: Corpus, tmp_path: Path) -> None:
     train, dev = corpus
-    config = FinetuneConfig(steps=20, batch_s=3.0)  # with speeds and masks, so that these are drawn again alike too
-    job = loop._prepare(make_model(train), train, dev, config, DataConfig(), TransferConfig(), tmp_path)
+    config = FinetuneConfig(steps=20, batch_s=3.0)  # with speeds and masks, which have to be the same again
+    run = prepare_run(make_model(train), train, dev, config, DataConfig(), tmp_path)
+    whole = list(iterate_batches(run, 0, 0, 0))
+    assert len(whole) == 20 and whole[-1].epoch > 1
+    for step, last in enumerate(whole[:-1], start=1):
+        resumed = list(iterate_batches(run, step, last.epoch, last.position))
+        assert [each.batch.ids for each in resumed] == [each.batch.ids for each in whole[step:]]
+        assert all(torch.equal(a.batch.features, b.batch.features) for a, b in zip(resumed, whole[step:], strict=True))
+    assert len({each.batch.ids for each in whole}) > 6, "epochs differ"
 
-    def batches(start: int) -> list[Batch]:
-        progress, found = loop.Progress(), []
-        for batch in loop._batches(job, progress):
-            progress.step, progress.position = progress.step + 1, progress.position + 1
-            found.append(batch)
-            if progress.step == start:
-                break
-        return [*found, *batches_from(progress)]
 
-    def batches_from(progress: object) -> list[Batch]:
-        found = []
-        for batch in loop._batches(job, progress):
-            progress.step, progress.position = progress.step + 1, progress.position + 1
-            found.append(batch)
-        return found
+def test_loading_goes_on_across_epochs(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the last batch of epoch 0 is handed out, batches of epoch 1 are already being loaded."""
+    train, dev = corpus
+    run = prepare_run(make_model(train), train, dev, settings(steps=40, batch_s=4.0), DataConfig(), tmp_path)
+    planned: list[int] = []
+    plan = loading._plan_batches
 
-    through, stopped = batches(0), batches(7)
-    assert [batch.ids for batch in through] == [batch.ids for batch in stopped]
-    assert all(torch.equal(a.features, b.features) for a, b in zip(through, stopped, strict=True))
-    assert len({batch.ids for batch in through}) > 6, "epochs differ"
+    def watched(*arguments: Any) -> Any:
+        for each in plan(*arguments):
+            planned.append(each.epoch)
+            yield each
+
+    monkeypatch.setattr(loading, "_plan_batches", watched)
+    highest = {each.epoch: max(planned) for each in iterate_batches(run, 0, 0, 0)}  # when the epoch's last batch came
+    assert len(highest) > 3 and highest[0] >= 1 and highest[1] >= 2
 
 
 def test_batch_statistics_become_the_same_in_all_processes(corpus: Corpus) -> None:
@@ -501,11 +388,11 @@ def test_batch_statistics_become_the_same_in_all_processes(corpus: Corpus) -> No
     before, count = norm.running_mean.clone(), norm.num_batches_tracked.clone()
     calls: list[str] = []
     mean_with_other = SimpleNamespace(num_processes=2, reduce=lambda own, how: calls.append(how) or own + 0.5)
-    loop._average_buffers(model, mean_with_other)
+    selection._average_buffers(model, mean_with_other)
     assert torch.equal(norm.running_mean, before + 0.5) and torch.equal(norm.num_batches_tracked, count)
     assert set(calls) == {"mean"}
     model.encoder.eval()  # as where it is frozen
-    loop._average_buffers(model, mean_with_other)
+    selection._average_buffers(model, mean_with_other)
     assert torch.equal(norm.running_mean, before + 0.5)
 
 
@@ -531,7 +418,7 @@ def test_patience_stops_early_and_a_stopped_run_stays_stopped(
 def test_the_best_evaluation_is_kept_where_the_average_is_worse(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Scores as a script says: step 4 is best, 6 second, and their average is worse than both."""
+    """Scores follow a script: step 4 is best, 6 second, and their average is worse than both."""
     train, dev = corpus
     script = iter([0.9, 0.2, 0.3, 0.4, 0.8])
     saved: dict[int, dict[str, Tensor]] = {}
@@ -542,7 +429,7 @@ def test_the_best_evaluation_is_kept_where_the_average_is_worse(
         wer = next(script)
         return SimpleNamespace(wer=wer, cer=wer)
 
-    monkeypatch.setattr(loop, "score_hypotheses", scored)
+    monkeypatch.setattr("speechxfer.training.selection.score_hypotheses", scored)
     finetune(model, train, dev, settings(steps=8, average_best=2), out=tmp_path)
     assert moved(saved[1], model) == set()
     assert moved(average([saved[1], saved[2]]), model) != set()
@@ -552,7 +439,7 @@ def test_the_best_evaluation_is_kept_where_the_average_is_worse(
     ]
 
 
-def test_the_average_is_kept_where_dev_does_not_mind(
+def test_the_average_is_kept_where_dev_scores_are_equal(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, dev = corpus
@@ -565,22 +452,22 @@ def test_the_average_is_kept_where_dev_does_not_mind(
         wer = next(script)
         return SimpleNamespace(wer=wer, cer=wer)
 
-    monkeypatch.setattr(loop, "score_hypotheses", scored)
+    monkeypatch.setattr("speechxfer.training.selection.score_hypotheses", scored)
     finetune(model, train, dev, settings(steps=8, average_best=2), out=tmp_path)
     assert moved(average([saved[1], saved[2]]), model) == set()
 
 
-def test_another_configuration_does_not_take_up_a_run(corpus: Corpus, tmp_path: Path) -> None:
-    """From Python nothing but the folder says what was run there: silently giving back the old model would be wrong."""
+def test_a_run_is_not_resumed_with_another_configuration(corpus: Corpus, tmp_path: Path) -> None:
+    """From Python only the folder tells which run it holds: returning the old model silently would be wrong."""
     train, dev = corpus
     finetune(make_model(train, "dnn"), train, dev, QUICK, out=tmp_path)
     for other in (
         {"config": settings(encoder_lr=1e-5)},
-        {"config": QUICK, "transfer": TransferConfig(freeze="encoder")},
+        {"config": settings(freeze="encoder")},
         {"config": QUICK, "train": changed(train, [0], text="ccc")},
     ):
         arguments = {"train": train, "dev": dev, **other}
-        with pytest.raises(InputError, match="holds a run that began otherwise"):
+        with pytest.raises(InputError, match="holds a run that was started differently"):
             finetune(make_model(train, "dnn"), **arguments, out=tmp_path)
     others = [make_model(train, "dnn", dropout=0.3), make_model(train, "dnn", features="kaldi")]
     others.append(make_model(train, "dnn"))
@@ -599,7 +486,7 @@ def test_one_process_may_train_in_both_number_formats(corpus: Corpus, tmp_path: 
         assert model.head.weight.dtype == torch.float32
 
 
-# It learns -----------------------------------------------------------------------------------------------------------
+# Models are trained -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -611,12 +498,12 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture(scope="module")
 def reader(tones: Corpus, tmp_path_factory: pytest.TempPathFactory) -> AcousticModel:
-    """A model that has learned to read tones, from random weights."""
+    """A model that reads tones, trained from random weights."""
     config = settings(steps=60, evaluate_every_steps=20, encoder_lr=3e-3, head_lr=3e-3)
     return finetune(make_model(tones[0]), *tones, config, out=tmp_path_factory.mktemp("reader"))
 
 
-def test_it_learns_from_random_weights(reader: AcousticModel, tones: Corpus) -> None:
+def test_random_weights_are_trained(reader: AcousticModel, tones: Corpus) -> None:
     untrained = evaluate(make_model(tones[0]), tones[1])
     assert untrained.wer > 0.9
     assert evaluate(reader, tones[1]).wer < 0.1
@@ -627,7 +514,7 @@ def test_transfer_to_another_alphabet_beats_scratch_at_the_same_budget(reader: A
     train = write_tone_corpus(tmp_path / "train.jsonl", 40, letters="fdbhgeca", seed=3)
     dev = write_tone_corpus(tmp_path / "dev.jsonl", 16, letters="fdbhgeca", seed=4)
     config = settings(steps=30, evaluate_every_steps=15, encoder_lr=5e-4, head_lr=3e-3)
-    adapted = transfer(reader, Vocabulary.from_texts(u.text for u in train))
+    adapted = transfer(reader, Vocabulary.from_texts(u.text for u in train)).model
     cer = {
         name: evaluate(finetune(model, train, dev, config, out=tmp_path / name), dev).cer
         for name, model in (("scratch", make_model(train)), ("transfer", adapted))
@@ -635,7 +522,7 @@ def test_transfer_to_another_alphabet_beats_scratch_at_the_same_budget(reader: A
     assert cer["transfer"] < 0.7 * cer["scratch"], cer
 
 
-def test_words_are_learned_too(tmp_path: Path) -> None:
+def test_a_classifier_is_trained(tmp_path: Path) -> None:
     """Commands: one word per utterance, by the articles' feed-forward network; of four words chance gets three wrong."""
     train, dev = (
         write_tone_corpus(
@@ -649,14 +536,12 @@ def test_words_are_learned_too(tmp_path: Path) -> None:
     assert report.words == 12 and report.wer < 0.1
 
 
-# --- Recordings distorted on the fly -------------------------------------------------------------------------------------
+# Recordings that are distorted while loading ------------------------------------------------------------------------
 
 
-def test_distorted_recordings_are_drawn_anew_each_epoch_and_the_same_in_each_run(
-    corpus: Corpus, tmp_path: Path
-) -> None:
+def test_distortions_differ_between_epochs_and_not_between_runs(corpus: Corpus, tmp_path: Path) -> None:
     train, dev = corpus
-    distorted = QUICK.model_copy(update={"distortion": 1.0})
+    distorted = settings(distortion=1.0)
     weights = [
         state(finetune(make_model(train), train, dev, config, out=tmp_path / str(number)))
         for number, config in enumerate((QUICK, distorted, distorted))

@@ -1,4 +1,4 @@
-"""Low-rank updates and language packs: equal at the start, alone in learning, the same merged and packed, else refused."""
+"""Low-rank updates (LoRA) and language packs: zero at the start, trained alone, merged, packed, or refused."""
 
 import json
 import sys
@@ -12,28 +12,33 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from speechxfer.checkpoint import Card, load_model, read_card, save_model, save_pack
-from speechxfer.config import TransferConfig, load_config
+from speechxfer.adaptation.construction import transfer, with_new_layers
+from speechxfer.checkpoints.card import Card, read_description
+from speechxfer.checkpoints.loading import load_model
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.checkpoints.packs import save_pack
+from speechxfer.checkpoints.sources import weights_hash
+from speechxfer.config.loading import load_config
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.finetune import finetune
-from speechxfer.lora import has_lora, lora_modules, merge_lora, with_lora
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.runs import train_run
-from speechxfer.text import BLANK, Normalizer, Vocabulary
-from speechxfer.transfer import transfer, with_new_layers
-from tests.small_models import ENCODERS, QUICK, Tones, output, source_model, state
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.models.lora import has_lora, lora_modules, merge_lora, with_lora
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import BLANK, Vocabulary
+from speechxfer.training.loop import finetune
+from speechxfer.workflows.training_runs import adapt
+from tests.small_models import ENCODERS, QUICK, Tones, output, settings, source_model, state
 from tests.tone_corpus import write_tone_corpus
 
 pytest.importorskip("peft")
-loop = sys.modules["speechxfer.finetune"]
+loop = sys.modules["speechxfer.training.loop"]
 RANK, ALPHA = 4, 12.0
-LORA = TransferConfig(lora_rank=RANK, lora_alpha=ALPHA)
 CARD = Card("tones", "source", "xx", "CC0-1.0", {"note": "ω"})
 
 
-def own_weights(encoder: nn.Module) -> dict[str, Tensor]:
-    """The encoder's own parameters and buffers by the names that they have without an update."""
+def base_weights(encoder: nn.Module) -> dict[str, Tensor]:
+    """The encoder's own parameters and buffers, by their names without an update."""
     return {
         name.removeprefix("base_model.model.").replace(".base_layer", ""): value
         for name, value in state(encoder).items()
@@ -47,14 +52,14 @@ def same_bits(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def adapted(source: AcousticModel, tones: Tones) -> AcousticModel:
     """A target model with an update that is still zero, the same every time."""
-    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train))
+    model = transfer(source, Vocabulary.from_texts(u.text for u in tones.train)).model
     torch.manual_seed(3)
     return with_lora(model, RANK, ALPHA)
 
 
 @dataclass(frozen=True)
-class Learned:
-    """A model whose update has learned, its base, and the folder in which the base lies."""
+class TrainedUpdate:
+    """A model with a trained update, its base, and the folder of the base."""
 
     model: AcousticModel
     source: AcousticModel
@@ -62,13 +67,13 @@ class Learned:
 
 
 @pytest.fixture(scope="module", params=ENCODERS)
-def learned(request: pytest.FixtureRequest, tones: Tones) -> Learned:
+def trained(request: pytest.FixtureRequest, tones: Tones) -> TrainedUpdate:
     base = tones.folder / f"source-{request.param}"
     save_model(source_model(request.param), base, Card("source"))
     source = load_model(base)
     model = adapted(source, tones)
-    finetune(model, tones.train, tones.dev, QUICK, out=tones.folder / f"run-{request.param}", transfer=LORA)
-    return Learned(model, source, base)
+    finetune(model, tones.train, tones.dev, QUICK, out=tones.folder / f"run-{request.param}")
+    return TrainedUpdate(model, source, base)
 
 
 # The update ----------------------------------------------------------------------------------------------------------
@@ -76,13 +81,13 @@ def learned(request: pytest.FixtureRequest, tones: Tones) -> Learned:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_an_update_starts_at_zero_and_leaves_its_argument_untouched(encoder: str, training: bool) -> None:
+def test_an_update_starts_at_zero_and_does_not_change_its_argument(encoder: str, training: bool) -> None:
     plain = source_model(encoder).train(training)
     before, flags = state(plain), [weights.requires_grad for weights in plain.parameters()]
     model = with_lora(plain, RANK, ALPHA)
     assert has_lora(model) and not has_lora(plain)
     assert model.training is model.encoder.training is training
-    assert same_bits(own_weights(model.encoder), state(plain.encoder))
+    assert same_bits(base_weights(model.encoder), state(plain.encoder))
     assert torch.equal(output(model), output(plain))
     with torch.no_grad():
         for weights in [*model.parameters(), *model.buffers()]:
@@ -92,21 +97,21 @@ def test_an_update_starts_at_zero_and_leaves_its_argument_untouched(encoder: str
     assert not torch.equal(output(model), output(plain))
 
 
-def test_only_the_update_and_what_is_new_learn(learned: Learned, tones: Tones) -> None:
+def test_only_the_update_and_the_head_are_trained(trained: TrainedUpdate, tones: Tones) -> None:
     """All else of the encoder, batch statistics included, is the same bits after training."""
-    assert same_bits(own_weights(learned.model.encoder), state(learned.source.encoder))
-    start = adapted(learned.source, tones)
-    before, after = state(start), state(learned.model)
+    assert same_bits(base_weights(trained.model.encoder), state(trained.source.encoder))
+    start = adapted(trained.source, tones)
+    before, after = state(start), state(trained.model)
     assert before.keys() == after.keys()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if ".lora_" in name} | {"head.weight", "head.bias"}
-    assert len(lora_modules(learned.model)) == 2 * sum(name.endswith("lora_A.default.weight") for name in before)
+    assert len(lora_modules(trained.model)) == 2 * sum(name.endswith("lora_A.default.weight") for name in before)
 
 
-def test_merging_adds_the_product_by_hand(learned: Learned) -> None:
+def test_merging_adds_the_product(trained: TrainedUpdate) -> None:
     """W + alpha / rank * B A (Hu et al., equation 3 and section 4.1), for a convolution over its flattened kernel."""
-    weights, merged = state(learned.model.encoder), state(merge_lora(learned.model).encoder)
-    own = own_weights(learned.model.encoder)
+    weights, merged = state(trained.model.encoder), state(merge_lora(trained.model).encoder)
+    own = base_weights(trained.model.encoder)
     updated = {
         name.removesuffix(".lora_A.default.weight") for name in weights if name.endswith("lora_A.default.weight")
     }
@@ -117,22 +122,22 @@ def test_merging_adds_the_product_by_hand(learned: Learned) -> None:
         plain = f"{name.removeprefix('base_model.model.')}.weight"
         expected[plain] = own[plain] + ALPHA / RANK * (up @ down).view_as(own[plain])
         assert (expected[plain] - own[plain]).abs().max() > 1e-4
-    assert len(updated) == {"conformer": 12, "cnn": 6, "dnn": 2}[learned.model.architecture.encoder]
+    assert len(updated) == {"conformer": 12, "cnn": 6, "dnn": 2}[trained.model.architecture.encoder]
     assert merged.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(merged[name], value, rtol=0, atol=1e-6, msg=name)
 
 
-def test_a_merged_model_is_plain_and_says_the_same(learned: Learned) -> None:
-    before = state(learned.model)
-    merged = merge_lora(learned.model)
-    assert not has_lora(merged) and has_lora(learned.model) and same_bits(state(learned.model), before)
-    assert state(merged).keys() == state(transfer(learned.source, learned.model.vocabulary)).keys()
+def test_a_merged_model_has_no_update_and_the_same_outputs(trained: TrainedUpdate) -> None:
+    before = state(trained.model)
+    merged = merge_lora(trained.model)
+    assert not has_lora(merged) and has_lora(trained.model) and same_bits(state(trained.model), before)
+    assert state(merged).keys() == state(transfer(trained.source, trained.model.vocabulary).model).keys()
     assert all(weights.requires_grad for weights in merged.parameters())
-    torch.testing.assert_close(output(merged), output(learned.model), rtol=0, atol=1e-5)
-    start = transfer(learned.source, learned.model.vocabulary)
-    start.head.load_state_dict(learned.model.head.state_dict())
-    assert (output(merged) - output(start)).abs().max() > 1e-3, "the update says something"
+    torch.testing.assert_close(output(merged), output(trained.model), rtol=0, atol=1e-5)
+    start = transfer(trained.source, trained.model.vocabulary).model
+    start.head.load_state_dict(trained.model.head.state_dict())
+    assert (output(merged) - output(start)).abs().max() > 1e-3, "the update changes the outputs"
     again = with_lora(merged, RANK, ALPHA)
     assert has_lora(again) and torch.equal(output(again), output(merged))
 
@@ -143,15 +148,14 @@ def test_merging_a_model_without_an_update_copies_it() -> None:
     assert merged is not plain and merged.training and same_bits(state(merged), state(plain))
 
 
-def test_an_update_learns_beside_what_holds_on_to_the_source(tones: Tones, tmp_path: Path) -> None:
+def test_an_update_is_trained_with_regularisers(tones: Tones, tmp_path: Path) -> None:
     source = source_model("cnn")
     model = adapted(source, tones)
     update, before = state(model.encoder), state(source)
-    held = TransferConfig(lora_rank=RANK, distillation=1.0, replay=0.5, source_manifests=["own.jsonl"])
     own = write_tone_corpus(tmp_path / "own.jsonl", 4, letters="abc", seed=5, words=(1, 3))
-    quick = QUICK.model_copy(update={"steps": 2})
-    finetune(model, tones.train, tones.dev, quick, out=tmp_path, transfer=held, source=source, replayed=own)
-    assert same_bits(own_weights(model.encoder), state(source.encoder)) and same_bits(state(source), before)
+    config = settings(steps=2, distillation=1.0, replay=0.5)
+    finetune(model, tones.train, tones.dev, config, out=tmp_path, source_data=own)
+    assert same_bits(base_weights(model.encoder), state(source.encoder)) and same_bits(state(source), before)
     assert all(
         not torch.equal(value, update[name]) for name, value in state(model.encoder).items() if ".lora_B" in name
     )
@@ -162,9 +166,9 @@ def test_a_stopped_run_of_an_update_ends_with_the_same_bits(
 ) -> None:
     """Stopped in step 6, one step beyond the saved state."""
     source = source_model("cnn")
-    config = QUICK.model_copy(update={"steps": 8, "average_best": 3})
-    undisturbed = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "a", transfer=LORA)
-    step = loop._step
+    config = settings(steps=8, average_best=3)
+    uninterrupted = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "a")
+    step = loop.training_step
 
     class StoppedError(Exception):
         """In place of a signal."""
@@ -176,9 +180,9 @@ def test_a_stopped_run_of_an_update_ends_with_the_same_bits(
         return loss
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "_step", stopping)
+        patched.setattr(loop, "training_step", stopping)
         with pytest.raises(StoppedError):
-            finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b", transfer=LORA)
+            finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b")
     steps: list[int] = []
 
     def counting(*arguments: Any) -> float:
@@ -186,10 +190,10 @@ def test_a_stopped_run_of_an_update_ends_with_the_same_bits(
         loss: float = step(*arguments)
         return loss
 
-    monkeypatch.setattr(loop, "_step", counting)
-    resumed = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b", transfer=LORA)
+    monkeypatch.setattr(loop, "training_step", counting)
+    resumed = finetune(adapted(source, tones), tones.train, tones.dev, config, out=tmp_path / "b")
     assert steps == [4, 5, 6, 7]
-    assert same_bits(state(resumed), state(undisturbed))
+    assert same_bits(state(resumed), state(uninterrupted))
     last = "state/step-0000008/weights.safetensors"
     assert (tmp_path / "b" / last).read_bytes() == (tmp_path / "a" / last).read_bytes()
 
@@ -197,37 +201,37 @@ def test_a_stopped_run_of_an_update_ends_with_the_same_bits(
 # Language packs ------------------------------------------------------------------------------------------------------
 
 
-def test_a_pack_on_its_base_is_the_merged_model(learned: Learned, tmp_path: Path) -> None:
-    save_pack(learned.model, tmp_path / "pack", CARD, base=learned.base)
+def test_a_pack_on_its_base_is_the_merged_model(trained: TrainedUpdate, tmp_path: Path) -> None:
+    save_pack(trained.model, tmp_path / "pack", CARD, base=trained.base)
     assert sorted(path.name for path in (tmp_path / "pack").iterdir()) == [
         "model.json",
         "pack.safetensors",
         "vocabulary.json",
     ]
-    loaded, merged = load_model(tmp_path / "pack"), merge_lora(learned.model)
+    loaded, merged = load_model(tmp_path / "pack"), merge_lora(trained.model)
     assert not loaded.training and not has_lora(loaded) and loaded.name == "tones"
     torch.testing.assert_close(output(loaded), output(merged), rtol=0, atol=1e-5)
     torch.testing.assert_close(output(loaded.as_parent()), output(merged.as_parent()), rtol=0, atol=1e-5)
     for field in ("architecture", "vocabulary", "spec", "normalizer", "task"):
         assert getattr(loaded, field) == getattr(merged, field)
-    card = read_card(tmp_path / "pack")
-    assert (tmp_path / "pack" / card["base"]["name"]).resolve() == learned.base.resolve()
+    card = read_description(tmp_path / "pack")
+    assert (tmp_path / "pack" / card["base"]["name"]).resolve() == trained.base.resolve()
     assert card["lora"] == {"rank": RANK, "alpha": ALPHA}
     assert (card["language"], card["details"]) == ("xx", {"note": "ω"})
 
 
-def test_a_model_saved_with_its_update_is_saved_merged(learned: Learned, tmp_path: Path) -> None:
-    save_model(learned.model, tmp_path / "model", CARD)
+def test_a_model_saved_with_its_update_is_saved_merged(trained: TrainedUpdate, tmp_path: Path) -> None:
+    save_model(trained.model, tmp_path / "model", CARD)
     loaded = load_model(tmp_path / "model")
     assert not has_lora(loaded)
-    torch.testing.assert_close(output(loaded), output(learned.model), rtol=0, atol=1e-5)
+    torch.testing.assert_close(output(loaded), output(trained.model), rtol=0, atol=1e-5)
 
 
 def test_a_pack_brings_the_adapters_and_layers_that_its_base_lacks(tones: Tones, tmp_path: Path) -> None:
     save_model(source_model("conformer"), tmp_path / "base", Card("base"))
     vocabulary = Vocabulary.from_texts(u.text for u in tones.train)
-    grown = with_new_layers(transfer(load_model(tmp_path / "base"), vocabulary), adapter_dim=4, extra_layers=1)
-    model = with_lora(grown, RANK, ALPHA)
+    extended = with_new_layers(transfer(load_model(tmp_path / "base"), vocabulary).model, adapter_dim=4, extra_layers=1)
+    model = with_lora(extended, RANK, ALPHA)
     with torch.no_grad():
         for name, weights in model.named_parameters():
             if not name.startswith("encoder.") or ".lora_" in name or ".adapters." in name:
@@ -236,7 +240,7 @@ def test_a_pack_brings_the_adapters_and_layers_that_its_base_lacks(tones: Tones,
     loaded = load_model(tmp_path / "pack")
     assert (loaded.architecture.adapter_dim, loaded.architecture.extra_layers) == (4, 1)
     torch.testing.assert_close(output(loaded), output(model), rtol=0, atol=1e-5)
-    assert (output(loaded) - output(grown)).abs().max() > 1e-2
+    assert (output(loaded) - output(extended)).abs().max() > 1e-2
 
 
 def test_a_pack_is_at_most_a_fiftieth_of_the_encoder(tmp_path: Path) -> None:
@@ -245,23 +249,22 @@ def test_a_pack_is_at_most_a_fiftieth_of_the_encoder(tmp_path: Path) -> None:
     assert len(vocabulary.symbols) == 40
     source = AcousticModel(Architecture("conformer", "small"), vocabulary, PRESETS["kaldi-mvn"], Normalizer())
     save_model(source, tmp_path / "base", Card("base"))
-    rank = TransferConfig(lora_rank=8).lora_rank
-    model = with_lora(transfer(load_model(tmp_path / "base"), vocabulary))
+    model = with_lora(transfer(load_model(tmp_path / "base"), vocabulary).model)
     save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
-    assert read_card(tmp_path / "pack")["lora"] == {"rank": rank, "alpha": TransferConfig().lora_alpha}
+    assert read_description(tmp_path / "pack")["lora"] == {"rank": 8, "alpha": 16}
     encoder_bytes = 4 * sum(weights.numel() for weights in source.encoder.parameters())
     pack_bytes = (tmp_path / "pack" / "pack.safetensors").stat().st_size
     assert 0.01 * encoder_bytes < pack_bytes <= 0.02 * encoder_bytes
 
 
-# What is refused -----------------------------------------------------------------------------------------------------
+# Errors ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def pack(tmp_path: Path) -> Path:
-    """A pack in `tmp_path`, its base beside it."""
+    """A pack in `tmp_path`, in the folder of its base."""
     save_model(source_model("cnn"), tmp_path / "base", Card("base"))
-    model = with_lora(transfer(load_model(tmp_path / "base"), Vocabulary.from_texts(["dcab"])), RANK, ALPHA)
+    model = with_lora(transfer(load_model(tmp_path / "base"), Vocabulary.from_texts(["dcab"])).model, RANK, ALPHA)
     save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
     assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
     return tmp_path / "pack"
@@ -278,7 +281,9 @@ def test_a_pack_for_other_weights_is_refused(pack: Path) -> None:
 
 def test_a_pack_without_its_base_is_refused(pack: Path) -> None:
     pack.with_name("base").rename(pack.with_name("moved"))
-    with pytest.raises(InputError, match=r"the base of this language pack, .*base, is not at .*base; put it there"):
+    with pytest.raises(
+        InputError, match=r"the base of this language pack, .*base, is not found: .*base: no model there"
+    ):
         load_model(pack)
 
 
@@ -331,7 +336,7 @@ def test_a_model_without_an_update_makes_no_pack(tmp_path: Path) -> None:
     save_model(source_model("cnn"), tmp_path / "base", Card("base"))
     plain = load_model(tmp_path / "base")
     for model in (plain, merge_lora(with_lora(plain, RANK))):
-        with pytest.raises(InputError, match=r"a language pack holds a low-rank update, and the model has none"):
+        with pytest.raises(InputError, match=r"a language pack needs a low-rank update, and the model has none"):
             save_pack(model, tmp_path / "pack", CARD, base=tmp_path / "base")
     assert not (tmp_path / "pack").exists()
 
@@ -343,14 +348,31 @@ def test_a_pack_and_its_base_can_be_moved_together(pack: Path) -> None:
 
 
 def test_a_pack_for_a_shipped_base_names_it(tmp_path: Path) -> None:
-    model = with_lora(transfer(load_model("english"), Vocabulary.from_texts(["dcab"])), RANK, ALPHA)
+    model = with_lora(transfer(load_model("english"), Vocabulary.from_texts(["dcab"])).model, RANK, ALPHA)
     save_pack(model, tmp_path / "pack", CARD, base="english")
-    assert read_card(tmp_path / "pack")["base"]["name"] == "english"
+    description = read_description(tmp_path / "pack")
+    assert description["base"]["name"] == "english-1"
+    assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
+    description["base"]["name"] = "english"  # as packs named it before shipped models had versions
+    (tmp_path / "pack" / "model.json").write_text(json.dumps(description))
     assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
 
 
+def test_packs_that_are_each_others_base_are_refused(tmp_path: Path) -> None:
+    save_model(source_model("cnn"), tmp_path / "base", Card("base"))
+    model = with_lora(transfer(load_model(tmp_path / "base"), Vocabulary.from_texts(["dcab"])).model, RANK, ALPHA)
+    for name in ("a", "b"):
+        save_pack(model, tmp_path / name, CARD, base=tmp_path / "base")
+    for name, other in (("a", "b"), ("b", "a")):
+        card = json.loads((tmp_path / name / "model.json").read_text())
+        card["base"] = {"name": f"../{other}", "weights": weights_hash(tmp_path / other)}
+        (tmp_path / name / "model.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match="this language pack is its own base"):
+        load_model(tmp_path / "a")
+
+
 def test_a_pack_of_a_changed_encoder_is_refused(pack: Path) -> None:
-    changed = transfer(load_model(pack.with_name("base")), Vocabulary.from_texts(["dcab"]))
+    changed = transfer(load_model(pack.with_name("base")), Vocabulary.from_texts(["dcab"])).model
     with torch.no_grad():
         changed.encoder.layers[0].convolution.weight[0, 0, 0] += 1e-3
     with pytest.raises(
@@ -359,54 +381,57 @@ def test_a_pack_of_a_changed_encoder_is_refused(pack: Path) -> None:
         save_pack(with_lora(changed, RANK), pack.with_name("other"), CARD, base=pack.with_name("base"))
 
 
-@pytest.mark.parametrize("rank", [0, -1])
-def test_a_rank_is_one_or_more(pack: Path, rank: int) -> None:
-    with pytest.raises(InputError, match=f"has rank 1 or more, not {rank}"):
+@pytest.mark.parametrize("rank", [0, -1, 10**9])
+def test_a_rank_out_of_range_is_refused(pack: Path, rank: int) -> None:
+    with pytest.raises(InputError, match=rf"lora_rank\) is {rank}; expected a whole number from 1 to 1024"):
         with_lora(source_model("cnn"), rank)
     card = json.loads((pack / "model.json").read_text())
     (pack / "model.json").write_text(json.dumps(card | {"lora": {"rank": rank, "alpha": ALPHA}}))
-    with pytest.raises(InputError, match="has rank 1 or more"):
+    with pytest.raises(InputError, match=r"pack\.safetensors: does not fit the rank"):
         load_model(pack)
 
 
-def test_an_update_is_merged_before_anything_is_built_on_it() -> None:
+def test_an_unmerged_update_is_refused_by_transfer() -> None:
     model = with_lora(source_model("cnn"), RANK)
     for build in (
-        lambda: transfer(model, Vocabulary.from_texts(["dcab"])),
+        lambda: transfer(model, Vocabulary.from_texts(["dcab"])).model,
         lambda: with_new_layers(model, adapter_dim=4),
     ):
         with pytest.raises(InputError, match="not merged into its weights; use merge_lora first"):
             build()
 
 
-def test_a_rank_without_an_update_freezes_nothing_silently(tones: Tones, tmp_path: Path) -> None:
-    plain = transfer(source_model("cnn"), Vocabulary.from_texts(u.text for u in tones.train))
-    with pytest.raises(InputError, match=r"transfer\.lora_rank = 4, but the model has no low-rank update"):
-        finetune(plain, tones.train, tones.dev, QUICK, out=tmp_path, transfer=LORA)
+@pytest.mark.parametrize("ignored", [{"freeze": "encoder"}, {"l2_sp": 1.0}, {"unfreeze_every_steps": 1}])
+def test_a_model_with_lora_refuses_settings_for_encoder_weights(
+    tones: Tones, tmp_path: Path, ignored: dict[str, Any]
+) -> None:
+    [name] = ignored
+    with pytest.raises(InputError, match=rf"low-rank update .* finetune\.{name} .*has no effect"):
+        finetune(adapted(source_model("cnn"), tones), tones.train, tones.dev, settings(**ignored), out=tmp_path)
 
 
-def test_one_update_at_a_time() -> None:
+def test_a_second_update_is_refused() -> None:
     model = with_lora(source_model("cnn"), RANK)
     with pytest.raises(InputError, match=r"has a low-rank update already; merge it first"):
         with_lora(model, RANK)
 
 
-def test_a_missing_library_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "peft", None)  # as if it were not installed
+def test_a_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)  # import fails as if it were not installed
     with pytest.raises(InputError) as caught:
         with_lora(source_model("cnn"))
     assert str(caught.value) == "low-rank updates need the library peft; pip install 'speechxfer[lora]'"
-    assert not has_lora(merge_lora(source_model("cnn"))), "without an update the library is not asked for"
+    assert not has_lora(merge_lora(source_model("cnn"))), "without an update the library is not needed"
 
 
-@pytest.mark.parametrize("other", ["l2_sp=1", "ewc=1", "unfreeze_every_steps=2"])
-def test_what_moves_the_encoders_own_weights_contradicts_an_update(other: str) -> None:
+@pytest.mark.parametrize("other", ["l2_sp=1", "unfreeze_every_steps=2"])
+def test_settings_that_train_the_encoders_own_weights_contradict_an_update(other: str) -> None:
     name = other.partition("=")[0]
-    with pytest.raises(InputError, match=rf"transfer\.lora_rank = 4 lets .* weights rest, so transfer\.{name} would"):
-        load_config(None, ["transfer.lora_rank=4", f"transfer.{other}", 'transfer.source_manifests=["a.jsonl"]'])
+    with pytest.raises(InputError, match=rf"transfer\.lora_rank.* own weights, so finetune\.{name} has no effect"):
+        load_config(None, ["transfer.lora_rank=4", f"finetune.{other}"])
 
 
-# The whole run -------------------------------------------------------------------------------------------------------
+# Adapting ------------------------------------------------------------------------------------------------------------
 
 
 def test_adapting_with_a_rank_writes_a_model_and_a_pack(tones: Tones, tmp_path: Path) -> None:
@@ -414,15 +439,15 @@ def test_adapting_with_a_rank_writes_a_model_and_a_pack(tones: Tones, tmp_path: 
     names = ("precision=fp32", "steps=4", "evaluate_every_steps=2", "encoder_lr=0.003", "speed_factors=[1.0]")
     config = load_config(None, [*(f"finetune.{name}" for name in names), "transfer.lora_rank=4"])
     manifests = [tones.folder / "train.jsonl"], [tones.folder / "dev.jsonl"]
-    written = train_run(config, *manifests, tmp_path / "out", source=str(tmp_path / "source"))
+    written = adapt(str(tmp_path / "source"), *manifests, out=tmp_path / "out", config=config).folder / "model"
     assert written == tmp_path / "out" / "model"
     model, packed = load_model(tmp_path / "out"), load_model(tmp_path / "out" / "pack")
     torch.testing.assert_close(output(packed), output(model), rtol=0, atol=1e-5)
-    assert read_card(tmp_path / "out" / "pack")["lora"]["rank"] == 4
+    assert read_description(tmp_path / "out" / "pack")["lora"]["rank"] == 4
     source, encoder = load_model(tmp_path / "source"), state(model.encoder)
     changed = {name for name, value in state(source.encoder).items() if not torch.equal(value, encoder[name])}
     layers = range(len(source.encoder.layers))
     assert changed == {f"layers.{i}.attention.{part}.weight" for i in layers for part in ("inputs", "output")}
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    train_run(config, *manifests, tmp_path / "out", source=str(tmp_path / "source"))
+    adapt(str(tmp_path / "source"), *manifests, out=tmp_path / "out", config=config)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files, "it is finished"

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from speechxfer.checking.checker import check_manifests
+from speechxfer.data.manifest import Utterance, read_concatenated, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest, write_manifest
 
 LINE = '{"id": "a", "audio_filepath": "a.wav", "duration": 1.0}'
 
@@ -78,7 +79,7 @@ def test_blank_lines_and_windows_line_ends_are_no_fault(tmp_path: Path) -> None:
         (LINE, "'a' was already used on line 1"),
         ('{"id": "b", "audio_filepath": "", "duration": 1}', "'audio_filepath' is ''"),
         ('{"id": "b", "audio_filepath": "a\\u0000.wav", "duration": 1}', "expected the path of a recording"),
-        ('{"id": "b\\ud800", "audio_filepath": "a.wav", "duration": 1}', "'id' holds half a surrogate pair"),
+        ('{"id": "b\\ud800", "audio_filepath": "a.wav", "duration": 1}', "half a surrogate pair"),
     ],
 )
 def test_a_broken_line_is_named_by_file_and_line(tmp_path: Path, line: str, words: str) -> None:
@@ -88,6 +89,46 @@ def test_a_broken_line_is_named_by_file_and_line(tmp_path: Path, line: str, word
         read_manifest(path)
     assert str(raised.value).startswith(f"{path}:3: ")
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_line_end_is_read_alike_by_check(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "m.jsonl"
+    second = LINE.replace('"a"', '"b"')
+    path.write_bytes(end.join([LINE, "", second, ""]).encode())
+    assert [utterance.id for utterance in read_manifest(path)] == ["a", "b"]
+    kinds = {finding.kind for finding in check_manifests([path]).findings}
+    assert "broken line" not in kinds and "missing audio" in kinds
+    path.write_bytes(end.join([LINE, "{"]).encode())
+    with pytest.raises(InputError, match=r"m\.jsonl:2: not JSON"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("name", ["a\\tb", "a\\nb", "a\\u2028b", "\\u0000"])
+def test_an_id_that_would_break_a_line_of_output_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "m.jsonl"
+    second = LINE.replace('"a"', f'"{name}"')
+    path.write_text(f"{LINE}\n{second}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"m\.jsonl:2: 'id' contains the control character U\+"):
+        read_manifest(path)
+
+
+def test_a_pipe_in_place_of_a_manifest_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.jsonl")
+    with pytest.raises(InputError, match=r"m\.jsonl: is a pipe"):
+        read_manifest(tmp_path / "m.jsonl")
+
+
+def test_ids_of_two_manifests_are_named_five_and_a_count(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_manifest(tmp_path / f"{name}.jsonl", [utterance(f"u{number}", tmp_path) for number in range(420)])
+    paths = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    with pytest.raises(InputError) as raised:
+        read_concatenated(paths)
+    assert str(raised.value) == (
+        f"ids occur in {paths[0]} and {paths[1]}: 'u0', 'u1', 'u2', 'u3', 'u4' and 415 more; ids must be unique: rename them in "
+        "one"
+    )
 
 
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
@@ -112,7 +153,7 @@ def test_a_file_that_is_no_manifest_is_named(tmp_path: Path) -> None:
     latin1.write_bytes('{"id": "é"}'.encode("latin-1"))
     for path, words in (
         (tmp_path / "gone.jsonl", "cannot be read"),
-        (tmp_path, "cannot be read"),
+        (tmp_path, "is a folder"),
         (empty, "no utterance"),
         (latin1, "not UTF-8 at byte 8"),
     ):
@@ -171,12 +212,13 @@ def test_the_manifest_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------------------------------------------- both ways
 STRINGS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+IDS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=20)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.tuples(STRINGS.filter(bool), STRINGS, STRINGS, STRINGS, st.floats(0, 1e9), st.floats(0, 1e9)),
+        st.tuples(IDS, STRINGS, STRINGS, STRINGS, st.floats(0, 1e9), st.floats(0, 1e9)),
         min_size=1,
         max_size=5,
         unique_by=lambda fields: fields[0],

@@ -1,30 +1,32 @@
-"""Models: padding never matters, lengths are exact, `classify` is one distribution, `dnn` is the articles' network."""
+"""Models: padding changes no output, lengths are exact, `classify` is one distribution, `dnn` is the articles' network."""
 
 import copy
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from speechxfer.adaptation.partial_loading import load_matching
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.models import AcousticModel, Architecture, build_encoder
-from speechxfer.models.acoustic import Pooling
+from speechxfer.features.padding import padding_mask
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture, build_encoder, encoder_shapes
 from speechxfer.models.conformer import (
     SIZES,
     SUBSAMPLING_CHANNELS,
-    ChannelDropout,
     ConformerLayer,
     ConvolutionModule,
-    MaskedBatchNorm,
-    padding_mask,
-    rotary,
-    rotated,
+    rotary_angles,
+    rotate,
 )
-from speechxfer.text import BLANK, Normalizer, Vocabulary
-from speechxfer.transfer import load_matching
+from speechxfer.models.heads import Pooling
+from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import BLANK, Vocabulary
 
 VOCABULARY = Vocabulary((BLANK, *"abcdefgh"))
 ENCODERS = [("conformer", 4), ("conformer", 8), ("cnn", 4), ("cnn", 8), ("dnn", 1)]
@@ -40,7 +42,7 @@ def model_of(
     model = AcousticModel(architecture, vocabulary, PRESETS["kaldi-mvn"], Normalizer(), task)
     with torch.no_grad():
         for weights in model.parameters():
-            if not weights.any():  # a fresh conformer layer passes its input on, which would make most tests here easy
+            if not weights.any():  # a new conformer layer is the identity, which would make most tests easy
                 weights.normal_(0.0, 0.1)
         model(torch.randn(4, 160, 80), torch.tensor([160, 90, 120, 33]))
     return model.eval()
@@ -68,7 +70,7 @@ def test_padding_never_changes_an_utterances_output(encoder: str, subsampling: i
     model = model_of(encoder, subsampling, task)
     alone = utterances()
     with torch.inference_mode():
-        for fill, extra in ((0.0, 0), (37.0, 0), (0.0, 51)):  # whatever stands in the padding, however much of it
+        for fill, extra in ((0.0, 0), (37.0, 0), (0.0, 51)):  # any values and any amount of padding
             together, lengths = model(*padded(alone, fill, extra))
             for row, values in enumerate(alone):
                 expected, length = model(values, torch.tensor([values.shape[1]]))
@@ -91,7 +93,7 @@ def test_no_gradient_comes_from_the_padding(encoder: str, subsampling: int) -> N
 
 
 @pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
-def test_a_padded_batch_teaches_what_its_utterances_teach_alone(encoder: str, subsampling: int) -> None:
+def test_a_padded_batch_has_the_gradients_of_its_utterances_alone(encoder: str, subsampling: int) -> None:
     def gradients(batches: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
         model.zero_grad()
         for features, lengths in batches:
@@ -103,8 +105,8 @@ def test_a_padded_batch_teaches_what_its_utterances_teach_alone(encoder: str, su
     model = model_of(encoder, subsampling)
     alone = utterances((9, 37, 64))
     together = gradients([padded(alone, 0.5)])
-    apart = gradients([(values, torch.tensor([values.shape[1]])) for values in alone])
-    for a, b in zip(together, apart, strict=True):
+    one_by_one = gradients([(values, torch.tensor([values.shape[1]])) for values in alone])
+    for a, b in zip(together, one_by_one, strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()) + 1e-6)
 
 
@@ -131,9 +133,9 @@ def test_masked_batch_norm_is_batch_norm_of_the_valid_frames() -> None:
     values, valid = torch.randn(3, 7, 5) * 3 + 1, padding_mask(lengths, 7)
     joined = torch.cat([values[row, :length] for row, length in enumerate(lengths.tolist())])
     for train in (True, False):
-        normed, expected = ours.train(train)(values, valid), theirs.train(train)(joined)
-        assert torch.allclose(normed[valid], expected, atol=1e-6)
-        assert (normed[~valid] == 0).all()
+        normalized, expected = ours.train(train)(values, valid), theirs.train(train)(joined)
+        assert torch.allclose(normalized[valid], expected, atol=1e-6)
+        assert (normalized[~valid] == 0).all()
         assert torch.allclose(ours.running_var, theirs.running_var)
 
 
@@ -141,7 +143,7 @@ def test_masked_batch_norm_is_batch_norm_of_the_valid_frames() -> None:
 
 
 @pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
-def test_output_lengths_are_what_comes_out(encoder: str, subsampling: int) -> None:
+def test_output_lengths_are_exact(encoder: str, subsampling: int) -> None:
     model = model_of(encoder, subsampling)
     lengths = torch.arange(1, 71)
     expected = [-(-length // subsampling) for length in range(1, 71)]
@@ -184,10 +186,10 @@ def test_classify_gives_one_distribution_without_the_blank(encoder: str, subsamp
     assert torch.allclose(log_probs[..., 1:].exp().sum(dim=-1), torch.ones(8, 1), atol=1e-5)
     nn.functional.nll_loss(log_probs[:, 0], torch.arange(1, 9)).backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
-    assert (model.head.weight.grad[0] == 0).all()  # nothing is learned about a symbol that is never an answer
+    assert (model.head.weight.grad[0] == 0).all()  # the blank is never an answer
 
 
-def test_classify_on_the_articles_network_judges_the_mean_of_the_encoded_frames() -> None:
+def test_classify_on_the_articles_network_averages_the_encoded_frames() -> None:
     model = model_of("dnn", 1, "classify")
     values = utterances((37,))[0]
     encoded, _ = model.encoder(values, torch.tensor([37]))
@@ -197,8 +199,8 @@ def test_classify_on_the_articles_network_judges_the_mean_of_the_encoded_frames(
 
 
 @pytest.mark.parametrize("encoder", ["conformer", "cnn"])
-def test_classify_judges_mean_and_maximum_of_every_layer(encoder: str) -> None:
-    """Of one utterance, each layer's output by cutting the encoder off above it; normed by numpy with what was learnt."""
+def test_classify_uses_mean_and_maximum_of_every_layer(encoder: str) -> None:
+    """One utterance: each layer's output is from an encoder without the layers above; normalised by numpy."""
     model = model_of(encoder, 4, "classify")
     values, length = utterances((37,))[0], torch.tensor([37])
     statistics = []
@@ -208,38 +210,36 @@ def test_classify_judges_mean_and_maximum_of_every_layer(encoder: str) -> None:
             lower.layers, lower.adapters = lower.layers[:count], lower.adapters[:count]
             statistics.append(lower(values, length)[0][0].numpy())
         found = model(values, length)[0][0, 0, 1:]
-        gathered = np.concatenate(
-            [f(axis=0) for name in ("mean", "max") for f in (getattr(x, name) for x in statistics)]
-        )
+        pooled = np.concatenate([f(axis=0) for name in ("mean", "max") for f in (getattr(x, name) for x in statistics)])
         mean, variance = (getattr(model.pooling.norm, f"running_{name}").numpy() for name in ("mean", "var"))
-        normed = torch.from_numpy((gathered - mean) / np.sqrt(variance + 1e-5)).float()
-        expected = model.head(normed)[1:].log_softmax(dim=-1)
+        normalized = torch.from_numpy((pooled - mean) / np.sqrt(variance + 1e-5)).float()
+        expected = model.head(normalized)[1:].log_softmax(dim=-1)
     assert torch.allclose(found, expected, atol=1e-4)
 
 
-def test_words_are_normed_by_the_batch_in_training_and_a_single_one_by_what_was_learnt() -> None:
+def test_pooling_normalises_by_the_batch_in_training_and_a_single_utterance_by_running_statistics() -> None:
     torch.manual_seed(3)
     pooling, lengths = Pooling(12), torch.tensor([5, 2, 4])
     layers = [torch.randn(3, 5, 3) for _ in range(2)]
     pooling.dropout.p = 0.0
-    gathered = torch.stack(
+    pooled = torch.stack(
         [
             torch.cat([*(x[i, :n].mean(0) for x in layers), *(x[i, :n].amax(0) for x in layers)])
             for i, n in enumerate([5, 2, 4])
         ]
     )
     batch = pooling(layers, lengths)[:, 0]
-    torch.testing.assert_close(batch, (gathered - gathered.mean(0)) / (gathered.var(0, correction=0) + 1e-5).sqrt())
-    learnt = {"mean": 0.05 * gathered.mean(0), "var": 0.95 + 0.05 * gathered.var(0)}
-    torch.testing.assert_close(pooling.norm.running_mean, learnt["mean"])
-    torch.testing.assert_close(pooling.norm.running_var, learnt["var"])
-    expected = (gathered - learnt["mean"]) / (learnt["var"] + 1e-5).sqrt()
+    torch.testing.assert_close(batch, (pooled - pooled.mean(0)) / (pooled.var(0, correction=0) + 1e-5).sqrt())
+    running = {"mean": 0.05 * pooled.mean(0), "var": 0.95 + 0.05 * pooled.var(0)}
+    torch.testing.assert_close(pooling.norm.running_mean, running["mean"])
+    torch.testing.assert_close(pooling.norm.running_var, running["var"])
+    expected = (pooled - running["mean"]) / (running["var"] + 1e-5).sqrt()
     alone = pooling([x[1:2] for x in layers], lengths[1:2])[:, 0]  # still in training
     torch.testing.assert_close(alone, expected[1:2])
     torch.testing.assert_close(pooling.eval()(layers, lengths)[:, 0], expected)
 
 
-def test_extra_layers_come_before_what_is_gathered() -> None:
+def test_extra_layers_come_before_the_pooling() -> None:
     torch.manual_seed(1)
     architecture = Architecture("conformer", "tiny", 4, extra_layers=1)
     model = AcousticModel(architecture, VOCABULARY, PRESETS["kaldi-mvn"], Normalizer(), "classify").eval()
@@ -321,22 +321,22 @@ def test_sizes_grow_and_stay_small_enough_to_train_on_two_cores(encoder: str) ->
 
 
 @pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
-def test_layer_groups_hold_every_parameter_once(encoder: str, subsampling: int) -> None:
+def test_layer_groups_have_every_parameter_once(encoder: str, subsampling: int) -> None:
     built = build_encoder(Architecture(encoder, "tiny", subsampling), 80)
     grouped = [id(p) for p in itertools.chain.from_iterable(group.parameters() for group in built.layer_groups())]
     assert sorted(grouped) == sorted(id(p) for p in built.parameters())
 
 
-def test_a_fresh_conformer_layer_passes_its_input_on() -> None:
+def test_a_new_conformer_layer_is_a_layer_norm() -> None:
     # De and Smith (arXiv:2002.10444): residual branches that start at zero.
     torch.manual_seed(3)
     layer = ConformerLayer(16, 4, 15, 0.0)
     values, valid = torch.randn(2, 9, 16) * 3 + 1, padding_mask(torch.tensor([9, 5]), 9)
-    passed_on = nn.functional.layer_norm(values, (16,))
-    torch.testing.assert_close(layer(values, valid, rotary(9, 4, torch.device("cpu"))), passed_on)
+    expected = nn.functional.layer_norm(values, (16,))
+    torch.testing.assert_close(layer(values, valid, rotary_angles(9, 4, torch.device("cpu"))), expected)
 
 
-def test_conformer_hears_the_order_of_frames() -> None:
+def test_the_order_of_frames_matters_to_a_conformer() -> None:
     model = model_of("conformer", 4)
     values = utterances((64,))[0]
     forwards, _ = model.encoder(values, torch.tensor([64]))
@@ -353,10 +353,10 @@ def test_the_depthwise_convolution_is_torchs_own_over_time() -> None:
 def test_attention_depends_on_distance_and_not_on_position() -> None:
     # Rotary positions (arXiv:2104.09864): q_m . k_n is a function of m - n.
     query, key = torch.randn(2, 24, generator=torch.Generator().manual_seed(0))
-    rotation = rotary(50, 24, torch.device("cpu"))
+    rotation = rotary_angles(50, 24, torch.device("cpu"))
     queries, keys = (
-        rotated(query.expand(1, 1, 50, 24), rotation)[0, 0],
-        rotated(key.expand(1, 1, 50, 24), rotation)[0, 0],
+        rotate(query.expand(1, 1, 50, 24), rotation)[0, 0],
+        rotate(key.expand(1, 1, 50, 24), rotation)[0, 0],
     )
     scores = queries @ keys.T
     for distance in (0, 1, 7, -7):
@@ -379,7 +379,7 @@ def test_attention_depends_on_distance_and_not_on_position() -> None:
         (Architecture("dnn", "tiny", 4), "dnn cannot subsample by 4; set model.subsampling to 1"),
     ],
 )
-def test_what_does_not_exist_is_refused(architecture: Architecture, message: str) -> None:
+def test_unknown_encoders_and_sizes_are_refused(architecture: Architecture, message: str) -> None:
     with pytest.raises(InputError) as caught:
         build_encoder(architecture, 80)
     assert str(caught.value) == message
@@ -395,3 +395,60 @@ def test_a_batch_of_a_single_encoded_frame_trains() -> None:
     log_probs, _ = model(torch.randn(1, 3, 80), torch.tensor([3]))
     log_probs.sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+# --- Claimed sizes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"adapter_dim": 10**9},
+        {"adapter_dim": -1},
+        {"adapter_dim": "8"},
+        {"extra_layers": 10**9},
+        {"extra_layers": 10**5000},
+        {"subsampling": 0},
+        {"dropout": float("nan")},
+        {"dropout": 1.0},
+        {"size": 3},
+        {"config": []},
+    ],
+)
+def test_architectures_out_of_bounds_are_refused(claims: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"{next(iter(claims))} is"):
+        Architecture(**({"encoder": "cnn"} | claims))
+
+
+def test_features_of_a_million_values_are_refused() -> None:
+    with pytest.raises(InputError, match=r"values per frame .* is 1000000; expected a whole number from 1 to"):
+        build_encoder(Architecture("conformer"), 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "config", "message"),
+    [
+        ("whisper", {"max_source_positions": 10**13}, "max_source_positions is 10000000000000; expected"),
+        ("whisper", {"encoder_layers": 10**9}, "encoder_layers is 1000000000; expected a whole number from -1 to 512"),
+        ("whisper", {"d_model": 10**30}, "d_model is a number of 30 digits"),
+        ("whisper", {"dropout": float("inf")}, "dropout is inf; expected a finite number"),
+        ("speech2text", {"conv_kernel_sizes": [3] * 10_000}, "conv_kernel_sizes is a list of 10000"),
+        (
+            "parakeet",
+            {"hidden_size": 1 << 20, "num_attention_heads": 8},
+            r"asks for [\d,]+ parameters; expected at most",
+        ),
+        ("parakeet", {"subsampling_factor": 0}, "transformers refuses the configuration"),
+    ],
+)
+def test_configurations_out_of_bounds_are_refused(encoder: str, config: dict[str, Any], message: str) -> None:
+    pytest.importorskip("transformers")
+    with pytest.raises(InputError, match=message):
+        build_encoder(Architecture(encoder, config=config), 80)
+
+
+@pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
+def test_shapes_are_known_without_allocating(encoder: str, subsampling: int) -> None:
+    architecture = Architecture(encoder, "tiny", subsampling, adapter_dim=4)
+    state = build_encoder(architecture, 80).state_dict()
+    assert encoder_shapes(architecture, 80) == {name: value.shape for name, value in state.items()}

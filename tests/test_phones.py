@@ -1,11 +1,22 @@
-"""Phones: the rule that cleans IPA, letter tables learned from spelling, and which phone a letter starts from."""
+"""Phones: reduction of IPA, letter tables estimated from transcribed words, and the phone of a letter."""
+
+import sys
 
 import pytest
 
+from speechxfer.adaptation.symbol_mapping import plan_head
 from speechxfer.errors import InputError
-from speechxfer.phones import learn_letters, nearest_phone, phone_of_letter, pooled_letters, segments
-from speechxfer.text import BLANK, Vocabulary
-from speechxfer.transfer import known_language, letter_tables, plan_head, spelling_summary, without_tone
+from speechxfer.text.languages import describe_letter_tables, match_language, select_letter_tables
+from speechxfer.text.letters import remove_tone_marks
+from speechxfer.text.phones import (
+    estimate_letter_phones,
+    find_phone,
+    find_romanised_phone,
+    merge_letter_tables,
+    nearest_phone,
+    split_phones,
+)
+from speechxfer.text.vocabulary import BLANK, Vocabulary
 
 # How some languages' spelling is read, from their standard grammars; one phone a letter.
 LETTERS = {
@@ -44,24 +55,24 @@ def starts(letters: str, language: str = "") -> dict[str, str]:
         ("", ""),
     ],
 )
-def test_segments_by_hand(ipa: str, phones: str) -> None:
-    assert segments(ipa) == phones.split()
+def test_phones_of_ipa_as_worked_by_hand(ipa: str, phones: str) -> None:
+    assert split_phones(ipa) == phones.split()
 
 
-def test_what_is_not_ipa_is_refused() -> None:
+def test_letters_that_are_not_ipa_are_refused() -> None:
     with pytest.raises(InputError, match="'ж' is not a letter of the IPA"):
-        segments("aжa")
+        split_phones("aжa")
 
 
 # --- Learning from spelling --------------------------------------------------------------------------------------------
 
 
-def test_letters_are_learned_from_words() -> None:
+def test_letter_tables_are_estimated_from_words() -> None:
     # Turkish: one letter a phone.
     words = {
         "çok": "tʃok", "şey": "ʃej", "yeşil": "jeʃil", "kış": "kɯʃ", "kol": "kol", "ekşi": "ekʃi", "yol": "jol"
     }  # fmt: skip
-    learned = learn_letters((word, segments(ipa), 1) for word, ipa in words.items())
+    learned = estimate_letter_phones((word, split_phones(ipa), 1) for word, ipa in words.items())
     assert learned == {
         "ş": "ʃ",
         "y": "j",
@@ -77,19 +88,19 @@ def test_letters_are_learned_from_words() -> None:
 
 
 def test_frequent_words_count_more() -> None:
-    assert learn_letters([("x", ["s"], 1), ("x", ["k"], 3)]) == {"x": "k"}
-    assert learn_letters([("x", ["s"], 4), ("x", ["k"], 3)]) == {"x": "s"}
-    assert learn_letters([]) == {}
+    assert estimate_letter_phones([("x", ["s"], 1), ("x", ["k"], 3)]) == {"x": "k"}
+    assert estimate_letter_phones([("x", ["s"], 4), ("x", ["k"], 3)]) == {"x": "s"}
+    assert estimate_letter_phones([]) == {}
 
 
 def test_each_language_has_one_vote() -> None:
-    assert pooled_letters([{"j": "x"}, {"j": "ʒ"}, {"j": "ʒ"}, {"y": "j"}]) == {"j": "ʒ", "y": "j"}
+    assert merge_letter_tables([{"j": "x"}, {"j": "ʒ"}, {"j": "ʒ"}, {"y": "j"}]) == {"j": "ʒ", "y": "j"}
 
 
 # --- Which phone a letter starts from ----------------------------------------------------------------------------------
 
 
-def test_a_known_language_reads_its_letters_its_own_way() -> None:
+def test_the_table_of_the_language_is_preferred() -> None:
     assert starts("yjñé", "es") == {"y": "ʝ", "j": "x", "ñ": "ɲ", "é": "e"}
     assert starts("yjöß", "de") == {"y": "y", "j": "j", "ö": "ø", "ß": "s"}  # de-1996 is German
     assert starts("è", "vi") == {"è": "ɛ"}
@@ -103,19 +114,19 @@ def test_mboshi_and_yoruba_letters() -> None:
     assert starts("ẹọèńyh", "yo") == {"ẹ": "ɛ", "ọ": "ɔ", "è": "e", "ń": "n", "y": "j", "h": "h"}
 
 
-def test_tone_marks_go_and_others_stay() -> None:
-    assert [without_tone(letter) for letter in "áèîǔöñẹ"] == list("aeiuöñẹ")
+def test_only_tone_marks_are_removed() -> None:
+    assert [remove_tone_marks(letter) for letter in "áèîǔöñẹ"] == list("aeiuöñẹ")
 
 
-def test_a_letter_of_the_ipa_goes_to_itself_or_the_nearest() -> None:
+def test_a_letter_of_the_ipa_gives_itself_or_the_nearest_phone() -> None:
     assert starts("ŋɓ") == {"ŋ": "ŋ", "ɓ": "b"}
     # panphon: an implosive differs from its plosive in one feature.
     assert nearest_phone("ɓ", ("b", "m", "s")) == "b"
 
 
-def test_a_phone_that_the_source_lacks_is_not_promised() -> None:
-    assert phone_of_letter("q", [{"q": "q"}], ["k", "a"]) in ("k", "")
-    assert phone_of_letter("ö", [{"ö": "ø"}], ["o"]) == ""
+def test_a_phone_that_the_source_lacks_is_not_returned() -> None:
+    assert find_phone("q", [{"q": "q"}], ["k", "a"]) in ("k", "")
+    assert find_phone("ö", [{"ö": "ø"}], ["o"]) == ""
 
 
 @pytest.mark.parametrize(
@@ -131,12 +142,12 @@ def test_a_phone_that_the_source_lacks_is_not_promised() -> None:
         ("ƙ", "k"),  # Hausa, which is no letter of the IPA
     ],
 )
-def test_letters_of_scripts_that_no_table_has_go_by_their_romanisation(letters: str, phones: str) -> None:
+def test_letters_of_other_scripts_are_romanised(letters: str, phones: str) -> None:
     rows = plan_head(SOURCE, Vocabulary((BLANK, *letters)))
     assert [(row.how, row.source) for row in rows[1:]] == [("roman", phone) for phone in phones.split()]
 
 
-def test_what_romanises_to_no_phone_of_the_source_starts_new() -> None:
+def test_letters_without_a_romanised_phone_are_new() -> None:
     """A virama and a digit have no sound of their own; ASCII is not romanised."""
     rows = plan_head(SOURCE, Vocabulary((BLANK, *"\u0ccd५'")))
     assert [row.how for row in rows[1:]] == ["new"] * 3
@@ -151,31 +162,42 @@ def test_what_romanises_to_no_phone_of_the_source_starts_new() -> None:
         ("cy", ""), ("mdw", ""), ("", ""), ("Swahili", ""), ("Mboshi of Congo", ""),
     ],
 )  # fmt: skip
-def test_a_language_is_known_by_any_of_its_codes(language: str, code: str) -> None:
+def test_any_code_of_a_language_matches(language: str, code: str) -> None:
     """ISO 639-3 has swa for the macrolanguage and swh for its standard; 639-2 and 639-3 deu for de."""
-    assert known_language(LETTERS | {"no code": {}}, language) == code
+    assert match_language(LETTERS | {"no code": {}}, language) == code
 
 
-def test_tables_of_a_users_own_name_are_found() -> None:
-    assert known_language({"my village": {}, "sw": {}}, "my village") == "my village"
+def test_tables_of_a_private_name_are_found() -> None:
+    assert match_language({"my village": {}, "sw": {}}, "my village") == "my village"
 
 
 @pytest.mark.parametrize(
-    ("language", "said"), [("swa", "in sw"), ("mdw", "no spelling of mdw"), ("", "without a code")]
+    ("language", "ending"), [("swa", "table of sw"), ("mdw", "has none of mdw"), ("", "without a code")]
 )
-def test_whose_spelling_it_is_is_told(language: str, said: str) -> None:
-    assert spelling_summary(LETTERS, language).endswith(said)
+def test_the_letter_table_in_use_is_reported(language: str, ending: str) -> None:
+    assert describe_letter_tables(LETTERS, language).endswith(ending)
 
 
-def test_phones_to_phones_and_users_maps_go_before_sound() -> None:
+def test_same_phones_and_the_symbol_map_precede_letter_tables() -> None:
     phones = Vocabulary((BLANK, "y", "j"), "phones")
     assert [row.how for row in plan_head(SOURCE, phones)] == ["blank", "exact", "exact"]
     rows = plan_head(SOURCE, Vocabulary((BLANK, "y")), {"y": "ʒ"}, "es")
     assert (rows[1].how, rows[1].source) == ("map", "ʒ")
 
 
-def test_tables_end_with_what_most_languages_say() -> None:
-    own, pooled = letter_tables(LETTERS, "sw-KE")
+def test_the_last_table_is_the_merged_one() -> None:
+    own, pooled = select_letter_tables(LETTERS, "sw-KE")
     assert own is LETTERS["sw"]
     assert pooled["y"] == "j"
-    assert len(letter_tables(LETTERS, "")) == 1
+    assert len(select_letter_tables(LETTERS, "")) == 1
+
+
+@pytest.mark.parametrize(("letter", "package"), [("ɓ", "panphon"), ("ശ", "anyascii")])
+def test_missing_packages_are_named_with_their_extra(
+    monkeypatch: pytest.MonkeyPatch, letter: str, package: str
+) -> None:
+    nearest_phone.cache_clear()
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setitem(sys.modules, "panphon.distance", None)
+    with pytest.raises(InputError, match=rf"{package}; install it with: pip install 'speechxfer\[letters\]'"):
+        find_phone(letter, (), ["b", "d"]) if package == "panphon" else find_romanised_phone(letter, (), ["b", "d"])

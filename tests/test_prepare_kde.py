@@ -15,8 +15,8 @@ import soundfile
 
 from data_scripts import prepare_artikulate, prepare_gcompris, prepare_ktuberling
 from data_scripts.qt_files import resources, translations
+from speechxfer.data import read_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import read_manifest
 
 MAGIC = bytes.fromhex("3cb86418caef9c95cd211cbf60a1bddd")
 
@@ -245,7 +245,7 @@ def test_artikulate(tmp_path, monkeypatch, capsys):
         assert part in out
 
 
-def test_artikulate_keeps_greek_apart(tmp_path, monkeypatch):
+def test_artikulate_puts_greek_into_unseen(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare_artikulate, "RECORDINGS", 5)
     monkeypatch.setattr(prepare_artikulate, "DEV_RECORDINGS", 1)
     paths = prepare_artikulate.prepare(artikulate(tmp_path), tmp_path / "out")
@@ -253,7 +253,7 @@ def test_artikulate_keeps_greek_apart(tmp_path, monkeypatch):
     assert found == {"unseen": ["el"], "dev": ["bn", "fr", "pl"], "train": ["pl"]}
 
 
-def test_artikulate_leaves_out_what_nobody_could_say_in_that_time(tmp_path, monkeypatch, capsys):
+def test_artikulate_excludes_texts_of_implausible_length(tmp_path, monkeypatch, capsys):
     folder = artikulate(tmp_path)
     ogg(folder / "courses" / "basic" / "pl" / "{a}.ogg", seconds=8)
     monkeypatch.setattr(prepare_artikulate, "RECORDINGS", 4)

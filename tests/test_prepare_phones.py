@@ -12,8 +12,8 @@ import pytest
 from data_scripts import spellings
 from data_scripts.drop_mismatches import drop_mismatches, main
 from data_scripts.synthesize_multilingual import phones_of
+from speechxfer.data import Utterance, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest, write_manifest
 
 
 # --------------------------------------------------------------------------------------------------------- spellings
@@ -74,18 +74,18 @@ def test_espeak_and_pinyin_agree(characters, pinyin):
         ("bɨrɨhan nəɡərɨ", "bɨrhan nəɡərɨ"),
     ],
 )
-def test_amharic_as_people_say_it(espeak, said):
+def test_amharic_as_it_is_pronounced(espeak, said):
     assert spellings.amharic(espeak) == said
 
 
-def test_german_and_gaelic_as_people_say_them():
+def test_german_and_gaelic_as_they_are_pronounced():
     assert spellings.german("ʔˈʊnzɜ vˈɛɾt ɾˈoːt bəɾˈiːçt") == "ʔˈʊnzɐ vˈɛɐt ʁˈoːt bəʁˈiːçt"
     assert spellings.gaelic("bˈɔd ɡˈuɟ") == "pˈɔt kˈuc"
 
 
-def test_only_people_are_written_as_people_say_it():
-    assert phones_of("wert", "de", people=True) != phones_of("wert", "de")
-    assert phones_of("wert", "nl", people=True) == phones_of("wert", "nl")
+def test_only_labels_of_real_speech_are_corrected():
+    assert phones_of("wert", "de", real_speech=True) != phones_of("wert", "de")
+    assert phones_of("wert", "nl", real_speech=True) == phones_of("wert", "nl")
 
 
 def test_doubled_phones_are_one():
@@ -94,43 +94,43 @@ def test_doubled_phones_are_one():
 
 
 # ---------------------------------------------------------------------------------------------------- the rank test
-def corpus(folder: Path, heard: dict[str, str], groups: tuple[str, ...] = ("one",)) -> tuple[Path, Path]:
-    """Fifty utterances whose texts have nothing in common; `heard` replaces what was recognised."""
+def corpus(folder: Path, output: dict[str, str], groups: tuple[str, ...] = ("one",)) -> tuple[Path, Path]:
+    """Fifty utterances whose texts have nothing in common; `output` replaces what was recognised."""
     utterances, rows = [], []
     for number in range(50):
         name = f"{groups[number % len(groups)]}-{number:02}"
         text = " ".join(f"{symbol}{number}" for symbol in "abcdef")
         utterances.append(Utterance(id=name, audio_filepath=folder / "a.wav", duration=1.0, text=text, lang="xx"))
-        rows.append({"id": name, "hypothesis": heard.get(name, text.replace("b", "q"))})
+        rows.append({"id": name, "hypothesis": output.get(name, text.replace("b", "q"))})
     write_manifest(folder / "train.jsonl", utterances)
     (folder / "report.json").write_text(json.dumps({"utterances": rows}), encoding="utf-8")
     return folder / "train.jsonl", folder / "report.json"
 
 
-def test_texts_of_other_recordings_are_left_out(tmp_path):
+def test_texts_of_other_recordings_are_removed(tmp_path):
     other = " ".join(f"{symbol}30" for symbol in "abcdef")
-    heard = {"one-03": other, "one-07": "", "one-09": "a9 z z z z z"}  # another's, nothing, one phone right
-    verdicts = drop_mismatches(*corpus(tmp_path, heard), tmp_path / "clean" / "train.jsonl")
+    output = {"one-03": other, "one-07": "", "one-09": "a9 z z z z z"}  # another's, nothing, one phone right
+    verdicts = drop_mismatches(*corpus(tmp_path, output), tmp_path / "clean" / "train.jsonl")
     kept = {utterance.id for utterance in read_manifest(tmp_path / "clean" / "train.jsonl")}
     assert {f"one-{n:02}" for n in range(50)} - kept == {"one-07"}  # one text nearer is no proof
     assert next(v for v in verdicts if v.utterance.id == "one-03").distance == 1.0
 
 
 def test_most_texts_nearer_is_a_mismatch(tmp_path):
-    heard = {"one-03": "c1 c2 c4 c5 c6 c8 " * 3}  # longer than its own text, nearer to six others
-    manifest, report = corpus(tmp_path, heard)
+    output = {"one-03": "c1 c2 c4 c5 c6 c8 " * 3}  # longer than its own text, nearer to six others
+    manifest, report = corpus(tmp_path, output)
     utterances = [
         Utterance(**{**u.__dict__, "text": "x"} if u.id == "one-03" else u.__dict__) for u in read_manifest(manifest)
     ]
     write_manifest(manifest, utterances)
     drop_mismatches(manifest, report, tmp_path / "out.jsonl")
     assert "one-03" not in {u.id for u in read_manifest(tmp_path / "out.jsonl")}  # 18 phones for 1
-    rows = (tmp_path / "out.dropped.tsv").read_text("utf-8").splitlines()
+    rows = (tmp_path / "out.removed.tsv").read_text("utf-8").splitlines()
     assert rows[0].split("\t") == ["id", "distance", "nearer", "text", "recognised"]
     assert rows[1].startswith("one-03\t1.00\t")
 
 
-def test_a_text_farther_than_a_quarter_of_the_others_is_left_out(tmp_path):
+def test_a_text_farther_than_a_quarter_of_the_others_is_removed(tmp_path):
     manifest, report = corpus(tmp_path, {})
     rows = json.loads(report.read_text("utf-8"))
     utterances = []
@@ -144,12 +144,12 @@ def test_a_text_farther_than_a_quarter_of_the_others_is_left_out(tmp_path):
     assert len(read_manifest(tmp_path / "out.jsonl")) == 49
 
 
-def test_groups_of_which_more_than_half_is_left_out(tmp_path, capsys):
-    heard = {f"bad-{n:02}": "" for n in range(1, 50, 2) if n > 20}  # 15 of the 25
-    manifest, report = corpus(tmp_path, heard, ("good", "bad"))
+def test_groups_of_which_more_than_half_is_removed(tmp_path, capsys):
+    output = {f"bad-{n:02}": "" for n in range(1, 50, 2) if n > 20}  # 15 of the 25
+    manifest, report = corpus(tmp_path, output, ("good", "bad"))
     drop_mismatches(manifest, report, tmp_path / "out.jsonl", group="^([a-z]+)-")
     assert {u.id.split("-")[0] for u in read_manifest(tmp_path / "out.jsonl")} == {"good"}
-    assert "left out whole: bad (25 utterances)" in capsys.readouterr().out
+    assert "removed whole: bad (25 utterances)" in capsys.readouterr().out
     with pytest.raises(InputError, match="one pair of brackets"):
         drop_mismatches(manifest, report, tmp_path / "out.jsonl", group="bad")
 
@@ -159,7 +159,7 @@ def test_reports_of_something_else(tmp_path, capsys):
     (tmp_path / "other.json").write_text('{"utterances": [{"id": "one-00", "hypothesis": "a0"}]}', encoding="utf-8")
     with pytest.raises(InputError, match=r"no utterance 'one-01' \(49 missing\)"):
         drop_mismatches(manifest, tmp_path / "other.json", tmp_path / "out.jsonl")
-    with pytest.raises(InputError, match="not a report"):
+    with pytest.raises(InputError, match="evaluate again"):
         drop_mismatches(manifest, manifest, tmp_path / "out.jsonl")
     with pytest.raises(SystemExit) as stop:
         main([str(manifest), str(tmp_path / "none.json"), str(tmp_path / "out.jsonl")])

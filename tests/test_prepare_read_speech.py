@@ -18,9 +18,9 @@ from data_scripts import (
     prepare_mandarin,
     prepare_rhasspy,
 )
-from data_scripts.corpus import hold_out
+from data_scripts.corpus import split_by_text
+from speechxfer.data import Utterance, read_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest
 
 
 def sound(path: Path, frames: int = 800, rate_hz: int = 16000) -> None:
@@ -38,18 +38,18 @@ def texts(paths: dict[str, Path]) -> dict[str, str]:
 
 
 # ------------------------------------------------------------------------------------------------------------ splits
-def test_equal_texts_are_held_out_together():
+def test_equal_texts_share_a_split():
     utterances = [
         Utterance(id=f"u{n}", audio_filepath=Path("a.wav"), duration=1.0, text=f"t{n % 20}") for n in range(60)
     ]
-    splits = hold_out(utterances, "test", 5)
+    splits = split_by_text(utterances, "test", 5)
     where = {utterance.text: set() for utterance in utterances}
     for name, members in splits.items():
         for utterance in members:
             where[utterance.text].add(name)
     assert all(len(names) == 1 for names in where.values())
     assert (len(splits["dev"]), len(splits["test"]), len(splits["train"])) == (6, 6, 48)  # texts come in threes
-    assert hold_out(list(reversed(utterances)), "test", 5) == splits
+    assert split_by_text(list(reversed(utterances)), "test", 5) == splits
 
 
 # ---------------------------------------------------------------------------------------------------------- Malagasy
@@ -183,7 +183,7 @@ def test_malayalam_votes_and_speakers(tmp_path, monkeypatch, capsys):
 
 def test_malayalam_without_pyav(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(InputError, match="pip install av"):
+    with pytest.raises(InputError, match=r"speechxfer\[media\]"):
         prepare_malayalam.prepare(malayalam(tmp_path / "msc"), tmp_path / "out")
 
 
@@ -225,7 +225,7 @@ def test_mandarin(tmp_path, monkeypatch, capsys):
     paths = prepare_mandarin.prepare(tmp_path, tmp_path / "out")
     assert set(texts(paths).values()) == {"为止", "交", "一块儿", "a3", "lv4", "er2", "zhuang1"}
     assert set(paths) == {f"{kind}/{split}" for kind in ("words", "syllables") for split in ("train", "dev", "test")}
-    assert "left out: cmn-_ng1" in capsys.readouterr().out
+    assert "excluded: cmn-_ng1" in capsys.readouterr().out
     with pytest.raises(InputError, match="no cmn-"):
         prepare_mandarin.prepare(tmp_path / "out", tmp_path / "other")
 
@@ -243,7 +243,7 @@ def test_rhasspy(tmp_path, monkeypatch, prefix, speaker):
     (one,) = read_manifest(paths["dev"])
     assert (one.speaker, one.lang) == (speaker, prefix[:2])
     (tmp_path / "verified" / f"{prefix}1.flac").unlink()
-    with pytest.raises(InputError, match=rf"{prefix}1.*does not exist"):
+    with pytest.raises(InputError, match=rf"{prefix}1.*the audio file is missing"):
         prepare_rhasspy.prepare(tmp_path, tmp_path / "out")
 
 

@@ -1,13 +1,11 @@
 """Each feature preset against the library that it is named after, on the same samples: real speech and what is not speech.
 
 Where a library divides by almost nothing, it shows the last bits of its sums; `tolerance` says what that allows. Pure tones
-are left out for this reason: their bands do not vary.
+are excluded for this reason: their bands do not vary.
 """
 
 import csv
-import json
 import math
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -24,7 +22,11 @@ import torchaudio
 import transformers
 from torch import Tensor
 
-from speechxfer.features import PRESETS, FeatureSpec, audio_rate_hz, filterbank, read_audio, resampled
+from speechxfer.data.audio import read_audio, resample_audio
+from speechxfer.data.decoder import read_audio_header
+from speechxfer.features.log_mel import filterbank
+from speechxfer.features.presets import PRESETS
+from speechxfer.features.spec import FeatureSpec
 
 RATE = 16_000
 FLOAT32_STEP = 2.0**-19  # between neighbouring float32 values of 16 to 32, the size of a log band
@@ -74,28 +76,6 @@ def nemos_formula(samples: np.ndarray, pad_mode: str, frames: int) -> Tensor:
     return (centred / (deviation + 1e-5)).T
 
 
-def speechbrains_formula(samples: np.ndarray) -> Tensor:
-    """speechbrain.lobes.features.Fbank; its triangles are as wide to the right of their centre as to the left."""
-    mel = np.linspace(0.0, 2595 * math.log10(1 + 8000 / 700), 82)
-    edges_hz = 700 * (10 ** (mel / 2595) - 1)
-    distance = np.abs(np.linspace(0, 8000, 201) - edges_hz[1:-1, None]) / np.diff(edges_hz)[:-1, None]
-    window = torch.hamming_window(400)
-    stft = torch.stft(torch.from_numpy(samples), 400, 160, window=window, pad_mode="constant", return_complex=True)
-    decibels = librosa.power_to_db(np.maximum(0, 1 - distance) @ stft.abs().square().numpy(), amin=1e-10, top_db=80.0)
-    return torch.from_numpy(decibels.T).float()
-
-
-def by_emformers_bundle(samples: np.ndarray, statistics: dict[str, list[float]] | None = None) -> Tensor:
-    """The bundle's own extractor, with statistics of ours since its own are downloaded; four frames are its look-ahead."""
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        path = Path(folder) / "global_stats.json"
-        path.write_text(json.dumps(statistics or {"mean": [0.0] * 80, "invstddev": [1.0] * 80}))
-        patch.setattr(torchaudio.utils, "_download_asset", lambda _: path)
-        extract = torchaudio.pipelines.EMFORMER_RNNT_BASE_LIBRISPEECH.get_feature_extractor()
-    features, _ = extract(torch.from_numpy(samples))
-    return features[:-4]
-
-
 LIBRARIES: dict[str, Callable[[np.ndarray], Tensor]] = {
     "kaldi": by_torchaudio,
     "icefall": by_lhotse,
@@ -104,12 +84,10 @@ LIBRARIES: dict[str, Callable[[np.ndarray], Tensor]] = {
     "seamless": lambda samples: by_transformers("SeamlessM4T", samples),
     "speech2text": lambda samples: by_transformers("Speech2Text", samples, padding=True),
     "whisper": by_whisper,
-    "speechbrain": speechbrains_formula,
-    "emformer": by_emformers_bundle,
 }
 # The fewest samples that give a frame: a window, half a hop, half an FFT that is mirrored, a hop, or two windows.
 SHORTEST = {"kaldi": 400, "icefall": 80, "nemo-2024": 257, "nemo-2025": 160, "seamless": 560, "speech2text": 400}
-SHORTEST |= {"whisper": 201, "speechbrain": 1, "emformer": 201}
+SHORTEST |= {"whisper": 201}
 ONE_FRAME = SHORTEST | {"icefall": 140}  # of fewer samples lhotse mirrors more than there are, and fails
 
 
@@ -123,11 +101,6 @@ def tolerance(samples: np.ndarray, spec: FeatureSpec) -> Tensor:
         on_variance = spec.normalize_epsilon_on == "variance"
         added = math.sqrt(spec.normalize_epsilon) if on_variance else spec.normalize_epsilon
         allowed = allowed.maximum(2 * FLOAT32_STEP / (variance.sqrt() + added))
-    if spec.log == "ln_linear":  # the curve jumps at e and at e to the e, and rounding decides on which side a value is
-        mel_spectrogram = torchaudio.transforms.MelSpectrogram(RATE, n_fft=400, n_mels=80, hop_length=160)
-        mel = mel_spectrogram(torch.from_numpy(samples)).T * 32767.0**2
-        for jump in (math.e, math.e**math.e):
-            allowed[(mel / jump - 1).abs() < 1e-5] = math.e
     return allowed[: len(plain) // spec.stack * spec.stack].reshape(-1, spec.dim)
 
 
@@ -165,8 +138,8 @@ def voice(samples: int, rate: int = RATE) -> np.ndarray:
 SIGNALS: dict[str, Callable[[], np.ndarray]] = {
     "noise": lambda: noise(RATE),
     "voice": lambda: voice(2 * RATE),
-    "voice from 8 kHz": lambda: resampled(voice(8000, 8000), 8000, RATE),
-    "voice from 48 kHz": lambda: resampled(voice(48_000, 48_000), 48_000, RATE),
+    "voice from 8 kHz": lambda: resample_audio(voice(8000, 8000), 8000, RATE),
+    "voice from 48 kHz": lambda: resample_audio(voice(48_000, 48_000), 48_000, RATE),
     "silence": lambda: np.zeros(RATE, np.float32),
     "then silence": lambda: np.concatenate([noise(8000), np.zeros(8000, np.float32)]),
     "clipped noise": lambda: np.clip(noise(RATE, level=3.0), -1, 1),
@@ -184,9 +157,7 @@ def test_a_preset_equals_its_library_in_every_bin(name: str, signal: str) -> Non
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_a_preset_equals_its_library_on_one_frame_and_at_the_edges(name: str) -> None:
     assert PRESETS[name].frames(SHORTEST[name] - 1) == 0
-    assert PRESETS[name].frames(SHORTEST[name]) == (
-        2 if name in ("nemo-2024", "emformer") else 1
-    )  # mirroring needs two
+    assert PRESETS[name].frames(SHORTEST[name]) == (2 if name == "nemo-2024" else 1)  # mirroring needs two
     for samples in (ONE_FRAME[name], *range(1600, 1600 + 320, 37), 1759, 1760, 1761):
         assert_equal_to_the_library(name, noise(samples))
 
@@ -201,10 +172,10 @@ def recordings(folder: Path) -> list[np.ndarray]:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     found = []
     for row in rows[7 :: len(rows) // 5][:5]:
-        rate = audio_rate_hz(folder / row["path"])
+        rate = read_audio_header(folder / row["path"]).rate_hz
         assert rate == CORPORA[folder.name]
-        stretch = {"offset_s": int(row["start"]) / rate, "duration_s": int(row["frames"]) / rate}
-        found.append(read_audio(folder / row["path"], resample=True, mono=True, **stretch))
+        segment = {"offset_s": int(row["start"]) / rate, "duration_s": int(row["frames"]) / rate}
+        found.append(read_audio(folder / row["path"], resample=True, mono=True, **segment))
     return found
 
 
@@ -225,21 +196,6 @@ def test_a_preset_equals_its_library_on_real_speech_of_48_khz(shared_data: Path,
 # --- What one library alone has -----------------------------------------------------------------------------------------
 
 
-def test_speechbrain_equals_what_speechbrain_printed() -> None:
-    # SpeechBrain 1.1.2, Fbank(n_mels=80): every eighth band of frames 0, 7 and 14 (80 dB below the loudest) of this signal.
-    printed = {
-        0: [14.0388, 16.7165, 8.3052, 13.2313, 11.486, 12.2648, 4.4737, 14.8398, 6.5732, 12.199],
-        7: [1.5804, 12.4388, 5.1816, 4.0789, 14.6458, 16.1527, 12.3004, 12.516, 16.4388, 15.6377],
-        14: [-55.7214] * 10,
-    }
-    number = np.arange(4000)
-    samples = (number**2 % 65521 * number % 65521 / 32760 - 1) * np.where(number < 2000, 0.5, 1e-6)
-    ours = filterbank(samples.astype(np.float32), PRESETS["speechbrain"])
-    assert ours.shape == (26, 80)
-    for frame, values in printed.items():
-        assert np.allclose(ours[frame, ::8], values, atol=1e-3)
-
-
 def test_whisper_equals_its_extractor_when_the_samples_are_filled_up_to_30_s() -> None:
     theirs = extractor("Whisper")(voice(RATE), sampling_rate=RATE, return_tensors="pt")["input_features"][0].T
     ours = filterbank(np.pad(voice(RATE), (0, 29 * RATE)), PRESETS["whisper"])
@@ -256,13 +212,5 @@ def test_parakeet_and_nemos_own_formula_agree() -> None:
 @pytest.mark.parametrize("name", ["nemo-2024", "nemo-2025"])
 def test_nemos_sums_are_rounded_as_in_nemo(name: str, samples_at_8_khz: int) -> None:
     # So quiet that NeMo's guard hides the upper bands, and the division by their deviation shows how the mean was rounded.
-    samples = resampled(voice(samples_at_8_khz, 8000) * np.float32(0.002), 8000, RATE)
+    samples = resample_audio(voice(samples_at_8_khz, 8000) * np.float32(0.002), 8000, RATE)
     assert (filterbank(samples, PRESETS[name]) - LIBRARIES[name](samples)).abs().max() < 3e-4
-
-
-def test_the_emformer_bundles_statistics_can_be_said() -> None:
-    draw = np.random.default_rng(3)
-    mean, scale = draw.uniform(5, 18, 80).tolist(), draw.uniform(0.2, 0.3, 80).tolist()
-    spec = replace(PRESETS["emformer"], normalize="fixed", band_mean=tuple(mean), band_scale=tuple(scale))
-    theirs = by_emformers_bundle(voice(RATE), {"mean": mean, "invstddev": scale})
-    assert (filterbank(voice(RATE), spec) - theirs).abs().max() < 1e-3

@@ -1,7 +1,6 @@
-"""The head of words that is computed: against scikit-learn, and what a run makes of it."""
+"""The linear probe against scikit-learn, and runs that start from it."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +8,19 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from speechxfer.batches import Reading, store_features, utterance_features
-from speechxfer.checkpoint import read_weights
-from speechxfer.config import TransferConfig
-from speechxfer.finetune import finetune, training_cost
-from speechxfer.manifest import Utterance
-from speechxfer.models import AcousticModel
-from speechxfer.probe import SCORE_VARIANCE, fit_words, logistic_regression
-from speechxfer.text import Vocabulary
-from speechxfer.transfer import transfer
+from speechxfer.adaptation.construction import transfer
+from speechxfer.checkpoints.weights import read_weights
+from speechxfer.data.manifest import Utterance
+from speechxfer.features.extraction import AudioOptions, utterance_features
+from speechxfer.features.store import store_features
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.text.vocabulary import Vocabulary
+from speechxfer.training.linear_probe import SCORE_VARIANCE, fit_linear_probe, logistic_regression
+from speechxfer.training.loop import finetune
+from speechxfer.training.state import training_cost
 from tests.small_models import settings, source_model, state
 from tests.tone_corpus import write_tone_corpus
 
-FROZEN = TransferConfig(freeze="encoder")
 Corpus = tuple[list[Utterance], list[Utterance]]
 
 
@@ -38,7 +37,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def model_of_words(words: Corpus, encoder: str = "cnn") -> AcousticModel:
     vocabulary = Vocabulary.from_texts((u.text for u in words[0]), "words")
-    return transfer(source_model(encoder), vocabulary, task="classify")
+    return transfer(source_model(encoder), vocabulary, task="classify").model
 
 
 def rows(out: Path) -> list[dict[str, float]]:
@@ -53,18 +52,18 @@ def test_the_regression_is_scikit_learns() -> None:
     expected = LogisticRegression(C=SCORE_VARIANCE / 24, max_iter=2000, tol=1e-8).fit(inputs, classes)
     found = (torch.from_numpy(inputs) @ weight.T + bias).softmax(dim=-1).numpy()
     np.testing.assert_allclose(found, expected.predict_proba(inputs), atol=2e-3)
-    assert np.abs(found - 0.25).max() > 0.2, "something was learnt"
+    assert np.abs(found - 0.25).max() > 0.2, "the classes can be distinguished"
 
 
 @pytest.mark.parametrize("encoder", ["conformer", "cnn"])
-def test_the_head_is_the_best_for_what_each_recording_gives_alone(words: Corpus, tmp_path: Path, encoder: str) -> None:
-    """What is gathered of every recording by itself, normed and fitted by numpy and scikit-learn."""
+def test_the_head_is_that_of_scikit_learn_on_pooled_outputs(words: Corpus, tmp_path: Path, encoder: str) -> None:
+    """Outputs of every recording by itself, pooled, standardised and fitted by numpy and scikit-learn."""
     model = model_of_words(words, encoder).train()
     before, blank = state(model.encoder), model.head.weight[0].detach().clone()
-    train, reading = words[0], Reading(model.spec)
+    train, reading = words[0], AudioOptions(model.spec)
     targets = [model.vocabulary.encode(u.text)[0] for u in train]
     store = store_features(train, reading, tmp_path)
-    fit_words(model, store.frames, store.get, [[0]] * len(train), targets)
+    fit_linear_probe(model, store.frames, store.get, [[0]] * len(train), targets)
     assert model.training and model.head.training
     assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
     assert torch.equal(model.head.weight[0], blank)
@@ -74,7 +73,7 @@ def test_the_head_is_the_best_for_what_each_recording_gives_alone(words: Corpus,
     with torch.no_grad():
         for utterance in train:
             features = torch.from_numpy(utterance_features(utterance, reading))[None]
-            gathered.append(model.pooling.gather(*model.encode(features, torch.tensor([features.shape[1]]))))
+            gathered.append(model.pooling.pool(*model.encode(features, torch.tensor([features.shape[1]]))))
             assert model(features, torch.tensor([features.shape[1]]))[0].shape == (1, 1, 5)
     values = torch.cat(gathered).numpy()
     standard = (values - values.mean(axis=0)) / np.sqrt(values.var(axis=0) + 1e-5)
@@ -85,64 +84,60 @@ def test_the_head_is_the_best_for_what_each_recording_gives_alone(words: Corpus,
     np.testing.assert_allclose(found, expected.predict_proba(standard), atol=5e-3)
 
 
-def test_where_only_the_head_learns_the_run_ends_where_it_begins(
+def test_head_only_training_takes_no_gradient_steps(
     words: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = model_of_words(words)
     encoder = state(model.encoder)
-    done = finetune(model, *words, settings(steps=-1), out=tmp_path, transfer=FROZEN)
-    told = capsys.readouterr().err
-    assert "no step is taken" in told and "steps of" not in told
+    done = finetune(model, *words, settings(steps=None, freeze="encoder"), out=tmp_path)
+    log = capsys.readouterr().err
+    assert "head-only training: using the closed-form solution, no gradient steps" in log and "steps of" not in log
     assert [row["step"] for row in rows(tmp_path)] == [0]
     steps, wall_s = training_cost(tmp_path)
-    assert steps == 0 and wall_s > 0, "what no step took still took its time"
+    assert steps == 0 and wall_s > 0, "the time of the closed-form solution is counted"
     assert all(torch.equal(value, encoder[name]) for name, value in done.encoder.state_dict().items())
     fitted = state(done)
-    again = finetune(model_of_words(words), *words, settings(steps=-1), out=tmp_path, transfer=FROZEN)
+    again = finetune(model_of_words(words), *words, settings(steps=None, freeze="encoder"), out=tmp_path)
     assert all(torch.equal(value, fitted[name]) for name, value in again.state_dict().items())
     assert [row["step"] for row in rows(tmp_path)] == [0]
 
 
-def test_a_transfer_to_words_begins_with_the_best_head(words: Corpus, tmp_path: Path) -> None:
-    """And goes on from it: with a rate of zero the head stays what a frozen encoder ends with, while the encoder learns."""
-    resting = finetune(model_of_words(words), *words, settings(), out=tmp_path / "resting", transfer=FROZEN)
+def test_a_transfer_to_words_starts_from_the_closed_form_head(words: Corpus, tmp_path: Path) -> None:
+    """And goes on from it: with a rate of zero the head stays what a frozen encoder ends with, while the encoder is trained."""
+    frozen = finetune(model_of_words(words), *words, settings(freeze="encoder"), out=tmp_path / "frozen")
     finetune(model_of_words(words), *words, settings(head_lr=0.0), out=tmp_path / "moving")
     assert [row["step"] for row in rows(tmp_path / "moving") if "dev_wer" in row] == [0, 2, 4]
     last = read_weights(next((tmp_path / "moving" / "state").glob("step-*")) / "weights.safetensors")
-    assert torch.equal(last["head.weight"], resting.head.weight)
-    moved = [not torch.equal(last[f"encoder.{name}"], value) for name, value in resting.encoder.named_parameters()]
+    assert torch.equal(last["head.weight"], frozen.head.weight)
+    moved = [not torch.equal(last[f"encoder.{name}"], value) for name, value in frozen.encoder.named_parameters()]
     assert all(moved)
 
 
-def test_recordings_are_heard_distorted_as_often_as_the_settings_say(
+def test_the_closed_form_head_uses_distorted_recordings_as_often_as_set(
     words: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Noise of a draw of their own on 0, some or all of 40 recordings at three speeds; twice the same head."""
-    drawn: list[float] = []
+    """Noise of its own on 0, some or all of 40 recordings at three speeds; twice the same head."""
+    values: list[float] = []
 
     def noisy(samples: np.ndarray, generator: np.random.Generator, rate_hz: int) -> np.ndarray:
-        drawn.append(generator.random())
+        values.append(generator.random())
         return samples + 0.1 * generator.standard_normal(len(samples)).astype(np.float32)
 
-    monkeypatch.setattr(
-        sys.modules["speechxfer.finetune"], "distort", noisy
-    )  # the package exports the function of that name
+    monkeypatch.setattr("speechxfer.training.loading.distort", noisy)
     weights, counts = [], []
     for number, share in enumerate((0.0, 0.5, 1.0, 1.0)):
-        drawn.clear()
-        asked = settings(distortion=share, speed_factors=(0.9, 1.0, 1.1))
-        weights.append(
-            finetune(model_of_words(words), *words, asked, out=tmp_path / str(number), transfer=FROZEN).head.weight
-        )
-        counts.append(len(drawn))
-        assert len(set(drawn)) == len(drawn), "each has a draw of its own"
+        values.clear()
+        config = settings(distortion=share, speed_factors=(0.9, 1.0, 1.1), freeze="encoder")
+        weights.append(finetune(model_of_words(words), *words, config, out=tmp_path / str(number)).head.weight)
+        counts.append(len(values))
+        assert len(set(values)) == len(values), "each has noise of its own"
     assert counts[0] == 0 and 40 < counts[1] < 80 and counts[2:] == [120, 120]
     assert torch.equal(weights[2], weights[3])
     assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
 
 
-def test_without_a_source_nothing_is_fitted(words: Corpus, tmp_path: Path) -> None:
+def test_random_weights_have_no_closed_form_head(words: Corpus, tmp_path: Path) -> None:
     model = model_of_words(words)
     model.parents = ()
-    finetune(model, *words, settings(), out=tmp_path, transfer=FROZEN)
+    finetune(model, *words, settings(freeze="encoder"), out=tmp_path)
     assert [row["step"] for row in rows(tmp_path) if "dev_wer" in row] == [2, 4]

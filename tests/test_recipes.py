@@ -15,12 +15,14 @@ import soundfile
 import torch
 
 import speechxfer as sx
+from speechxfer.checkpoints import Card
 from speechxfer.cli import DEFAULT_SOURCE
-from speechxfer.config import load_config
-from speechxfer.manifest import read_manifest
-from speechxfer.models import Architecture
-from speechxfer.report import read_rows, update_readme
-from tests.foreign_models import write_w2v_bert
+from speechxfer.config.loading import load_config
+from speechxfer.data.manifest import read_manifest
+from speechxfer.features import FeatureSpec
+from speechxfer.models import AcousticModel, Architecture
+from speechxfer.workflows.results import read_rows
+from tests.external_models import write_w2v_bert
 from tests.tone_corpus import write_tone_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,7 +37,7 @@ QUICK = (
 def copy(tmp_path: Path) -> Path:
     """A copy of what recipes need, so that a test never touches their real results."""
     for folder in ("recipes", "data_scripts"):
-        ignore = shutil.ignore_patterns("exp", "data", "results.json", "RESULTS.md", "__pycache__")
+        ignore = shutil.ignore_patterns("exp", "data", "results.json", "RESULTS.md", "ranking-*.tsv", "__pycache__")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
     return tmp_path
 
@@ -49,10 +51,8 @@ def run(copy: Path, recipe: str, *arguments: str | Path, **environment: str) -> 
 
 def tiny_source(folder: Path, letters: str) -> Path:
     vocabulary = sx.Vocabulary.from_texts([letters])
-    spec = sx.FeatureSpec("kaldi-mvn", scale=32768.0, normalize="mean_std", normalize_epsilon=1e-2)
-    model = sx.AcousticModel(Architecture("conformer", "tiny"), vocabulary, spec, sx.Normalizer())
-    from speechxfer.checkpoint import Card
-
+    spec = FeatureSpec("kaldi-mvn", scale=32768.0, normalize="mean_std", normalize_epsilon=1e-2)
+    model = AcousticModel(Architecture("conformer", "tiny"), vocabulary, spec, sx.Normalizer())
     sx.save_model(model, folder, Card("tiny"))
     return folder
 
@@ -146,9 +146,9 @@ def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path
     assert {tuple(row.seeds) for row in rows} == {(1, 2)}
     verdicts = re.findall(r"better than|no difference", result.stdout)
     assert len(verdicts) == 2 * 2 * 2 * 2  # of WER and CER, for two sources, against scratch and plain, seed by seed
-    assert "KATHLEEN_DIR does not say" in result.stderr
-    heard = {"KATHLEEN_DIR": str(kathleen_layout(tmp_path / "kathleen")), "PREPARE": "--partial"}
-    again = run(copy, "yoruba", corpus, "--from", "forgetting", **several, **heard)
+    assert "needs KATHLEEN_DIR" in result.stderr
+    corpora = {"KATHLEEN_DIR": str(kathleen_layout(tmp_path / "kathleen")), "PREPARE": "--partial"}
+    again = run(copy, "yoruba", corpus, "--from", "forgetting", **several, **corpora)
     assert again.returncode == 0, again.stderr
     splits = [row.forgetting.split if row.forgetting else "" for row in read_rows(recipe / "results.json")]
     assert splits == ["", "", "", *["kathleen letters", "kathleen phones"] * 2]
@@ -169,6 +169,33 @@ def test_own_recordings_in_one_command(copy: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "WER" in result.stdout
     assert json.loads((tmp_path / "out" / "test" / "report.json").read_text(encoding="utf-8"))
+
+
+def test_a_finished_run_keeps_its_data_when_rows_are_added(copy: Path, tmp_path: Path) -> None:
+    utterances = write_tone_corpus(tmp_path / "mine" / "all.jsonl", 12, letters="abcde", seed=5)
+    table = tmp_path / "mine" / "recordings.tsv"
+    rows = [f"{utterance.audio_filepath}\t{utterance.text}\n" for utterance in utterances]
+    table.write_text("path\ttext\n" + "".join(rows[:-1]), encoding="utf-8")
+    assert run(copy, "own", table, tmp_path / "out", "--to", "prepare").returncode == 0
+    kept = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.jsonl")}
+    assert {path.name for path in kept} == {"train.jsonl", "dev.jsonl", "test.jsonl"}
+    (tmp_path / "out" / "run").mkdir()
+    again = run(copy, "own", table, tmp_path / "out", "--to", "prepare")
+    assert again.returncode == 0, again.stderr
+    table.write_text("path\ttext\n" + "".join(rows), encoding="utf-8")
+    refused = run(copy, "own", table, tmp_path / "out", "--to", "prepare")
+    assert refused.returncode == 2 and "the table differs from the data that" in refused.stderr
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.jsonl")} == kept
+
+
+def test_relative_paths_in_settings_are_relative_to_the_caller(copy: Path, tmp_path: Path) -> None:
+    script = f"cd {tmp_path} && cd {copy}/recipes/own && source ../stages.sh && echo $SETTINGS + $PREPARE"
+    settings = "--set finetune.steps=20 --set transfer.symbol_map=maps/my.tsv --set text.letters=/l.json"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = {**os.environ, "PATH": path, "SETTINGS": settings, "PREPARE": "--partial --audio-dir clips"}
+    done = subprocess.run(["bash", "-c", script], env=variables, capture_output=True, text=True, check=True)
+    expected = settings.replace("maps/", f"{tmp_path}/maps/") + f" + --partial --audio-dir {tmp_path}/clips\n"
+    assert done.stdout == expected
 
 
 def common_voice_layout(folder: Path) -> Path:
@@ -238,23 +265,20 @@ def test_commands_go_from_a_source_of_their_own(copy: Path, tmp_path: Path) -> N
     assert {row.split for row in rows} == {"fsdd"} and {row.words for row in rows} == {20}
 
 
-def test_readme_table_is_what_the_recipes_measured(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
-    update_readme(readme, tmp_path / "recipes")
-    assert readme.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8"), "run `make results`"
-
-
-def test_the_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number, (split, count) in enumerate((("train", 8), ("dev", 3), ("test", 4))):
-        write_tone_corpus(tmp_path / "data" / f"{split}.jsonl", count, letters="abc", seed=number)
+        tones = write_tone_corpus(tmp_path / "data" / "mboshi" / f"{split}.jsonl", count, letters="abc", seed=number)
+    shutil.copy(tones[0].audio_filepath, tmp_path / "new.wav")
     tiny_source(tmp_path / DEFAULT_SOURCE, "abcde ")
     block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert block
-    code = block.group(1)
-    assert "FinetuneConfig(" in code
+    code, replaced = re.subn(r'language="mdw"\)', 'language="mdw", config=QUICK)', block.group(1))
+    assert replaced == 1 and len(code.splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
-    exec(compile(code.replace("FinetuneConfig(", "FinetuneConfig(steps=2, "), "README.md", "exec"), {})
-    assert (tmp_path / "exp" / "python" / "metrics.jsonl").exists()
-    assert sx.load_model(tmp_path / "exp" / "python").vocabulary.symbols == ("<blank>", " ", "a", "b", "c")
+    quick = load_config(None, ["finetune.steps=2", "finetune.evaluate_every_steps=1"])
+    exec(compile(code, "README.md", "exec"), {"QUICK": quick})
+    assert sx.load_model(tmp_path / "exp" / "mboshi").vocabulary.symbols == ("<blank>", " ", "a", "b", "c")
+    printed = capsys.readouterr().out
+    assert "WER" in printed and "CER" in printed and "exact" in printed

@@ -1,9 +1,9 @@
-"""Whole runs: killed and taken up again to the same bits, two processes that train and score like one, several seeds."""
+"""Training runs: resumed after a kill to the same bits, distributed, with several seeds and manifests."""
 
 import itertools
 import json
 import os
-import shutil
+import resource
 import signal
 import socket
 import subprocess
@@ -19,17 +19,25 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from speechxfer.checkpoint import Card, load_model, save_model
-from speechxfer.config import load_config
+import speechxfer as sx
+from speechxfer.checkpoints.card import Card
+from speechxfer.checkpoints.loading import load_model
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.cli.verbs import app
+from speechxfer.config.loading import load_config
+from speechxfer.data.manifest import Utterance, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.finetune import finetune
-from speechxfer.manifest import Utterance, write_manifest
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.report import read_rows
-from speechxfer.runs import evaluate_run, read_letters, train_run
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
 from speechxfer.scoring import PooledScore
-from speechxfer.text import Normalizer, Vocabulary
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import Vocabulary, read_letter_tables
+from speechxfer.training.loop import finetune
+from speechxfer.workflows.embeddings import embed
+from speechxfer.workflows.evaluation_runs import RowTarget, evaluate_models
+from speechxfer.workflows.results import read_rows
+from speechxfer.workflows.training_runs import adapt, train_from_scratch
 from tests.tone_corpus import write_tone_corpus
 
 TIMEOUT_S = 600  # of a subprocess; a machine that is busy with other work needs patience
@@ -78,7 +86,7 @@ def contents(folder: Path) -> dict[Path, tuple[int, bytes]]:
     return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-# Killed and taken up again -------------------------------------------------------------------------------------------
+# Resuming -------------------------------------------------------------------------------------------
 
 # Everything whose state a resumed run must restore: dropout, distortions, masks, speeds, warm-up, a head start, averages.
 RESUMED = (
@@ -88,13 +96,12 @@ RESUMED = (
     "finetune.average_best=3",
     "finetune.distortion=0.5",
     "model.dropout=0.1",
-    "transfer.freeze=encoder",
-    "transfer.freeze_steps=7",
+    "finetune.unfreeze_every_steps=3",
 )
 # Runs the program once per moment, in a child that is killed there: before (or after) the count-th call of a function.
 KILLER = """
 import json, os, signal, sys
-import speechxfer.runs, torch.utils.tensorboard, librosa
+import speechxfer.workflows.training_runs, torch.utils.tensorboard, librosa
 from speechxfer import cli
 
 def killing(function, count, after):
@@ -122,14 +129,19 @@ for path, count, after in moments:
         print(path, os.waitstatus_to_exitcode(status), json.load(file)["progress"]["step"], flush=True)
 """
 MOMENTS = [  # function, which call of it in that process, after it instead of before; steps that the state then gained
-    ("speechxfer.finetune._step", 3, False, 0),  # two steps beyond an evaluation
-    ("speechxfer.finetune.transcribe", 1, False, 0),  # during an evaluation
-    ("speechxfer.finetune._save_state", 1, False, 0),  # after an evaluation, its scores logged, its state not yet saved
+    ("speechxfer.training.loop.training_step", 3, False, 0),  # two steps beyond an evaluation
+    ("speechxfer.training.selection.transcribe_segments", 1, False, 0),  # during an evaluation
+    (
+        "speechxfer.training.loop.save_state",
+        1,
+        False,
+        0,
+    ),  # after an evaluation, its scores logged, its state not yet saved
     ("torch.save", 1, False, 0),  # a new state half written
-    ("speechxfer.finetune._save_state", 1, True, 4),  # right after a state was saved
+    ("speechxfer.training.loop.save_state", 1, True, 4),  # right after a state was saved
     ("shutil.rmtree", 2, False, 4),  # the new state valid, the old one not yet deleted
-    ("speechxfer.finetune._choose", 1, False, 24),  # all steps done
-    ("speechxfer.runs.save_model", 1, False, 24),  # everything but the model written
+    ("speechxfer.training.loop.select_weights", 1, False, 24),  # all steps done
+    ("speechxfer.workflows.training_runs.save_model", 1, False, 24),  # everything but the model written
 ]
 
 
@@ -169,7 +181,7 @@ def test_a_killed_run_ends_with_the_same_bits(corpus: Path, tmp_path: Path) -> N
             p.name for p in (undisturbed / folder).iterdir()
         ), "nothing half-written is left behind"
     before = contents(tmp_path)
-    train_run(load_config(None, RESUMED), *manifests(corpus), disturbed, source=str(corpus / "source"))
+    adapt(str(corpus / "source"), *manifests(corpus), out=disturbed, config=load_config(None, RESUMED))
     assert contents(tmp_path) == before, "the same command once more changes nothing"
 
 
@@ -194,6 +206,38 @@ def manifests(corpus: Path) -> tuple[list[Path], list[Path]]:
     return [corpus / "train.jsonl"], [corpus / "dev.jsonl"]
 
 
+# From Python -----------------------------------------------------------------------------------------------------
+
+
+def test_adapt_takes_utterances_and_equals_the_command_line(corpus: Path, tmp_path: Path) -> None:
+    """As in the README: lists of utterances in, a model, a head table and a folder out, with the command line's defaults."""
+    settings = ["finetune.steps=4", "finetune.batch_s=5", "finetune.precision=fp32"]
+    train, dev = (sx.read_manifest(corpus / f"{split}.jsonl") for split in ("train", "dev"))
+    result = sx.adapt(corpus / "source", train, dev, out=tmp_path / "python", config=load_config(None, settings))
+    app(adapt_arguments(corpus, tmp_path / "shell", *settings), standalone_mode=False)
+    weights = [tmp_path / name / "model" / "weights.safetensors" for name in ("python", "shell")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert result.folder == tmp_path / "python"
+    assert str(result.head).splitlines() == (result.folder / "head.tsv").read_text().splitlines()
+    assert str(result.head).splitlines()[:2] == ["<blank>\tblank\t<blank>", " \texact\t "]
+    again = sx.adapt(corpus / "source", train, dev, out=tmp_path / "python", config=load_config(None, settings))
+    assert again.head == result.head and not again.model.training
+    for name, value in result.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+
+
+def test_adapt_refuses_utterances_that_are_none_repeated_or_mixed(corpus: Path, tmp_path: Path) -> None:
+    dev = sx.read_manifest(corpus / "dev.jsonl")
+    for train, message in (
+        ([], "train: no utterance is given"),
+        ([*dev, dev[0]], f"train: id '{dev[0].id}' occurs twice"),
+        ([dev[0], corpus / "train.jsonl"], "train: utterances and other values are mixed"),
+    ):
+        with pytest.raises(InputError, match=message):
+            sx.adapt(corpus / "source", train, dev, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 # Several processes ---------------------------------------------------------------------------------------------------
 
 
@@ -215,8 +259,7 @@ WHOLE = (
     "finetune.head_lr=0.002",
     "finetune.precision=fp32",
     "finetune.speed_factors=[1.0]",
-    "finetune.frequency_masks=0",
-    "finetune.time_masks=0",
+    "finetune.spec_augment=0.0",
     "model.dropout=0",
 )
 
@@ -229,7 +272,7 @@ def test_two_processes_train_like_one(corpus: Path, tmp_path: Path) -> None:
     """
     source = write_model(tmp_path / "source", "dnn")
     _, err = finish(torchrun(*adapt_arguments(corpus, tmp_path / "two", *WHOLE, source=source)))
-    train_run(load_config(None, WHOLE), *manifests(corpus), tmp_path / "one", source=str(source))
+    adapt(str(source), *manifests(corpus), out=tmp_path / "one", config=load_config(None, WHOLE))
     one, two = (load_file(tmp_path / name / "model" / "weights.safetensors") for name in ("one", "two"))
     start_weights = load_file(source / "weights.safetensors")
     assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-5
@@ -242,7 +285,7 @@ def test_two_processes_train_like_one(corpus: Path, tmp_path: Path) -> None:
     ]
     assert [row["step"] for row in rows[1]] == [5, 10, 10]
     assert rows[1][1]["loss"] == pytest.approx(rows[0][1]["loss"], rel=1e-5)
-    assert err.count("wrote ") == 1, "only the first process speaks"
+    assert err.count("wrote ") == 1, "only the first process reports"
 
 
 @pytest.mark.distributed
@@ -252,7 +295,7 @@ def test_two_processes_score_like_one(corpus: Path, tmp_path: Path) -> None:
     write_tone_corpus(test, 60, letters="abcd", seed=3)
     model = write_model(tmp_path / "model", "cnn", "abcd ")
     out, _ = finish(torchrun("evaluate", str(model), "--on", str(test), "--out", str(tmp_path / "two")))
-    report = evaluate_run([str(model)], test, tmp_path / "one")
+    report = evaluate_models([str(model)], test, tmp_path / "one")
     assert report.substitutions > 10, "there is something to get wrong differently"
     for name in ("report.json", "report.txt"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
@@ -261,18 +304,18 @@ def test_two_processes_score_like_one(corpus: Path, tmp_path: Path) -> None:
 
 @pytest.mark.distributed
 def test_two_processes_compute_the_head_that_one_does(corpus: Path, tmp_path: Path) -> None:
-    """Of words, on an encoder that rests; distorted recordings are drawn alike, so the bytes are the same."""
+    """A classifier on a frozen encoder: both processes distort recordings in the same way, so the bytes are the same."""
     for split, count, seed in (("train", 24, 1), ("dev", 8, 2)):
         write_tone_corpus(
             tmp_path / f"{split}.jsonl", count, letters="abcd", seed=seed, words=(1, 1), letters_in_word=1
         )
-    words = ("text.task=classify", "text.vocabulary=words", "transfer.freeze=encoder", "finetune.distortion=0.5")
+    words = ("text.task=classify", "text.vocabulary=words", "finetune.freeze=encoder", "finetune.distortion=0.5")
     source = corpus / "source"
     _, err = finish(torchrun(*adapt_arguments(tmp_path, tmp_path / "two", *words, source=source)))
     assert "no step is taken" in err
-    train_run(load_config(None, words), *manifests(tmp_path), tmp_path / "one", source=str(source))
-    learnt = [(tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("one", "two")]
-    assert learnt[0] == learnt[1]
+    adapt(str(source), *manifests(tmp_path), out=tmp_path / "one", config=load_config(None, words))
+    weights = [(tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("one", "two")]
+    assert weights[0] == weights[1]
     assert load_model(tmp_path / "two").head.weight.abs().max() > 0.01
 
 
@@ -293,13 +336,17 @@ def test_several_seeds_make_one_row(corpus: Path, tmp_path: Path) -> None:
     models = []
     for seed in (1, 2, 3):
         config = load_config(None, [*DNN, f"finetune.seed={seed}"])
-        models.append(str(train_run(config, *manifests(corpus), tmp_path / str(seed))))
+        models.append(
+            str(train_from_scratch(*manifests(corpus), out=tmp_path / str(seed), config=config).folder / "model")
+        )
     weights = {Path(model, "weights.safetensors").read_bytes() for model in models}
     assert len(weights) == 3
-    again = train_run(load_config(None, DNN), *manifests(corpus), tmp_path / "again")
+    again = (
+        train_from_scratch(*manifests(corpus), out=tmp_path / "again", config=load_config(None, DNN)).folder / "model"
+    )
     assert (again / "weights.safetensors").read_bytes() == Path(models[0], "weights.safetensors").read_bytes()
     results = tmp_path / "results.json"
-    score = evaluate_run(models, corpus / "dev.jsonl", tmp_path / "scores", results=results, row="scratch")
+    score = evaluate_models(models, corpus / "dev.jsonl", tmp_path / "scores", results=RowTarget(results, "scratch"))
     assert isinstance(score, PooledScore) and len(score.wers) == 3
     assert sorted(p.relative_to(tmp_path / "scores").as_posix() for p in (tmp_path / "scores").rglob("*.json")) == [
         "1/report.json",
@@ -307,38 +354,82 @@ def test_several_seeds_make_one_row(corpus: Path, tmp_path: Path) -> None:
         "3/report.json",
     ]
     [row] = read_rows(results)
-    assert row.seeds == [1, 2, 3] and row.sub is None
+    assert row.seeds == [1, 2, 3] and row.substitutions is None
     assert row.wer == pytest.approx(100 * sum(score.wers) / 3, abs=0.005)
+
+
+def test_models_that_differ_in_more_than_the_seed_are_not_pooled(corpus: Path, tmp_path: Path) -> None:
+    for name, setting in (("a", "finetune.seed=1"), ("b", "finetune.head_lr=1e-3")):
+        train_from_scratch(*manifests(corpus), out=tmp_path / name, config=load_config(None, [*DNN, setting]))
+    write_tone_corpus(tmp_path / "other.jsonl", 11, letters="abcd", seed=9, words=(1, 3))
+    config = load_config(None, [*DNN, "finetune.seed=2"])
+    train_from_scratch(tmp_path / "other.jsonl", corpus / "dev.jsonl", out=tmp_path / "c", config=config)
+    adapt(tmp_path / "a", *manifests(corpus), out=tmp_path / "d", config=config)
+    for other, difference in (("b", "finetune.head_lr"), ("c", "train_data"), ("d", "source")):
+        models = [str(tmp_path / name) for name in ("a", other)]
+        with pytest.raises(InputError, match=f"not one model with several seeds .*{difference}"):
+            evaluate_models(models, corpus / "dev.jsonl", tmp_path / "scores")
+    assert not (tmp_path / "scores").exists()
+    with pytest.raises(InputError, match="its card does not state how it was trained"):
+        evaluate_models([str(corpus / "source")] * 2, corpus / "dev.jsonl", tmp_path / "scores")
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "embed"])
+def test_a_failed_write_leaves_the_older_files(corpus: Path, tmp_path: Path, verb: str) -> None:
+    """No file may grow beyond 64 bytes, as on a full disk."""
+    model, dev, out = str(corpus / "source"), corpus / "dev.jsonl", tmp_path / "out"
+
+    def run() -> None:
+        evaluate_models([model], dev, out) if verb == "evaluate" else embed(model, [dev], out)
+
+    run()
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        with pytest.raises((InputError, OSError)):
+            run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_several_manifests_are_trained_on_together(corpus: Path, tmp_path: Path) -> None:
     more = write_tone_corpus(tmp_path / "more.jsonl", 3, letters="abcdx", seed=9)
-    model = train_run(
-        load_config(None, DNN),
-        [corpus / "train.jsonl", tmp_path / "more.jsonl"],
-        [corpus / "dev.jsonl"],
-        tmp_path / "run",
+    model = (
+        train_from_scratch(
+            [corpus / "train.jsonl", tmp_path / "more.jsonl"],
+            [corpus / "dev.jsonl"],
+            out=tmp_path / "run",
+            config=load_config(None, DNN),
+        ).folder
+        / "model"
     )
     details = json.loads((model / "model.json").read_text())["details"]
     assert details["train_utterances"] == 11 + len(more)
     assert "x" in json.loads((model / "vocabulary.json").read_text())["symbols"]
 
 
-def test_a_small_manifest_is_heard_more_often_when_asked(
+def test_repeats_repeat_a_manifest_in_every_epoch(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[str] = []
+    trained_on: list[str] = []
 
-    def listening(model: AcousticModel, train: Sequence[Utterance], *rest: Any, **options: Any) -> AcousticModel:
-        heard.extend(utterance.id for utterance in train)
+    def recording(model: AcousticModel, train: Sequence[Utterance], *rest: Any, **options: Any) -> AcousticModel:
+        trained_on.extend(utterance.id for utterance in train)
         return finetune(model, train, *rest, **options)
 
-    monkeypatch.setattr("speechxfer.runs.finetune", listening)
+    monkeypatch.setattr("speechxfer.workflows.training_runs.finetune", recording)
     more = write_tone_corpus(tmp_path / "more.jsonl", 3, letters="abcd", seed=9)
     train = [corpus / "train.jsonl", tmp_path / "more.jsonl"]
-    model = train_run(load_config(None, [*DNN, "data.repeats=[1, 3]"]), train, [corpus / "dev.jsonl"], tmp_path / "run")
-    assert Counter(Counter(heard).values()) == {1: 11, 3: 3}
-    assert {u.id for u in more} == {name for name, often in Counter(heard).items() if often == 3}
+    model = (
+        train_from_scratch(
+            train, [corpus / "dev.jsonl"], out=tmp_path / "run", config=load_config(None, [*DNN, "data.repeats=[1, 3]"])
+        ).folder
+        / "model"
+    )
+    assert Counter(Counter(trained_on).values()) == {1: 11, 3: 3}
+    assert {u.id for u in more} == {name for name, often in Counter(trained_on).items() if often == 3}
     details = json.loads((model / "model.json").read_text())["details"]
     assert details["train_utterances"] == 14, "hours and utterances of the card count recordings, not repetitions"
 
@@ -348,22 +439,31 @@ def test_repeats_are_one_number_per_manifest(corpus: Path, tmp_path: Path, repea
     write_tone_corpus(tmp_path / "more.jsonl", 3, letters="abcd", seed=9)
     train = [corpus / "train.jsonl", tmp_path / "more.jsonl"]
     with pytest.raises(InputError, match=r"data\.repeats has \d numbers? for 2 training manifests"):
-        train_run(load_config(None, [*DNN, f"data.repeats={repeats}"]), train, [corpus / "dev.jsonl"], tmp_path / "run")
+        train_from_scratch(
+            train,
+            [corpus / "dev.jsonl"],
+            out=tmp_path / "run",
+            config=load_config(None, [*DNN, f"data.repeats={repeats}"]),
+        )
 
 
 def test_the_vocabulary_comes_from_training_text_alone(corpus: Path, tmp_path: Path) -> None:
     write_tone_corpus(tmp_path / "dev.jsonl", 3, letters="abcdy", seed=9)
-    model = train_run(load_config(None, DNN), [corpus / "train.jsonl"], [tmp_path / "dev.jsonl"], tmp_path / "run")
+    model = (
+        train_from_scratch(
+            [corpus / "train.jsonl"], [tmp_path / "dev.jsonl"], out=tmp_path / "run", config=load_config(None, DNN)
+        ).folder
+        / "model"
+    )
     assert json.loads((model / "vocabulary.json").read_text())["symbols"] == ["<blank>", " ", "a", "b", "c", "d"]
 
 
-def test_a_damaged_note_of_what_was_asked_is_told(corpus: Path, tmp_path: Path) -> None:
+def test_a_damaged_run_json_is_refused(corpus: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    train_run(load_config(None, DNN), *manifests(corpus), run)
+    train_from_scratch(*manifests(corpus), out=run, config=load_config(None, DNN))
     (run / "run.json").write_text("{")
-    with pytest.raises(InputError, match=r"run\.json: damaged"):
-        train_run(load_config(None, DNN), *manifests(corpus), run)
-    shutil.rmtree(run)
+    with pytest.raises(InputError, match=r"run\.json: not JSON"):
+        train_from_scratch(*manifests(corpus), out=run, config=load_config(None, DNN))
 
 
 # Letters from phones -------------------------------------------------------------------------------------------------
@@ -384,14 +484,14 @@ def test_letters_start_from_the_phones_of_their_language(tmp_path: Path) -> None
     ]
     config = load_config(None, [*settings, "text.lowercase=false", f"text.letters={tmp_path / 'letters.json'}"])
     manifest = [tmp_path / "phones.jsonl"]
-    train_run(config, manifest, manifest, tmp_path / "source", language="mul")
+    train_from_scratch(manifest, manifest, out=tmp_path / "source", config=config, language="mul")
     source = load_model(tmp_path / "source")
     assert source.vocabulary.symbols == ("<blank>", "j", "ɟ")
     assert source.vocabulary.letters == tables
     manifest = [tmp_path / "letters.jsonl"]
     for language, read_j in (("sw", "ɟ"), ("xx", "j")):
         config = load_config(None, ["finetune.steps=2"])
-        train_run(config, manifest, manifest, tmp_path / language, source=str(tmp_path / "source"), language=language)
+        adapt(str(tmp_path / "source"), manifest, manifest, out=tmp_path / language, config=config, language=language)
         table = (tmp_path / language / "head.tsv").read_text(encoding="utf-8").splitlines()
         assert table[-2:] == [f"j\tphone\t{read_j}", "y\tphone\tj"]
 
@@ -402,4 +502,4 @@ def test_letter_tables_that_are_none_are_refused(tmp_path: Path, content: str | 
     if content is not None:
         path.write_text(content)
     with pytest.raises(InputError, match=r"letters.json: no letter tables"):
-        read_letters(path)
+        read_letter_tables(path)

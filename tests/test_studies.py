@@ -1,4 +1,4 @@
-"""Studies: runs side by side give the bytes of runs one by one, folds are pooled over all utterances, verdicts are tested."""
+"""Studies: parallel runs give the bytes of sequential ones, folds are pooled over all utterances, differences are tested."""
 
 import json
 import shutil
@@ -7,24 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from speechxfer.config import load_config
+from speechxfer.config.loading import load_config
+from speechxfer.data.manifest import read_manifest, write_manifest
+from speechxfer.data.splits import choose_group_key, total_duration_s
 from speechxfer.errors import InputError
-from speechxfer.manifest import read_manifest, write_manifest
-from speechxfer.report import read_rows
-from speechxfer.scoring import Comparison, Difference, read_report
-from speechxfer.splits import total_s, what_keeps_apart
-from speechxfer.studies import (
-    CrossValidation,
-    Training,
-    against_baseline,
-    cross_validate,
-    expected_errors,
-    from_scratch,
-    learning_curve,
-    self_train,
-    verdict,
-)
-from tests.foreign_models import write_w2v_bert
+from speechxfer.scoring.comparison import Comparison, Difference
+from speechxfer.scoring.report import read_report
+from speechxfer.workflows.baselines import baseline_settings, compare_with_baseline, conclusion
+from speechxfer.workflows.cross_validation import CrossValidation, cross_validate
+from speechxfer.workflows.learning_curves import learning_curve
+from speechxfer.workflows.results import read_rows
+from speechxfer.workflows.self_training import expected_errors, self_train
+from speechxfer.workflows.studies import Splits, StudySettings
+from tests.external_models import write_w2v_bert
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
 
@@ -47,14 +42,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def training(corpus: Path, out: Path, *settings: str) -> Training:
-    config = load_config(None, [*SETTINGS, *settings])
-    return Training(config, out, str(corpus / "source"), train=(corpus / "all.jsonl",), dev=(corpus / "dev.jsonl",))
+def study(corpus: Path, *settings: str, source: str = "source") -> StudySettings:
+    return StudySettings(str(corpus / source), load_config(None, [*SETTINGS, *settings]))
+
+
+def splits(corpus: Path, test: Path | None = None) -> Splits:
+    return Splits((corpus / "all.jsonl",), (corpus / "dev.jsonl",), test)
 
 
 def crossval(corpus: Path, out: Path, jobs: int) -> CrossValidation:
-    asked = replace(training(corpus, out), train=())
-    return cross_validate(asked, [corpus / "all.jsonl"], jobs=jobs, results=out / "results" / "results.json")
+    results = out / "results" / "results.json"
+    return cross_validate(study(corpus), [corpus / "all.jsonl"], out, jobs=jobs, results=results)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +62,7 @@ def validated(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[C
     return crossval(corpus, folder, 2), folder
 
 
-def test_folds_side_by_side_give_the_bytes_of_one_after_the_other(
+def test_folds_in_parallel_give_the_bytes_of_sequential_ones(
     corpus: Path, tmp_path: Path, validated: tuple[CrossValidation, Path]
 ) -> None:
     both, folder = validated
@@ -73,34 +71,33 @@ def test_folds_side_by_side_give_the_bytes_of_one_after_the_other(
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
-def test_every_utterance_is_scored_by_a_model_that_has_not_heard_its_speaker(
+def test_every_utterance_is_scored_by_a_model_not_trained_on_its_speaker(
     corpus: Path, validated: tuple[CrossValidation, Path]
 ) -> None:
     found, folder = validated
     whole = read_manifest(corpus / "all.jsonl")
-    assert found.apart == "speaker" and len(found.folds) == len({u.speaker for u in whole}) == 3
+    assert found.group_by == "speaker" and len(found.folds) == len({u.speaker for u in whole}) == 3
     assert sorted(row.id for row in found.report.utterances) == sorted(u.id for u in whole)
     errors = sum(fold.word_counts.errors for fold in found.folds)
     words = sum(len(u.text.split()) for u in whole)
     assert found.report.wer == pytest.approx(errors / words)
     for number in (1, 2, 3):
         data = folder / f"fold{number}" / "data"
-        heard, chosen, tested = (read_manifest(data / f"{part}.jsonl") for part in ("train", "dev", "test"))
-        assert not {u.speaker for u in (*heard, *chosen)} & {u.speaker for u in tested}
-        assert sorted(u.id for u in (*heard, *chosen, *tested)) == sorted(u.id for u in whole)
+        train, dev, test = (read_manifest(data / f"{part}.jsonl") for part in ("train", "dev", "test"))
+        assert not {u.speaker for u in (*train, *dev)} & {u.speaker for u in test}
+        assert sorted(u.id for u in (*train, *dev, *test)) == sorted(u.id for u in whole)
     assert "pooled over 3 folds by speaker" in str(found)
     [row] = read_rows(folder / "results" / "results.json")
     assert (row.name, row.split, row.words, row.seeds) == ("crossval", "3 folds by speaker", words, [1])
     assert row.wer == pytest.approx(100 * errors / words)
-    assert "| crossval |" in (folder / "results" / "RESULTS.md").read_text(encoding="utf-8")
 
 
-def test_what_is_heard_besides_is_heard_in_every_fold_and_never_scored(corpus: Path, tmp_path: Path) -> None:
+def test_extra_training_data_is_in_every_fold_and_never_scored(corpus: Path, tmp_path: Path) -> None:
     others = write_tone_corpus(tmp_path / "others.jsonl", 4, letters="abc", seed=4, words=(1, 2))
     others = [replace(each, id=f"other-{each.id}", speaker="another") for each in others]
     write_manifest(tmp_path / "others.jsonl", others)
-    asked = replace(training(corpus, tmp_path / "study"), train=(tmp_path / "others.jsonl",))
-    found = cross_validate(asked, [corpus / "all.jsonl"], jobs=2)
+    extra = [tmp_path / "others.jsonl"]
+    found = cross_validate(study(corpus), [corpus / "all.jsonl"], tmp_path / "study", extra_train=extra, jobs=2)
     whole = read_manifest(corpus / "all.jsonl")
     assert sorted(row.id for row in found.report.utterances) == sorted(u.id for u in whole)
     for number in (1, 2, 3):
@@ -110,16 +107,16 @@ def test_what_is_heard_besides_is_heard_in_every_fold_and_never_scored(corpus: P
         assert details["train_hours"] == pytest.approx((own + sum(u.duration for u in others)) / 3600, abs=1e-3)
 
 
-def test_what_is_heard_besides_shares_no_speaker_with_the_corpus(corpus: Path, tmp_path: Path) -> None:
+def test_extra_training_data_shares_no_speaker_with_the_corpus(corpus: Path, tmp_path: Path) -> None:
     [first, *_] = read_manifest(corpus / "all.jsonl")
     write_manifest(tmp_path / "others.jsonl", [replace(first, id="again")])
-    asked = replace(training(corpus, tmp_path / "study"), train=(tmp_path / "others.jsonl",))
+    extra = [tmp_path / "others.jsonl"]
     with pytest.raises(InputError, match=f"again: its speaker '{first.speaker}' is in the corpus, too"):
-        cross_validate(asked, [corpus / "all.jsonl"], jobs=1)
+        cross_validate(study(corpus), [corpus / "all.jsonl"], tmp_path / "study", extra_train=extra, jobs=1)
     assert not (tmp_path / "study").exists()
 
 
-def test_a_stopped_study_keeps_what_is_finished(
+def test_a_stopped_study_keeps_finished_runs(
     corpus: Path, tmp_path: Path, validated: tuple[CrossValidation, Path]
 ) -> None:
     found, folder = validated
@@ -131,28 +128,22 @@ def test_a_stopped_study_keeps_what_is_finished(
     assert kept.stat().st_mtime_ns == before and again.report == found.report
 
 
-def test_a_baseline_is_trained_beside(corpus: Path, tmp_path: Path) -> None:
-    asked = training(corpus, tmp_path / "run", "transfer.l2_sp=1.0")
-    found = against_baseline(asked, jobs=2)
+def test_a_baseline_is_trained_and_compared(corpus: Path, tmp_path: Path) -> None:
+    found = compare_with_baseline(study(corpus, "finetune.l2_sp=1.0"), splits(corpus), tmp_path / "run", jobs=2)
     adapted, scratch = (read_report(tmp_path / "run" / part / "report.json") for part in ("scored", "baseline/scored"))
     assert (found.comparison.cer.a, found.comparison.cer.b) == (adapted.cer, scratch.cer)
     card = json.loads((tmp_path / "run" / "baseline" / "model" / "model.json").read_text())
     assert card["parent"] == "" and card["architecture"]["encoder"] == "dnn"
     assert card["details"]["steps"] == 6
     assert (tmp_path / "run" / "baseline.txt").read_text() == f"{found}\n"
-    assert str(found).startswith("The transfer")
+    assert str(found).startswith("Adaptation")
 
 
-def test_from_scratch_is_the_same_network_and_budget(corpus: Path, tmp_path: Path) -> None:
-    asked = training(corpus, tmp_path, "transfer.lora_rank=2", "finetune.steps=9")
-    alone = from_scratch(asked, tmp_path / "b")
-    assert (alone.source, alone.config.transfer.lora_rank, alone.config.finetune.steps) == ("", 0, 9)
-    assert (alone.config.model.encoder, alone.config.model.size, alone.config.model.features) == (
-        "dnn",
-        "tiny",
-        "kaldi-mvn",
-    )
-    assert (alone.train, alone.dev) == (asked.train, asked.dev)
+def test_the_baseline_is_the_same_network_with_as_many_steps(corpus: Path) -> None:
+    baseline = baseline_settings(study(corpus, "transfer.lora_rank=2", "finetune.steps=9"))
+    assert (baseline.source, baseline.config.transfer.lora_rank, baseline.config.finetune.steps) == (None, 0, 9)
+    model = baseline.config.model
+    assert (model.encoder, model.size, model.features) == ("dnn", "tiny", "kaldi-mvn")
 
 
 def outcome(a: float, b: float, p: float) -> Comparison:
@@ -160,18 +151,18 @@ def outcome(a: float, b: float, p: float) -> Comparison:
     return Comparison(difference, difference, "utterances", 100)
 
 
-def test_the_verdict_goes_by_the_paired_test() -> None:
-    assert verdict(outcome(0.3, 0.4, 0.001)).startswith("The transfer helped, with this seed")
-    assert verdict(outcome(0.4, 0.3, 0.001)).startswith("The transfer hurt")
-    assert verdict(outcome(0.3, 0.4, 0.2)).startswith("The transfer made no difference that the data can show")
+def test_the_conclusion_follows_the_paired_test() -> None:
+    assert conclusion(outcome(0.3, 0.4, 0.001)).startswith("Adaptation helped, with this seed")
+    assert conclusion(outcome(0.4, 0.3, 0.001)).startswith("Adaptation hurt")
+    assert conclusion(outcome(0.3, 0.4, 0.2)).startswith("Adaptation made no significant difference")
 
 
 def test_a_learning_curve_has_nested_parts_and_a_row_for_each_kind(corpus: Path, tmp_path: Path) -> None:
-    asked = training(corpus, tmp_path)
     whole = read_manifest(corpus / "all.jsonl")
-    minutes = total_s(whole) / 60
+    minutes = total_duration_s(whole) / 60
     sizes = [round(minutes / 2, 3), minutes + 1]
-    curve = learning_curve(replace(asked, test=corpus / "dev.jsonl"), minutes=sizes, seeds=2, jobs=2)
+    with_test = splits(corpus, corpus / "dev.jsonl")
+    curve = learning_curve(study(corpus), with_test, tmp_path, minutes=sizes, seeds=2, jobs=2)
     assert [point.kind for point in curve.points] == ["adapted", "scratch"] * 2
     assert [point.part for point in curve.points[::2]] == [f"{sizes[0]:g}min", "all"]
     parts = [{u.id for u in read_manifest(tmp_path / "data" / f"{p.part}.jsonl")} for p in curve.points[::2]]
@@ -183,12 +174,19 @@ def test_a_learning_curve_has_nested_parts_and_a_row_for_each_kind(corpus: Path,
     assert (tmp_path / "curve.png").stat().st_size > 10_000
 
 
-def test_what_fails_in_a_run_is_told_by_the_study(corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("minutes", [-1.0, 0.0, float("nan"), float("inf")])
+def test_sizes_of_a_learning_curve_are_positive(corpus: Path, tmp_path: Path, minutes: float) -> None:
+    with pytest.raises(InputError, match="positive number of minutes"):
+        learning_curve(study(corpus), splits(corpus, corpus / "dev.jsonl"), tmp_path / "study", minutes=[10.0, minutes])
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_study_reports_the_error_of_a_run(corpus: Path, tmp_path: Path) -> None:
     train = read_manifest(corpus / "all.jsonl")
     write_manifest(tmp_path / "broken.jsonl", [*train, train[0].__class__("gone", tmp_path / "gone.wav", 1.0, "a")])
     with pytest.raises(InputError, match=r"gone\.wav: the audio file is missing"):
-        asked = replace(training(corpus, tmp_path / "out"), train=())
-        cross_validate(asked, [tmp_path / "broken.jsonl"], folds=2, apart="sentence", jobs=1)
+        broken = [tmp_path / "broken.jsonl"]
+        cross_validate(study(corpus), broken, tmp_path / "out", folds=2, group_by="sentence", jobs=1)
 
 
 def test_a_study_is_not_started_by_torchrun(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,61 +195,61 @@ def test_a_study_is_not_started_by_torchrun(corpus: Path, tmp_path: Path, monkey
         crossval(corpus, tmp_path, 1)
 
 
-def test_what_error_rate_a_confidence_means() -> None:
+def test_expected_error_rates_by_hand() -> None:
     """Pairs in order of confidence with errors 0.9, 0.4, 0.6, 0.1: the middle two violate the order and are averaged."""
     expected = expected_errors([0.2, 0.4, 0.6, 0.8], [0.9, 0.4, 0.6, 0.1])
     assert expected([0.1, 0.2, 0.4, 0.6, 0.8, 0.9]) == pytest.approx([0.9, 0.9, 0.5, 0.5, 0.1, 0.1])
 
 
-def test_own_transcripts_that_are_likely_right_are_learned_from(corpus: Path, tmp_path: Path) -> None:
+def test_confident_own_transcripts_are_trained_on(corpus: Path, tmp_path: Path) -> None:
     more = write_tone_corpus(tmp_path / "more" / "more.jsonl", 4, letters="abc", seed=3, words=(1, 2))
-    hidden = [replace(u, id=f"u-{u.id}", text="not to be read") for u in more]
+    hidden = [replace(u, id=f"u-{u.id}", text="hidden text") for u in more]
     write_manifest(tmp_path / "unlabelled.jsonl", hidden)
     write_model(tmp_path / "cnn", "cnn", letters="abc ")
-    learns = ("finetune.steps=40", "finetune.evaluate_every_steps=20", "finetune.encoder_lr=2e-3")
-    asked = training(corpus, tmp_path / "study", *learns)
-    asked = replace(asked, source=str(tmp_path / "cnn"), test=corpus / "dev.jsonl")
-    found = self_train(asked, [tmp_path / "unlabelled.jsonl"], most_errors=1.0)
-    learned = read_manifest(tmp_path / "study" / "round1" / "data" / "own.jsonl")
-    assert found.kept == ((len(learned), pytest.approx(total_s(learned) / 3600)),)
-    assert {u.id for u in learned} <= {u.id for u in hidden}
-    assert "not to be read" not in {u.text for u in learned}
+    longer = ("finetune.steps=40", "finetune.evaluate_every_steps=20", "finetune.encoder_lr=2e-3")
+    settings = replace(study(corpus, *longer), source=str(tmp_path / "cnn"))
+    labelled = splits(corpus, corpus / "dev.jsonl")
+    found = self_train(settings, labelled, [tmp_path / "unlabelled.jsonl"], tmp_path / "study", max_error_rate=1.0)
+    selected = read_manifest(tmp_path / "study" / "round1" / "data" / "own.jsonl")
+    assert found.selected == ((len(selected), pytest.approx(total_duration_s(selected) / 3600)),)
+    assert {u.id for u in selected} <= {u.id for u in hidden}
+    assert "hidden text" not in {u.text for u in selected}
     card = json.loads((tmp_path / "study" / "round1" / "model" / "model.json").read_text())
-    assert card["details"]["train_utterances"] == 12 + len(learned)
+    assert card["details"]["train_utterances"] == 12 + len(selected)
     assert (found.comparison.cer.a, found.comparison.cer.b) == (found.rounds[-1].cer, found.labelled.cer)
 
 
-def test_when_nothing_is_good_enough_self_training_says_so(corpus: Path, tmp_path: Path) -> None:
-    asked = replace(training(corpus, tmp_path), test=corpus / "dev.jsonl")
+def test_self_training_without_a_good_transcript_is_refused(corpus: Path, tmp_path: Path) -> None:
     more = write_tone_corpus(tmp_path / "more" / "more.jsonl", 2, letters="abc", seed=3, words=(1, 2))
     write_manifest(tmp_path / "more.jsonl", [replace(u, id=f"u-{u.id}") for u in more])
-    with pytest.raises(InputError, match="none is expected to have at most 0 % wrong characters"):
-        self_train(asked, [tmp_path / "more.jsonl"], most_errors=0.0)
+    with pytest.raises(InputError, match="expected character error rate is at most 0 %"):
+        labelled = splits(corpus, corpus / "dev.jsonl")
+        self_train(study(corpus), labelled, [tmp_path / "more.jsonl"], tmp_path / "study", max_error_rate=0.0)
 
 
-def test_self_training_does_not_learn_from_what_it_is_scored_on(corpus: Path, tmp_path: Path) -> None:
-    asked = replace(training(corpus, tmp_path / "study"), test=corpus / "dev.jsonl")
+def test_unlabelled_speech_that_is_also_labelled_is_refused(corpus: Path, tmp_path: Path) -> None:
+    labelled = splits(corpus, corpus / "dev.jsonl")
     renamed = [replace(u, id=f"u-{u.id}", offset=0.1, duration=0.2) for u in read_manifest(corpus / "dev.jsonl")]
     write_manifest(tmp_path / "renamed.jsonl", renamed)
-    with pytest.raises(InputError, match="u-dev000: the unlabelled speech holds what train, dev or test hold"):
-        self_train(asked, [tmp_path / "renamed.jsonl"])
-    with pytest.raises(InputError, match="the unlabelled speech holds"):
-        self_train(asked, [corpus / "all.jsonl"])
+    with pytest.raises(InputError, match="u-dev000: the unlabelled speech is also in train, dev or test"):
+        self_train(study(corpus), labelled, [tmp_path / "renamed.jsonl"], tmp_path / "study")
+    with pytest.raises(InputError, match="the unlabelled speech is also"):
+        self_train(study(corpus), labelled, [corpus / "all.jsonl"], tmp_path / "study")
     assert not (tmp_path / "study").exists()  # found out before anything is trained
 
 
-def test_a_borrowed_networks_baseline_is_the_network_that_the_settings_name(corpus: Path, tmp_path: Path) -> None:
+def test_the_baseline_of_a_transformers_encoder_is_the_network_in_the_settings(corpus: Path, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     write_w2v_bert(tmp_path / "w2v-bert-tiny")
-    asked = replace(training(corpus, tmp_path, "model.size=tiny"), source=str(tmp_path / "w2v-bert-tiny"))
-    model = from_scratch(asked, tmp_path / "baseline").config.model
+    settings = replace(study(corpus, "model.size=tiny"), source=str(tmp_path / "w2v-bert-tiny"))
+    model = baseline_settings(settings).config.model
     assert (model.encoder, model.size, model.features) == ("conformer", "tiny", "kaldi-mvn-78db-1.5s")
 
 
-def test_one_who_speaks_most_of_the_time_is_not_a_fold(corpus: Path, tmp_path: Path) -> None:
-    """One speaker of 39 minutes and one of a minute: left out by speaker, the fold of the first would learn from a minute."""
+def test_a_speaker_with_most_of_the_speech_is_not_a_fold(corpus: Path, tmp_path: Path) -> None:
+    """One speaker of 39 minutes and one of a minute: by speaker, the fold of the first would train on a minute."""
     one, *_ = read_manifest(corpus / "all.jsonl")
     long = [replace(one, id=f"l{i}", speaker="l", text=f"a {i}", duration=10.0) for i in range(234)]
     short = [replace(one, id=f"s{i}", speaker="s", text=f"b {i}", duration=10.0) for i in range(6)]
-    assert what_keeps_apart([*long, *short], 2) == "sentence"
-    assert what_keeps_apart([*long[:6], *short], 2) == "speaker"
+    assert choose_group_key([*long, *short], 2) == "sentence"
+    assert choose_group_key([*long[:6], *short], 2) == "speaker"

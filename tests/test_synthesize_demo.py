@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_scripts import demo_sentences, espeak, synthesize_demo
+from data_scripts import demo_sentences, espeak, swahili_sentences, synthesize_demo
+from speechxfer.data.manifest import Utterance, read_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest
-from speechxfer.text import Normalizer
+from speechxfer.text.normalizer import Normalizer
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLITS = ("train", "dev", "test")
@@ -162,12 +162,12 @@ def test_swahili_numbers_as_counted() -> None:
     ],
 )  # fmt: skip
 def test_swahili_numerals_agree_with_their_noun(noun: str, noun_class: int, value: int, numeral: str) -> None:
-    assert demo_sentences.swahili_numeral(value, noun_class) == numeral, noun
+    assert swahili_sentences.swahili_numeral(value, noun_class) == numeral, noun
 
 
 def test_swahili_adjectives_agree_with_their_noun() -> None:
     cases = {("kubwa", 8): "vikubwa", ("pya", 5): "jipya", ("zuri", 5): "zuri", ("dogo", 9): "ndogo"}
-    assert {case: demo_sentences.swahili_adjective(*case) for case in cases} == cases
+    assert {case: swahili_sentences.swahili_adjective(*case) for case in cases} == cases
 
 
 @pytest.mark.parametrize(
@@ -255,9 +255,8 @@ def test_noise_lies_15_to_30_db_below_the_speech(corpus: Path) -> None:
 
 
 def test_same_seed_same_bytes_and_another_seed_another_corpus(corpus: Path, tmp_path: Path) -> None:
-    script = str(ROOT / "data_scripts" / "synthesize_demo.py")
-    command = [sys.executable, script, "sw", str(tmp_path / "again"), "--sentences", "20"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    command = [sys.executable, "-m", "data_scripts.synthesize_demo", "sw", str(tmp_path / "again"), "--sentences", "20"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert contents(tmp_path / "again") == contents(corpus)
     assert "x real time" in result.stdout
     assert "next: speechxfer check" in result.stdout.splitlines()[-1]

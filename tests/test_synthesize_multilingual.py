@@ -12,8 +12,8 @@ import soundfile
 
 from data_scripts import espeak, phonemize
 from data_scripts import synthesize_multilingual as sm
+from speechxfer.data.manifest import Utterance, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest, write_manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = {
@@ -66,11 +66,11 @@ def test_what_is_spoken_is_what_the_label_says(corpus: Path, sentences: Path) ->
             assert utterance.text.split() == sm.phones_of(sentence.text, sentence.voice)
             samples, rate = soundfile.read(utterance.audio_filepath)
             start = round(utterance.offset * rate)
-            stretch = samples[start : start + round(utterance.duration * rate)]
+            segment = samples[start : start + round(utterance.duration * rate)]
             assert rate == 16_000
-            assert len(stretch) / len(utterance.text.split()) < 0.35 * rate  # at the slowest speed, pauses included
-            assert not stretch[:800].any() and not stretch[-800:].any()  # the pauses between neighbours
-            assert np.abs(stretch).max() > 0.05
+            assert len(segment) / len(utterance.text.split()) < 0.35 * rate  # at the slowest speed, pauses included
+            assert not segment[:800].any() and not segment[-800:].any()  # the pauses between neighbours
+            assert np.abs(segment).max() > 0.05
 
 
 def test_labels_by_hand() -> None:
@@ -128,11 +128,11 @@ def test_a_manifest_in_letters_becomes_one_in_phones(tmp_path: Path) -> None:
     write_manifest(tmp_path / "letters.jsonl", utterances)
     out = tmp_path / "phones" / "train.jsonl"
     done = subprocess.run(
-        [sys.executable, ROOT / "data_scripts" / "phonemize.py", tmp_path / "letters.jsonl", out, "--voice", "en-us"],
-        capture_output=True, text=True, check=True,
+        [sys.executable, "-m", "data_scripts.phonemize", tmp_path / "letters.jsonl", out, "--voice", "en-us"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert [(u.id, u.text) for u in read_manifest(out)] == [("u0", "h ə l o ʊ"), ("u2", "w ɜ l d")]
-    assert "left out: u1" in done.stdout
+    assert "excluded: u1" in done.stdout
     with pytest.raises(InputError, match="no language 'xx'"):
         phonemize.phonemize(tmp_path / "letters.jsonl", out, voice="xx")
     with pytest.raises(InputError, match="u0: it has no lang"):

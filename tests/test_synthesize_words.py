@@ -8,8 +8,8 @@ import soundfile
 
 from data_scripts import espeak
 from data_scripts.synthesize_words import synthesize
+from speechxfer.data.manifest import Utterance, read_manifest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.manifest import Utterance, read_manifest, write_manifest
 
 pytest.importorskip("espeakng_loader")
 

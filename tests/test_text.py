@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechxfer.errors import InputError
-from speechxfer.text import BLANK, Normalizer, Vocabulary
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import BLANK, Vocabulary
 
 NORMALIZERS = [
     Normalizer(form=form, lowercase=lowercase, punctuation=punctuation)
@@ -33,7 +34,7 @@ nasty_text = st.text(st.one_of(st.sampled_from(TRICKY), st.characters(codec=None
         ("Ẹ́ kú àárọ̀!", "ẹ́ kú àárọ̀"),
         ("ภาษาไทย ๆ น้ำ", "ภาษาไทย ๆ น้ำ"),
         ("مَرْحَبًا، كيف؟", "مَرْحَبًا كيف"),
-        ("كـــتاب", "كتاب"),  # the stretcher is no letter
+        ("كـــتاب", "كتاب"),  # the tatweel, which lengthens a word, is no letter
         ("می\u200cخواهم", "می\u200cخواهم"),  # Persian: the non-joiner is spelling
         ("x \u200cy\u200d z", "x y\u200d z"),
         ("İstanbul'da IŞIK", "istanbul'da işik"),
@@ -95,7 +96,7 @@ def test_no_letter_or_mark_of_any_script_is_lost() -> None:
             assert normalizer(f"a{character}b") == unicodedata.normalize("NFD", f"a{character}b"), hex(code)
 
 
-def test_normalizer_travels_as_plain_data() -> None:
+def test_normalizer_to_plain_data_and_back() -> None:
     normalizer = Normalizer(form="NFD", punctuation="keep")
     assert Normalizer.from_dict(json.loads(json.dumps(normalizer.to_dict()))) == normalizer
 
@@ -154,7 +155,7 @@ def test_words_and_phones() -> None:
     assert phones.decode(phones.encode("t͡ʃ E aː")) == "t͡ʃ E aː"
 
 
-def test_unknown_symbol_names_utterance_symbol_and_remedy() -> None:
+def test_an_unknown_symbol_is_named_with_utterance_and_fix() -> None:
     vocabulary = Vocabulary.from_texts(["abc"])
     with pytest.raises(
         InputError, match=r"'u7'.*'ŋ' \(U\+014B LATIN SMALL LETTER ENG\) x2.*normalizer.*unknown='skip'"
@@ -176,12 +177,12 @@ def test_the_blank_is_no_word() -> None:
     vocabulary = Vocabulary((BLANK, "yes"), "words")
     assert vocabulary.unknown(f"{BLANK} yes") == Counter({BLANK: 1})
     assert vocabulary.decode([0, 1, 0]) == "yes"
-    with pytest.raises(InputError, match="the text holds '<blank>'"):
+    with pytest.raises(InputError, match="the text contains '<blank>'"):
         Vocabulary.from_texts(["a <blank>"], "words", normalizer=Normalizer(punctuation="keep"))
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["...", " \u200b"]])
-def test_a_vocabulary_of_nothing_is_refused(texts: list[str]) -> None:
+def test_an_empty_vocabulary_is_refused(texts: list[str]) -> None:
     with pytest.raises(InputError, match="no text"):
         Vocabulary.from_texts(texts)
 
@@ -274,7 +275,7 @@ def test_bpe_without_sentencepiece_says_what_to_install(monkeypatch) -> None:
         Vocabulary.from_texts(["a b"], "bpe")
 
 
-def test_layer_zero_never_imports_torch() -> None:
+def test_text_and_scoring_never_import_torch() -> None:
     code = (
         "import sys, speechxfer.text, speechxfer.scoring; sys.exit(bool({'torch', 'sentencepiece'} & set(sys.modules)))"
     )

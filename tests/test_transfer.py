@@ -1,4 +1,4 @@
-"""Transfer: rows follow symbols, the source stays as it was, frozen means frozen to the last bit."""
+"""Transfer: rows follow symbols, the source is not changed, frozen modules keep their bits."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,25 +9,20 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from speechxfer.config import FinetuneConfig, TransferConfig
+from speechxfer.adaptation.construction import transfer
+from speechxfer.adaptation.freezing import frozen_modules, set_frozen
+from speechxfer.adaptation.partial_loading import load_matching
+from speechxfer.adaptation.symbol_mapping import HeadRow, plan_head, read_symbol_map
+from speechxfer.config.settings import FinetuneConfig
+from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError
-from speechxfer.features import PRESETS
-from speechxfer.finetune import finetune
-from speechxfer.manifest import Utterance
-from speechxfer.models import AcousticModel, Architecture
-from speechxfer.text import BLANK, Kind, Normalizer, Vocabulary
-from speechxfer.transfer import (
-    HeadRow,
-    base_letters,
-    frozen_modules,
-    head_summary,
-    head_table,
-    load_matching,
-    plan_head,
-    read_symbol_map,
-    set_frozen,
-    transfer,
-)
+from speechxfer.features.presets import PRESETS
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture
+from speechxfer.text.letters import list_base_letters
+from speechxfer.text.normalizer import Normalizer
+from speechxfer.text.vocabulary import BLANK, Kind, Vocabulary
+from speechxfer.training.loop import finetune
 from tests.small_models import state
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -45,7 +40,7 @@ def source_model(encoder: str = "conformer", vocabulary: Vocabulary = ENGLISH, t
     model = AcousticModel(architecture, vocabulary, PRESETS["kaldi-mvn"], Normalizer(), task)
     with torch.no_grad():
         for weights in model.parameters():
-            if not weights.any():  # what a fresh conformer layer leaves out
+            if not weights.any():  # zero in a new Conformer layer
                 weights.normal_(0.0, 0.1)
         model(features(), LENGTHS)  # batch statistics, where there are any, leave their defaults
     return model.eval()
@@ -55,7 +50,7 @@ def same_bits(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-# --- Which row a symbol starts from -------------------------------------------------------------------------------------
+# --- From which row a symbol is initialised -------------------------------------------------------------------------------------
 
 
 def planned(source: str | list[str], target: list[str], symbol_map: dict[str, str] | None = None) -> dict[str, str]:
@@ -115,7 +110,7 @@ def test_letters_from_an_upper_case_source() -> None:
     }
 
 
-def test_an_exact_symbol_goes_before_its_case_and_both_before_the_base_letter() -> None:
+def test_an_exact_symbol_precedes_the_other_case_and_both_precede_the_base_letter() -> None:
     assert planned("éeEÉ", ["é", "É", "e", "E", "ê", "Ê"]) == {
         "é": "exact é",
         "É": "exact É",
@@ -127,7 +122,7 @@ def test_an_exact_symbol_goes_before_its_case_and_both_before_the_base_letter() 
     assert planned("eÉ", ["é"]) == {"é": "case É"}
 
 
-def test_a_map_goes_before_everything() -> None:
+def test_a_map_precedes_all_rules() -> None:
     assert planned("aeo", ["a", "e", "ɛ", "á"], {"a": "e", "ɛ": "e", "á": "o"}) == {
         "a": "map e",
         "e": "exact e",
@@ -145,10 +140,10 @@ def test_letters_without_a_decomposition_are_new() -> None:
     [("ẹ́", ["ẹ", "e"]), ("ǭ", ["ǫ", "o"]), ("ế", ["ê", "e"]), ("\u0301", []), ("ŋ", []), ("가", []), ("ké", ["ke"])],
 )
 def test_base_letters(symbol: str, bases: list[str]) -> None:
-    assert base_letters(symbol) == bases
+    assert list_base_letters(symbol) == bases
 
 
-def test_the_nearest_base_letter_goes_first() -> None:
+def test_the_base_letter_with_most_marks_is_preferred() -> None:
     source = Vocabulary((BLANK, "e", "ê"))
     assert plan_head(source, Vocabulary((BLANK, "ế")))[1] == HeadRow("ế", "base", "ê")
 
@@ -159,7 +154,10 @@ def test_the_nearest_base_letter_goes_first() -> None:
         ({"z": "a"}, "symbol map: 'z' is not in the target vocabulary"),
         ({"ɛ": "z"}, "symbol map: 'z' is not in the source vocabulary"),
         ({BLANK: "a"}, f"symbol map: {BLANK!r} is not in the target vocabulary"),
-        ({"ɛ": BLANK}, f"symbol map: {BLANK!r} is not in the source vocabulary"),  # a letter never starts as silence
+        (
+            {"ɛ": BLANK},
+            f"symbol map: {BLANK!r} is not in the source vocabulary",
+        ),  # a letter is never initialised from the blank
     ],
 )
 def test_a_map_that_names_unknown_symbols_is_refused(symbol_map: dict[str, str], message: str) -> None:
@@ -192,10 +190,10 @@ def test_a_damaged_symbol_map_is_named_with_its_line(tmp_path: Path, data: bytes
     assert message in str(caught.value)
 
 
-def test_the_plan_can_be_shown() -> None:
+def test_a_head_table_as_text_and_in_one_line() -> None:
     rows = plan_head(ENGLISH, Vocabulary((BLANK, "a", "á", "ŋ")))
-    assert head_table(rows) == f"{BLANK}\tblank\t{BLANK}\na\texact\ta\ná\tbase\ta\nŋ\tnew\t\n"
-    assert head_summary(rows) == "head: 4 rows (1 blank, 1 exact, 1 base, 1 new); new: 'ŋ'"
+    assert str(rows) == f"{BLANK}\tblank\t{BLANK}\na\texact\ta\ná\tbase\ta\nŋ\tnew\t"
+    assert rows.summary() == "head: 4 rows (1 blank, 1 exact, 1 base, 1 new); new: 'ŋ'"
 
 
 # --- The new head -------------------------------------------------------------------------------------------------------
@@ -208,7 +206,7 @@ def test_a_permuted_vocabulary_keeps_each_symbols_log_probability(encoder: str, 
     rest = tuple(symbol for symbol in ENGLISH.symbols[1:] if symbol not in order)
     vocabulary = Vocabulary((BLANK, *order, *rest))
     assert len(vocabulary.symbols) == len(ENGLISH.symbols)
-    model = transfer(source, vocabulary)
+    model = transfer(source, vocabulary).model
     with torch.inference_mode():
         before, _ = source(features(), LENGTHS)
         after, _ = model(features(), LENGTHS)
@@ -217,49 +215,52 @@ def test_a_permuted_vocabulary_keeps_each_symbols_log_probability(encoder: str, 
         assert torch.allclose(after[..., new], before[..., old], atol=1e-5), symbol
 
 
-def test_rows_are_copied_as_planned() -> None:
+def test_rows_are_copied_as_the_head_table_says() -> None:
     source = source_model()
-    model = transfer(source, Vocabulary((BLANK, "ẹ", "a", "A", "ŋ")), symbol_map={"ŋ": "n"})
+    model = transfer(source, Vocabulary((BLANK, "ẹ", "a", "A", "ŋ")), head={"ŋ": "n"}).model
     for row, symbol in enumerate((BLANK, "e", "a", "a", "n")):
         at = ENGLISH.symbols.index(symbol)
         assert torch.equal(model.head.weight[row], source.head.weight[at])
         assert torch.equal(model.head.bias[row], source.head.bias[at])
 
 
-def test_new_rows_start_small_around_the_mean_row_and_differ_from_each_other() -> None:
+def test_new_rows_are_close_to_the_mean_row_and_differ_from_each_other() -> None:
     source = source_model()
-    model = transfer(source, Vocabulary((BLANK, *"ŋɓɗƙʒɲʃθ")))
+    model = transfer(source, Vocabulary((BLANK, *"ŋɓɗƙʒɲʃθ"))).model
     rows, mean = model.head.weight.detach()[1:], source.head.weight.detach()[1:].mean(dim=0)
     spread = source.head.weight.detach()[1:].numpy().std(axis=0)
-    assert np.abs((rows - mean).numpy() / spread).max() < 0.5  # drawn with a tenth of the source's deviation
+    assert np.abs((rows - mean).numpy() / spread).max() < 0.5  # standard deviation: a tenth of the source's
     assert 0.05 < np.std((rows - mean).numpy() / spread) < 0.2
     assert torch.allclose(model.head.bias[1:], source.head.bias[1:].mean().expand(8), atol=1e-6)
     assert torch.unique(rows, dim=0).shape == rows.shape
 
 
-def test_new_rows_follow_the_seed() -> None:
+def test_new_rows_depend_on_the_seed() -> None:
     source, vocabulary = source_model(), Vocabulary((BLANK, "a", "ŋ"))
-    first, again, other = (transfer(source, vocabulary, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (transfer(source, vocabulary, seed=seed).model for seed in (1, 1, 2))
     assert same_bits(state(first), state(again))
     assert not torch.equal(first.head.weight[2], other.head.weight[2])
     assert torch.equal(first.head.weight[1], other.head.weight[1])
 
 
-def test_by_position_rows_keep_their_number_whatever_they_stand_for() -> None:
-    source = source_model()
-    target = Vocabulary((BLANK, *"xyzñ", *map(chr, range(0x0430, 0x0430 + len(ENGLISH.symbols)))), "characters")
-    model, known = transfer(source, target, head="position"), len(ENGLISH.symbols)
-    assert torch.equal(model.head.weight[:known], source.head.weight)
-    assert torch.equal(model.head.bias[:known], source.head.bias)
-    rows = plan_head(ENGLISH, target, head="position")
-    assert [row.source for row in rows[:known]] == list(ENGLISH.symbols)
-    assert {row.how for row in rows[known:]} == {"new"} and len(rows) == len(target.symbols)
-    assert plan_head(ENGLISH, target, head="random") == ()
+def test_the_head_table_says_where_each_row_of_the_new_model_comes_from() -> None:
+    source, target = source_model(), Vocabulary((BLANK, "a", "á", "ŋ"))
+    adapted = transfer(source, target, head={"ŋ": "n"})
+    assert adapted.head == (
+        HeadRow(BLANK, "blank", BLANK),
+        HeadRow("a", "exact", "a"),
+        HeadRow("á", "base", "a"),
+        HeadRow("ŋ", "map", "n"),
+    )
+    for row, weights in zip(adapted.head, adapted.model.head.weight, strict=True):
+        assert torch.equal(weights, source.head.weight[ENGLISH.symbols.index(row.source)])
 
 
 def test_a_random_head_keeps_nothing() -> None:
     source = source_model()
-    model = transfer(source, ENGLISH, head="random")
+    adapted = transfer(source, ENGLISH, head="random")
+    model, table = adapted.model, adapted.head
+    assert table == tuple(HeadRow(symbol, "random") for symbol in ENGLISH.symbols)
     old = {tuple(row) for row in source.head.weight.tolist()}
     assert not old & {tuple(row) for row in model.head.weight.tolist()}
     assert not set(source.head.bias.tolist()) & set(model.head.bias.tolist())
@@ -268,7 +269,7 @@ def test_a_random_head_keeps_nothing() -> None:
 
 def test_the_same_vocabulary_changes_nothing() -> None:
     source = source_model()
-    model = transfer(source, ENGLISH)
+    model = transfer(source, ENGLISH).model
     with torch.inference_mode():
         assert torch.equal(model(features(), LENGTHS)[0], source(features(), LENGTHS)[0])
 
@@ -277,13 +278,13 @@ def test_the_same_vocabulary_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("head", ["symbols", "random"])
-def test_the_source_stays_untouched(head: str) -> None:
+def test_the_source_is_not_changed(head: str) -> None:
     source = source_model("cnn")
     source.encoder.strided.requires_grad_(False)
     source.head.train()
     before, generator = state(source), torch.get_rng_state()
     flags = [p.requires_grad for p in source.parameters()], [m.training for m in source.modules()]
-    model = transfer(source, Vocabulary((BLANK, *"aáŋ")), head=head)
+    model = transfer(source, Vocabulary((BLANK, *"aáŋ")), head=head).model
     with torch.no_grad():
         for value in [*model.parameters(), *model.buffers()]:
             value.add_(1)  # nothing is shared
@@ -293,40 +294,40 @@ def test_the_source_stays_untouched(head: str) -> None:
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-def test_the_new_model_keeps_features_and_encoder_and_takes_what_it_is_told() -> None:
+def test_the_new_model_has_the_sources_features_and_encoder_and_the_given_options() -> None:
     source = source_model("cnn")
     vocabulary, normalizer = Vocabulary((BLANK, "yes", "no"), "words"), Normalizer(form="NFD")
-    model = transfer(source, vocabulary, normalizer=normalizer, task="classify", dropout=0.3)
+    model = transfer(source, vocabulary, normalizer=normalizer, task="classify", dropout=0.3).model
     assert (model.vocabulary, model.normalizer, model.task) == (vocabulary, normalizer, "classify")
     assert model.architecture == Architecture("cnn", "tiny", 4, 0.3)
     assert model.encoder.layers[0].dropout.p == 0.3
     assert model.spec == source.spec
     assert same_bits(state(model.encoder), state(source.encoder))
     assert all(parameter.requires_grad for parameter in model.parameters())
-    plain = transfer(source, vocabulary)
+    plain = transfer(source, vocabulary).model
     assert (plain.normalizer, plain.task, plain.architecture) == (source.normalizer, "ctc", source.architecture)
 
 
-def test_for_another_task_every_row_is_drawn() -> None:
-    """A head of words reads all layers, one of letters the last; the same names on both sides are another thing each."""
+def test_for_another_task_all_rows_are_random() -> None:
+    """The input of a head of words is all layers, that of a CTC head the last one, so their rows cannot be copied."""
     source, words = source_model("cnn"), Vocabulary((BLANK, "a", "b"), "words")
-    model = transfer(source, words, task="classify", seed=3)
+    model = transfer(source, words, task="classify", seed=3).model
     layers = len(source.encoder.layers)
     assert model.head.weight.shape == (3, 2 * layers * source.encoder.output_dim)
-    assert torch.equal(model.head.weight, transfer(source, words, task="classify", seed=3).head.weight)
-    assert not torch.equal(model.head.weight, transfer(source, words, task="classify", seed=4).head.weight)
-    back = transfer(model, ENGLISH, task="ctc")
+    assert torch.equal(model.head.weight, transfer(source, words, task="classify", seed=3).model.head.weight)
+    assert not torch.equal(model.head.weight, transfer(source, words, task="classify", seed=4).model.head.weight)
+    back = transfer(model, ENGLISH, task="ctc").model
     assert back.head.weight.shape == source.head.weight.shape and [p.task for p in back.parents] == ["classify", "ctc"]
     with pytest.raises(
         InputError, match="the symbol map has no use: the source's task is ctc and the target's classify"
     ):
-        transfer(source, words, symbol_map={"a": "b"}, task="classify")
+        transfer(source, words, head={"a": "b"}, task="classify")
 
 
 def test_the_new_model_is_in_the_sources_mode() -> None:
     source = source_model()
-    assert not any(module.training for module in transfer(source, ENGLISH).modules())
-    assert all(module.training for module in transfer(source.train(), ENGLISH).modules())
+    assert not any(module.training for module in transfer(source, ENGLISH).model.modules())
+    assert all(module.training for module in transfer(source.train(), ENGLISH).model.modules())
 
 
 # --- Freezing -----------------------------------------------------------------------------------------------------------
@@ -354,7 +355,7 @@ def test_a_frozen_encoder_stays_bit_identical(encoder: str, kind: str) -> None:
     set_frozen(model, [])
     train_steps(model, optimizer)  # momentum and moments of the encoder are now in the optimiser
     before = state(model.encoder), state(model.head)
-    set_frozen(model, frozen_modules(model, TransferConfig(freeze="encoder")))
+    set_frozen(model, frozen_modules(model, FinetuneConfig(freeze="encoder")))
     assert model.head.training
     assert not any(module.training for module in model.encoder.modules())
     train_steps(model, optimizer)
@@ -363,13 +364,13 @@ def test_a_frozen_encoder_stays_bit_identical(encoder: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("encoder", ["conformer", "cnn", "dnn"])
-def test_unfreezing_lets_everything_learn_again(encoder: str) -> None:
+def test_after_unfreezing_all_weights_are_trained_again(encoder: str) -> None:
     model = source_model(encoder)
     optimizer = optimizer_of(model, "adamw")
-    set_frozen(model, frozen_modules(model, TransferConfig(freeze="encoder")))
+    set_frozen(model, frozen_modules(model, FinetuneConfig(freeze="encoder")))
     train_steps(model, optimizer)
     before = state(model)
-    set_frozen(model, frozen_modules(model, TransferConfig()))
+    set_frozen(model, frozen_modules(model, FinetuneConfig()))
     assert all(module.training for module in model.modules())
     train_steps(model, optimizer)
     assert [name for name, value in state(model).items() if torch.equal(value, before[name])] == []
@@ -381,7 +382,7 @@ def test_the_lowest_groups_can_be_frozen(encoder: str, lowest: int) -> None:
     model = source_model(encoder)
     groups = model.encoder.layer_groups()
     before = [state(group) for group in groups]
-    set_frozen(model, frozen_modules(model, TransferConfig(freeze=lowest)))
+    set_frozen(model, frozen_modules(model, FinetuneConfig(freeze=lowest)))
     train_steps(model, optimizer_of(model, "sgd"))
     assert [same_bits(state(group), old) for group, old in zip(groups, before, strict=True)] == [
         number < lowest for number in range(len(groups))
@@ -389,8 +390,8 @@ def test_the_lowest_groups_can_be_frozen(encoder: str, lowest: int) -> None:
 
 
 def test_more_groups_than_there_are_cannot_be_frozen() -> None:
-    with pytest.raises(InputError, match=r"transfer\.freeze = 8, but the encoder has 7 layer groups"):
-        frozen_modules(source_model("conformer"), TransferConfig(freeze=8))
+    with pytest.raises(InputError, match=r"finetune\.freeze = 8, but the encoder has 7 layer groups"):
+        frozen_modules(source_model("conformer"), FinetuneConfig(freeze=8))
 
 
 @pytest.mark.parametrize("freeze", ["encoder", 1, "none"])
@@ -401,11 +402,10 @@ def test_training_for_real_keeps_the_frozen_part_bit_identical(tmp_path: Path, f
         path = tmp_path / f"{number}.wav"
         soundfile.write(path, 0.1 * generator.standard_normal(12_000), 16_000)
         utterances.append(Utterance(f"u{number}", path, 0.75, "aŋ a"))
-    model = transfer(source_model("cnn"), Vocabulary.from_texts(["aŋ a"]))
+    model = transfer(source_model("cnn"), Vocabulary.from_texts(["aŋ a"])).model
     encoder, head = state(model.encoder), state(model.head)
-    config = FinetuneConfig(steps=4, batch_s=2.0, precision="fp32", speed_factors=(1.0,))
-    settings = TransferConfig(freeze=freeze)
-    trained = finetune(model, utterances, utterances[:2], config, out=tmp_path / "run", transfer=settings)
+    config = FinetuneConfig(steps=4, batch_s=2.0, precision="fp32", speed_factors=(1.0,), freeze=freeze)
+    trained = finetune(model, utterances, utterances[:2], config, out=tmp_path / "run")
     assert not torch.equal(trained.head.weight, head["weight"])
     after = state(trained.encoder)
     unchanged = {name for name in encoder if torch.equal(after[name], encoder[name])}
@@ -426,7 +426,7 @@ class Small(nn.Module):
         self.out = nn.Linear(3, classes)
 
 
-def test_what_fits_is_taken_and_the_rest_is_reported() -> None:
+def test_matching_tensors_are_loaded_and_the_others_reported() -> None:
     torch.manual_seed(0)
     given, module = Small(10), Small(7)
     given.norm.running_mean.fill_(3.0)

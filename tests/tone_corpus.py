@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from speechxfer.manifest import Utterance, write_manifest
+from speechxfer.data.manifest import Utterance, write_manifest
 
 RATE_HZ = 16_000
 LOWEST_HZ = 260.0

@@ -12,19 +12,19 @@ stages "${@:4}"
 declare -A ways=(
   [full]=""
   [head_random]="--set transfer.head=random"
-  [head_position]="--set transfer.head=position"
-  [frozen]="--set transfer.freeze=encoder"
-  [gradual]="--set transfer.unfreeze_every_steps=40"
-  [layer_decay_0.8]="--set transfer.layer_decay=0.8"
-  [batch_norm_frozen]="--set transfer.batch_norm=frozen"
-  [l2_sp_0.5]="--set transfer.l2_sp=0.5" # far less draws nothing back within so many steps
-  [l2_sp_1]="--set transfer.l2_sp=1.0"
-  [l2_sp_3]="--set transfer.l2_sp=3.0"
-  [l2_sp_10]="--set transfer.l2_sp=10.0"
-  [distillation_0.3]="--set transfer.distillation=0.3"
-  [replay_0.2]="--set transfer.replay=0.2"
+  [head_position]="--set transfer.symbol_map=data/CORPUS/by_position.tsv"
+  [frozen]="--set finetune.freeze=encoder"
+  [gradual]="--set finetune.unfreeze_every_steps=40"
+  [layer_decay_0.8]="--set finetune.layer_decay=0.8"
+  [batch_norm_frozen]="--set finetune.batch_norm=frozen"
+  [l2_sp_0.5]="--set finetune.l2_sp=0.5" # far less has no effect within so many steps
+  [l2_sp_1]="--set finetune.l2_sp=1.0"
+  [l2_sp_3]="--set finetune.l2_sp=3.0"
+  [l2_sp_10]="--set finetune.l2_sp=10.0"
+  [distillation_0.3]="--set finetune.distillation=0.3"
+  [replay_0.2]="--set finetune.replay=0.2"
   [lora_8]="--set transfer.lora_rank=8 --set finetune.encoder_lr=2e-3"
-  [lora_32]="--set transfer.lora_rank=32 --set transfer.lora_alpha=64.0 --set finetune.encoder_lr=2e-3"
+  [lora_32]="--set transfer.lora_rank=32 --set finetune.encoder_lr=2e-3"
   [lr_ratio_0.1]="--set finetune.encoder_lr=2e-4"
   [lr_ratio_1]="--set finetune.encoder_lr=2e-3"
 )
@@ -37,9 +37,11 @@ declare -A about=(
 corpora=${CORPORA:-mboshi yoruba}
 
 if stage prepare; then
-  python ../../data_scripts/prepare_mboshi.py "$mboshi" data/mboshi
-  python ../../data_scripts/prepare_yoruba.py "$yoruba" data/yoruba
+  python -m data_scripts.prepare_mboshi "$mboshi" data/mboshi
+  python -m data_scripts.prepare_yoruba "$yoruba" data/yoruba
   source_speech "$kathleen"
+  python map_by_position.py "${sources[0]}" data/mboshi/train_1h.jsonl > data/mboshi/by_position.tsv
+  python map_by_position.py "${sources[0]}" data/yoruba/train.jsonl > data/yoruba/by_position.tsv
 fi
 if stage check; then
   speechxfer check data/mboshi/{train_1h,valid}.jsonl --config recipe.toml
@@ -49,8 +51,8 @@ if stage train; then
   for way in $chosen; do
     for corpus in $corpora; do
       for seed in "${seeds[@]}"; do
-        speechxfer adapt recipe.toml --out "exp/$corpus/$way-$seed" --source "${sources[0]}" --set "finetune.seed=$seed" \
-          ${about[$corpus]} ${ways[$way]} $SETTINGS
+        speechxfer adapt --config recipe.toml --out "exp/$corpus/$way-$seed" --source "${sources[0]}" --set "finetune.seed=$seed" \
+          ${about[$corpus]} ${ways[$way]//CORPUS/$corpus} $SETTINGS
       done
     done
   done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Spoken commands with three networks, each from scratch and from an encoder that has heard English.
+# Spoken commands with three networks, each from scratch and from an encoder trained on English.
 # Usage: run.sh COMMANDS_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]; COMMANDS_DIR: Google Speech Commands v2, or FSDD.
 set -euo pipefail
 usage="usage: run.sh COMMANDS_DIR KATHLEEN_DIR [--from STAGE] [--to STAGE]"
@@ -19,20 +19,20 @@ declare -A network=(
 )
 run() { # run NETWORK KIND VERB [OPTION...]: the same budget of steps for every KIND, once with each seed
   for seed in "${seeds[@]}"; do
-    speechxfer "$3" recipe.toml --out "exp/$set/$1/$2-$seed" --train "data/$set/train.jsonl" --dev "data/$set/dev.jsonl" --language en \
+    speechxfer "$3" --config recipe.toml --out "exp/$set/$1/$2-$seed" --train "data/$set/train.jsonl" --dev "data/$set/dev.jsonl" --language en \
       --set "finetune.seed=$seed" "${@:4}" $SETTINGS
   done
 }
 
 if stage prepare; then
-  if [[ $set == fsdd ]]; then python ../../data_scripts/prepare_fsdd.py "$corpus" data/fsdd ${PREPARE:-}; fi
-  if [[ $set != fsdd ]]; then python ../../data_scripts/prepare_speech_commands.py "$corpus" data/speech_commands ${PREPARE:-}; fi
-  python ../../data_scripts/prepare_kathleen.py "$kathleen" data/kathleen ${PREPARE:-}
+  if [[ $set == fsdd ]]; then python -m data_scripts.prepare_fsdd "$corpus" data/fsdd $PREPARE; fi
+  if [[ $set != fsdd ]]; then python -m data_scripts.prepare_speech_commands "$corpus" data/speech_commands $PREPARE; fi
+  python -m data_scripts.prepare_kathleen "$kathleen" data/kathleen $PREPARE
 fi
 if stage check; then speechxfer check "data/$set"/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage sources; then # letters of read English, one voice
   for name in $networks; do
-    speechxfer train recipe.toml --out "exp/sources/$name" --train data/kathleen/train.jsonl --dev data/kathleen/dev.jsonl \
+    speechxfer train --config recipe.toml --out "exp/sources/$name" --train data/kathleen/train.jsonl --dev data/kathleen/dev.jsonl \
       --language en --set text.task=ctc --set text.vocabulary=characters --set finetune.optimizer=adamw \
       --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 ${network[$name]} $SETTINGS
   done
@@ -42,7 +42,7 @@ for kind in scratch frozen finetuned; do
     for name in $networks; do
       case $kind in
         scratch) run "$name" scratch train ${network[$name]} ;;
-        frozen) run "$name" frozen adapt --source "exp/sources/$name" --set transfer.freeze=encoder --set model.dropout=0.0 ;;
+        frozen) run "$name" frozen adapt --source "exp/sources/$name" --set finetune.freeze=encoder --set model.dropout=0.0 ;;
         finetuned) run "$name" finetuned adapt --source "exp/sources/$name" --set model.dropout=0.0 ;;
       esac
     done

@@ -14,7 +14,7 @@ case "$from" in scratch | compare) ;; *) to=${to:-evaluate} ;; esac
 name=$(basename "$source" .nemo)
 run() { # run VERB OUT [OPTION...]: once with each seed
   for seed in "${seeds[@]}"; do
-    speechxfer "$1" recipe.toml --out "$2-$seed" --train "data/$lang/train.jsonl" --dev "data/$lang/dev.jsonl" --language "$lang" \
+    speechxfer "$1" --config recipe.toml --out "$2-$seed" --train "data/$lang/train.jsonl" --dev "data/$lang/dev.jsonl" --language "$lang" \
       --set "finetune.seed=$seed" "${@:3}" $SETTINGS
   done
 }
@@ -23,7 +23,7 @@ score() { # score OUT ROW
     --row "$2" --split "$lang"
 }
 
-if stage prepare; then python ../../data_scripts/prepare_common_voice.py "$corpus" "data/$lang" --lang "$lang" ${PREPARE:-}; fi
+if stage prepare; then python -m data_scripts.prepare_common_voice "$corpus" "data/$lang" --lang "$lang" $PREPARE; fi
 if stage check; then speechxfer check "data/$lang"/{train,dev,test}.jsonl --config recipe.toml --model "$source"; fi
 if stage adapt; then run adapt "exp/$lang/$name" --source "$source"; fi
 if stage evaluate; then score "exp/$lang/$name" finetuned; fi

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Scratch against transfer on synthetic speech of a language of your choice. Usage: run.sh [LANGUAGE]; default cy (Welsh).
+# Training from scratch and adapting, compared on synthetic speech of a language of your choice. Usage: run.sh [LANGUAGE]; default cy (Welsh).
 set -euo pipefail
 language=${1:-cy}
 cd "$(dirname "$0")"
 source ../stages.sh
-export OMP_NUM_THREADS=1 # two one-thread trainings side by side are faster than two two-thread ones in turn
+export OMP_NUM_THREADS=1 # two one-thread trainings in parallel are faster than two two-thread trainings in sequence
 
-python ../../data_scripts/synthesize_demo.py "$language" "data/$language"
+python -m data_scripts.synthesize_demo "$language" "data/$language"
 run() { # run NAME VERB [OPTION...]
-  speechxfer "$2" recipe.toml --out "exp/$language/$1" --train "data/$language/train.jsonl" --dev "data/$language/dev.jsonl" \
+  speechxfer "$2" --config recipe.toml --out "exp/$language/$1" --train "data/$language/train.jsonl" --dev "data/$language/dev.jsonl" \
     --language "$language" "${@:3}" $SETTINGS
 }
 mkdir -p "exp/$language"

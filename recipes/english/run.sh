@@ -9,15 +9,15 @@ source ../stages.sh
 stages "${@:3}"
 
 if stage prepare; then
-  python ../../data_scripts/prepare_speechocean762.py "$speechocean762" data/speechocean762
-  python ../../data_scripts/prepare_kathleen.py "$kathleen" data/kathleen
+  python -m data_scripts.prepare_speechocean762 "$speechocean762" data/speechocean762
+  python -m data_scripts.prepare_kathleen "$kathleen" data/kathleen
 fi
 if stage check; then
   speechxfer check data/speechocean762/{train,dev,test}.jsonl --config recipe.toml
   speechxfer check data/kathleen/{train,dev,test}.jsonl --config recipe.toml
 fi
 if stage train; then
-  speechxfer train recipe.toml --out exp/english --language en \
+  speechxfer train --config recipe.toml --out exp/english --language en \
     --licence "trained on speechocean762 (free for commercial and non-commercial use) and kathleen (CC0)" \
     --train data/speechocean762/train.jsonl --train data/kathleen/train.jsonl \
     --dev data/speechocean762/dev.jsonl --dev data/kathleen/dev.jsonl $SETTINGS
@@ -30,7 +30,7 @@ if stage evaluate; then
 fi
 if stage ship; then
   python - <<'END'
-import speechxfer as sx
-sx.copy_model("exp/english", "../../speechxfer/shipped/english", half=True, features="kaldi-mvn-78db-1.5s")
+from recipes.shipping import copy_model
+copy_model("exp/english", "../../speechxfer/shipped/english-2", new_name="english-2", half=True)  # english-1 is immutable
 END
 fi

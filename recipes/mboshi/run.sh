@@ -11,17 +11,17 @@ sizes="${SIZES:-train_10min train_1h train}"
 run() { # run NAME VERB [OPTION...]: the same number of steps for every NAME, once with each size and seed
   for size in $sizes; do
     for seed in "${seeds[@]}"; do
-      speechxfer "$2" recipe.toml --out "exp/$size/$1-$seed" --train "data/$size.jsonl" --dev data/valid.jsonl \
+      speechxfer "$2" --config recipe.toml --out "exp/$size/$1-$seed" --train "data/$size.jsonl" --dev data/valid.jsonl \
         --language mdw --set "finetune.seed=$seed" "${@:3}" $SETTINGS
     done
   done
 }
 
-if stage prepare; then python ../../data_scripts/prepare_mboshi.py "$corpus" data; fi
+if stage prepare; then python -m data_scripts.prepare_mboshi "$corpus" data; fi
 if stage check; then speechxfer check data/{train,valid,dev}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
-if stage frozen; then adapt_from_each frozen --set transfer.freeze=encoder; fi
-if stage plain; then adapt_from_each plain --set transfer.l2_sp=0; fi # nothing draws the encoder back to its source
+if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi
+if stage plain; then adapt_from_each plain --set finetune.l2_sp=0; fi # without the pull towards the source weights
 if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for size in $sizes; do

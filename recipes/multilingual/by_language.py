@@ -1,6 +1,6 @@
 """Phone errors by language, from reports that ``speechxfer evaluate`` wrote, as a table in Markdown.
 
-    python by_language.py exp/multilingual-small/heard/*/report.json --manifests data/phones
+    python by_language.py exp/multilingual-small/phones/*/unseen/report.json --manifests data/phones
 
 PER: substitutions, deletions and insertions over the phones of the reference, in %. PFER: panphon's feature edit distance
 (Mortensen et al., 2016; a wrong feature costs 1/24, a missing or added phone 1) over the phones of the reference, in %.
@@ -35,9 +35,9 @@ def table(reports: Sequence[Path], manifests: Path) -> list[str]:
     voices: dict[str, set[str]] = defaultdict(set)
     for report in reports:
         for row in json.loads(report.read_text("utf-8"))["utterances"]:
-            own, heard = row["reference"].split(), row["hypothesis"].split()
-            errors = Levenshtein.distance(own, heard)
-            features = distance.feature_edit_distance("".join(own), "".join(heard))
+            own, output = row["reference"].split(), row["hypothesis"].split()
+            errors = Levenshtein.distance(own, output)
+            features = distance.feature_edit_distance("".join(own), "".join(output))
             found[languages[row["id"]]].append((len(own), errors, features))
             voices[languages[row["id"]]].add(speakers[row["id"]])
     lines = ["| language | speakers | utterances | PER % | PFER % |", "|---|---|---|---|---|"]

@@ -6,34 +6,34 @@ usage="usage: run.sh UDHR_DIR SPEECHOCEAN762_DIR KATHLEEN_DIR DEBIAN_DIR CLONES_
 udhr=$(realpath "${1:?$usage}") speechocean762=$(realpath "${2:?$usage}") kathleen=$(realpath "${3:?$usage}")
 debian=$(realpath "${4:?$usage}") clones=$(realpath "${5:?$usage}")
 cd "$(dirname "$0")"
-names="prepare prepare_real check train refine listen listen_again clean train_real evaluate ship"
+names="prepare prepare_real check train refine adapt_real_speech adapt_real_speech_again remove_mismatches adapt_all_real_speech"
+names+=" evaluate ship"
 source ../stages.sh
 stages "${@:6}"
 
-scripts=../../data_scripts
 if stage prepare; then
-  python $scripts/prepare_udhr.py "$udhr" data/udhr
-  python $scripts/synthesize_multilingual.py data/udhr/sentences.tsv data/spoken --takes 1
-  python $scripts/synthesize_multilingual.py data/udhr/sentences.tsv data/spoken_twice --takes 2
-  python $scripts/prepare_speechocean762.py "$speechocean762" data/letters/speechocean762
-  python $scripts/prepare_kathleen.py "$kathleen" data/letters/kathleen
+  python -m data_scripts.prepare_udhr "$udhr" data/udhr
+  python -m data_scripts.synthesize_multilingual data/udhr/sentences.tsv data/spoken --takes 1
+  python -m data_scripts.synthesize_multilingual data/udhr/sentences.tsv data/spoken_twice --takes 2
+  python -m data_scripts.prepare_speechocean762 "$speechocean762" data/letters/speechocean762
+  python -m data_scripts.prepare_kathleen "$kathleen" data/letters/kathleen
   for split in {speechocean762,kathleen}/{train,dev,test}; do
-    python $scripts/phonemize.py data/letters/$split.jsonl data/phones/$split.jsonl --voice en-us
+    python -m data_scripts.phonemize data/letters/$split.jsonl data/phones/$split.jsonl --voice en-us
   done
-  python $scripts/prepare_debian.py "$debian" data/letters/debian ${PREPARE:-}
+  python -m data_scripts.prepare_debian "$debian" data/letters/debian $PREPARE
   for split in train dev unseen; do
-    python $scripts/phonemize.py data/letters/debian/$split.jsonl data/phones/debian/$split.jsonl
+    python -m data_scripts.phonemize data/letters/debian/$split.jsonl data/phones/debian/$split.jsonl
   done
 fi
 clone() { # clone SCRIPT FOLDER NAME [ARGUMENT...]: a corpus among the clones, in letters
-  python $scripts/prepare_$1.py "$clones/$2" "${@:4}" data/letters/$3 ${PREPARE:-}
+  python -m "data_scripts.prepare_$1" "$clones/$2" "${@:4}" "data/letters/$3" $PREPARE
 }
 in_phones() { # in_phones NAME SPLIT... [-- OPTION...]: labels by the rules of espeak-ng or of data_scripts/spellings.py
   local name=$1 split; shift
   local splits=() options=()
   while (($#)); do [[ $1 != -- ]] || { options=("${@:2}"); break; }; splits+=("$1"); shift; done
   for split in "${splits[@]}"; do
-    python $scripts/phonemize.py data/letters/$name/$split.jsonl data/phones/$name/$split.jsonl "${options[@]}"
+    python -m data_scripts.phonemize "data/letters/$name/$split.jsonl" "data/phones/$name/$split.jsonl" "${options[@]}"
   done
 }
 if stage prepare_real; then
@@ -53,7 +53,7 @@ if stage prepare_real; then
   in_phones gcompris train dev development unseen
   in_phones ktuberling train development unseen
 fi
-words=( # the features for single words, which are among what Debian's programs say
+words=( # features for single words, which are part of Debian's speech
   --set model.features=kaldi-mvn-78db-1.5s
 )
 if stage check; then
@@ -67,40 +67,40 @@ launch=(torchrun --nproc-per-node "${PROCESSES:-2}" -m speechxfer)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 licence="synthetic speech of UN texts (espeak-ng), speechocean762 (free for commercial and non-commercial use), kathleen (CC0)"
 run() { # run VERB OUT SPOKEN [OPTION...]
-  "${launch[@]}" "$1" recipe.toml --out "$2" --language mul \
+  "${launch[@]}" "$1" --config recipe.toml --out "$2" --language mul \
     --licence "$licence" \
     --train "data/$3/train.jsonl" --train data/phones/speechocean762/train.jsonl --train data/phones/kathleen/train.jsonl \
     --dev data/spoken/dev.jsonl --dev data/phones/speechocean762/dev.jsonl --dev data/phones/kathleen/dev.jsonl "${@:4}" $SETTINGS
 }
 if stage train; then run train exp/multilingual-first spoken; fi
 again=(
-  --set transfer.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0
+  --set finetune.l2_sp=0 --set finetune.batch_s=24.0 --set finetune.augment_warmup_steps=0
   --set finetune.encoder_lr=8e-4 --set finetune.head_lr=8e-4
 )
-if stage refine; then # a second descent from there: each text in two voices, smaller steps
+if stage refine; then # a second round from there: each text in two voices, smaller steps
   run adapt exp/multilingual-second spoken_twice --source exp/multilingual-first --set "data.repeats=[1, 3, 3]" \
     --set finetune.steps=20000 "${again[@]}"
 fi
-listen() { # listen SOURCE OUT: a descent with people who speak other languages than English
+adapt_real_speech() { # adapt_real_speech SOURCE OUT: another round, with real speech in other languages than English
   local licence="$licence, Asterisk's prompts (CC BY-SA 3.0), Fish Fillets NG, Tux Paint and KLettres (GPL 2)"
   run adapt "$2" spoken_twice --source "$1" --train data/phones/debian/train.jsonl --dev data/phones/debian/dev.jsonl \
     --set "data.repeats=[1, 2, 2, 3]" --set finetune.steps=13000 "${again[@]}" "${words[@]}"
 }
-if stage listen; then listen exp/multilingual-second exp/multilingual-third; fi
-if stage listen_again; then listen exp/multilingual-third exp/multilingual-small; fi
+if stage adapt_real_speech; then adapt_real_speech exp/multilingual-second exp/multilingual-third; fi
+if stage adapt_real_speech_again; then adapt_real_speech exp/multilingual-third exp/multilingual-small; fi
 model=multilingual-small-2
-# Real speech of the clones, and how often a pass trains on it, so that languages with little speech are not lost.
+# Real speech of the clones, and how often an epoch repeats it, so that languages with little speech have enough weight.
 real="debian:2 malagasy:1 amharic:2 kinyarwanda:2 malayalam:4 kerstin:2 nathalie:2 mandarin/words:1 mandarin/syllables:1 gcompris:4
   artikulate:3 ktuberling:4"
-if stage clean; then # utterances whose text is another's are left out, as far as the model of the stage before can tell
+if stage remove_mismatches; then # utterances whose text belongs to another recording, according to the model so far
   for entry in $real; do
     name=${entry%:*}
-    "${launch[@]}" evaluate exp/multilingual-small --on data/phones/$name/train.jsonl --out exp/heard/$name --resample --mono
-    python $scripts/drop_mismatches.py data/phones/$name/train.jsonl exp/heard/$name/report.json data/clean/$name/train.jsonl
+    "${launch[@]}" evaluate exp/multilingual-small --on data/phones/$name/train.jsonl --out exp/recognised/$name --resample --mono
+    python -m data_scripts.drop_mismatches data/phones/$name/train.jsonl exp/recognised/$name/report.json data/clean/$name/train.jsonl
   done
 fi
-if stage train_real; then
-  repeats="1, 1, 1, 2" manifests=(--train data/phones/kinyarwanda/test.jsonl) # nobody has published results on it
+if stage adapt_all_real_speech; then
+  repeats="1, 1, 1, 2" manifests=(--train data/phones/kinyarwanda/test.jsonl) # no published results on this test set
   for entry in $real; do
     manifests+=(--train data/clean/${entry%:*}/train.jsonl)
     repeats+=", ${entry#*:}"
@@ -109,7 +109,7 @@ if stage train_real; then
   licence="$licence, Asterisk's prompts (CC BY-SA 3.0), Fish Fillets NG, Tux Paint, KLettres, KTuberling (GPL 2), Malagasy, Amharic and \
 Kinyarwanda speech of AMMI students (MIT), Malayalam Speech Corpus (CC BY-SA 4.0), Kerstin and Nathalie (CC0), audio-cmn (CC BY-SA), \
 GCompris voices (public domain, CC BY-SA, GPL), Artikulate (CC BY-SA 3.0)"
-  run adapt exp/multilingual-small-2 spoken --source exp/multilingual-small "${manifests[@]}" --set "data.repeats=[$repeats]" \
+  run adapt exp/$model spoken --source exp/multilingual-small "${manifests[@]}" --set "data.repeats=[$repeats]" \
     --set data.max_duration_s=45.0 --set finetune.steps=8250 "${again[@]}" "${words[@]}"
 fi
 if stage evaluate; then
@@ -122,14 +122,14 @@ if stage evaluate; then
 fi
 if stage ship; then
   python - <<'END'
-import speechxfer as sx
+from recipes.shipping import copy_model
 limits = (
-    "hears phones as espeak-ng names them, from synthetic voices and some 170 people, most of them speaking English; no tone, "
-    "length, stress or nasality; a start for other languages, not a transcriber: adapt it"
+    "recognises phones in the notation of espeak-ng; trained on synthetic voices and about 300 speakers, many of them of "
+    "English; no tone, length, stress or nasality; a source to adapt, not a transcriber"
 )
-sx.copy_model(
+copy_model(
     "exp/multilingual-small-2",
-    "../../speechxfer/shipped/multilingual-small-2",
+    "../../speechxfer/shipped/multilingual-small-2",  # multilingual-small-1 is immutable
     half=True,
     results="results.json",
     limits=limits,

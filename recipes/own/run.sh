@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a table of recordings and transcripts to an adapted model and its WER; then, if asked, against training from scratch.
+# From a table of recordings and transcripts to an adapted model and its WER; on request, compared with training from scratch.
 # Usage: run.sh TABLE.tsv OUT_DIR [--from STAGE] [--to STAGE]; by default up to evaluate.
 set -euo pipefail
 usage="usage: run.sh TABLE OUT_DIR [--from STAGE] [--to STAGE]"
@@ -13,16 +13,20 @@ stages "${@:3}"
 case "$from" in scratch | compare) ;; *) to=${to:-evaluate} ;; esac
 
 run() { # run VERB OUT [OPTION...]
-  speechxfer "$1" recipe.toml --out "$2" --train "$out/clean/train.jsonl" --dev "$out/clean/dev.jsonl" "${@:3}" $SETTINGS
+  speechxfer "$1" --config recipe.toml --out "$2" --train "$out/clean/train.jsonl" --dev "$out/clean/dev.jsonl" "${@:3}" $SETTINGS
 }
 
-if stage prepare; then python ../../data_scripts/prepare_table.py "$table" "$out/data" ${PREPARE:-}; fi
+if stage prepare; then
+  rm -rf "$out/data.new"
+  python -m data_scripts.prepare_table "$table" "$out/data.new" $PREPARE
+  replace_data "$out/data.new" "$out/data" "$out/run"
+fi
 if stage check; then speechxfer check "$out"/data/{train,dev,test}.jsonl --config "$PWD/recipe.toml" --fix "$out/clean"; fi
 if stage adapt; then run adapt "$out/run"; fi
 if stage evaluate; then
   speechxfer evaluate "$out/run" --on "$out/clean/test.jsonl" --out "$out/test" --resample --mono
   echo "The worst errors, aligned: $out/test/report.txt" >&2
-  echo "Next: speechxfer transcribe $out/run NEW_RECORDING.wav --resample --mono" >&2
+  echo "Next: speechxfer transcribe $(printf %q "$out/run") NEW_RECORDING.wav --resample --mono" >&2
 fi
 if stage scratch; then run train "$out/scratch" "${from_scratch[@]}"; fi
 if stage compare; then

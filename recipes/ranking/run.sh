@@ -16,25 +16,25 @@ candidates() { echo "exp/random english multilingual-small exp/${neighbour[$1]} 
 data() { echo "--train data/$1/train.jsonl --dev data/$1/dev.jsonl"; }
 
 if stage prepare; then
-  python ../../data_scripts/prepare_mboshi.py "$mboshi" data/mboshi_all
+  python -m data_scripts.prepare_mboshi "$mboshi" data/mboshi_all
   mkdir -p data/mboshi && ln -sfn ../mboshi_all/train_10min.jsonl data/mboshi/train.jsonl
   ln -sfn ../mboshi_all/valid.jsonl data/mboshi/dev.jsonl
-  python ../../data_scripts/prepare_yoruba.py "$yoruba" data/yoruba
-  python ../../data_scripts/synthesize_demo.py cy data/welsh
-  python ../../data_scripts/prepare_fsdd.py "$fsdd" data/digits
+  python -m data_scripts.prepare_yoruba "$yoruba" data/yoruba
+  python -m data_scripts.synthesize_demo cy data/welsh
+  python -m data_scripts.prepare_fsdd "$fsdd" data/digits
 fi
 if stage candidates; then
-  speechxfer train recipe.toml --out exp/random $(data mboshi) --set finetune.steps=1 --set finetune.encoder_lr=1e-9 $SETTINGS
-  speechxfer adapt recipe.toml --out exp/mboshi --train data/mboshi_all/train_1h.jsonl --dev data/mboshi/dev.jsonl --language mdw \
+  speechxfer train --config recipe.toml --out exp/random $(data mboshi) --set finetune.steps=1 --set finetune.encoder_lr=1e-9 $SETTINGS
+  speechxfer adapt --config recipe.toml --out exp/mboshi --train data/mboshi_all/train_1h.jsonl --dev data/mboshi/dev.jsonl --language mdw \
     --set finetune.steps=1500 $SETTINGS
-  speechxfer adapt recipe.toml --out exp/yoruba $(data yoruba) --language yo --set finetune.steps=1500 $SETTINGS
-  speechxfer adapt recipe.toml --out exp/digits $(data digits) --language en --set text.task=classify --set text.vocabulary=words \
+  speechxfer adapt --config recipe.toml --out exp/yoruba $(data yoruba) --language yo --set finetune.steps=1500 $SETTINGS
+  speechxfer adapt --config recipe.toml --out exp/digits $(data digits) --language en --set text.task=classify --set text.vocabulary=words \
     --set finetune.steps=600 $SETTINGS
 fi
 if stage finetuned; then
   for target in $targets; do
     for candidate in $(candidates "$target"); do
-      speechxfer adapt recipe.toml --out "exp/$target/${candidate##*/}" --source "$candidate" $(data "$target") \
+      speechxfer adapt --config recipe.toml --out "exp/$target/${candidate##*/}" --source "$candidate" $(data "$target") \
         --language "${language[$target]}" $SETTINGS
     done
   done

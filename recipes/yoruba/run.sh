@@ -9,16 +9,16 @@ stages "${@:2}"
 
 run() { # run NAME VERB [OPTION...]: the same budget of steps for every NAME, once with each seed
   for seed in "${seeds[@]}"; do
-    speechxfer "$2" recipe.toml --out "exp/$1-$seed" --train data/train.jsonl --dev data/dev.jsonl \
+    speechxfer "$2" --config recipe.toml --out "exp/$1-$seed" --train data/train.jsonl --dev data/dev.jsonl \
       --language "${LANGUAGE_CODE:-yo}" --set "finetune.seed=$seed" "${@:3}" $SETTINGS
   done
 }
 
-if stage prepare; then python ../../data_scripts/prepare_yoruba.py "$corpus" data --lang "${LANGUAGE_CODE:-yo}"; fi
+if stage prepare; then python -m data_scripts.prepare_yoruba "$corpus" data --lang "${LANGUAGE_CODE:-yo}"; fi
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
-if stage frozen; then adapt_from_each frozen --set transfer.freeze=encoder; fi
-if stage plain; then adapt_from_each plain --set transfer.l2_sp=0; fi # nothing draws the encoder back to its source
+if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi
+if stage plain; then adapt_from_each plain --set finetune.l2_sp=0; fi # without the pull towards the source weights
 if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for name in $(names_of $kinds); do

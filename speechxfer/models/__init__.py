@@ -1,11 +1,57 @@
-"""Encoders, one a file, and the acoustic model that joins an encoder to a linear head.
+"""Acoustic models: encoders, heads, adapters and low-rank updates.
 
-An encoder is any module with `output_dim`, `subsampling`, `output_lengths`, `layer_groups`, `adapters` (one module after
-each layer, the identity where there is none), `readable_inside` (whether the head can read what flows between the layers),
-`lora_modules` (names of the layers that a low-rank update changes) and
-``forward(features [batch, frames, mels], lengths [batch]) -> (encoded [batch, frames', output_dim], lengths')``.
+- `AcousticModel` is an encoder with a head, vocabulary, features and normaliser; `Task` and `ParentHead` belong to it.
+- `Architecture` describes a network; `Encoder` is the interface of every encoder, `encoder_shapes` its tensors.
+- `build_head` and `Pooling` make output layers.
+- `ENCODER_FAMILIES`, `CHECKPOINT_TYPES`, `EncoderFamily`, `CheckpointLayout`, `CtcModel`: the families of transformers;
+  `TransformersEncoder` runs their encoders, `import_transformers` imports the library.
+- `with_lora`, `merge_lora`, `has_lora`, `lora_modules`, `lora_rank_and_alpha`, `base_encoder`, `base_weights`: low-rank updates.
 """
 
-from speechxfer.models.acoustic import AcousticModel, Architecture, Parent, build_encoder
+from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.models.architecture import Architecture, encoder_shapes
+from speechxfer.models.encoder import Encoder
+from speechxfer.models.families import (
+    CHECKPOINT_TYPES,
+    ENCODER_FAMILIES,
+    CheckpointLayout,
+    CtcModel,
+    EncoderFamily,
+    import_transformers,
+)
+from speechxfer.models.heads import ParentHead, Pooling, Task, build_head
+from speechxfer.models.lora import (
+    base_encoder,
+    base_weights,
+    has_lora,
+    lora_modules,
+    lora_rank_and_alpha,
+    merge_lora,
+    with_lora,
+)
+from speechxfer.models.transformers_encoders import TransformersEncoder
 
-__all__ = ["AcousticModel", "Architecture", "Parent", "build_encoder"]
+__all__ = [
+    "CHECKPOINT_TYPES",
+    "ENCODER_FAMILIES",
+    "AcousticModel",
+    "Architecture",
+    "CheckpointLayout",
+    "CtcModel",
+    "Encoder",
+    "EncoderFamily",
+    "ParentHead",
+    "Pooling",
+    "Task",
+    "TransformersEncoder",
+    "base_encoder",
+    "base_weights",
+    "build_head",
+    "encoder_shapes",
+    "has_lora",
+    "import_transformers",
+    "lora_modules",
+    "lora_rank_and_alpha",
+    "merge_lora",
+    "with_lora",
+]

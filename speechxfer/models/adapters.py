@@ -1,12 +1,14 @@
-"""Bottleneck adapters: small residual networks after an encoder's layers that learn while the layers rest.
+"""Bottleneck adapters: small residual networks after the layers of an encoder, trained while the layers are frozen.
 
-Source: Houlsby et al., 'Parameter-efficient transfer learning for NLP' (arXiv:1902.00751), one adapter a layer. A fresh one
-passes its input on, so an encoder with new adapters computes what it computed without.
+Source: Houlsby et al., 'Parameter-efficient transfer learning for NLP' (arXiv:1902.00751), one adapter per layer. A new
+adapter is the identity, so an encoder with new adapters has the same outputs as without.
 """
 
 from collections.abc import Iterable
 
 from torch import Tensor, nn
+
+from speechxfer.models.layers import zero_initialized
 
 
 class Adapter(nn.Module):
@@ -15,22 +17,15 @@ class Adapter(nn.Module):
     def __init__(self, dim: int, width: int) -> None:
         super().__init__()
         self.correction = nn.Sequential(
-            nn.LayerNorm(dim), nn.Linear(dim, width), nn.SiLU(), zeroed(nn.Linear(width, dim))
+            nn.LayerNorm(dim), nn.Linear(dim, width), nn.SiLU(), zero_initialized(nn.Linear(width, dim))
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The input, corrected; same shape."""
+        """Input plus correction; same shape."""
         corrected: Tensor = x + self.correction(x)
         return corrected
 
 
-def adapters(dims: Iterable[int], width: int) -> nn.ModuleList:
-    """One adapter for each layer's output dimension; with `width` 0 the identity, which has no weights."""
+def build_adapters(dims: Iterable[int], width: int) -> nn.ModuleList:
+    """One adapter for each layer's output dimension; the identity, which has no weights, if `width` is 0."""
     return nn.ModuleList(Adapter(dim, width) if width else nn.Identity() for dim in dims)
-
-
-def zeroed(linear: nn.Linear) -> nn.Linear:
-    """The same layer, starting at zero: the last projection of a module."""
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear

@@ -1,16 +1,17 @@
-"""Convolutional encoder: residual one-dimensional convolutions over time with batch norm, in the manner of Jasper.
+"""Convolutional encoder: residual one-dimensional convolutions over time with batch norm, as in Jasper.
 
 Source: Li et al., 'Jasper' (arXiv:1904.03288), reduced. The batch statistics are taken over the utterances' own frames
-only, and the padding is zero before each convolution, therefore an utterance's output does not depend on its batch.
+only, and the padding is zero before each convolution, so an utterance's output does not depend on its batch.
 """
 
 import torch
 from torch import Tensor, nn
 
-from speechxfer.models.adapters import adapters
-from speechxfer.models.conformer import MaskedBatchNorm, padding_mask
+from speechxfer.features import padding_mask
+from speechxfer.models.adapters import build_adapters
+from speechxfer.models.layers import MaskedBatchNorm
 
-SIZES = {
+SIZES: dict[str, dict[str, object]] = {
     "tiny": {"dim": 96, "layers": 4, "kernel": 9},
     "small": {"dim": 256, "layers": 6, "kernel": 11},
     "base": {"dim": 384, "layers": 10, "kernel": 13},
@@ -35,7 +36,7 @@ class CnnEncoder(nn.Module):
         self.output_dim = dim
         self.lora_modules = ("convolution",)
         self.subsampling = subsampling
-        self.readable_inside = True
+        self.has_uniform_layers = True
         stages = subsampling.bit_length() - 1
         self.strided = nn.ModuleList(
             ConvolutionLayer(input_dim if stage == 0 else dim, dim, 5, stride=2, dropout=dropout)
@@ -44,16 +45,16 @@ class CnnEncoder(nn.Module):
         self.layers = nn.ModuleList(
             ConvolutionLayer(dim, dim, kernel, stride=1, dropout=dropout) for _ in range(layers)
         )
-        self.adapters = adapters([dim] * layers, adapter_dim)
+        self.adapters = build_adapters([dim] * layers, adapter_dim)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Frames that come out for so many frames in, exactly."""
+        """Encoded frames for so many feature frames, exactly."""
         for _ in self.strided:
             lengths = (lengths + 1) // 2
         return lengths
 
     def layer_groups(self) -> list[nn.Module]:
-        """The encoder from the input upwards: the strided layers as one, then each layer."""
+        """The strided layers as one group, then each layer from the input upwards."""
         return [self.strided, *self.layers]
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,5 +82,5 @@ class ConvolutionLayer(nn.Module):
         x = x * padding_mask(lengths, x.shape[1])[..., None]
         x = self.convolution(x.transpose(1, 2)).transpose(1, 2)
         lengths = (lengths + self.stride - 1) // self.stride
-        normed = self.norm(x, padding_mask(lengths, x.shape[1]))
-        return self.dropout(torch.relu(normed)), lengths
+        normalized = self.norm(x, padding_mask(lengths, x.shape[1]))
+        return self.dropout(torch.relu(normalized)), lengths

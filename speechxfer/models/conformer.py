@@ -3,28 +3,27 @@
 Source: Gulati et al., 'Conformer' (arXiv:2005.08100). Differences, each for small data and CPUs: rotary positions
 (Su et al., arXiv:2104.09864) in place of relative ones, dropout of whole channels of an utterance (Gal & Ghahramani,
 arXiv:1512.05287), a narrow subsampling (32 channels), and attention written as plain products, which on a CPU in bfloat16
-trains faster than the fused kernel. The batch norm of the convolution module counts valid frames only; with layer norm in
-its place CTC stays on the plateau of blanks many times longer. The last projection of every module starts at zero, so that
-a fresh layer passes its input on (De & Smith, 'Batch normalization biases residual blocks towards the identity function',
-arXiv:2002.10444): trained from scratch on an hour of speech, CTC then leaves its plateau within some hundred steps, and not
-at all within thousands otherwise. Every module masks the padding, therefore an utterance's output does not depend on what
-it is batched with.
+trains faster than the fused kernel. The batch norm of the convolution module uses valid frames only; with layer norm
+instead, CTC outputs only blanks for many more steps. The last projection of every module starts at zero, so that
+a new layer is the identity up to its norm (De & Smith, 'Batch normalization biases residual blocks towards the identity
+function', arXiv:2002.10444): trained from scratch on an hour of speech, CTC then outputs symbols after some hundred steps,
+and otherwise not within thousands. Every module masks the padding, so an utterance's output does not depend on the rest of
+its batch.
 """
 
 import torch
 from torch import Tensor, nn
 
-from speechxfer.models.adapters import adapters, zeroed
+from speechxfer.features import padding_mask
+from speechxfer.models.adapters import build_adapters
+from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm, zero_initialized
 
-SIZES = {
+SIZES: dict[str, dict[str, object]] = {
     "tiny": {"dim": 96, "layers": 6, "heads": 4},
     "small": {"dim": 128, "layers": 8, "heads": 4},
     "base": {"dim": 256, "layers": 12, "heads": 4},
 }
-
-
 SUBSAMPLING_CHANNELS = 32
-EXTRA_HEADS, EXTRA_KERNEL = 4, 15
 
 
 class ConformerEncoder(nn.Module):
@@ -47,18 +46,18 @@ class ConformerEncoder(nn.Module):
         self.lora_modules = ("attention.inputs", "attention.output")
         self.head_dim = dim // heads
         self.subsampling = subsampling
-        self.readable_inside = True
+        self.has_uniform_layers = True
         self.subsample = Subsampling(input_dim, dim, subsampling)
         self.dropout = ChannelDropout(dropout)
         self.layers = nn.ModuleList(ConformerLayer(dim, heads, kernel, dropout) for _ in range(layers))
-        self.adapters = adapters([dim] * layers, adapter_dim)
+        self.adapters = build_adapters([dim] * layers, adapter_dim)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Frames that come out for so many frames in, exactly; any integer tensor."""
+        """Encoded frames for so many feature frames, exactly; any integer tensor."""
         return self.subsample.output_lengths(lengths)
 
     def layer_groups(self) -> list[nn.Module]:
-        """The encoder from the input upwards, for freezing and layer-wise rates: the subsampling, then each layer."""
+        """The subsampling, then each layer from the input upwards."""
         return [self.subsample, *self.layers]
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,15 +65,10 @@ class ConformerEncoder(nn.Module):
         x, lengths = self.subsample(features, lengths)
         x = self.dropout(x)
         valid = padding_mask(lengths, x.shape[1])
-        rotation = rotary(x.shape[1], self.head_dim, x.device)
+        rotation = rotary_angles(x.shape[1], self.head_dim, x.device)
         for layer, adapter in zip(self.layers, self.adapters, strict=True):
             x = adapter(layer(x, valid, rotation))
         return x, lengths
-
-
-def padding_mask(lengths: Tensor, frames: int) -> Tensor:
-    """Boolean `[batch, frames]`, true where a frame belongs to the utterance."""
-    return torch.arange(frames, device=lengths.device)[None, :] < lengths[:, None]
 
 
 class Subsampling(nn.Module):
@@ -106,60 +100,8 @@ class Subsampling(nn.Module):
         return self.output(x.transpose(1, 2).flatten(2)), lengths
 
 
-class ExtraLayers(nn.Module):
-    """Conformer layers on top of any encoder, `[batch, frames, dim]` to the same; fresh ones are layer norms."""
-
-    def __init__(self, dim: int, layers: int, dropout: float) -> None:
-        super().__init__()
-        self.head_dim = dim // EXTRA_HEADS
-        self.layers = nn.ModuleList(ConformerLayer(dim, EXTRA_HEADS, EXTRA_KERNEL, dropout) for _ in range(layers))
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Encoded frames `[batch, frames, dim]` and their lengths `[batch]` to frames of the same shape."""
-        if self.layers:
-            valid, rotation = padding_mask(lengths, x.shape[1]), rotary(x.shape[1], self.head_dim, x.device)
-            for layer in self.layers:
-                x = layer(x, valid, rotation)
-        return x
-
-
-class ChannelDropout(nn.Module):
-    """Dropout on `[batch, frames, dim]` whose mask is the same for all frames of an utterance: cheap, and as strong."""
-
-    def __init__(self, probability: float) -> None:
-        super().__init__()
-        self.probability = probability
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.probability == 0.0:
-            return x
-        return x * nn.functional.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), self.probability)
-
-
-class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch norm on `[batch, frames, dim]` over the valid frames only; zero elsewhere. Computes in float32.
-
-    A batch of a single frame has no variance: it is normed by the running statistics, and leaves them as they are.
-    """
-
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        if valid is None:
-            raise TypeError("MaskedBatchNorm needs the mask of valid frames, [batch, frames]")
-        fixed = (self.running_mean, self.running_var, self.weight, self.bias)
-        if not self.training:  # no gathering of frames, whose number a graph would have to know
-            normed = nn.functional.batch_norm(x.float().flatten(0, 1), *fixed, training=False, eps=self.eps)
-            return normed.view_as(x) * valid[..., None]
-        normed = torch.zeros_like(x, dtype=torch.float32)
-        frames = x[valid].float()
-        if len(frames) > 1:
-            normed[valid] = super().forward(frames)
-        else:
-            normed[valid] = nn.functional.batch_norm(frames, *fixed, training=False, eps=self.eps)
-        return normed
-
-
 class ConformerLayer(nn.Module):
-    """One block on `[batch, frames, dim]`; half-step feed-forwards around attention and convolution. Fresh: a layer norm."""
+    """One block on `[batch, frames, dim]`; half-step feed-forwards around attention and convolution. New: a layer norm."""
 
     def __init__(self, dim: int, heads: int, kernel: int, dropout: float) -> None:
         super().__init__()
@@ -174,18 +116,22 @@ class ConformerLayer(nn.Module):
         x = x + self.attention(x, valid, rotation)
         x = x + self.convolution(x, valid)
         x = x + 0.5 * self.feed_forward2(x)
-        normed: Tensor = self.norm(x)
-        return normed
+        normalized: Tensor = self.norm(x)
+        return normalized
 
 
 def feed_forward(dim: int, dropout: float) -> nn.Sequential:
-    """Norm, four times as wide, back again."""
+    """Layer norm, a hidden layer four times as wide, and back to `dim`."""
     return nn.Sequential(
-        nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.SiLU(), zeroed(nn.Linear(4 * dim, dim)), ChannelDropout(dropout)
+        nn.LayerNorm(dim),
+        nn.Linear(dim, 4 * dim),
+        nn.SiLU(),
+        zero_initialized(nn.Linear(4 * dim, dim)),
+        ChannelDropout(dropout),
     )
 
 
-def rotary(frames: int, head_dim: int, device: torch.device) -> Tensor:
+def rotary_angles(frames: int, head_dim: int, device: torch.device) -> Tensor:
     """Cosines and sines of the position angles, `[2, frames, head_dim]`."""
     rates = 10_000.0 ** (-torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
     angles = torch.arange(frames, device=device, dtype=torch.float32)[:, None] * rates
@@ -201,14 +147,14 @@ class SelfAttention(nn.Module):
         self.heads = heads
         self.norm = nn.LayerNorm(dim)
         self.inputs = nn.Linear(dim, 3 * dim)
-        self.output = zeroed(nn.Linear(dim, dim))
+        self.output = zero_initialized(nn.Linear(dim, dim))
         self.dropout = ChannelDropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor, rotation: Tensor) -> Tensor:
         batch, frames, dim = x.shape
         projected = self.inputs(self.norm(x)).view(batch, frames, 3, self.heads, dim // self.heads)
         query, key, value = projected.permute(2, 0, 3, 1, 4)
-        query, key = rotated(query, rotation), rotated(key, rotation)
+        query, key = rotate(query, rotation), rotate(key, rotation)
         scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5
         weights = scores.masked_fill(~valid[:, None, None, :], torch.finfo(torch.float32).min).softmax(dim=-1)
         attended = weights.to(value.dtype) @ value
@@ -216,13 +162,13 @@ class SelfAttention(nn.Module):
         return result
 
 
-def rotated(x: Tensor, rotation: Tensor) -> Tensor:
-    """`[batch, heads, frames, head_dim]` turned by its positions' angles."""
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """`[batch, heads, frames, head_dim]` rotated by the angles of the positions."""
     half = x.shape[-1] // 2
     swapped = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
     cosines, sines = rotation.to(x.dtype)
-    turned: Tensor = x * cosines + swapped * sines
-    return turned
+    rotated: Tensor = x * cosines + swapped * sines
+    return rotated
 
 
 class ConvolutionModule(nn.Module):
@@ -234,7 +180,7 @@ class ConvolutionModule(nn.Module):
         self.pointwise1 = nn.Linear(dim, 2 * dim)
         self.depthwise = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim)
         self.depthwise_norm = MaskedBatchNorm(dim)
-        self.pointwise2 = zeroed(nn.Linear(dim, dim))
+        self.pointwise2 = zero_initialized(nn.Linear(dim, dim))
         self.dropout = ChannelDropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
@@ -244,9 +190,9 @@ class ConvolutionModule(nn.Module):
         return result
 
     def _over_time(self, x: Tensor) -> Tensor:
-        """The depthwise convolution of `[batch, frames, dim]`, in two dimensions of which one is 1 wide.
+        """The depthwise convolution of `[batch, frames, dim]` as a two-dimensional one of width 1.
 
-        Frames by channels are what torch calls channels last, for which two dimensions have a fast path on CPUs.
+        `[batch, frames, dim]` is the channels-last layout, for which torch has a fast two-dimensional convolution on CPUs.
         """
         weight, bias, padding = self.depthwise.weight[..., None], self.depthwise.bias, (*self.depthwise.padding, 0)
         image = x.transpose(1, 2)[..., None]

@@ -1,14 +1,14 @@
-"""The articles' feed-forward network: Linear 80-128, ReLU, Linear 128-64, ReLU on single frames; the head makes 64-N.
+"""The articles' feed-forward network: Linear 80-128, ReLU, Linear 128-64, ReLU on single frames; the head is 64-N.
 
-Each frame is judged alone, so the output of a frame depends on nothing else. For one word per utterance the acoustic
-model averages the encoded frames before the head.
+The output of a frame depends on that frame only. To classify words, the acoustic model averages the encoded frames before
+the head.
 """
 
 from torch import Tensor, nn
 
-from speechxfer.models.adapters import adapters
+from speechxfer.models.adapters import build_adapters
 
-SIZES = {
+SIZES: dict[str, dict[str, object]] = {
     "tiny": {"widths": (128, 64)},
     "small": {"widths": (512, 512, 256)},
     "base": {"widths": (1024, 1024, 1024, 512)},
@@ -25,15 +25,15 @@ class DnnEncoder(nn.Module):
         self.output_dim = widths[-1]
         self.lora_modules = tuple(f"layers.{number}.0" for number in range(len(widths)))  # each layer's linear part
         self.subsampling = 1
-        self.readable_inside = False
+        self.has_uniform_layers = False
         inputs = (input_dim, *widths[:-1])
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Linear(i, o), nn.ReLU(), nn.Dropout(dropout)) for i, o in zip(inputs, widths, strict=True)
         )
-        self.adapters = adapters(widths, adapter_dim)
+        self.adapters = build_adapters(widths, adapter_dim)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """As many frames as came in."""
+        """The same lengths: there is no subsampling."""
         return lengths
 
     def layer_groups(self) -> list[nn.Module]:

@@ -1,0 +1,1 @@
+"""Recipes: shell scripts, settings and results, and `recipes.rendering`, which writes the pages of results."""

@@ -1,0 +1,38 @@
+"""Models for shipping: a copy of a model with its measured figures on its card."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from speechxfer.checkpoints import load_model, read_card, resolve_source, save_model
+from speechxfer.workflows import read_rows
+
+
+def copy_model(
+    name: Path | str,
+    folder: Path | str,
+    *,
+    new_name: str = "",
+    half: bool = False,
+    results: str = "",
+    limits: str = "",
+) -> None:
+    """Save a model elsewhere with its card, under another name or in half precision for shipping.
+
+    Args:
+        name: the model, as for `load_model`.
+        folder: where to.
+        new_name: for the card; empty: its present one. A shipped model's name ends in a version, such as ``english-2``.
+        half: write weights in float16.
+        results: a results.json; its error rates go onto the card, except those of models made from another source.
+        limits: what users must not expect of the model; goes onto the card.
+
+    Raises:
+        InputError: no such model or results file, or `folder` has files that belong to no model.
+    """
+    source = resolve_source(name)
+    card = read_card(source)
+    rows = read_rows(Path(results)) if results else []
+    figures = [row.summary() for row in rows if row.source == Path(card.parent).name]
+    details = {key: value for key, value in (("figures", figures), ("limits", limits)) if value}
+    card = replace(card, name=new_name or card.name, details=card.details | details)
+    save_model(load_model(source), folder, card, half=half)

@@ -1,0 +1,32 @@
+"""CTC feasibility: how many frames CTC needs for a text, and how many frames a recording gives.
+
+Sources: Graves et al., 'Connectionist temporal classification' (ICML 2006); Kaldi's ``feature-window.cc`` (snip-edges) for
+the number of frames.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+
+def ctc_frames_needed(symbols: Sequence[int]) -> int:
+    """Fewest frames with which CTC can align these symbols: one for each, and one for a blank between equal neighbours."""
+    return len(symbols) + sum(a == b for a, b in pairwise(symbols))
+
+
+def kaldi_frames(samples: int, sample_rate_hz: int = 16_000) -> int:
+    """Whole frames of 25 ms every 10 ms in so many samples (Kaldi's snip-edges)."""
+    window, hop = sample_rate_hz * 25 // 1000, sample_rate_hz // 100
+    return 0 if samples < window else 1 + (samples - window) // hop
+
+
+def subsampled_frames(frames: int, factor: int) -> int:
+    """Frames after subsampling by `factor` (1, 2, 4, 8, ...): each stage keeps every second frame, from the first on."""
+    while factor > 1:
+        frames, factor = (frames + 1) // 2, factor // 2
+    return frames
+
+
+def resampled_count(samples: int, from_hz: float, to_hz: float) -> int:
+    """Samples after resampling, rounded up as ``librosa.resample`` does."""
+    return samples if from_hz == to_hz else math.ceil(samples * (to_hz / from_hz))

@@ -1,0 +1,106 @@
+"""Measurement of recordings for `speechxfer check`: every utterance is decoded once, file after file.
+
+Levels and shares are those of the samples as the file has them, before any resampling.
+"""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from speechxfer.checking.findings import Entry, Finding, Key, MeasuredAudio
+from speechxfer.data import Samples, UnreadableAudioError, Utterance, channels_cancel, decode_audio
+from speechxfer.runtime import track
+
+LARGEST_SAMPLE = 1e6  # some float files contain 16-bit numbers; larger values are garbage
+CLIPPED_RUN_SAMPLES = 3
+FULL_SCALE = {"PCM_U8": 127 / 128, "PCM_S8": 127 / 128, "ULAW": 32124 / 32768, "ALAW": 32256 / 32768}
+
+
+def measure_recordings(entries: Sequence[Entry]) -> tuple[list[Entry], list[Finding]]:
+    """The entries with their audio measured, and a finding for each whose audio is missing or unreadable."""
+    by_path: dict[Path, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        by_path[entry.path].append(entry)
+    measured: dict[Key, MeasuredAudio] = {}
+    findings = []
+    for path, users in track(list(by_path.items()), "reading audio"):
+        missing = not os.path.exists(path)  # unlike Path.exists, false for names that no file can have
+        for entry in sorted(users, key=lambda entry: entry.utterance.offset):
+            try:
+                measured[entry.key] = _measure_segment(path, entry.utterance)
+            except UnreadableAudioError as error:
+                kind, reason = ("missing audio", "the file does not exist") if missing else _unreadable(error)
+                findings.append(entry.finding("error", kind, f"{path}: {reason}; expected a recording"))
+    return [replace(entry, audio=measured.get(entry.key)) for entry in entries], findings
+
+
+def _unreadable(error: UnreadableAudioError) -> tuple[str, str]:
+    return "unreadable audio", error.reason
+
+
+def _measure_segment(path: Path, utterance: Utterance) -> MeasuredAudio:
+    decoded = decode_audio(path, offset_s=utterance.offset, duration_s=utterance.duration)
+    header, samples = decoded.header, decoded.samples
+    file_samples = header.samples + header.missing_samples
+    if header.truncated and header.lossy:  # its length is unknown
+        file_samples = max(file_samples, decoded.start + decoded.asked)
+    signal = _measure_signal(samples, FULL_SCALE.get(header.subtype, 32767 / 32768))
+    return MeasuredAudio(
+        rate_hz=header.rate_hz,
+        channels=header.channels,
+        file_samples=file_samples,
+        start=decoded.start,
+        asked=decoded.asked,
+        samples=len(samples),
+        truncated=header.truncated,
+        missing_s=decoded.missing_s,
+        channels_cancel=channels_cancel(samples),
+        finite=signal.finite,
+        peak=signal.peak,
+        zeros=signal.zeros,
+        clipped=signal.clipped,
+        digest=signal.digest,
+    )
+
+
+@dataclass(frozen=True)
+class _Signal:
+    finite: bool
+    peak: float
+    """Without the mean (DC)."""
+    zeros: float
+    """Share of the samples."""
+    clipped: float
+    """Share of the samples."""
+    digest: str
+
+
+def _measure_signal(samples: Samples, full_scale: float) -> _Signal:
+    """Measure `[samples, channels]`."""
+    if not samples.size:
+        return _Signal(finite=True, peak=0.0, zeros=0.0, clipped=0.0, digest="")
+    finite = bool((np.abs(samples) <= LARGEST_SAMPLE).all())  # false for NaN too
+    if not finite:
+        samples = np.clip(np.nan_to_num(samples), -LARGEST_SAMPLE, LARGEST_SAMPLE)
+    mixed = samples.mean(axis=1)
+    full = np.max(np.abs(samples), axis=1) >= full_scale - 1e-6
+    return _Signal(
+        finite=finite,
+        peak=float(np.abs(mixed - mixed.mean(dtype=np.float64)).max()),
+        zeros=float((mixed == 0).mean()),
+        clipped=_share_in_runs(full, CLIPPED_RUN_SAMPLES),
+        digest=hashlib.blake2b(np.ascontiguousarray(mixed).tobytes(), digest_size=16).hexdigest(),
+    )
+
+
+def _share_in_runs(flags: npt.NDArray[np.bool_], shortest: int) -> float:
+    """Share of `[samples]` that is set in runs of at least `shortest`."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(np.int8), [0]))))
+    lengths = edges[1::2] - edges[::2]
+    return float(lengths[lengths >= shortest].sum() / flags.size)

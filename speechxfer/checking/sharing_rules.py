@@ -1,0 +1,91 @@
+"""Rules about what several utterances share: recordings, sentences and speakers of different splits."""
+
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from speechxfer.checking.audio_rules import SILENCE_PEAK
+from speechxfer.checking.findings import (
+    ADVICE,
+    SHOWN_IDS,
+    Entry,
+    Finding,
+    Key,
+    MeasuredAudio,
+    Role,
+    SplitManifest,
+    count_of,
+)
+from speechxfer.errors import first_names
+
+KEPT_FIRST: tuple[Role, ...] = ("test", "dev", "train")  # the split whose copy of a shared recording is kept
+
+
+def duplicate_findings(entries: Sequence[Entry], faulty: Container[Key]) -> Iterator[Finding]:
+    """A finding for every copy but one; kept is the first of the copies that are not `faulty`, in the order of `KEPT_FIRST`.
+
+    Copies have the same decoded samples (a WAV and a FLAC of one recording are copies, a lossy one is not), start at the
+    same place of a file, or overlap in it across splits.
+    """
+    rank = {entry.key: (entry.key in faulty, KEPT_FIRST.index(entry.role), i) for i, entry in enumerate(entries)}
+    audible = [(entry, entry.audio) for entry in entries if entry.audio and entry.audio.peak >= SILENCE_PEAK]
+    copies: dict[object, list[Entry]] = defaultdict(list)
+    for entry, audio in audible:
+        copies["samples", audio.rate_hz, audio.digest].append(entry)
+        copies["start", entry.path, audio.start].append(entry)
+    removed: set[Key] = set()
+    for group in [*copies.values(), *_overlaps(audible)]:
+        remaining = sorted((entry for entry in group if entry.key not in removed), key=lambda entry: rank[entry.key])
+        for entry in remaining[1:]:
+            removed.add(entry.key)
+            kept = remaining[0]
+            what = f"the recording of {kept.id!r} in {kept.split}, or most of it; expected every recording once"
+            yield entry.finding("error", "duplicate audio", what)
+
+
+def _overlaps(audible: Sequence[tuple[Entry, MeasuredAudio]]) -> Iterator[list[Entry]]:
+    """Pairs of different splits that share more than half of the shorter one's segment of a file."""
+    by_path: dict[Path, list[tuple[int, int, Entry]]] = defaultdict(list)
+    for entry, audio in audible:
+        by_path[entry.path].append((audio.start, audio.start + audio.samples, entry))
+    for segments in by_path.values():
+        open_segments: list[tuple[int, int, Entry]] = []
+        for start, end, entry in sorted(segments, key=lambda segment: segment[:2]):
+            open_segments = [other for other in open_segments if other[1] > start]
+            for other_start, other_end, other in open_segments:
+                shorter = min(end - start, other_end - other_start)
+                if other.split != entry.split and 2 * (min(end, other_end) - start) > shorter:
+                    yield [other, entry]
+            open_segments.append((start, end, entry))
+
+
+def shared_sentence_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Warnings about utterances of dev and test whose text is in train."""
+    train_ids: dict[str, list[str]] = defaultdict(list)
+    for entry in entries:
+        if entry.role == "train" and entry.text:
+            train_ids[entry.text].append(entry.id)
+    for entry in entries:
+        if entry.role != "train" and entry.text in train_ids:
+            ids = first_names(train_ids[entry.text], SHOWN_IDS)
+            what = f"train has {entry.text[:60]!r} too ({ids}); expected a sentence of its own"
+            yield entry.finding("warning", "shared sentence", what)
+
+
+def shared_speaker_findings(splits: Sequence[SplitManifest], entries: Sequence[Entry]) -> Iterator[Finding]:
+    """A warning for each pair of splits that share speakers."""
+    counts: dict[str, Counter[str]] = {split.name: Counter() for split in splits}
+    for entry in entries:
+        if entry.utterance.speaker:
+            counts[entry.split][entry.utterance.speaker] += 1
+    for a, b in combinations(splits, 2):
+        shared = sorted(counts[a.name].keys() & counts[b.name].keys())
+        if shared and a.role != b.role:
+            amount = sum(counts[b.name][speaker] for speaker in shared)
+            speakers = count_of(len(counts[b.name]), "speaker")
+            message = (
+                f"{a.name} has {len(shared)} of {b.name}'s {speakers} too ({first_names(shared, SHOWN_IDS)}; "
+                f"{count_of(amount, 'utterance')}); expected none; {ADVICE['shared speaker']}"
+            )
+            yield Finding("warning", "shared speaker", f"{a.name} + {b.name}", "", message)

@@ -1,0 +1,64 @@
+"""Tensors on disk: safetensors only, loaded strictly; weights with NaN or infinite values are neither saved nor loaded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from speechxfer.errors import InputError
+from speechxfer.runtime import atomic_file
+
+COPY_AGAIN = "copy the model again"
+
+
+def write_weights(tensors: Mapping[str, torch.Tensor], path: Path, *, half: bool = False) -> None:
+    """Write tensors by name as a safetensors file; `half`: floating-point ones in float16.
+
+    Raises:
+        InputError: a value is NaN or infinite, in float16 if that is written, or the file cannot be written.
+    """
+    weights = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    if half:
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    check_finite(weights, str(path), "not written; lower the learning rates or start again from an earlier checkpoint")
+    with atomic_file(path) as partial:
+        partial.write_bytes(safetensors.torch.save(weights))  # save_file would let nobody else read it
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors file, floating-point ones as float32.
+
+    Raises:
+        InputError: the file is missing or damaged, or a value is NaN or infinite.
+    """
+    try:
+        weights = safetensors.torch.load_file(str(path))
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(f"{path}: missing or damaged ({error}); {COPY_AGAIN}") from error
+    check_finite(weights, str(path), COPY_AGAIN)
+    return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+
+
+def read_shapes(path: Path) -> dict[str, torch.Size]:
+    """Shapes of the tensors of a safetensors file, from its header; errors as `read_weights`."""
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            return {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(f"{path}: missing or damaged ({error}); {COPY_AGAIN}") from error
+
+
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Load a safetensors file into a module; anything missing, unexpected or of another shape is an InputError."""
+    try:
+        model.load_state_dict(read_weights(path))
+    except RuntimeError as error:
+        raise InputError(f"{path}: does not fit its own architecture ({error}); {COPY_AGAIN}") from error
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor], where: str, fix: str) -> None:
+    """Raise InputError if a tensor has values that are NaN or infinite; the message names it."""
+    for name, value in tensors.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise InputError(f"{where}: the tensor {name} has values that are NaN or infinite; {fix}")

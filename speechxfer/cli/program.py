@@ -1,0 +1,70 @@
+"""Running a verb: exit codes, and one line on stderr for every mistake of the user.
+
+Exit codes: 0 fine, 1 `check` found errors, 2 bad input or usage, 130 Ctrl-C, 141 the reader of stdout has ended (`| head`).
+"""
+
+import os
+import sys
+import warnings
+from typing import Any
+
+import typer
+
+from speechxfer.cli.verbs import app
+from speechxfer.errors import InputError
+from speechxfer.runtime import check_process_environment, escape_unencodable_output, is_main_process
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # 128 + SIGPIPE, as in the shell
+USAGE_ERRORS: Any = typer.BadParameter.__mro__[2]  # ClickException, of whichever copy of click typer uses
+RESUMABLE = ("train", "adapt", "crossval", "curve", "self-train")
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Run one verb; typer's own `main` is not used, as it prints errors in boxes of several lines."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("speechxfer", arguments or ["--help"]) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return int(end.exit_code)
+    return 0
+
+
+def _report(message: str, code: int = BAD_INPUT) -> int:
+    print(f"speechxfer: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _report_os_error(error: OSError) -> int:
+    name = error.filename if isinstance(error.filename, str) else ""
+    return _report(f"{name}: {error.strerror}" if name and error.strerror else str(error))
+
+
+def main() -> None:
+    """Run the command line; what the user or the system is to blame for ends with one line on stderr and exit code 2."""
+    escape_unencodable_output()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries; the package's own warnings are lines on stderr
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    verb = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    try:
+        check_process_environment()
+        if not is_main_process():  # of several processes the first one prints
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        code = _invoke(sys.argv[1:])
+        sys.stdout.flush()
+    except InputError as error:
+        code = _report(str(error))
+    except USAGE_ERRORS as error:
+        code = _report(f"{error.format_message()} (see: {f'speechxfer {verb}'.strip()} --help)")
+    except (KeyboardInterrupt, typer.Abort):
+        resumable = verb in RESUMABLE
+        code = _report("stopped" + ("; the same command continues where it stopped" if resumable else ""), INTERRUPTED)
+    except BrokenPipeError:  # the reader of stdout has ended, such as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE
+    except OSError as error:
+        code = _report_os_error(error)
+    sys.exit(code)

@@ -1,0 +1,352 @@
+"""The verbs of the command line: one verb, one function, no logic."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from speechxfer.cli.options import (
+    DEFAULT_SOURCE,
+    ConfigFile,
+    Dev,
+    Jobs,
+    Language,
+    Licence,
+    Manifests,
+    ModelName,
+    Mono,
+    MonoAsTrained,
+    Out,
+    Resample,
+    ResampleAsTrained,
+    Results,
+    Set,
+    Source,
+    Test,
+    Train,
+    read_path,
+)
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Adapt a pretrained acoustic model to a new language or vocabulary, and measure how well that worked.",
+)
+
+
+def _overrides(settings: list[str] | None, resample: bool | None, mono: bool | None) -> list[str]:
+    flags = (("resample", resample), ("mono", mono))
+    return [*(settings or []), *(f"data.{name}={str(value).lower()}" for name, value in flags if value is not None)]
+
+
+@app.command()
+def check(
+    manifests: Annotated[
+        list[Path], typer.Argument(parser=read_path, metavar="MANIFEST...", help="Train first, then dev and test.")
+    ],
+    fix: Annotated[
+        Path | None,
+        typer.Option("--fix", parser=read_path, metavar="OUT", help="Write corrected manifests to this folder."),
+    ] = None,
+    config: ConfigFile = None,
+    model: Annotated[str, typer.Option("--model", help="Check for adapting this model (sampling rate, frames).")] = "",
+    settings: Set = None,
+    resample: Resample = None,
+    mono: Mono = None,
+) -> None:
+    """Find everything in manifests and recordings that would harm training. Exit code 1 if there are errors."""
+    from speechxfer.config import load_config
+    from speechxfer.workflows import check_run
+
+    given = [("--config", config), ("--model", model), *(("--set", setting) for setting in settings or [])]
+    options = [str(part) for option in given if option[1] for part in option]
+    loaded = load_config(config, _overrides(settings, resample, mono))
+    report = check_run(manifests, loaded, fix_dir=fix, model=model, options=options)
+    raise typer.Exit(1 if report.errors and not fix else 0)
+
+
+@app.command()
+def train(
+    out: Out,
+    train: Train,
+    dev: Dev,
+    config: ConfigFile = None,
+    settings: Set = None,
+    language: Language = "",
+    licence: Licence = "",
+    resample: Resample = None,
+    mono: Mono = None,
+) -> None:
+    """Train a model from random weights."""
+    from speechxfer.config import load_config
+    from speechxfer.workflows import train_from_scratch
+
+    loaded = load_config(config, _overrides(settings, resample, mono))
+    train_from_scratch(train, dev, out=out, config=loaded, language=language, licence=licence)
+
+
+@app.command()
+def adapt(
+    out: Out,
+    train: Train,
+    dev: Dev,
+    source: Source = DEFAULT_SOURCE,
+    config: ConfigFile = None,
+    settings: Set = None,
+    language: Language = "",
+    licence: Licence = "",
+    resample: Resample = None,
+    mono: Mono = None,
+    with_baseline: Annotated[
+        bool, typer.Option("--with-baseline", help="Also train from scratch with the same budget, and compare.")
+    ] = False,
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            "--test", parser=read_path, metavar="MANIFEST", help="Test data of --with-baseline; default: --dev."
+        ),
+    ] = None,
+    jobs: Jobs = 0,
+) -> None:
+    """Adapt a source model to a new language or vocabulary: new output layer, then fine-tuning."""
+    from speechxfer.config import load_config
+
+    loaded = load_config(config, _overrides(settings, resample, mono))
+    if with_baseline:
+        from speechxfer.workflows import Splits, StudySettings, compare_with_baseline
+
+        study = StudySettings(source, loaded, language, licence)
+        print(compare_with_baseline(study, Splits(tuple(train), tuple(dev), test), out, jobs=jobs or None))
+        return
+    from speechxfer.workflows import adapt
+
+    adapt(source, train, dev, out=out, config=loaded, language=language, licence=licence)
+
+
+@app.command()
+def crossval(
+    out: Out,
+    manifests: Manifests,
+    source: Source = DEFAULT_SOURCE,
+    config: ConfigFile = None,
+    train: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--train",
+            parser=read_path,
+            metavar="MANIFEST",
+            help="Additional training data of every fold, never scored, such as synthetic voices; may be repeated.",
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="How many; default: one per speaker, at most 10, else 5.")
+    ] = None,
+    by: Annotated[
+        Literal["speaker", "sentence", "utterance"] | None,
+        typer.Option("--by", help="What no two folds share; default: speakers if given, else sentences."),
+    ] = None,
+    results: Results = None,
+    settings: Set = None,
+    language: Language = "",
+    licence: Licence = "",
+    resample: Resample = None,
+    mono: Mono = None,
+    jobs: Jobs = 0,
+) -> None:
+    """Adapt once per fold and score every utterance with a model not trained on its speaker or sentence."""
+    from speechxfer.config import load_config
+    from speechxfer.workflows import StudySettings, cross_validate
+
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language, licence)
+    extra = train or ()
+    print(
+        cross_validate(
+            study, manifests, out, extra_train=extra, folds=folds, group_by=by, jobs=jobs or None, results=results
+        )
+    )
+
+
+@app.command()
+def curve(
+    out: Out,
+    train: Train,
+    dev: Dev,
+    test: Test,
+    source: Source = DEFAULT_SOURCE,
+    config: ConfigFile = None,
+    minutes: Annotated[
+        list[float] | None,
+        typer.Option("--minutes", help="Training data of a point; may be repeated. Default: 10, 30, 60."),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")] = 3,
+    settings: Set = None,
+    language: Language = "",
+    licence: Licence = "",
+    resample: Resample = None,
+    mono: Mono = None,
+    jobs: Jobs = 0,
+) -> None:
+    """Adapt and train from scratch on growing parts of a corpus: how much data does the transfer save?"""
+    from speechxfer.config import load_config
+    from speechxfer.workflows import Splits, StudySettings, learning_curve
+
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language, licence)
+    splits = Splits(tuple(train), tuple(dev), test)
+    print(learning_curve(study, splits, out, minutes=minutes or (10.0, 30.0, 60.0), seeds=seeds, jobs=jobs or None))
+
+
+@app.command("rank-sources")
+def rank_sources(
+    target: Annotated[
+        Path, typer.Argument(parser=read_path, metavar="MANIFEST", help="Transcribed speech of the target.")
+    ],
+    models: Annotated[
+        list[str], typer.Argument(help="Two or more candidates: folders, finished runs, shipped models.")
+    ],
+    config: ConfigFile = None,
+    settings: Set = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=1, help="How much of the target's speech to use.")] = 12.0,
+    finetuned: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--finetuned",
+            parser=read_path,
+            metavar="REPORT",
+            help="report.json of each model after fine-tuning, in their order, to evaluate the ranking.",
+        ),
+    ] = None,
+    resample: Resample = None,
+    mono: Mono = None,
+    jobs: Jobs = 0,
+) -> None:
+    """Rank source models for a target in minutes, without fine-tuning."""
+    from speechxfer.config import load_config
+    from speechxfer.workflows import rank_sources
+
+    loaded = load_config(config, _overrides(settings, resample, mono))
+    print(rank_sources([target], models, config=loaded, minutes=minutes, finetuned=finetuned or [], jobs=jobs or None))
+
+
+@app.command("self-train")
+def self_train(
+    out: Out,
+    train: Train,
+    dev: Dev,
+    unlabelled: Annotated[
+        list[Path],
+        typer.Option(
+            "--unlabelled", parser=read_path, metavar="MANIFEST", help="Speech without transcripts; may be repeated."
+        ),
+    ],
+    test: Test,
+    source: Source = DEFAULT_SOURCE,
+    config: ConfigFile = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often pseudo-labels are made.")] = 1,
+    max_error_rate: Annotated[
+        float, typer.Option("--max-error-rate", min=0, max=1, help="Largest estimated error rate of a pseudo-label.")
+    ] = 0.2,
+    settings: Set = None,
+    language: Language = "",
+    licence: Licence = "",
+    resample: Resample = None,
+    mono: Mono = None,
+) -> None:
+    """Adapt on labelled speech and on pseudo-labels of unlabelled speech, and compare."""
+    from speechxfer.config import load_config
+    from speechxfer.workflows import Splits, StudySettings, self_train
+
+    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language, licence)
+    splits = Splits(tuple(train), tuple(dev), test)
+    print(self_train(study, splits, unlabelled, out, rounds=rounds, max_error_rate=max_error_rate))
+
+
+@app.command()
+def embed(
+    model: ModelName,
+    manifests: Manifests,
+    out: Out,
+    frames: Annotated[bool, typer.Option("--frames", help="Also write every encoded frame.")] = False,
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
+) -> None:
+    """Write an embedding of each utterance, clusters, and a map coloured by speaker and text."""
+    from speechxfer.workflows import embed
+
+    print(embed(model, manifests, out, frames=frames, resample=resample, mono=mono))
+
+
+@app.command()
+def transcribe(
+    model: ModelName,
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(parser=read_path, metavar="AUDIO|MANIFEST...", help="Audio files or manifests (.jsonl)."),
+    ],
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
+) -> None:
+    """Print transcripts: one line per utterance, id TAB text."""
+    from speechxfer.workflows import transcribe_inputs
+
+    for name, text in transcribe_inputs(model, inputs, resample=resample, mono=mono):
+        print(f"{name}\t{text}", flush=True)
+
+
+@app.command()
+def evaluate(
+    models: Annotated[list[str], typer.Argument(help="One model, or the same one trained with several seeds.")],
+    on: Annotated[Path, typer.Option("--on", parser=read_path, metavar="MANIFEST", help="Manifest to score on.")],
+    out: Out,
+    results: Results = None,
+    row: Annotated[str, typer.Option("--row", help="Name of that row: scratch, frozen, finetuned ...")] = "",
+    split: Annotated[str, typer.Option("--split", help="Split in that row; default: the manifest's name.")] = "",
+    as_parent: Annotated[
+        bool,
+        typer.Option(
+            "--as-parent", help="Score the source's own task with the adapted encoder, to measure forgetting."
+        ),
+    ] = False,
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
+) -> None:
+    """Word and character error rate with 95 % intervals."""
+    from speechxfer.workflows import RowTarget, evaluate_models
+
+    target = RowTarget(results, row, split) if results else None
+    print(evaluate_models(models, on, out, resample=resample, mono=mono, results=target, as_parent=as_parent))
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(parser=read_path, metavar="REPORT_A", help="report.json of one system.")],
+    b: Annotated[Path, typer.Argument(parser=read_path, metavar="REPORT_B", help="report.json of another.")],
+) -> None:
+    """Test whether one of two systems is better on the same utterances (paired)."""
+    from speechxfer.scoring import compare, read_report
+
+    print(compare(read_report(a), read_report(b), names=(str(a), str(b))))
+
+
+@app.command()
+def export(
+    model: ModelName,
+    to: Annotated[
+        Literal["hf", "onnx"],
+        typer.Option("--to", help="A folder of transformers, or one ONNX graph."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", parser=read_path, metavar="PATH", help="Folder (hf) or file (onnx) to write.")
+    ],
+) -> None:
+    """Write a model in the format of another toolkit."""
+    from speechxfer.export import export
+
+    export(model, to, out)
+
+
+@app.command()
+def info(model: ModelName) -> None:
+    """Show a model's card: origin, training, input features and output symbols."""
+    from speechxfer.workflows import describe
+
+    print(describe(model))

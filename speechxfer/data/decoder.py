@@ -1,0 +1,272 @@
+"""Decoding of audio files: samples, rate and channels of a file or of a segment, and what of it is missing.
+
+The only place that opens audio files (libsndfile, through soundfile). Its callers judge rate, channels and signal: `read_audio`
+for training and inference, `speechxfer check` for its report. A WAV whose header promises more samples than the file has, and
+an OGG file without its last page (RFC 3533, section 6), are truncated: they are read as far as they go.
+"""
+
+import hashlib
+import os
+import re
+import stat
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from speechxfer.errors import InputError
+
+Samples = npt.NDArray[np.float32]
+FileKey = tuple[str, int, int, int]  # path, inode, size, time of the last change
+
+LOSSY_FORMATS = {
+    "OGG",
+    "MP3",
+}  # libsndfile does not seek to the exact sample in them: segments are cut from the decoded file
+LOSSY_SLACK_S = 0.1  # headers of lossy files may promise this much more than decodes
+UNKNOWN_LENGTH = 2**40  # samples; libsndfile gives a number near 2**63 where it does not know
+SAMPLES_PER_BYTE = 4096  # no codec reaches this; a header that promises more is damaged
+STREAMED_BYTES = 0x7FF00000  # sizes from here on are placeholders in WAV headers written to a pipe
+MISSING_AT_MOST = 0.5  # of the samples; a file of which more is missing is an error
+DECODED_CACHE_BYTES = 256_000_000
+BLOCK_SAMPLES = 1 << 20
+LARGEST_OGG_PAGE_BYTES = 65_307
+WAV_SIZES = re.compile(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+
+
+class UnreadableAudioError(InputError):
+    """Nothing usable can be decoded; `reason` is the message without path and advice."""
+
+    def __init__(self, path: Path | str, reason: str, advice: str = "convert it to WAV or FLAC") -> None:
+        super().__init__(f"{path}: {reason}; {advice}")
+        self.path, self.reason, self.advice = path, reason, advice
+
+    def __reduce__(self) -> tuple[type["UnreadableAudioError"], tuple[Path | str, str, str]]:
+        return type(self), (self.path, self.reason, self.advice)  # without it, unpickling in another process fails
+
+
+@dataclass(frozen=True)
+class AudioHeader:
+    """What a file says about itself, compared with its size; lengths in samples per channel at the file's rate."""
+
+    rate_hz: int
+    channels: int
+    samples: int
+    """Present in the file."""
+    missing_samples: int
+    """Promised by the header of a truncated WAV, beyond those present."""
+    truncated: bool
+    """The end of the file is missing; how much, an OGG file does not say."""
+    container: str
+    subtype: str
+
+    @property
+    def lossy(self) -> bool:
+        """Whether segments are cut from the decoded file, because seeking is not exact."""
+        return self.container in LOSSY_FORMATS
+
+
+@dataclass(frozen=True)
+class DecodedAudio:
+    """Samples of a file or of a segment, as far as they are there."""
+
+    header: AudioHeader
+    samples: Samples
+    """float32 `[samples, channels]`"""
+    start: int
+    asked: int
+    """Samples that were asked for, also beyond the end of the file."""
+
+    @property
+    def missing_s(self) -> float:
+        """Seconds that were asked for and are cut off from a truncated file."""
+        if not self.header.truncated:
+            return 0.0
+        promised = self.start + self.asked
+        if not self.header.lossy:
+            promised = min(promised, self.header.samples + self.header.missing_samples)
+        return max(0, promised - self.start - len(self.samples)) / self.header.rate_hz
+
+
+def read_audio_header(path: Path | str) -> AudioHeader:
+    """Rate, channels and length of a file, without decoding it; `UnreadableAudioError` as for `decode_audio`."""
+    with _open(path) as file:
+        return _header(path, file)
+
+
+def decode_audio(path: Path | str, *, offset_s: float = 0.0, duration_s: float | None = None) -> DecodedAudio:
+    """Decode a file (WAV, FLAC, MP3, OGG Vorbis or Opus: whatever libsndfile reads) or a segment of it.
+
+    A segment that reaches past the end of the file is cut there; the caller compares `asked` with what came.
+
+    Raises:
+        UnreadableAudioError: the file is missing, no regular file, no audio, of unknown length, damaged so that samples are
+            lost, or more than half of it is missing.
+    """
+    with _open(path) as file:
+        header = _header(path, file)
+        if duration_s is None and header.samples > UNKNOWN_LENGTH:
+            reason = "the file does not say how long it is"
+            raise UnreadableAudioError(path, reason, "convert it to WAV, or write its FLAC anew")
+        start = round(offset_s * header.rate_hz)
+        asked = header.samples - start if duration_s is None else round(duration_s * header.rate_hz)
+        count = max(0, min(asked, header.samples - start)) if start >= 0 else 0
+        try:
+            samples = _read(path, file, header, start, count) if count else np.zeros((0, header.channels), np.float32)
+        except (soundfile.LibsndfileError, OSError, MemoryError) as error:
+            raise UnreadableAudioError(path, f"not readable as audio ({_cause(error)})") from error
+    slack = LOSSY_SLACK_S * header.rate_hz if header.lossy else 0
+    if len(samples) < count - slack:
+        reason = (
+            f"{len(samples)} samples could be decoded where its header promises {count}: it is truncated or damaged"
+        )
+        raise UnreadableAudioError(path, reason, "copy the file again, or remove the utterance")
+    return DecodedAudio(header, samples, start, asked)
+
+
+def hash_audio_file(path: Path | str) -> str:
+    """SHA-256 of a file's bytes; computed once a process, unless the file changes.
+
+    Raises:
+        UnreadableAudioError: the file is missing or no regular file.
+    """
+    status = _check_regular(path)
+    # Unlike the time of the last change of the contents, that of the last change of the entry (ctime) cannot be set.
+    return _hash_contents(str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@cache
+def _hash_contents(path: str, inode: int, size: int, changed_ns: int, entry_changed_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_regular(path: Path | str) -> os.stat_result:
+    try:
+        status = os.stat(path)
+    except PermissionError as error:
+        raise UnreadableAudioError(path, "not readable as audio (permission denied)", "allow reading it") from error
+    except (OSError, ValueError) as error:  # also a name that no file can have: too long, or with a NUL byte
+        advice = "correct the path, or 'audio_filepath' if a manifest names it"
+        raise UnreadableAudioError(path, "the audio file is missing", advice) from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
+        raise UnreadableAudioError(path, f"not readable as audio (it is {kind})", "give the path of an audio file")
+    return status
+
+
+def _open(path: Path | str) -> soundfile.SoundFile:
+    _check_regular(path)
+    try:
+        return soundfile.SoundFile(os.fsencode(path))  # a name need not be UTF-8
+    except TypeError as error:  # soundfile's answer to a name that ends in .raw
+        raise UnreadableAudioError(path, "not readable as audio (it has no header, so its rate is unknown)") from error
+    except (soundfile.LibsndfileError, OSError, MemoryError) as error:
+        raise UnreadableAudioError(path, f"not readable as audio ({_cause(error)})") from error
+
+
+def _cause(error: Exception) -> str:
+    return str(getattr(error, "error_string", error)).strip().rstrip(".") or "its data cannot be decoded"
+
+
+def _header(path: Path | str, file: soundfile.SoundFile) -> AudioHeader:
+    missing, truncated = 0, False
+    if file.frames <= UNKNOWN_LENGTH and file.frames > SAMPLES_PER_BYTE * os.stat(path).st_size:
+        hours = file.frames / file.samplerate / 3600
+        raise UnreadableAudioError(
+            path, f"it is damaged: its header promises {hours:,.0f} h of sound", "copy the file again"
+        )
+    if file.format in ("WAV", "WAVEX"):
+        sizes = WAV_SIZES.search(file.extra_info)
+        promised, present = (int(size) for size in sizes.groups()) if sizes else (0, 0)
+        if present < promised < STREAMED_BYTES and present:
+            missing = round(file.frames * (promised / present - 1))
+            truncated = missing > 0
+    elif file.format == "OGG":
+        truncated = not _has_last_ogg_page(path)
+    if truncated and not file.frames:
+        raise UnreadableAudioError(path, "it is truncated: no sample of it can be decoded", "copy the file again")
+    if missing > MISSING_AT_MOST * (file.frames + missing):
+        reason = f"it is truncated: {missing} of {file.frames + missing} samples are missing"
+        raise UnreadableAudioError(path, reason, "copy the file again, or remove the utterance")
+    return AudioHeader(
+        int(file.samplerate), int(file.channels), int(file.frames), missing, truncated, file.format, file.subtype
+    )
+
+
+def _has_last_ogg_page(path: Path | str) -> bool:
+    """Whether the last page is complete and marked as the end of the stream (RFC 3533, section 6)."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 2 * LARGEST_OGG_PAGE_BYTES))
+        tail = file.read()
+    start = tail.rfind(b"OggS")
+    if start < 0:
+        return True  # something else follows the stream: nothing can be said
+    if len(tail) < start + 27:
+        return False
+    segments = tail[start + 26]
+    size = 27 + segments + sum(tail[start + 27 : start + 27 + segments])
+    return start + size <= len(tail) and bool(tail[start + 5] & 0x04)
+
+
+def _read(path: Path | str, file: soundfile.SoundFile, header: AudioHeader, start: int, count: int) -> Samples:
+    whole = start == 0 and count >= header.samples - 1
+    if whole or not header.lossy:
+        file.seek(start)  # also to 0: after a seek, an MP3 decodes to other rounding than before it
+        return np.asarray(file.read(count, dtype="float32", always_2d=True), dtype=np.float32)
+    status = os.stat(path)
+    key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+    if 4 * header.samples * header.channels <= DECODED_CACHE_BYTES:
+        return _decoded_files.get(key)[start : start + count]
+    return _sequential_readers.get(key, start, count)
+
+
+class _DecodedFiles:
+    """Lossy files that were decoded last, while neighbours in a manifest are cut from them; bounded in bytes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._samples: OrderedDict[FileKey, Samples] = OrderedDict()
+
+    def get(self, key: FileKey) -> Samples:
+        with self._lock:
+            if key not in self._samples:
+                decoded, _ = soundfile.read(os.fsencode(key[0]), dtype="float32", always_2d=True)
+                self._samples[key] = decoded
+            self._samples.move_to_end(key)
+            while len(self._samples) > 1 and sum(v.nbytes for v in self._samples.values()) > DECODED_CACHE_BYTES:
+                self._samples.popitem(last=False)
+            return self._samples[key]
+
+
+class _SequentialReaders(threading.local):
+    """One open lossy file a thread, too large to be kept decoded: segments in their order cost one pass over it."""
+
+    def __init__(self) -> None:
+        self._key: FileKey | None = None
+        self._file: soundfile.SoundFile | None = None
+        self._position = 0
+
+    def get(self, key: FileKey, start: int, count: int) -> Samples:
+        if self._file is None or key != self._key or start < self._position:
+            if self._file is not None:
+                self._file.close()
+            self._key, self._file, self._position = key, soundfile.SoundFile(os.fsencode(key[0])), 0
+            self._file.seek(0)
+        while self._position < start:
+            block = self._file.read(min(BLOCK_SAMPLES, start - self._position), dtype="float32")
+            if not len(block):
+                break
+            self._position += len(block)
+        samples = np.asarray(self._file.read(count, dtype="float32", always_2d=True), dtype=np.float32)
+        self._position += len(samples)
+        return samples
+
+
+_decoded_files = _DecodedFiles()
+_sequential_readers = _SequentialReaders()

@@ -1,0 +1,28 @@
+"""The export formats by name. A new format is a function `(model name or path, place to write)`, entered here."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from speechxfer.errors import InputError
+from speechxfer.export.onnx_graph import export_onnx
+from speechxfer.export.transformers_models import export_hf
+
+EXPORT_FORMATS: dict[str, Callable[[str, Path], None]] = {"hf": export_hf, "onnx": export_onnx}
+
+
+def export(name: str, to: str, out: Path | str) -> None:
+    """Write a model in the format of another toolkit.
+
+    Args:
+        name: model folder, finished run, shipped model or name on the hub.
+        to: ``hf`` (a folder for transformers) or ``onnx`` (one graph from samples to log-probabilities).
+        out: folder (hf) or file (onnx) to write.
+
+    Raises:
+        InputError: the format is unknown or cannot represent the model, or `out` cannot be written.
+    """
+    if to not in EXPORT_FORMATS:
+        raise InputError(f"export format {to!r} is unknown; expected one of {', '.join(EXPORT_FORMATS)}")
+    if not str(out).strip() or str(out) == ".":
+        raise InputError("export: no place to write was given; name a folder or file with --out")
+    EXPORT_FORMATS[to](name, Path(out))

@@ -1,0 +1,49 @@
+"""Features of utterances: audio read and converted as the settings allow."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from speechxfer.data import Samples, Utterance, read_audio, read_audio_header
+from speechxfer.features.augmentation import change_speed
+from speechxfer.features.log_mel import filterbank
+from speechxfer.features.spec import FeatureSpec
+from speechxfer.runtime import log_info
+
+
+@dataclass(frozen=True)
+class AudioOptions:
+    """How audio becomes features: see `read_audio` for the two permissions."""
+
+    spec: FeatureSpec
+    resample: bool = False
+    mono: bool = False
+
+
+def utterance_samples(utterance: Utterance, audio: AudioOptions) -> Samples:
+    """float32 `[samples]` of one utterance at the features' rate."""
+    return read_audio(
+        utterance.audio_filepath,
+        sample_rate_hz=audio.spec.sample_rate_hz,
+        offset_s=utterance.offset,
+        duration_s=utterance.duration,
+        resample=audio.resample,
+        mono=audio.mono,
+    )
+
+
+def utterance_features(utterance: Utterance, audio: AudioOptions, speed: float = 1.0) -> Samples:
+    """float32 `[frames, mels]` of one utterance, played `speed` times as fast."""
+    samples = change_speed(utterance_samples(utterance, audio), speed, audio.spec.sample_rate_hz)
+    features: Samples = filterbank(samples, audio.spec).numpy()
+    return features
+
+
+def report_resampling(utterances: Sequence[Utterance], audio: AudioOptions) -> None:
+    """One line per sampling rate that reading will convert, if it may convert any."""
+    if not audio.resample:
+        return
+    rates = Counter(read_audio_header(path).rate_hz for path in {utterance.audio_filepath for utterance in utterances})
+    for rate, files in sorted(rates.items()):
+        if rate != audio.spec.sample_rate_hz:
+            log_info(f"resampling {files} files from {rate} Hz to {audio.spec.sample_rate_hz} Hz")

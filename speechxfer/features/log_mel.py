@@ -1,0 +1,228 @@
+"""Log-mel filterbanks: samples to `[frames, mels]` as a `FeatureSpec` says, for training, inference and ONNX graphs.
+
+One implementation works on padded batches with lengths, so that an utterance in a batch has the values that it has alone. An
+exported graph differs in two steps only, because its runtimes lack strided views and complex numbers: frames are cut by
+indexing, and the spectrum is computed by two matrix products. The order of operations follows Kaldi's ``feature-fbank``.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from speechxfer.data import Samples
+from speechxfer.errors import InputError
+from speechxfer.features.mel_filters import analysis_window, computation_dtype, mel_filters
+from speechxfer.features.padding import padding_mask
+from speechxfer.features.spec import FeatureSpec, count_windows
+
+
+def filterbank(samples: Tensor | Samples, spec: FeatureSpec) -> Tensor:
+    """Log-mel filterbank of samples in [-1, 1].
+
+    Args:
+        samples: `[samples]`, or `[batch, samples]` of segments of one length; on any device.
+        spec: what to compute.
+
+    Returns:
+        float32 `[frames, spec.dim]` or `[batch, frames, spec.dim]` on the same device; no frame where the input is
+        too short for the framing (snip: shorter than one window; center_reflect: too short to be mirrored).
+
+    Raises:
+        InputError: samples of another shape.
+
+    >>> import speechxfer as sx
+    >>> from speechxfer.features import feature_preset
+    >>> samples = sx.read_audio("new.wav", duration_s=0.5)
+    >>> sx.filterbank(samples, feature_preset("kaldi-mvn")).shape
+    torch.Size([48, 80])
+    """
+    signal = torch.as_tensor(samples)
+    if signal.dim() not in (1, 2):
+        raise InputError(f"expected samples of shape [samples] or [batch, samples], found {list(signal.shape)}")
+    count = signal.shape[-1]
+    if spec.frames(count) == 0:
+        return signal.new_zeros(*signal.shape[:-1], 0, spec.dim, dtype=torch.float32)
+    batch = signal.reshape(-1, count)
+    lengths = torch.full((len(batch),), count, device=batch.device)
+    features, _ = _cached_filterbank(spec).forward(batch, lengths)
+    return features.reshape(*signal.shape[:-1], -1, spec.dim)
+
+
+class Filterbank(nn.Module):
+    """The filterbank of a `FeatureSpec` for padded batches.
+
+    Args:
+        spec: what to compute.
+        exportable: use operations that ONNX graphs have, in single precision.
+    """
+
+    def __init__(self, spec: FeatureSpec, *, exportable: bool = False) -> None:
+        super().__init__()
+        self.spec = spec
+        self.exportable = exportable
+        self.dtype = torch.float32 if exportable else computation_dtype(spec)
+        self.size = spec.window_samples if spec.framing in ("snip", "kaldi_center") else spec.fft_size
+        missing = self.size - spec.window_samples
+        window = pad(analysis_window(spec), (missing // 2, missing - missing // 2))
+        self.register_buffer("window", window.to(self.dtype))
+        self.register_buffer("mels", mel_filters(spec).to(self.dtype))
+        self.register_buffer("noise", white_noise(spec.shortest_samples).to(self.dtype))
+        self.register_buffer("band_mean", torch.tensor(spec.band_mean, dtype=self.dtype))
+        self.register_buffer("band_scale", torch.tensor(spec.band_scale, dtype=self.dtype))
+        if exportable:
+            bins = torch.arange(spec.fft_size // 2 + 1)
+            angles = 2 * math.pi / spec.fft_size * torch.arange(self.size).double()[:, None] * bins
+            self.register_buffer("cosines", angles.cos().to(self.dtype))
+            self.register_buffer("sines", angles.sin().to(self.dtype))
+
+    def forward(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of padded utterances.
+
+        Args:
+            samples: `[batch, samples]` in [-1, 1]; what follows an utterance does not matter.
+            lengths: int64 `[batch]`, in samples.
+
+        Returns:
+            float32 `[batch, frames, spec.dim]`, zero after each utterance, and its numbers of frames, int64 `[batch]`.
+        """
+        spec = self.spec
+        signal = torch.where(padding_mask(lengths, samples.shape[1]), samples.to(self.dtype) * spec.scale, 0.0)
+        counts = count_windows(lengths, spec)
+        if spec.shortest_samples:
+            counts = count_windows(lengths.clamp(min=spec.shortest_samples), spec) * (counts > 0)
+            signal, lengths = self._surround_with_noise(signal, lengths)
+        if spec.preemphasis and spec.preemphasis_on == "signal":
+            emphasised = torch.cat([signal[:, :1], signal[:, 1:] - spec.preemphasis * signal[:, :-1]], dim=1)
+            signal = torch.where(padding_mask(lengths, signal.shape[1]), emphasised, 0.0)
+        frames = self._cut_frames(signal, lengths)
+        if spec.drop_last_frame:
+            frames, counts = frames[:, :-1], (counts - 1).clamp(min=0)
+        if spec.remove_dc:
+            frames = frames - frames.mean(dim=-1, keepdim=True)
+        if spec.preemphasis and spec.preemphasis_on == "frame":
+            frames = frames - spec.preemphasis * torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
+        bands = self._spectrum(frames * self._table("window", frames)) @ self._table("mels", frames)
+        valid = padding_mask(counts, bands.shape[1])[..., None]
+        values = self._normalize(self._take_logarithm(bands, valid), counts, valid)
+        return self._stack(values, counts)
+
+    def _table(self, name: str, like: Tensor) -> Tensor:
+        return self.get_buffer(name).to(like.device)
+
+    def _surround_with_noise(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Set utterances that are shorter than `shortest_samples` in the middle of faint noise."""
+        spec, shortest = self.spec, self.spec.shortest_samples
+        total: int = torch.sym_max(signal.shape[1], shortest)  # type: ignore[no-untyped-call]  # may be symbolic
+        signal = pad(signal, (0, total - signal.shape[1]))
+        head, rest = signal[:, :shortest], signal[:, shortest:]
+        missing = (shortest - lengths).clamp(min=0)[:, None]
+        positions = torch.arange(shortest, device=signal.device) - missing // 2
+        inside = (positions >= 0) & (positions < lengths[:, None])
+        centred = torch.where(inside, head.gather(1, positions.clamp(min=0)), 0.0)
+        level = head.abs().amax(dim=-1, keepdim=True) * noise_gain(spec) * missing
+        head = centred + level * self._table("noise", signal)
+        return torch.cat([head, rest], dim=1), lengths.clamp(min=shortest)
+
+    def _cut_frames(self, signal: Tensor, lengths: Tensor) -> Tensor:
+        """`[batch, frames, window or FFT samples]`, each utterance mirrored or filled up at its own ends."""
+        spec, samples = self.spec, signal.shape[1]
+        frames = count_windows(samples, spec)
+        extent = (frames - 1) * spec.hop_samples + self.size
+        if spec.framing == "snip":
+            extended = signal[:, :extent]
+        else:
+            kaldi = spec.framing == "kaldi_center"
+            left = spec.window_samples // 2 - spec.hop_samples // 2 if kaldi else spec.fft_size // 2
+            positions = torch.arange(extent, device=signal.device)[None] - left
+            ends = lengths[:, None].clamp(min=1)
+            inside = (positions >= 0) & (positions < ends)
+            if kaldi:  # mirrored with the edge sample repeated
+                positions = torch.remainder(positions, 2 * ends)
+                positions = torch.where(positions < ends, positions, 2 * ends - 1 - positions)
+            elif spec.framing != "center_constant":
+                positions = positions.abs()
+                inside = positions < ends
+                if spec.framing == "center_reflect":
+                    positions = torch.where(inside, positions, 2 * (ends - 1) - positions)
+            extended = signal.gather(1, positions.clamp(min=0).minimum(ends - 1))
+            if spec.framing in ("center_constant", "center_filled"):
+                extended = torch.where(inside, extended, 0.0)
+        if not self.exportable:
+            return extended.unfold(1, self.size, spec.hop_samples)
+        starts = spec.hop_samples * torch.arange(frames, device=signal.device)
+        return extended[:, starts[:, None] + torch.arange(self.size, device=signal.device)]
+
+    def _spectrum(self, frames: Tensor) -> Tensor:
+        """`[batch, frames, bins]`: magnitudes to the power of the spec."""
+        power = self.spec.power
+        if self.exportable:
+            squares: Tensor = (frames @ self.get_buffer("cosines")) ** 2 + (frames @ self.get_buffer("sines")) ** 2
+            return squares if power == 2.0 else squares ** (power / 2)
+        magnitudes: Tensor = torch.fft.rfft(frames, n=self.spec.fft_size).abs()
+        return magnitudes if power == 1.0 else magnitudes**power
+
+    def _take_logarithm(self, bands: Tensor, valid: Tensor) -> Tensor:
+        spec = self.spec
+        bands = bands + spec.floor if spec.floor_mode == "add" else bands.clamp(min=spec.floor)
+        values = bands.log() if spec.log == "ln" else bands.log10()
+        if spec.dynamic_range:
+            loudest = torch.where(valid, values, -torch.inf).amax(dim=(-2, -1), keepdim=True)
+            values = values.maximum(loudest - spec.dynamic_range)
+        return (values + spec.offset) * spec.gain
+
+    def _normalize(self, values: Tensor, counts: Tensor, valid: Tensor) -> Tensor:
+        spec = self.spec
+        if spec.normalize == "none":
+            return torch.where(valid, values, 0.0)
+        if spec.normalize == "fixed":
+            scaled = (values - self._table("band_mean", values)) * self._table("band_scale", values)
+            return torch.where(valid, scaled, 0.0)
+        count = counts[:, None, None]
+        values = torch.where(valid, values, 0.0)
+        centred = torch.where(valid, values - self._sum_over_frames(values) / count.clamp(min=1), 0.0)
+        variance = self._sum_over_frames(centred.square()) / (count - spec.normalize_ddof).clamp(min=1)
+        if spec.normalize_epsilon_on == "variance":
+            return centred / (variance + spec.normalize_epsilon).sqrt()
+        if spec.normalize_epsilon == 0:  # a band that never changes is zero, not 0 / 0
+            constant = ((values == values[:, :1]) | ~valid).all(dim=1, keepdim=True)
+            return centred.masked_fill(constant, 0.0) / variance.sqrt().masked_fill(constant, 1.0)
+        return centred / (variance.sqrt() + spec.normalize_epsilon)
+
+    def _sum_over_frames(self, values: Tensor) -> Tensor:
+        """`[batch, 1, mels]`, rounded as in the toolkits: in a band that hardly varies the last bit is visible.
+
+        Those that divide by N - 1 store the frames of a band next to each other, with a zero for a dropped last frame.
+        """
+        if not self.spec.normalize_ddof:
+            return values.sum(dim=-2, keepdim=True)
+        bands = pad(values.transpose(-1, -2), (0, int(self.spec.drop_last_frame))).contiguous()
+        return bands.sum(dim=-1, keepdim=True).transpose(-1, -2)
+
+    def _stack(self, values: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        stack = self.spec.stack
+        if stack > 1:
+            counts = counts // stack
+            frames = values.shape[1] // stack
+            values = values[:, : frames * stack].reshape(values.shape[0], frames, self.spec.dim)
+            values = torch.where(padding_mask(counts, frames)[..., None], values, 0.0)
+        return values.float(), counts
+
+
+@lru_cache(maxsize=32)
+def _cached_filterbank(spec: FeatureSpec) -> Filterbank:
+    return Filterbank(spec)
+
+
+def noise_gain(spec: FeatureSpec) -> float:
+    """Level of the noise around a short utterance, relative to its peak, for each sample that is missing."""
+    return 10 ** (-spec.surround_db / 20) / max(1, spec.shortest_samples)
+
+
+@lru_cache(maxsize=32)
+def white_noise(samples: int) -> Tensor:
+    """Noise of deviation 1, `[samples]`, made from integers so that it is the same on every machine."""
+    number = torch.arange(samples)
+    return ((number * number % 65_521) * number % 65_521).double() / 32_760 * math.sqrt(3) - math.sqrt(3)

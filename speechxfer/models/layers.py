@@ -1,0 +1,46 @@
+"""Layers that several encoders share: batch norm over valid frames, channel dropout, zero initialisation."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ChannelDropout(nn.Module):
+    """Dropout on `[batch, frames, dim]` with one mask for all frames of an utterance, which is fast."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.probability == 0.0:
+            return x
+        return x * nn.functional.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), self.probability)
+
+
+class MaskedBatchNorm(nn.BatchNorm1d):
+    """Batch norm on `[batch, frames, dim]` over the valid frames only; zero elsewhere. Computes in float32.
+
+    A batch of a single frame has no variance: it is normalised by the running statistics and does not update them.
+    """
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        if valid is None:
+            raise TypeError("MaskedBatchNorm needs the mask of valid frames, [batch, frames]")
+        statistics = (self.running_mean, self.running_var, self.weight, self.bias)
+        if not self.training:  # without boolean indexing, whose result has no fixed shape in an exported graph
+            normalized = nn.functional.batch_norm(x.float().flatten(0, 1), *statistics, training=False, eps=self.eps)
+            return normalized.view_as(x) * valid[..., None]
+        normalized = torch.zeros_like(x, dtype=torch.float32)
+        frames = x[valid].float()
+        if len(frames) > 1:
+            normalized[valid] = super().forward(frames)
+        else:
+            normalized[valid] = nn.functional.batch_norm(frames, *statistics, training=False, eps=self.eps)
+        return normalized
+
+
+def zero_initialized(linear: nn.Linear) -> nn.Linear:
+    """The same layer with all weights set to zero, for the last projection of a residual branch."""
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear

@@ -1,0 +1,97 @@
+"""Batches of a run: planned per epoch, augmented, loaded in the background.
+
+Plan and augmentation depend on (seed, epoch, utterance) only, so a resumed run continues with the same batches.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechxfer.data import Samples
+from speechxfer.features import (
+    Batch,
+    change_speed,
+    collate,
+    distort,
+    filterbank,
+    load_in_background,
+    plan_batches,
+    spec_augment,
+)
+from speechxfer.training.run import TrainingRun
+
+
+@dataclass(frozen=True)
+class LoadedBatch:
+    """A batch and its place in the run."""
+
+    batch: Batch
+    epoch: int
+    position: int
+    """Number of steps of the epoch that are done after this one."""
+
+
+@dataclass(frozen=True)
+class _PlannedBatch:
+    indices: Sequence[int]
+    speeds: Sequence[int]
+    """Speed index of every training utterance in this epoch."""
+    epoch: int
+    position: int
+    augment: bool
+
+
+def iterate_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Iterator[LoadedBatch]:
+    """This process's batches from `step` to the run's last step; loading goes on across the ends of epochs.
+
+    Args:
+        step: number of steps that are done.
+        epoch, position: the current epoch, from 0, and how many of its steps are done.
+    """
+    yield from load_in_background(lambda planned: _load(run, planned), _plan_batches(run, step, epoch, position))
+
+
+def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Iterator[_PlannedBatch]:
+    config, data = run.config, run.data
+    budget = max(1, round(config.batch_s * run.model.spec.frames_per_s))
+    while step < run.steps:
+        generator = np.random.default_rng([config.seed, epoch])
+        speeds = [feasible[int(generator.integers(len(feasible)))] for feasible in data.feasible_speeds]
+        frames = [data.features.frames[speed][i] for i, speed in enumerate(speeds)]
+        plan = plan_batches(frames, budget, generator, processes=run.accelerator.num_processes)
+        for processes in plan[position:]:
+            if step == run.steps:
+                return
+            position += 1
+            indices = processes[run.accelerator.process_index]
+            yield _PlannedBatch(indices, speeds, epoch, position, step >= config.augment_warmup_steps)
+            step += 1
+        epoch, position = epoch + 1, 0
+
+
+def _load(run: TrainingRun, planned: _PlannedBatch) -> LoadedBatch:
+    data, speeds = run.data, planned.speeds
+    features = [
+        _augment(run, i, speeds[i], planned.epoch) if planned.augment else data.features.get(i, speeds[i])
+        for i in planned.indices
+    ]
+    targets = [data.targets[i] for i in planned.indices]
+    batch = collate([data.train[i].id for i in planned.indices], features, targets)
+    return LoadedBatch(batch, planned.epoch, planned.position)
+
+
+def _augment(run: TrainingRun, index: int, speed: int, epoch: int) -> Samples:
+    """Augmented features `[frames, mels]`; the random choices depend on seed, epoch and utterance alone."""
+    generator = np.random.default_rng([run.config.seed, epoch, index])
+    features = load_features(run, index, speed, generator)
+    return spec_augment(features, generator, mels=run.model.spec.mels, strength=run.config.spec_augment)
+
+
+def load_features(run: TrainingRun, index: int, speed: int, generator: np.random.Generator) -> Samples:
+    """Features `[frames, mels]` of a training utterance at one speed; a share `finetune.distortion` of calls distorts it anew."""
+    samples, spec = run.data.samples, run.model.spec
+    if not samples or generator.random() >= run.config.distortion:
+        return run.data.features.get(index, speed)
+    changed = change_speed(samples.get(index), run.config.speed_factors[speed], spec.sample_rate_hz)
+    return filterbank(distort(changed, generator, spec.sample_rate_hz), spec).numpy()

@@ -1,0 +1,202 @@
+"""Preparation of a run: all checks before the first step, features, the model on its device.
+
+Features are computed before the processes of a run connect, so that no collective operation has to wait for them; the feature
+cache divides the work among the processes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from speechxfer.adaptation import unfreeze_step
+from speechxfer.config import Config, DataConfig, FinetuneConfig, TransferConfig, change_settings, check_lora
+from speechxfer.data import Utterance, total_duration_s
+from speechxfer.decoding import SegmentedUtterances, segment_utterances
+from speechxfer.errors import InputError, first_names
+from speechxfer.features import AudioOptions, FeatureStore, report_resampling, store_features, store_samples
+from speechxfer.models import ENCODER_FAMILIES, AcousticModel, TransformersEncoder, base_encoder, has_lora
+from speechxfer.runtime import is_main_process, log_info, runs_on_cpu_only, uses_bfloat16
+from speechxfer.training.closed_form import trains_closed_form_head_only
+from speechxfer.training.fingerprint import hash_utterances, model_fingerprint
+from speechxfer.training.losses import check_intermediate_ctc, intermediate_weight
+from speechxfer.training.regularizers import (
+    ReplayData,
+    build_regularizer,
+    check_regularization,
+    copy_source_model,
+    l2_sp_strength,
+)
+from speechxfer.training.run import TrainingData, TrainingRun
+from speechxfer.training.schedule import default_steps
+from speechxfer.training.targets import encode_targets, find_feasible_speeds
+
+
+def prepare_run(
+    model: AcousticModel,
+    train: Sequence[Utterance],
+    dev: Sequence[Utterance],
+    config: FinetuneConfig,
+    data: DataConfig,
+    out: Path,
+    source_data: Sequence[Utterance] = (),
+) -> TrainingRun:
+    """Check everything that can be checked before the first step, compute features, place the model on its device.
+
+    Raises:
+        InputError: see `finetune`.
+    """
+    _check_settings(model, config)
+    _check_durations(train, data)
+    folder = Path(data.cache_dir) if data.cache_dir else out.parent / ".features"
+    prepared = _prepare_data(model, train, dev, config, data, folder)
+    replay = _prepare_replay(model, config, data, source_data, folder)
+    if config.gradient_checkpointing:
+        _enable_gradient_checkpointing(model)
+    accelerator = Accelerator(cpu=runs_on_cpu_only())
+    steps = config.steps or _default_steps(model, config, total_duration_s(train), accelerator.num_processes)
+    _check_unfreezing(model, config, steps)
+    model.to(accelerator.device)
+    broadcast_weights(model, accelerator)
+    fingerprint = {
+        **model_fingerprint(model),
+        "config": {
+            "finetune": config.model_dump(mode="json"),
+            "data": {"resample": data.resample, "mono": data.mono, "unknown_symbols": data.unknown_symbols},
+        },
+        "train": hash_utterances(train),
+        "dev": hash_utterances(dev),
+        "source data": hash_utterances(source_data),
+        "steps": steps,
+        "l2_sp": l2_sp_strength(config, model),
+        "processes": accelerator.num_processes,
+        "bf16": uses_bfloat16(config.precision, accelerator.device),
+    }
+    source = copy_source_model(model) if config.distillation or config.replay else None
+    regularizer = build_regularizer(model, config, source, replay)
+    return TrainingRun(model, prepared, config, steps, regularizer, out, accelerator, fingerprint)
+
+
+def _prepare_data(
+    model: AcousticModel,
+    train: Sequence[Utterance],
+    dev: Sequence[Utterance],
+    config: FinetuneConfig,
+    data: DataConfig,
+    folder: Path,
+) -> TrainingData:
+    targets = encode_targets(model, train, data)
+    audio = AudioOptions(model.spec, data.resample, data.mono)
+    if is_main_process():
+        report_resampling([*train, *dev], audio)
+    features = store_features(train, audio, folder, speeds=config.speed_factors, half=True)
+    samples = store_samples(train, audio, folder) if config.distortion else None
+    dev_segments = segment_utterances(dev, audio)
+    dev_features = store_features(dev_segments.segments, audio, folder)
+    feasible = find_feasible_speeds(model, train, targets, features, config.speed_factors)
+    _check_dev(model, dev_segments, dev_features)
+    return TrainingData(train, targets, features, samples, feasible, dev_segments, dev_features)
+
+
+def _prepare_replay(
+    model: AcousticModel, config: FinetuneConfig, data: DataConfig, source_data: Sequence[Utterance], folder: Path
+) -> ReplayData | None:
+    if not config.replay:
+        return None
+    if not source_data:
+        raise InputError("finetune.replay needs speech that the source was trained on; give some as `source_data`")
+    source = model.as_parent()
+    targets = encode_targets(source, source_data, data)
+    audio = AudioOptions(source.spec, data.resample, data.mono)
+    features = store_features(source_data, audio, folder, half=True)
+    find_feasible_speeds(source, source_data, targets, features, (1.0,))
+    return ReplayData([u.id for u in source_data], features, targets)
+
+
+def check_built_as_set(model: AcousticModel, transfer: TransferConfig) -> None:
+    """Refuse a model without the adapters, layers or low-rank update that [transfer] asks for."""
+    has = {
+        "adapter_dim": model.architecture.adapter_dim,
+        "extra_layers": model.architecture.extra_layers,
+        "lora_rank": transfer.lora_rank if has_lora(model) else 0,
+    }
+    for name, value in has.items():
+        if getattr(transfer, name) not in (0, value):
+            raise InputError(
+                f"transfer.{name} = {getattr(transfer, name)}, but the model was built with {value}; build it so "
+                "(`speechxfer.adapt` does), or remove the setting"
+            )
+
+
+def _check_settings(model: AcousticModel, config: FinetuneConfig) -> None:
+    """Refuse settings that this model cannot follow."""
+    check_regularization(config, model)
+    if has_lora(model):
+        try:
+            check_lora(config)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+    if intermediate_weight(model, config.intermediate_ctc):
+        check_intermediate_ctc(model)
+
+
+def _check_durations(train: Sequence[Utterance], data: DataConfig) -> None:
+    if not train:
+        raise InputError("there is no training utterance; give at least one")
+    too_long = [u.id for u in train if u.duration > data.max_duration_s]
+    if too_long:
+        raise InputError(
+            f"{len(too_long)} training utterances are longer than {data.max_duration_s:g} s ({first_names(too_long)}); "
+            "cut them, or raise data.max_duration_s"
+        )
+
+
+def _check_dev(model: AcousticModel, dev: SegmentedUtterances, features: FeatureStore) -> None:
+    if not any(model.normalizer(utterance.text) for utterance in dev.utterances):
+        raise InputError(
+            f"none of the {len(dev.utterances)} dev utterances has a text, so no evaluation can be chosen; write them"
+        )
+    short = [utterance.id for utterance, frames in zip(dev.segments, features.frames[0], strict=True) if frames == 0]
+    if short:
+        raise InputError(
+            f"{len(short)} dev utterances are shorter than one analysis window ({first_names(short)}); remove them "
+            "(`speechxfer check --fix` does)"
+        )
+
+
+def _default_steps(model: AcousticModel, config: FinetuneConfig, train_s: float, processes: int) -> int:
+    step_s = config.batch_s * processes
+    steps = default_steps(train_s, step_s)
+    change_settings(Config(finetune=config), "finetune", steps=steps)  # warm-up and evaluations have to fit
+    if not trains_closed_form_head_only(model, config):
+        log_info(f"{steps:,} steps of {step_s:g} s: {steps * step_s / train_s:.0f} epochs")
+    return steps
+
+
+def _check_unfreezing(model: AcousticModel, config: FinetuneConfig, steps: int) -> None:
+    groups = len(model.encoder.layer_groups())
+    last = max((unfreeze_step(config, group, groups) or 0 for group in range(groups)), default=0)
+    if last >= steps:
+        raise InputError(
+            f"finetune.unfreeze_every_steps = {config.unfreeze_every_steps} unfreezes the encoder's lowest layer at step "
+            f"{last + 1}, and the run ends at step {steps}; set fewer"
+        )
+
+
+def _enable_gradient_checkpointing(model: AcousticModel) -> None:
+    encoder = base_encoder(model)
+    if not isinstance(encoder, TransformersEncoder):
+        raise InputError(
+            f"finetune.gradient_checkpointing is for encoders of transformers ({', '.join(ENCODER_FAMILIES)}); "
+            f"the {model.architecture.encoder} is small: set it to false"
+        )
+    encoder.enable_gradient_checkpointing()
+
+
+def broadcast_weights(model: nn.Module, accelerator: Accelerator) -> None:
+    """Give every process the first one's weights: randomly initialised ones differ between processes."""
+    if accelerator.num_processes > 1:
+        for value in model.state_dict().values():
+            torch.distributed.broadcast(value, 0)

@@ -1,0 +1,54 @@
+"""The parts of a training run that stay the same from its first step to its last: `TrainingRun` and its data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from speechxfer.config import FinetuneConfig
+from speechxfer.data import Utterance
+from speechxfer.decoding import SegmentedUtterances
+from speechxfer.features import FeatureStore, SampleStore
+from speechxfer.models import AcousticModel
+from speechxfer.training.regularizers import SourceRegularizer
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Utterances with their features and targets."""
+
+    train: Sequence[Utterance]
+    targets: Sequence[Sequence[int]]
+    """Symbols of each training utterance."""
+    features: FeatureStore
+    """Of the training utterances, at each speed factor."""
+    samples: SampleStore | None
+    """Waveforms of the training utterances, if some are to be distorted."""
+    feasible_speeds: Sequence[Sequence[int]]
+    """Of each training utterance, the indices of the speed factors at which CTC can align it."""
+    dev: SegmentedUtterances
+    dev_features: FeatureStore
+    """Of the segments of the dev utterances."""
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One run: a model on its device, its data and its settings."""
+
+    model: AcousticModel
+    data: TrainingData
+    config: FinetuneConfig
+    steps: int
+    """Number of updates: as set, or the default for this amount of data."""
+    regularizer: SourceRegularizer | None
+    out: Path
+    accelerator: Accelerator
+    fingerprint: Mapping[str, Any]
+    """Everything that determines the run; compared before it is resumed."""
+
+    @property
+    def evaluate_every_steps(self) -> int:
+        """Steps between evaluations: as set, or a twentieth of all."""
+        return self.config.evaluate_every_steps or max(1, self.steps // 20)

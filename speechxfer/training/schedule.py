@@ -1,0 +1,48 @@
+"""Learning-rate schedule and default number of steps."""
+
+import math
+
+from speechxfer.adaptation import unfreeze_step
+from speechxfer.config import FinetuneConfig
+
+# Seconds of audio to train on with ten minutes of training speech (60 epochs). They grow with the square root of the amount:
+# 24 epochs of an hour, 12 epochs of four hours.
+TRAINED_S_FOR_10_MINUTES = 36_000
+MIN_EPOCHS, MIN_STEPS = 3, 500
+FINAL_FRACTION = 0.01  # last learning rate over the peak
+
+
+def default_steps(train_s: float, step_s: float) -> int:
+    """Number of steps of `step_s` seconds of audio for `train_s` seconds of training speech.
+
+    A rule of thumb, near the budgets that were tried on Mboshi (10 minutes, 1 hour) and Yoruba (50 minutes); not of a search.
+    """
+    trained_s = max(TRAINED_S_FOR_10_MINUTES * math.sqrt(train_s / 600), MIN_EPOCHS * train_s)
+    return max(MIN_STEPS, math.ceil(trained_s / step_s))
+
+
+def rate_factor(step: int, steps: int, warmup_steps: int | None) -> float:
+    """Fraction of the peak learning rate at `step` (from 0): linear warm-up, then half a cosine down to `FINAL_FRACTION`."""
+    warmup = _warmup(steps, warmup_steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return FINAL_FRACTION + (1 - FINAL_FRACTION) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def learning_rates(config: FinetuneConfig, steps: int, step: int, groups: int) -> list[float]:
+    """Rates at `step` (from 0) of `steps`: of the encoder's layer groups, from the input up, then of head and added layers.
+
+    A group that was frozen at first gets a warm-up of its own when it is unfrozen, because the optimiser has no state for it.
+    """
+    factor = rate_factor(step, steps, config.warmup_steps)
+    rates = []
+    for group in range(groups):
+        start = unfreeze_step(config, group, groups)
+        ramp = min(1.0, (step - start + 1) / max(1, _warmup(steps, config.warmup_steps))) if start else 1.0
+        rates.append(config.encoder_lr * factor * max(0.0, ramp) * config.layer_decay ** (groups - 1 - group))
+    return [*rates, config.head_lr * factor]
+
+
+def _warmup(steps: int, warmup_steps: int | None) -> int:
+    return steps // 10 if warmup_steps is None else warmup_steps

@@ -1,0 +1,118 @@
+"""One training step: loss, gradients, clipping, update and proximal step.
+
+The loss is in nats per symbol over the whole step, all processes together; each process divides by the symbols of all and the
+gradients are summed.
+"""
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+
+from speechxfer.errors import InputError, first_names
+from speechxfer.features import Batch
+from speechxfer.runtime import uses_bfloat16
+from speechxfer.training.losses import intermediate_weight, middle_layer, utterance_losses
+from speechxfer.training.regularizers import distillation_loss, proximal_step_, sample_replay_batch
+from speechxfer.training.run import TrainingRun
+from speechxfer.training.schedule import learning_rates
+
+CLIP_NORM = 5.0  # gradients are scaled down to this norm
+
+
+def build_optimizer(run: TrainingRun) -> torch.optim.Optimizer:
+    """AdamW or SGD with one parameter group per layer group of the encoder, from the input up, then head and added layers.
+
+    The learning rates are set at every step.
+    """
+    layers = [list(group.parameters()) for group in run.model.encoder.layer_groups()]
+    placed = {parameter for group in layers for parameter in group}
+    groups = [{"params": group} for group in (*layers, [p for p in run.model.parameters() if p not in placed])]
+    if run.config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=0.9, weight_decay=run.config.weight_decay)
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), weight_decay=run.config.weight_decay, fused=True)
+
+
+def training_step(run: TrainingRun, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -> float:
+    """One update; returns the loss in nats per symbol, over all processes.
+
+    Args:
+        batch: this process's utterances.
+        step: number of steps done before.
+
+    Raises:
+        InputError: loss or gradient is not finite; names the utterances.
+    """
+    config, accelerator = run.config, run.accelerator
+    _seed(run, step)
+    groups = len(optimizer.param_groups) - 1
+    for group, rate in zip(optimizer.param_groups, learning_rates(config, run.steps, step, groups), strict=True):
+        group["lr"] = rate
+    generator = np.random.default_rng([config.seed, step, accelerator.process_index])
+    replay = sample_replay_batch(run.regularizer, int(batch.lengths.sum()), generator) if run.regularizer else None
+    batches = [each.to(accelerator.device) for each in (batch, replay) if each]
+    bfloat16 = uses_bfloat16(config.precision, accelerator.device)
+    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bfloat16):
+        losses, penalty = _losses(run, batches[0])
+        if replay and run.regularizer and run.regularizer.source:
+            source = run.regularizer.source
+            outputs = source.log_probs(*run.model.encode(batches[1].features, batches[1].lengths))
+            losses = torch.cat([losses, utterance_losses(source, *outputs, batches[1])])
+    finite = losses.detach().isfinite().tolist()
+    ids = [name for each in batches for name in each.ids]
+    _refuse_nonfinite(run, "loss", [name for name, fine in zip(ids, finite, strict=True) if not fine], step)
+    symbols = accelerator.reduce(torch.stack([each.target_lengths.sum() for each in batches]).sum(), "sum")
+    loss = losses.sum() / symbols + penalty / accelerator.num_processes
+    torch.autograd.backward(loss)
+    _sum_gradients(run.model, accelerator)
+    norm = nn.utils.clip_grad_norm_([p for p in run.model.parameters() if p.grad is not None], CLIP_NORM)
+    if not norm.isfinite():
+        _refuse_nonfinite(run, "gradient", list(batch.ids), step)
+    optimizer.step()
+    if run.regularizer:
+        proximal_step_(run.regularizer, optimizer)
+    optimizer.zero_grad(set_to_none=True)
+    return float(accelerator.reduce(loss.detach(), "sum"))
+
+
+def _seed(run: TrainingRun, step: int) -> None:
+    """Seed torch's generators (dropout) for this step and process."""
+    entropy = [run.config.seed, step, run.accelerator.process_index]
+    torch.manual_seed(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0].item())
+
+
+def _losses(run: TrainingRun, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Each utterance's loss in nats, `[batch]`, and the weighted distillation loss (0 without distillation)."""
+    config, model = run.config, run.model
+    weight = intermediate_weight(model, config.intermediate_ctc)
+    layers, lengths = model.encode(batch.features, batch.lengths)
+    losses = utterance_losses(model, *model.log_probs(layers, lengths), batch)
+    # With a frozen lower half this loss would only train the head on frames that it does not read in the end.
+    if weight and middle_layer(layers)[0].requires_grad:
+        middle = utterance_losses(model, *model.log_probs(middle_layer(layers), lengths), batch)
+        losses = (1 - weight) * losses + weight * middle
+    if not (config.distillation and run.regularizer and run.regularizer.source):
+        return losses, losses.new_zeros(())
+    return losses, config.distillation * distillation_loss(run.regularizer.source, batch, layers, lengths)
+
+
+def _refuse_nonfinite(run: TrainingRun, what: str, ids: list[str], step: int) -> None:
+    """Stop if any process names an utterance whose loss (or whose batch's gradient) is not finite."""
+    if run.accelerator.num_processes > 1:
+        ids = gather_object(ids)
+    if ids:
+        raise InputError(
+            f"the {what} is not finite at step {step + 1} for {first_names(ids)}; check these recordings, or lower "
+            f"finetune.encoder_lr ({run.config.encoder_lr:g}) and finetune.head_lr ({run.config.head_lr:g})"
+        )
+
+
+def _sum_gradients(model: nn.Module, accelerator: Accelerator) -> None:
+    """Sum the processes' gradients, each already divided by the symbols of all."""
+    if accelerator.num_processes == 1:
+        return
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    flat = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "sum")
+    for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))

@@ -1,0 +1,50 @@
+"""The verb `check`: manifests against the settings and the model of a training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from speechxfer.checking import CheckReport, CheckSettings, check_manifests, repair
+from speechxfer.checkpoints import load_model
+from speechxfer.config import Config
+from speechxfer.features import feature_preset
+from speechxfer.workflows.text_settings import build_normalizer, vocabulary_kind
+
+
+def check_run(
+    manifests: Sequence[Path],
+    config: Config,
+    *,
+    fix_dir: Path | None = None,
+    model: str = "",
+    options: Sequence[str] = (),
+) -> CheckReport:
+    """Check manifests for what `config` would train, from random weights or from `model`; print what is found.
+
+    With `fix_dir`, clean manifests are written there, and what was removed is printed too. `options` are those of the
+    command line that the commands suggested by the report repeat.
+
+    Raises:
+        InputError: a manifest cannot be opened, or `fix_dir` would overwrite one.
+    """
+    loaded = load_model(model) if model else None
+    spec = loaded.spec if loaded else feature_preset(config.model.features)
+    settings = CheckSettings(
+        sample_rate_hz=spec.sample_rate_hz,
+        subsampling=config.model.subsampling,
+        frames_of_samples=spec.frames,
+        encoder_frames=(lambda frames: int(loaded.output_lengths(torch.tensor(frames)))) if loaded else None,
+        normalizer=build_normalizer(config),
+        vocabulary_kind=vocabulary_kind(config),
+        bpe_size=config.text.bpe_size,
+        classify=config.text.task == "classify",
+        resample=config.data.resample,
+        mono=config.data.mono,
+        max_duration_s=config.data.max_duration_s,
+    )
+    report = check_manifests(manifests, settings, options=options)
+    print(report)
+    if fix_dir:
+        repair(report, fix_dir)
+    return report

@@ -1,0 +1,79 @@
+"""Learning curves: error rate against hours of training speech, adapted and from scratch."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from speechxfer.data import Utterance, read_concatenated, take_seconds, total_duration_s, write_manifest
+from speechxfer.errors import InputError
+from speechxfer.runtime import log_info, write_atomically
+from speechxfer.scoring import pool
+from speechxfer.workflows.baselines import baseline_settings
+from speechxfer.workflows.plots import CurvePoint, curve_table, plot_learning_curve
+from speechxfer.workflows.studies import Splits, StudyRun, StudySettings, run_study
+
+MINUTES = (10.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Error rates of adapted models and of models trained from scratch, by hours of training speech."""
+
+    points: tuple[CurvePoint, ...]
+
+    def __str__(self) -> str:
+        return curve_table(self.points).rstrip("\n")
+
+
+def learning_curve(
+    settings: StudySettings,
+    splits: Splits,
+    out: Path,
+    *,
+    minutes: Sequence[float] = MINUTES,
+    seeds: int = 3,
+    jobs: int | None = None,
+) -> LearningCurve:
+    """Adapt and train from scratch on growing parts of the training data, each with several seeds; score all on one test set.
+
+    Writes ``curve.tsv`` and ``curve.png`` to `out`.
+
+    Args:
+        minutes: sizes of the parts; smaller ones are subsets of larger ones. Sizes that are not smaller than all of the data
+            are skipped, and all of it comes last.
+        seeds: number of seeds, from 1.
+        jobs: runs in parallel; None: one for each core.
+
+    Raises:
+        InputError: a size that is not a positive number; otherwise as `adapt` and `baseline_settings`.
+    """
+    wrong = [size for size in minutes if not (math.isfinite(size) and size > 0)]
+    if wrong:
+        raise InputError(f"minutes = {wrong[0]:g}; the size of a part of the data is a positive number of minutes")
+    kinds = {"adapted": settings, "scratch": baseline_settings(settings)}
+    parts = _parts(read_concatenated(splits.train), minutes)
+    runs = []
+    for name, part in parts.items():
+        path = out / "data" / f"{name}.jsonl"
+        write_manifest(path, part)
+        for kind, kind_settings in kinds.items():
+            for seed in range(1, seeds + 1):
+                with_seed = kind_settings.with_settings("finetune", seed=seed)
+                runs.append(StudyRun(with_seed, replace(splits, train=(path,)), out / name / f"{kind}-{seed}"))
+    reports = iter(run_study(runs, jobs, f"{len(runs)} runs"))
+    points = []
+    for name, part in parts.items():
+        for kind in kinds:
+            score = pool([next(reports) for _ in range(seeds)])
+            hours = round(total_duration_s(part) / 3600, 3)
+            points.append(CurvePoint(kind, name, hours, score.wer, score.wer_interval, score.cer, score.cer_interval))
+    write_atomically(out / "curve.tsv", curve_table(points))
+    plot_learning_curve(points, out / "curve.png")
+    log_info(f"wrote {out / 'curve.tsv'} and {out / 'curve.png'}")
+    return LearningCurve(tuple(points))
+
+
+def _parts(utterances: Sequence[Utterance], minutes: Sequence[float]) -> dict[str, list[Utterance]]:
+    parts = {f"{size:g}min": take_seconds(utterances, 60 * size, "curve") for size in sorted(set(minutes))}
+    return {name: part for name, part in parts.items() if 0 < len(part) < len(utterances)} | {"all": list(utterances)}

@@ -1,0 +1,25 @@
+"""The verb `info`: a model's card as text."""
+
+from speechxfer.checkpoints import load_model, read_card, resolve_source
+from speechxfer.workflows.training_runs import millions_of_parameters
+
+
+def describe(name: str) -> str:
+    """The card of a model as readable text."""
+    source = resolve_source(name)
+    card, model = read_card(source), load_model(source)
+    encoder = model.architecture
+    lines = [
+        f"{card.name or name}: {source.path}",
+        f"language: {card.language or 'not stated'}; parent: {card.parent or 'none'}",
+        f"licence: {card.licence or 'not stated'}",
+        f"encoder: {encoder.encoder} {encoder.size}, subsampling {encoder.subsampling}, "
+        f"{millions_of_parameters(model):.2f} M parameters; task {model.task}",
+        f"features: {model.spec.name} version {model.spec.version}, {model.spec.dim} values every "
+        f"{1000 / model.spec.frames_per_s:g} ms at {model.spec.sample_rate_hz} Hz",
+        f"symbols ({len(model.vocabulary.symbols)}, {model.vocabulary.kind}): {' '.join(model.vocabulary.symbols)[:400]}",
+    ]
+    for key, value in card.details.items():
+        if key != "config":
+            lines += [f"{key}: {one}" for one in (value if isinstance(value, list) else [value])]
+    return "\n".join(lines)

@@ -1,0 +1,227 @@
+"""Training runs: adapt a source model to a new language or vocabulary, or train from random weights.
+
+`adapt` and `train_from_scratch` are what the command line and Python call, with the same defaults. A run's folder contains
+``run.json`` (the fingerprint of the request), ``head.tsv`` (how each row of the output layer was initialised),
+``metrics.jsonl``, ``state`` (for resuming), ``best`` (the best evaluations' weights), ``lock`` and, at the end, ``model``.
+"""
+
+import datetime
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from speechxfer import __version__
+from speechxfer.adaptation import HeadRow, HeadTable, read_symbol_map, transfer, with_new_layers
+from speechxfer.checkpoints import (
+    Card,
+    Source,
+    load_model,
+    read_card,
+    resolve_source,
+    save_model,
+    save_pack,
+)
+from speechxfer.config import Config, TransferConfig
+from speechxfer.data import Utterance
+from speechxfer.errors import InputError
+from speechxfer.features import feature_preset
+from speechxfer.models import AcousticModel, Architecture, with_lora
+from speechxfer.runtime import command_line, commit, hardware, is_main_process, log_info, run_lock, write_atomically
+from speechxfer.text import describe_letter_tables
+from speechxfer.training import finetune, hash_source, training_cost
+from speechxfer.workflows.plots import plot_curves
+from speechxfer.workflows.run_folders import is_finished, read_head_table, requested_run
+from speechxfer.workflows.run_inputs import Manifests, RunData, read_run_data
+from speechxfer.workflows.text_settings import build_normalizer, build_vocabulary
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A finished training run.
+
+    Attributes:
+        model: the trained model, on the CPU in evaluation mode.
+        head: where each row of its output layer was initialised from.
+        folder: the run's folder; the saved model is in its subfolder ``model``.
+    """
+
+    model: AcousticModel
+    head: HeadTable
+    folder: Path
+
+
+def adapt(
+    source: Path | str,
+    train: Manifests,
+    dev: Manifests,
+    *,
+    out: Path | str,
+    config: Config | None = None,
+    language: str = "",
+    licence: str = "",
+) -> Adapted:
+    """Adapt a source model: replace its output layer, then fine-tune; resume the run in `out` if there is one.
+
+    Args:
+        source: a model's folder, a finished run, a shipped model, ``hf:ORGANISATION/NAME`` or a ``.nemo`` archive.
+        train: training data: utterances, or the path of a manifest, or paths of several.
+        dev: development data, which selects among evaluations; given like `train`.
+        out: folder of the run. If it holds this very run, finished, nothing is trained and its result is returned.
+        config: all settings; None: the defaults, which are those of the command line.
+        language: language code of the target, for the model's card and the letter-to-phone table; empty: that of the first
+            training utterance.
+        licence: licence of the adapted model, for its card.
+
+    Raises:
+        InputError: bad manifests, settings or source; `out` holds a run with other settings or data, or another process
+            trains there.
+
+    >>> import speechxfer as sx
+    >>> train, dev = (sx.read_manifest(f"data/{split}.jsonl") for split in ("train", "dev"))
+    >>> config = sx.Config(finetune={"steps": 2})  # without it, as many steps as suit the data
+    >>> result = sx.adapt("multilingual-small", train, dev, out="exp/adapted", config=config)
+    >>> print(result.head)  # symbol, how its row was initialised, source symbol
+    <blank>	blank	<blank>
+     ...
+    """
+    return _run(config or Config(), read_run_data(train, dev), Path(out), resolve_source(source), language, licence)
+
+
+def train_from_scratch(
+    train: Manifests,
+    dev: Manifests,
+    *,
+    out: Path | str,
+    config: Config | None = None,
+    language: str = "",
+    licence: str = "",
+) -> Adapted:
+    """Train from random weights; arguments, result and errors as for `adapt`, without a source.
+
+    The network is that of ``[model]`` in `config`; settings in ``[transfer]`` are refused.
+    """
+    config = config or Config()
+    if config.transfer != TransferConfig():
+        raise InputError("the settings in [transfer] need a source model; remove them, or use `adapt`")
+    return _run(config, read_run_data(train, dev), Path(out), None, language, licence)
+
+
+def _run(config: Config, data: RunData, out: Path, source: Source | None, language: str, licence: str) -> Adapted:
+    repeated, source_data = data.repeated(config.data.repeats), data.source_data(config)
+    language = language or data.train[0].lang
+    pretrained = load_model(source) if source else None
+    hashed = hash_source(pretrained) if pretrained else ""
+    requested = requested_run(config, data, source_data, hashed, language, licence)
+    if is_finished(out, requested):
+        log_info(f"{out / 'model'}: this run is already finished; nothing to do")
+        return Adapted(load_model(out), read_head_table(out), out)
+    model, head = _starting_model(config, data.train, pretrained, language)
+    with run_lock(out):
+        _write_request(out, requested, head)
+        log_info(
+            f"{len(data.train)} training and {len(data.dev)} dev utterances, {millions_of_parameters(model):.2f} M parameters"
+        )
+        log_info(head.summary())
+        if pretrained and any(row.how in ("phone", "roman") for row in head):
+            log_info(f"{describe_letter_tables(pretrained.vocabulary.letters, language)} (see {out / 'head.tsv'})")
+        finetune(
+            model,
+            repeated,
+            data.dev,
+            config.finetune,
+            out=out,
+            data=config.data,
+            source_data=source_data,
+        )
+        if is_main_process():
+            details = _details(config, data, out) | {"train_data": requested["train"]}
+            if source and source.kind != "folder":
+                details |= {f"source {key}": value for key, value in read_card(source).details.items()}
+            card = Card(out.name, source.name if source else "", language, licence, details)
+            _plot(out)
+            if source and config.transfer.lora_rank:
+                save_pack(model, out / "pack", card, base=source)
+            save_model(model, out / "model", card)
+    evaluate = shlex.join(["speechxfer", "evaluate", str(out), "--on", "TEST.jsonl", "--out", str(out / "test")])
+    log_info(f"wrote {out / 'model'}; next: {evaluate}")
+    return Adapted(model, head, out)
+
+
+def _starting_model(
+    config: Config, train: Sequence[Utterance], pretrained: AcousticModel | None, language: str
+) -> tuple[AcousticModel, HeadTable]:
+    normalizer, vocabulary, task = build_normalizer(config), build_vocabulary(config, train), config.text.task
+    if pretrained is None:
+        torch.manual_seed(config.finetune.seed)
+        architecture = Architecture(
+            config.model.encoder, config.model.size, config.model.subsampling, config.model.dropout
+        )
+        model = AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, task)
+        return model, HeadTable(HeadRow(symbol, "random") for symbol in vocabulary.symbols)
+    adapted = transfer(
+        pretrained,
+        vocabulary,
+        head=read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else config.transfer.head,
+        language=language,
+        normalizer=normalizer,
+        task=task,
+        dropout=config.model.dropout,
+        seed=config.finetune.seed,
+    )
+    model = adapted.model
+    settings = config.transfer
+    if settings.adapter_dim or settings.extra_layers:
+        model = with_new_layers(
+            model,
+            adapter_dim=settings.adapter_dim,
+            extra_layers=settings.extra_layers,
+            seed=config.finetune.seed,
+        )
+    if settings.lora_rank:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.finetune.seed)
+            model = with_lora(model, settings.lora_rank)
+    return model, adapted.head
+
+
+def _write_request(out: Path, requested: dict[str, Any], head: HeadTable) -> None:
+    if not is_main_process() or (out / "state" / "current.json").exists():
+        return  # a run that is resumed keeps its own
+    write_atomically(out / "head.tsv", f"{head}\n")
+    write_atomically(out / "run.json", json.dumps(requested, indent=1) + "\n")
+
+
+def millions_of_parameters(model: torch.nn.Module) -> float:
+    """Number of the model's parameters, in millions."""
+    return sum(parameter.numel() for parameter in model.parameters()) / 1e6
+
+
+def _details(config: Config, data: RunData, out: Path) -> dict[str, Any]:
+    steps, wall_s = training_cost(out)
+    return {
+        "train_utterances": len(data.train),
+        "train_hours": round(sum(u.duration for u in data.train) / 3600, 3),
+        "train_languages": " ".join(sorted({u.lang or "not stated" for u in data.train})),
+        "dev_hours": round(sum(u.duration for u in data.dev) / 3600, 3),
+        "steps": steps,
+        "seed": config.finetune.seed,
+        "config": config.model_dump(mode="json"),
+        "command": command_line(),
+        "commit": commit(),
+        "date": datetime.date.today().isoformat(),
+        "hardware": hardware(),
+        "wall_s": round(wall_s, 1),
+        "version": __version__,
+    }
+
+
+def _plot(out: Path) -> None:
+    try:
+        plot_curves(out / "metrics.jsonl", out / "curves.png")
+    except InputError as error:
+        log_info(f"no curves.png: {error}")

@@ -1,0 +1,194 @@
+"""Ranking of sources: evidence against brute force, shared ranks, the better encoder first."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal, ttest_rel
+
+from speechxfer.checkpoints.card import Card
+from speechxfer.checkpoints.loading import load_model
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.config.loading import load_config
+from speechxfer.data.manifest import read_manifest, write_manifest
+from speechxfer.decoding.transcription import encode_utterances
+from speechxfer.errors import InputError
+from speechxfer.features.extraction import AudioOptions
+from speechxfer.scoring.scorer import score
+from speechxfer.workflows.logme import logme_score
+from speechxfer.workflows.ranking import Candidate, Ranking, _is_better, _ranks, rank_sources
+from speechxfer.workflows.ranking_probe import jackknife_evidence, symbol_means
+from tests.test_runs import write_model
+from tests.tone_corpus import write_tone_corpus
+
+
+def brute_force_evidence(frames: np.ndarray, y: np.ndarray) -> float:
+    """Maximum over alpha and beta of log N(y; 0, X X^T / alpha + I / beta) / n, by a general optimiser."""
+    centred = frames - frames.mean(axis=0)
+
+    def negative(logs: np.ndarray) -> float:
+        covariance = centred @ centred.T / np.exp(logs[0]) + np.eye(len(y)) / np.exp(logs[1])
+        return -float(multivariate_normal.logpdf(y, np.zeros(len(y)), covariance))
+
+    starts = [minimize(negative, start, method="Nelder-Mead") for start in ([0.0, 0.0], [2.0, 2.0], [-2.0, 1.0])]
+    return -min(found.fun for found in starts) / len(y)
+
+
+@pytest.mark.parametrize(("frames", "dim"), [(40, 5), (30, 3), (12, 20)])
+def test_logme_is_the_maximum_evidence(frames: int, dim: int) -> None:
+    generator = np.random.default_rng(frames)
+    values = generator.standard_normal((frames, dim))
+    labels = (values[:, 0] + 0.7 * generator.standard_normal(frames) > 0).astype(int) + 1
+    expected = np.mean([brute_force_evidence(values, (labels == label).astype(float)) for label in (1, 2)])
+    assert logme_score(values, labels) == pytest.approx(expected, abs=2e-3)
+
+
+def test_logme_prefers_frames_that_depend_on_the_labels() -> None:
+    generator = np.random.default_rng(1)
+    labels = generator.integers(1, 5, 300)
+    dependent = np.eye(5)[labels] + 0.3 * generator.standard_normal((300, 5))
+    assert logme_score(dependent, labels) > logme_score(generator.standard_normal((300, 5)), labels) + 0.2
+
+
+def test_evidence_of_equal_frames_is_that_of_noise() -> None:
+    """y is then noise around 0: its evidence is that of a normal distribution at its maximum likelihood."""
+    labels = np.array([1, 1, 2, 2, 2])
+    expected = np.mean(
+        [multivariate_normal.logpdf(labels == label, 0, np.mean(labels == label)).mean() for label in (1, 2)]
+    )
+    assert logme_score(np.ones((5, 3)), labels) == pytest.approx(expected)
+
+
+def candidate(name: str, wrong: int, total: int = 40, means: Sequence[float] = ()) -> Candidate:
+    """`means` are the parts' means of a score that is a mean over parts: the jackknife is then the t-test."""
+    references = {str(n): "ab" for n in range(total)}
+    hypotheses = {str(n): "xb" if n < wrong else "ab" for n in range(total)}
+    without = [(sum(means) - one) / (len(means) - 1) for one in means]
+    return Candidate(name, score(references, hypotheses), float(np.mean(means or 0.0)), tuple(without), 1.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_jackknife_of_a_mean_is_the_paired_t_test(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    one, other = generator.normal(0.7, 1, 10), generator.normal(0, 1, 10)
+    expected = ttest_rel(one, other)
+    better = _is_better(candidate("one", 1, means=one.tolist()), candidate("other", 1, means=other.tolist()))
+    assert better == (expected.pvalue < 0.05 and expected.statistic > 0)
+
+
+def test_candidates_without_a_significant_difference_share_ranks() -> None:
+    """Parts that differ by 1 on both sides of 0 are a tie by any test; parts that all differ by 5 are none."""
+    wave = [0.0, 1.0] * 5
+    ordered = [candidate(name, 1, means=[base + sign * one for one in wave]) for name, base, sign in
+               (("a", 20.0, 1), ("b", 15.0, 1), ("c", 15.9, -1), ("d", 10.0, 1))]  # fmt: skip
+    assert _ranks(ordered) == ("1", "2-3", "2-3", "4")
+
+
+def test_one_part_shows_no_difference() -> None:
+    generator = np.random.default_rng(4)
+    labels = generator.integers(1, 4, 12)
+    _, without = jackknife_evidence(generator.standard_normal((12, 2)), labels, np.zeros(12, dtype=int))
+    assert without == ()
+    for few in (without, (0.0,)):
+        one, other = (replace(candidate("", 1), logme=score, logme_without=few) for score in (9.0, 0.0))
+        assert not _is_better(one, other)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tones.jsonl; 'random', a network with random weights; 'constant', the same with zero input weights."""
+    folder = tmp_path_factory.mktemp("ranking")
+    write_tone_corpus(folder / "tones.jsonl", 90, letters="vwxyz", seed=5, words=(2, 3))
+    write_model(folder / "random", "cnn")
+    constant = load_model(folder / "random")
+    with torch.no_grad():
+        constant.encoder.strided[0].convolution.weight.zero_()
+    save_model(constant, folder / "constant", Card("constant"))
+    return folder
+
+
+def test_the_encoder_that_distinguishes_sounds_comes_first(corpus: Path) -> None:
+    names = [str(corpus / "constant"), str(corpus / "random")]
+    ranking = rank_sources([corpus / "tones.jsonl"], names, config=load_config(None), jobs=1)
+    assert [Path(one.name).name for one in ranking.candidates] == ["random", "constant"]
+    assert ranking.ranks == ("1", "2")
+    assert ranking.candidates[0].logme > ranking.candidates[1].logme
+    assert str(ranking).splitlines()[1].startswith(f"1\t{names[1]}\t")
+
+
+def test_utterances_that_cannot_be_aligned_are_excluded_with_a_message(
+    corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """180 symbols in two seconds: no encoder has as many frames."""
+    utterances = [replace(u, id=f"n{u.id}") for u in read_manifest(corpus / "tones.jsonl")]
+    for number in (7, 20, 33):
+        utterances[number] = replace(utterances[number], text="vwxyz " * (number + 30))
+    write_manifest(tmp_path / "tones.jsonl", utterances)
+    names = [str(corpus / "constant"), str(corpus / "random")]
+    ranking = rank_sources([tmp_path / "tones.jsonl"], names, config=load_config(None), jobs=1)
+    assert [Path(one.name).name for one in ranking.candidates] == ["random", "constant"]
+    assert np.isfinite([one.logme for one in ranking.candidates]).all()
+    assert re.search(r"random: [123] of \d+ utterances are too short for their text", capfd.readouterr().err)
+
+
+def test_evidence_does_not_depend_on_the_frame_rate(tmp_path: Path) -> None:
+    """Repeating every frame four times changes nothing."""
+    generator = np.random.default_rng(0)
+    frames, aligned = generator.standard_normal((60, 6)), np.repeat(generator.integers(0, 4, 30), 2)
+    lengths = np.array([40, 20])
+    np.savez(tmp_path / "slow.npz", lengths=lengths, frames=frames)
+    np.savez(tmp_path / "fast.npz", lengths=4 * lengths, frames=frames.repeat(4, axis=0))
+    slow, fast = (symbol_means(tmp_path / name, np.split(aligned, [40])) for name in ("slow.npz", "fast.npz"))
+    np.testing.assert_allclose(slow[0], fast[0])
+    assert logme_score(*slow[:2]) == pytest.approx(logme_score(*fast[:2]))
+    assert set(slow[2][:5]) == {0} and set(slow[2][-3:]) == {1}
+
+
+def test_evidence_without_each_part_of_the_utterances() -> None:
+    """Three utterances are three parts; of twelve, the first and the eleventh are one part."""
+    generator = np.random.default_rng(3)
+    frames, labels, numbers = generator.standard_normal((48, 4)), generator.integers(1, 4, 48), np.arange(48) // 4
+    few = numbers < 3
+    whole, without = jackknife_evidence(frames[few], labels[few], numbers[few])
+    assert whole == logme_score(frames[few], labels[few]) and len(without) == 3
+    assert without[1] == logme_score(frames[few & (numbers != 1)], labels[few & (numbers != 1)])
+    others = ~np.isin(numbers, (0, 10))
+    assert jackknife_evidence(frames, labels, numbers)[1][0] == logme_score(frames[others], labels[others])
+
+
+def test_a_ranking_is_compared_with_the_order_after_fine_tuning() -> None:
+    """Probes: a, b, c, d; fine-tuning: a, c, b, d. Five pairs agree, one does not: tau is (5 - 1) / 6. LogME agrees."""
+    wrong_after = {"a": 1, "b": 20, "c": 10, "d": 30}
+    found = [replace(candidate(name, wrong), finetuned=candidate("", wrong_after[name]).report) for name, wrong in
+             (("a", 1), ("b", 10), ("c", 11), ("d", 40))]  # fmt: skip
+    evidence = {"a": 4.0, "c": 3.0, "b": 2.0, "d": 1.0}
+    ranking = Ranking(tuple(replace(one, logme=evidence[one.name]) for one in found), ("1", "2-3", "2-3", "4"))
+    assert ranking.agreement() == pytest.approx((1.0, 4 / 6))
+    lines = str(ranking).splitlines()
+    assert lines[2].split("\t")[6].startswith("25.0") and "1.00 by LogME, 0.67 by probe" in lines[-1]
+
+
+def test_reports_after_fine_tuning_are_given_for_all_or_none(corpus: Path) -> None:
+    names = [str(corpus / "constant"), str(corpus / "random")]
+    with pytest.raises(InputError, match="1 reports after fine-tuning for 2 models"):
+        rank_sources([corpus / "tones.jsonl"], names, finetuned=[corpus / "report.json"])
+
+
+def test_batches_do_not_change_encoder_outputs(corpus: Path) -> None:
+    model = load_model(corpus / "random")
+    utterances = read_manifest(corpus / "tones.jsonl")[:5]
+    batched = encode_utterances(model, utterances, AudioOptions(model.spec))
+    for utterance, values in zip(utterances, batched, strict=True):
+        [alone] = encode_utterances(model, [utterance], AudioOptions(model.spec))
+        np.testing.assert_allclose(values, alone, atol=1e-4)
+
+
+def test_a_ranking_needs_two_different_candidates(corpus: Path) -> None:
+    for names in ([str(corpus / "constant")], [str(corpus / "constant")] * 2):
+        with pytest.raises(InputError, match="name two or more, each once"):
+            rank_sources([corpus / "tones.jsonl"], names)
