@@ -1,6 +1,6 @@
 """Running a verb: exit codes, and one line on stderr for every mistake of the user.
 
-Exit codes: 0 fine, 1 `check` found errors, 2 bad input or usage, 130 Ctrl-C, 141 the reader of stdout has ended (`| head`).
+Exit codes: 0 success, 1 `check` found errors, 2 bad input or usage, 130 Ctrl-C, 141 stdout closed (`| head`).
 """
 
 import os
@@ -43,7 +43,7 @@ def _report_os_error(error: OSError) -> int:
 
 
 def main() -> None:
-    """Run the command line; what the user or the system is to blame for ends with one line on stderr and exit code 2."""
+    """Run the command line; errors of the user or the system give one line on stderr and exit code 2."""
     escape_unencodable_output()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; the package's own warnings are lines on stderr
