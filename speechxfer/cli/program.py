@@ -58,7 +58,9 @@ def main() -> None:
     except InputError as error:
         code = _report(str(error))
     except USAGE_ERRORS as error:
-        code = _report(f"{error.format_message()} (see: {f'speechxfer {verb}'.strip()} --help)")
+        context = getattr(error, "ctx", None)  # of the verb, or of the program where the verb is unknown
+        program = context.command_path if context else "speechxfer"
+        code = _report(f"{error.format_message().rstrip('.')} (see: {program} --help)")
     except (KeyboardInterrupt, typer.Abort):
         resumable = verb in RESUMABLE
         code = _report("stopped" + ("; the same command continues where it stopped" if resumable else ""), INTERRUPTED)
