@@ -84,7 +84,7 @@ def test_where_the_last_step_cannot_be_filled_the_shortest_batches_are_joined() 
 
 
 def test_fewer_utterances_than_processes_are_refused() -> None:
-    with pytest.raises(InputError, match="3 utterances cannot feed 4 processes; start at most 3"):
+    with pytest.raises(InputError, match="3 utterances are too few for 4 processes; start at most 3"):
         plan([300] * 3, 1000, 4)
 
 

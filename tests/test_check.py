@@ -475,7 +475,7 @@ def test_a_single_bracket_is_no_remark(corpus: Corpus, text: str) -> None:
 
 def test_little_speech_is_mentioned(corpus: Corpus) -> None:
     """Three utterances of a second; four more of 75 s make 303 s, which is enough."""
-    assert "train has 3 s of speech; with less than 5 minutes, expect little; record more if you can" in str(
+    assert "train has 3 s of speech; with less than 5 minutes, error rates stay high; record more if you can" in str(
         corpus.check()
     )
     for number in range(4):

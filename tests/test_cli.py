@@ -160,7 +160,7 @@ def test_missing_audio(speechxfer: Speechxfer, corpus: Path, tmp_path: Path) -> 
     utterances[2].audio_filepath.unlink()
     write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="abc")
     outcome = speechxfer("train", *train_arguments(tmp_path, tmp_path / "run", *QUICK))
-    assert_refused(outcome, utterances[2].id, "cannot be read", "correct its path", only_line=False)
+    assert_refused(outcome, utterances[2].id, "missing", "correct the path", only_line=False)
     outcome = speechxfer("evaluate", corpus / "run", "--on", tmp_path / "train.jsonl", "--out", tmp_path / "scores")
     assert_refused(outcome, "train002.wav", "missing")
     assert_refused(speechxfer("transcribe", corpus / "run", tmp_path / "gone.wav"), "gone.wav", "missing")

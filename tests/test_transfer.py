@@ -319,7 +319,7 @@ def test_for_another_task_all_rows_are_random() -> None:
     back = transfer(model, ENGLISH, task="ctc").model
     assert back.head.weight.shape == source.head.weight.shape and [p.task for p in back.parents] == ["classify", "ctc"]
     with pytest.raises(
-        InputError, match="the symbol map has no use: the source's task is ctc and the target's classify"
+        InputError, match="the symbol map is unusable: the source's task is ctc and the target's classify"
     ):
         transfer(source, words, head={"a": "b"}, task="classify")
 

@@ -1,4 +1,4 @@
-"""Adaptation of a pretrained model: a new head by symbol, added layers, partial loading, freezing.
+"""Adaptation of a pretrained model: a new head initialised symbol by symbol, added layers, partial loading, freezing.
 
 - `transfer` returns `Transferred`: the new model and its `HeadTable` of `HeadRow`s; `read_symbol_map` reads a user's map.
 - `with_new_layers` adds adapters and layers; `load_matching` loads partly matching weights into any module.

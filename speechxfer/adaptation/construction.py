@@ -47,7 +47,7 @@ def transfer(
         vocabulary: the target's symbols; the blank is symbol 0 in both.
         head: 'symbols' initialises rows by the rules of `plan_head`, new ones near the mean row; a mapping of target symbols
             to source symbols takes precedence over the rules; 'random' initialises all rows at random.
-        language: code of the target language; selects the letter-to-phone table of a source of phones.
+        language: code of the target language; selects the letter-to-phone table, if the source's symbols are phones.
         normalizer: of the new model; None: the source's.
         task: of the new model; None: the source's. If it differs from the source's, all rows are random.
         dropout: of the new model, by default that of the command line; None: the source's.
@@ -96,7 +96,7 @@ def _plan(
     symbol_map = head if isinstance(head, Mapping) else {}
     if task != source.task and symbol_map:
         raise InputError(
-            f"the symbol map has no use: the source's task is {source.task} and the target's {task}, whose heads have "
+            f"the symbol map is unusable: the source's task is {source.task} and the target's {task}, whose heads have "
             "different inputs; leave transfer.symbol_map empty"
         )
     if task != source.task or head == "random":

@@ -1,9 +1,10 @@
 """Symbol mapping: from which source symbol each row of the new head is initialised.
 
-Rows follow symbols, never sizes or positions: a vocabulary of the same size with other symbols must not inherit wrong rows.
-The rules, in order: the blank, the user's map, the same symbol, the same letter in the other case, the base letter of an accented
-letter; from a source of phones, the phone that a letter stands for. Initialising accented letters from their base letters
-follows coarse-to-fine alphabets, such as those of Yusuyin et al., 'Whistle' (arXiv:2406.02166).
+Rows are matched by symbol, never by index or number: with a vocabulary of the same size but other symbols, rows matched
+by index would be wrong. The rules, in order: the blank, the user's map, the same symbol, the same letter in the other
+case, the base letter of an accented letter; if the source's symbols are phones, the phone that a letter stands for.
+Initialising accented letters from their base letters follows coarse-to-fine alphabets, such as those of Yusuyin et al.,
+'Whistle' (arXiv:2406.02166).
 """
 
 import unicodedata
@@ -60,10 +61,10 @@ def plan_head(
     """Which source row each target symbol is initialised from.
 
     In this order: the blank's own row; the user's map; the same symbol; the same symbol after case folding; the base letter
-    (combining marks removed, then also case-folded); otherwise new. From a source of phones, letters are matched by sound
-    instead: the phone that the letter most often stands for (in `language` if the source has a table for it, else in most
-    languages, else as a letter of the IPA, see `find_phone`), then that of its base letter, then ('roman') that of its
-    romanisation.
+    (combining marks removed, then also case-folded); otherwise new. If the source's symbols are phones, letters are
+    matched by sound instead: the phone that the letter most often stands for (in `language` if the source has a table
+    for it, else in most languages, else as a letter of the IPA, see `find_phone`), then that of its base letter, then
+    ('roman') that of its romanisation.
 
     Raises:
         InputError: the map names a symbol that its vocabulary does not have, or the blank.
@@ -85,8 +86,8 @@ def plan_head(
 
 
 def _match_by_sound(letter: str, source: Vocabulary, tables: Sequence[LetterTable]) -> HeadRow:
-    """The row of a letter from a source of phones: its phone, that of its base letter, or that of its romanisation."""
-    inventory, form = source.symbols[1:], letter.lower()  # as in the tables; case folding would make two letters of ß
+    """The row of a letter, from a source with phones: its phone, or that of its base letter or romanisation."""
+    inventory, form = source.symbols[1:], letter.lower()  # as in the tables; case folding turns ß into ss
     toneless = remove_tone_marks(form)
     in_own_table = any(table.get(form) in inventory for table in tables[:-1])
     if not in_own_table and find_phone(toneless, tables, inventory) in IPA_VOWELS:
@@ -100,7 +101,7 @@ def _match_by_sound(letter: str, source: Vocabulary, tables: Sequence[LetterTabl
 
 
 def _match_by_symbol(symbol: str, source: Vocabulary) -> HeadRow:
-    """The row of a symbol from a source of symbols: the same, the other case, or the base letter."""
+    """The row of a symbol if the source's symbols are not phones: the same, the other case, or the base letter."""
     symbols = source.symbols[1:]
     if symbol in symbols:
         return HeadRow(symbol, "exact", symbol)

@@ -34,7 +34,7 @@ def _format_findings(entry: Entry, audio: MeasuredAudio, settings: CheckSettings
     if audio.channels > 1 and not settings.mono:
         yield entry.finding("error", "several channels", f"{entry.path}: {audio.channels} channels; expected one")
     elif audio.channels_cancel:
-        what = f"{entry.path}: the average of its {audio.channels} channels is next to silence; expected speech"
+        what = f"{entry.path}: the average of its {audio.channels} channels is almost silent; expected speech"
         yield entry.finding("warning", "cancelling channels", what)
     yield from _truncation_findings(entry, audio)
 

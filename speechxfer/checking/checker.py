@@ -1,10 +1,10 @@
-"""Checking of manifests before training: all that would stop it, harm it or make its score untrue, by utterance.
+"""Checking of manifests before training: everything that would stop it, harm it or invalidate its score, by utterance.
 
 `check_manifests` reads manifests leniently, decodes every recording once and reports all findings together. It does not
 judge how well a text fits its recording: a wrong transcript of plausible length passes.
 
 Conventions:
-    * An *error* stops training, harms it, or makes a score untrue; a *warning* is for a person to look at.
+    * An *error* stops training, harms it, or invalidates a score; a *warning* is for a person to look at.
     * Of two copies of a recording the one in test is kept, then dev, then train; within a split the first.
     * Too few frames for CTC are an error in train; in dev and test they only cost accuracy.
     * Silence is a peak below -60 dB of full scale; clipping is counted in runs of three or more samples at full scale.
@@ -34,8 +34,9 @@ def check_manifests(
     """Check manifests, alone and against each other; every recording is decoded once.
 
     Args:
-        paths: manifests, by split name or in a row. The role of each (train, dev or test) comes from the words of its
-            name; if they do not say, the first is train (if no other is) and the others are test.
+        paths: manifests, as a mapping from split names or as a sequence. The role of each (train, dev or test) is taken
+            from its name; of those whose name contains no role, the first is train (if no other is) and the others are
+            test.
         settings: the requirements of the intended training.
         options: options of the command line that the report repeats in the commands it suggests.
 

@@ -15,7 +15,7 @@ def ctc_frames_needed(symbols: Sequence[int]) -> int:
 
 
 def kaldi_frames(samples: int, sample_rate_hz: int = 16_000) -> int:
-    """Whole frames of 25 ms every 10 ms in so many samples (Kaldi's snip-edges)."""
+    """Number of whole frames of 25 ms every 10 ms in this number of samples (Kaldi's snip-edges)."""
     window, hop = sample_rate_hz * 25 // 1000, sample_rate_hz // 100
     return 0 if samples < window else 1 + (samples - window) // hop
 

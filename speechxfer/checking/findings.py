@@ -28,7 +28,7 @@ ADVICE = {  # every kind of finding, in the order of the report
     "empty text": "write the transcript or remove the utterance",
     "unknown symbol": "correct the transcripts, or make the vocabulary from this training text",
     "single example": "record each label several times, or remove it",
-    "too few frames": "correct transcript or duration, use a smaller subsampling, or classify if few texts occur over and over",
+    "too few frames": "correct transcript or duration, use a smaller subsampling, or classify if few texts recur",
     "duplicate audio": "keep one copy; no recording of train may be in dev or test",
     "digital zeros": "look for drop-outs and padding",
     "clipping": "it was recorded too loud, which cannot be undone; it can still be used for training",
@@ -46,7 +46,7 @@ class Finding:
     """One fault of one utterance, of a manifest, or of a pair of splits.
 
     Attributes:
-        severity: "error" (it stops training, harms it, or makes a score untrue) or "warning".
+        severity: "error" (it stops training, harms it, or invalidates a score) or "warning".
         kind: a key of `ADVICE`.
         split: name of the split, or "train + dev" for what a pair shares.
         id: of the utterance; ``file:line`` if the line could not be read; empty for a pair of splits.
@@ -114,7 +114,7 @@ class MeasuredAudio:
     samples: int  # read: fewer than asked for if the file ends earlier
     truncated: bool  # the end of the file is missing
     missing_s: float  # of what was asked for
-    channels_cancel: bool  # their average is next to silence
+    channels_cancel: bool  # their average is almost silent
     finite: bool
     peak: float
     zeros: float  # share of samples

@@ -1,4 +1,4 @@
-"""Lenient reading of manifests: every line becomes an entry or a finding, and a broken line hides no other."""
+"""Lenient reading of manifests: every line becomes an entry or a finding, and broken lines do not stop it."""
 
 import codecs
 import re
@@ -19,7 +19,7 @@ ROLE_WORDS: dict[str, Role] = {
 
 
 def in_order(findings: Iterable[Finding], splits: Sequence[SplitManifest]) -> tuple[Finding, ...]:
-    """Errors first, then then by kind as in `ADVICE`, by split as given, by line."""
+    """Errors first, then by kind as in `ADVICE`, by split as given, by line."""
     kinds = {kind: i for i, kind in enumerate(ADVICE)}
     places = {split.name: i for i, split in enumerate(splits)}
     return tuple(sorted(findings, key=lambda f: (f.severity, kinds[f.kind], places.get(f.split, len(places)), f.line)))

@@ -34,7 +34,7 @@ class CheckReport:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Findings that stop training, harm it, or make a score untrue."""
+        """Findings that stop training, harm it, or invalidate a score."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     @property
@@ -57,7 +57,7 @@ class CheckReport:
 
     def __str__(self) -> str:
         parts = [_table(self)]
-        parts += _section("errors (they stop training, harm it, or make scores untrue):", self.errors)
+        parts += _section("errors (they stop training, harm it, or invalidate scores):", self.errors)
         parts += _section("warnings (please look at them; these utterances are kept):", self.warnings)
         parts += _unseen_lines(self.unseen_symbols)
         parts += _inventory_lines(self)
@@ -152,7 +152,7 @@ def _little_speech_lines(report: CheckReport) -> list[str]:
     least = f"{LITTLE_SPEECH_S / 60:.0f} minutes"
     return [
         "",
-        f"train has {duration_s:.0f} s of speech; with less than {least}, expect little; record more if you can",
+        f"train has {duration_s:.0f} s of speech; with less than {least}, error rates stay high; record more if you can",
     ]
 
 

@@ -19,20 +19,20 @@ class CheckSettings:
     """
 
     sample_rate_hz: int = 16_000
-    """Of the features."""
+    """Sampling rate of the features."""
     subsampling: int = 4
     """Feature frames per encoder frame, a power of two; not used if `encoder_frames` is given."""
     frames_of_samples: Callable[[int], int] | None = None
-    """Feature frames of so many samples at `sample_rate_hz`; None: Kaldi's 25 ms every 10 ms."""
+    """From a number of samples at `sample_rate_hz` to the number of feature frames; None: Kaldi's 25 ms every 10 ms."""
     encoder_frames: Callable[[int], int] | None = None
-    """Encoder frames of so many feature frames; None: by `subsampling`."""
+    """From a number of feature frames to the number of encoder frames; None: by `subsampling`."""
     normalizer: Normalizer = Normalizer()
     vocabulary: Vocabulary | None = None
-    """None: made from the texts of train (without train, from all texts)."""
+    """Symbols of the model; None: collected from the texts of train (without train, from all texts)."""
     vocabulary_kind: Kind = "characters"
-    """Of a vocabulary that is made."""
+    """Kind of the symbols, where the vocabulary is made from texts."""
     bpe_size: int = 500
-    """Symbols of a BPE vocabulary that is made."""
+    """Number of symbols of a BPE vocabulary that is made from texts."""
     resample: bool = False
     """Another sampling rate is no error: the audio is resampled while reading."""
     mono: bool = False
@@ -63,7 +63,7 @@ class CheckSettings:
         return kaldi_frames(samples, self.sample_rate_hz)
 
     def encoded_frames(self, frames: int) -> int:
-        """Encoder frames of so many feature frames."""
+        """Number of encoder frames for this number of feature frames."""
         return self.encoder_frames(frames) if self.encoder_frames else subsampled_frames(frames, self.subsampling)
 
     def to_dict(self) -> dict[str, Any]:

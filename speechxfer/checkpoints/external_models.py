@@ -1,7 +1,7 @@
 """External checkpoints as acoustic models: checks of their settings, the network, and its weights.
 
 Shared by the readers of transformers folders and NeMo archives. A checkpoint whose front end is not one of our presets is
-refused, since its network would see other features than it was trained on.
+refused, since its network would get other features than it was trained on.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ class ExternalHead:
 
 
 def compare_settings(stated: Settings, expected: Settings, where: str) -> None:
-    """Raise InputError if a setting differs from what the family's preset or network is made for; absent ones are the default."""
+    """Raise InputError if a setting differs from what the family needs; absent ones have that value by default."""
     for key, value in expected.items():
         if key in stated and stated[key] != value:
             raise InputError(
@@ -114,7 +114,7 @@ def _check_encoder(skeleton: TransformersEncoder, encoder: ExternalEncoder) -> N
     missing = [name for name in expected if name not in weights]
     misshapen = [name for name in expected if name in weights and weights[name].shape != expected[name].shape]
     for names, reason in (
-        (unexpected, "has no place in it"),
+        (unexpected, "is not part of it"),
         (misshapen, "has another shape"),
         (missing, "is missing"),
     ):

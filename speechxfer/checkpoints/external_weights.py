@@ -72,7 +72,7 @@ def unpickle_tensors(content: IO[bytes], where: Path) -> dict[str, Tensor]:
         state = torch.load(content, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{where}: the weights contain code or objects beside tensors, which are never run; get them as safetensors"
+            f"{where}: the weights contain code or objects besides tensors, which are never run; get them as safetensors"
         ) from error
     except (RuntimeError, ValueError, KeyError, TypeError, *UNREADABLE) as error:
         raise InputError(f"{where}: the weights are damaged ({error}); copy the file again") from error

@@ -13,7 +13,7 @@ WEIGHT_FILES = (("model.safetensors", "model-*.safetensors"), ("pytorch_model.bi
 
 
 def download(name: str) -> Path:
-    """The folder of a repository's settings and weights on this machine; its name is the commit.
+    """The local folder of a repository's settings and weights, downloaded if needed; its name is the commit.
 
     Raises:
         InputError: the library is missing, or the hub does not have the repository or cannot be reached.
@@ -38,5 +38,5 @@ def download(name: str) -> Path:
         ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise InputError(
-            f"{name}: the hub does not give it ({error}); write hf:ORGANISATION/NAME or hf:ORGANISATION/NAME@REVISION"
+            f"{name}: the hub refuses it ({error}); write hf:ORGANISATION/NAME or hf:ORGANISATION/NAME@REVISION"
         ) from error

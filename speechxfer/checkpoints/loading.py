@@ -50,7 +50,7 @@ def load_model(name: Path | str | Source) -> AcousticModel:
         model = load(source.path)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:  # settings of any shape
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:  # unexpected settings
         raise InputError(
             f"{source.path}: its settings are incomplete or damaged ({type(error).__name__}: {error}); {COPY_AGAIN}"
         ) from error
@@ -144,7 +144,7 @@ def _plain_name(name: str) -> str:
 
 
 def _find_base(folder: Path, name: str, expected: str) -> Source:
-    """The base that a pack in `folder` names, with the expected weights: shipped, of the hub, or at a path from the pack."""
+    """The base that a pack names, with the expected weights: shipped, of the hub, or at a path relative to the pack."""
     try:
         if versions := shipped_versions(name):
             candidates = [resolve_source(version.name) for version in reversed(versions)]
@@ -171,7 +171,7 @@ def pack_tensors(model: AcousticModel) -> dict[str, torch.Tensor]:
 
 
 def _same_features(spec: FeatureSpec, stored: Mapping[str, Any]) -> bool:
-    """Whether this version computes of the test signal what was stored when the model was saved."""
+    """Whether this version computes the same features of the test signal as those stored with the model."""
     here = feature_fingerprint(spec)
     return dict(stored).keys() == here.keys() and all(_are_close(here[name], stored[name]) for name in here)
 

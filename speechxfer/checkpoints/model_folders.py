@@ -1,4 +1,4 @@
-"""A model on disk: a folder that describes itself.
+"""Model folders: all files of one model, written and replaced as a whole.
 
 ``weights.safetensors`` (data, no code), ``vocabulary.json``, and ``model.json`` with architecture, task, feature spec and
 its fingerprint, normaliser and card; ``parents.json`` and ``parents.safetensors`` with the heads of the models that it was

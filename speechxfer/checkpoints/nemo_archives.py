@@ -147,7 +147,7 @@ def _read(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name
 
 
 def _weights(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], path: Path) -> IO[bytes]:
-    """The weights' member, where it lies; of a compressed archive, in which one cannot seek quickly, in memory."""
+    """The file of weights: read in place, or in memory if the archive is compressed and seeking in it would be slow."""
     file = _member(archive, members, "model_weights.ckpt", path)
     if _is_plain(archive):
         return file
@@ -169,7 +169,7 @@ def _parse_config(content: bytes, path: Path) -> dict[str, Any]:
 def _nemo_vocabulary(
     config: Settings, archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], path: Path
 ) -> Vocabulary:
-    """The symbols in the order of the head's rows, but for the blank, which NeMo has last."""
+    """The symbols in the order of the head's rows, without the blank, which is NeMo's last row."""
     tokenizer = config.get("tokenizer")
     if not tokenizer:
         labels = [str(label) for label in config["decoder"].get("vocabulary") or config.get("labels") or ()]

@@ -1,4 +1,4 @@
-"""Comparison of the sizes that a description claims with the weights that come with it, before memory is allocated.
+"""Comparison of the tensor sizes in a description with those of the stored weights, before memory is allocated.
 
 A model is first built on torch's meta device, where tensors have shapes but no memory, and compared with the weights' shapes.
 Settings themselves are bounded where they are defined: `Architecture` and `FeatureSpec`.

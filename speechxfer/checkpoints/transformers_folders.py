@@ -1,8 +1,8 @@
 """Reader of folders in the format of the transformers library (also its hub's repositories) as acoustic models.
 
-A checkpoint brings its own front end, and is refused if that is none of our presets. Nothing in it is executed: weights are
-safetensors or tensors unpickled as data, settings are JSON. Sources: the configuration classes, weight names and tokenizer
-files of transformers 5.
+A checkpoint is refused if its front end (feature extraction) is none of our presets. Nothing in it is executed: weights
+are safetensors or tensors unpickled as data, settings are JSON. Sources: the configuration classes, weight names and
+tokenizer files of transformers 5.
 """
 
 from dataclasses import replace
@@ -63,7 +63,7 @@ def _front_end(folder: Path, kind: str, config: Settings) -> FeatureSpec:
     """The preset of this family, after its extractor's settings have been compared with it."""
     path, stated = _extractor(folder)
     compare_settings(stated, ENCODER_FAMILIES[kind].extractor_settings, f"{path}: the front end")
-    if kind == "whisper":  # it fills up to what the network has positions for
+    if kind == "whisper":  # its extractor pads to the number of positions of the network
         compare_settings(
             stated, {"chunk_length": 2 * int(config["max_source_positions"]) // 100}, f"{path}: the front end"
         )

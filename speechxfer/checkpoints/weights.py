@@ -23,7 +23,7 @@ def write_weights(tensors: Mapping[str, torch.Tensor], path: Path, *, half: bool
         weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     check_finite(weights, str(path), "not written; lower the learning rates or start again from an earlier checkpoint")
     with atomic_file(path) as partial:
-        partial.write_bytes(safetensors.torch.save(weights))  # save_file would let nobody else read it
+        partial.write_bytes(safetensors.torch.save(weights))  # save_file would make it readable by its owner only
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -74,7 +74,7 @@ Language = Annotated[
     str,
     typer.Option(
         "--language",
-        help="Language code, such as sw or swa, for the card and for the letter table of a source of phones; for a language "
+        help="Language code, such as sw or swa, for the card and, if the source has phones, its letter table; for a language "
         "that the source has no table for, omit it or name one with similar spelling.",
     ),
 ]

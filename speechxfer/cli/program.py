@@ -1,6 +1,6 @@
 """Running a verb: exit codes, and one line on stderr for every mistake of the user.
 
-Exit codes: 0 fine, 1 `check` found errors, 2 bad input or usage, 130 Ctrl-C, 141 the reader of stdout has ended (`| head`).
+Exit codes: 0 success, 1 `check` found errors, 2 bad input or usage, 130 Ctrl-C, 141 stdout closed (`| head`).
 """
 
 import os
@@ -43,7 +43,7 @@ def _report_os_error(error: OSError) -> int:
 
 
 def main() -> None:
-    """Run the command line; what the user or the system is to blame for ends with one line on stderr and exit code 2."""
+    """Run the command line; errors of the user or the system give one line on stderr and exit code 2."""
     escape_unencodable_output()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; the package's own warnings are lines on stderr
@@ -58,7 +58,9 @@ def main() -> None:
     except InputError as error:
         code = _report(str(error))
     except USAGE_ERRORS as error:
-        code = _report(f"{error.format_message()} (see: {f'speechxfer {verb}'.strip()} --help)")
+        context = getattr(error, "ctx", None)  # of the verb, or of the program where the verb is unknown
+        program = context.command_path if context else "speechxfer"
+        code = _report(f"{error.format_message().rstrip('.')} (see: {program} --help)")
     except (KeyboardInterrupt, typer.Abort):
         resumable = verb in RESUMABLE
         code = _report("stopped" + ("; the same command continues where it stopped" if resumable else ""), INTERRUPTED)

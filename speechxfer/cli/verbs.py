@@ -139,7 +139,7 @@ def crossval(
         ),
     ] = None,
     folds: Annotated[
-        int | None, typer.Option("--folds", min=2, help="How many; default: one per speaker, at most 10, else 5.")
+        int | None, typer.Option("--folds", min=2, help="Number of folds; default: one a speaker, at most 10, else 5.")
     ] = None,
     by: Annotated[
         Literal["speaker", "sentence", "utterance"] | None,

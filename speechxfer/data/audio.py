@@ -83,7 +83,7 @@ def resample_audio(samples: Samples, from_hz: float, to_hz: float) -> Samples:
 
 
 def channels_cancel(samples: Samples) -> bool:
-    """Whether the average of `[samples, channels]` is next to silence although the channels are not (one is inverted)."""
+    """Whether the average of `[samples, channels]` is almost silent although the channels are not (one is inverted)."""
     if samples.shape[1] < 2 or not samples.size:
         return False
     power = float(np.mean(np.square(samples), dtype=np.float64))

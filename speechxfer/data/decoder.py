@@ -52,7 +52,7 @@ class UnreadableAudioError(InputError):
 
 @dataclass(frozen=True)
 class AudioHeader:
-    """What a file says about itself, compared with its size; lengths in samples per channel at the file's rate."""
+    """The header of a file, checked against the size of the file; lengths in samples per channel at the file's rate."""
 
     rate_hz: int
     channels: int
@@ -61,7 +61,7 @@ class AudioHeader:
     missing_samples: int
     """Promised by the header of a truncated WAV, beyond those present."""
     truncated: bool
-    """The end of the file is missing; how much, an OGG file does not say."""
+    """The end of the file is missing; how much is unknown for an OGG file."""
     container: str
     subtype: str
 
@@ -73,7 +73,7 @@ class AudioHeader:
 
 @dataclass(frozen=True)
 class DecodedAudio:
-    """Samples of a file or of a segment, as far as they are there."""
+    """Samples of a file or of a segment, as many as the file contains."""
 
     header: AudioHeader
     samples: Samples
@@ -102,7 +102,8 @@ def read_audio_header(path: Path | str) -> AudioHeader:
 def decode_audio(path: Path | str, *, offset_s: float = 0.0, duration_s: float | None = None) -> DecodedAudio:
     """Decode a file (WAV, FLAC, MP3, OGG Vorbis or Opus: whatever libsndfile reads) or a segment of it.
 
-    A segment that reaches past the end of the file is cut there; the caller compares `asked` with what came.
+    A segment that reaches past the end of the file is cut there; the caller compares `asked` with the number of
+    samples.
 
     Raises:
         UnreadableAudioError: the file is missing, no regular file, no audio, of unknown length, damaged so that samples are
@@ -227,7 +228,7 @@ def _read(path: Path | str, file: soundfile.SoundFile, header: AudioHeader, star
 
 
 class _DecodedFiles:
-    """Lossy files that were decoded last, while neighbours in a manifest are cut from them; bounded in bytes."""
+    """Cache of the lossy files that were decoded last, from which segments are cut; bounded in bytes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -245,7 +246,7 @@ class _DecodedFiles:
 
 
 class _SequentialReaders(threading.local):
-    """One open lossy file a thread, too large to be kept decoded: segments in their order cost one pass over it."""
+    """One open file per thread, for lossy files too large to cache: segments in order are read in a single pass."""
 
     def __init__(self) -> None:
         self._key: FileKey | None = None

@@ -35,7 +35,8 @@ def order_proportionally(utterances: Sequence[Utterance], seed: str) -> list[Utt
     """Order utterances so that in every prefix the speakers have shares in proportion to their total time.
 
     Within a speaker the order is by hash. The position of an utterance is the middle of its share of its speaker's time,
-    shifted by a hash of the speaker within half an utterance, so that speakers of one utterance each do not all come at once.
+    shifted by a hash of the speaker within half an utterance, so that speakers with a single utterance do not all have
+    the same position.
     """
     speaker_s: defaultdict[str, float] = defaultdict(float)
     for utterance in utterances:
@@ -68,8 +69,9 @@ def take_seconds(utterances: Sequence[Utterance], limit_s: float, seed: str) -> 
 def choose_group_key(utterances: Sequence[Utterance], folds: int) -> GroupKey:
     """Choose what no two folds share: speakers where every utterance names one and there are enough, else sentences.
 
-    A speaker of more than half of the speech would leave too little to train on in the fold that tests him: then sentences, too.
-    Where few texts are repeated (spoken commands), folds cannot differ in sentences, and single utterances are distributed.
+    A speaker of more than half of the speech would leave too little to train on in the fold that is tested on that
+    speaker: then, too, sentences are chosen. Where few texts are repeated (spoken commands), folds cannot differ in
+    sentences, and single utterances are distributed.
     """
     speakers = _group(utterances, "speaker")
     largest_s = max(map(total_duration_s, speakers.values()), default=0.0)

@@ -1,8 +1,8 @@
-"""From utterances to padded batches: features computed once and kept, length buckets under a budget of frames.
+"""Padded batches: planned by length under a budget of frames, collated, loaded in background threads.
 
 Every utterance is used once per epoch, however small the corpus; every process gets the same number of steps; the plan
-is a function of (seed, epoch) alone, so a resumed run finds its place by recomputing it. What it is not: a dataset class
-or a loader with workers. Targets are concatenated, never padded, so no padding value can reach a loss.
+is a function of (seed, epoch) alone, so a resumed run finds its place by recomputing it. There is no dataset class
+and no loader with worker processes. Targets are concatenated, never padded, so no padding value can reach a loss.
 """
 
 import os
@@ -40,7 +40,7 @@ class Batch:
     """int64 `[batch]`."""
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device (lengths stay where CTC wants them: on the CPU they are small either way)."""
+        """The same batch on a device, lengths included."""
         tensors = (self.features, self.lengths, self.targets, self.target_lengths)
         return Batch(self.ids, *(tensor.to(device) for tensor in tensors))
 
@@ -61,7 +61,7 @@ def plan_batches(
         InputError: fewer utterances than processes.
     """
     if len(frames) < processes:
-        raise InputError(f"{len(frames)} utterances cannot feed {processes} processes; start at most {len(frames)}")
+        raise InputError(f"{len(frames)} utterances are too few for {processes} processes; start at most {len(frames)}")
     jitter = generator.uniform(0.95, 1.05, size=len(frames))
     order = np.argsort(np.asarray(frames) * jitter, kind="stable")
     batches = _cut(order.tolist(), frames, budget_frames)

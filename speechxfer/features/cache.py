@@ -159,7 +159,7 @@ class FeatureCache:
                 lock.release()
 
     def _make_room(self, needed_bytes: int, used: Set[CacheKey]) -> None:
-        """Say what will be needed, remove old entries if the disk lacks the room; InputError where that is not enough."""
+        """Log the space needed, remove old entries if the disk lacks the room; InputError where that is not enough."""
         free = shutil.disk_usage(self.folder).free
         if needed_bytes > free:
             self._evict(max(0, self._used_bytes() - (needed_bytes - free)), used)

@@ -12,7 +12,7 @@ from speechxfer.data import Samples
 
 ROOM_SHARE, EQUALISED_SHARE, BAND_SHARE, NOISE_SHARE, CLIPPED_SHARE, CODEC_SHARE = 0.5, 0.5, 0.3, 0.8, 0.1, 0.05
 REVERBERATION_S = (0.1, 0.7)  # time in which the room's sound falls by 60 dB
-DIRECT_DB = (-3.0, 15.0)  # direct sound over the room's
+DIRECT_DB = (-3.0, 15.0)  # level of the direct sound relative to the reverberation
 TILT_DB = (-12.0, 12.0)  # from the lowest to the highest frequency
 BUMP_DB = (-9.0, 9.0)
 LOW_CUT_HZ = (50.0, 350.0)
@@ -21,15 +21,15 @@ SNR_DB = (0.0, 30.0)
 COLOUR = (0.0, 2.0)  # exponent of the noise's fall with frequency: 0 white, 1 pink, 2 brown
 CLIP_RATIO = (0.1, 0.7)  # of the peak
 OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)  # RFC 6716, section 2
-FFT_BLOCK = 4096  # transforms are a multiple of this long, which is fast
+FFT_BLOCK = 4096  # FFT lengths are multiples of this, for speed
 
 
 def distort(samples: Samples, generator: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """`[samples]` as another room, microphone, line and background would have made them; as many samples as before.
+    """`[samples]` with a randomly simulated room, microphone, line and background; their number is unchanged.
 
     Each with its own probability: a room's reverberation (exponentially decaying noise), equalisation (a tilt and three
-    bumps), a limited band (such as the telephone's), coloured noise, clipping, and, at rates that it knows, the Opus codec.
-    Silence stays as it is.
+    bumps), a limited band (such as the telephone's), coloured noise, clipping, and, at sampling rates that it supports,
+    the Opus codec. Silence stays as it is.
     """
     if not samples.any():
         return samples
@@ -92,7 +92,7 @@ def _noise(samples: Samples, generator: np.random.Generator) -> Samples:
 
 
 def _through_opus(samples: Samples, sample_rate_hz: int) -> Samples:
-    """Coded and decoded, brought to full scale for the codec and back."""
+    """Encoded with Opus and decoded; scaled to full scale for the codec and back afterwards."""
     scale = np.abs(samples).max() / 0.9
     buffer = io.BytesIO()
     soundfile.write(buffer, samples / scale, sample_rate_hz, format="OGG", subtype="OPUS")

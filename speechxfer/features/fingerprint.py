@@ -14,12 +14,12 @@ CODE_VERSION = 1  # of reading and features; raise it with a change of the code 
 
 
 def feature_fingerprint(spec: FeatureSpec) -> dict[str, list[float]]:
-    """What this machine computes for `spec` of a fixed test signal; stored with every model.
+    """Feature values that this machine computes for a fixed test signal; stored with every model.
 
     Values instead of a hash of them, because two machines may differ in the last bits: compare with a tolerance.
 
     Returns:
-        the first, middle and last frame in full, and the mean of every frame, which also tells how many there are.
+        the first, middle and last frame in full, and the mean of every frame, which also gives the number of frames.
     """
     values = filterbank(_test_signal(spec.sample_rate_hz), spec)
     middle = len(values) // 2
@@ -29,7 +29,7 @@ def feature_fingerprint(spec: FeatureSpec) -> dict[str, list[float]]:
 
 
 def front_end_version(spec: FeatureSpec) -> str:
-    """Hash of what the code makes of a spec: part of the name of stored features and of a run's fingerprint."""
+    """Hash of code version and feature fingerprint; part of the names of stored features and of run fingerprints."""
     return hashlib.sha256(json.dumps([CODE_VERSION, feature_fingerprint(spec)]).encode()).hexdigest()[:16]
 
 

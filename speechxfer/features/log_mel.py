@@ -1,8 +1,9 @@
 """Log-mel filterbanks: samples to `[frames, mels]` as a `FeatureSpec` says, for training, inference and ONNX graphs.
 
-One implementation works on padded batches with lengths, so that an utterance in a batch has the values that it has alone. An
-exported graph differs in two steps only, because its runtimes lack strided views and complex numbers: frames are cut by
-indexing, and the spectrum is computed by two matrix products. The order of operations follows Kaldi's ``feature-fbank``.
+One implementation works on padded batches with lengths, so that an utterance has the same values in a batch and alone.
+An exported graph differs in two steps only, because its runtimes lack strided views and complex numbers: frames are cut
+by indexing, and the spectrum is computed by two matrix products. The order of operations follows Kaldi's
+``feature-fbank``.
 """
 
 import math

@@ -50,10 +50,10 @@ PRESETS = {
     # The same on 16-bit amplitudes, each band normalised per utterance to mean 0 and deviation 1: for encoders trained here.
     "kaldi-mvn": FeatureSpec("kaldi-mvn", scale=32768.0, normalize="mean_std", normalize_epsilon=1e-2),
     # The same, values more than 78 dB (18 nepers of power) below the loudest raised to that: a band that a recording lacks,
-    # because it was sampled at 8 kHz or coded, is flat and therefore zero, not rounding noise blown up to deviation 1.
+    # because it was sampled at 8 kHz or coded, is flat and therefore zero, not rounding noise amplified to deviation 1.
     "kaldi-mvn-78db": _KALDI_MVN_78DB,
-    # The same, an utterance of less than 1.5 s in the middle of faint noise: the mean of a single word is its vowel, and
-    # taking it away leaves little to tell words by.
+    # The same, an utterance of less than 1.5 s in the middle of faint noise: the mean of a single word is mostly its
+    # vowel, and subtracting it removes most of what distinguishes words.
     "kaldi-mvn-78db-1.5s": replace(_KALDI_MVN_78DB, name="kaldi-mvn-78db-1.5s", shortest_samples=24_000),
     # lhotse 1.33, Fbank(): what icefall's recipes train on. Kaldi's frames without snipping, bands up to 7600 Hz. Its
     # `energy_floor` does nothing here; the floor is float32's epsilon, as in Kaldi.

@@ -1,6 +1,6 @@
 """Feature specifications: everything in which the 80-dimensional filterbanks of different toolkits differ.
 
-A preset (``presets.py``) is a specification with a name and a version; ``log_mel.py`` computes what it says. A checkpoint stores
+A preset (``presets.py``) is a specification with a name and a version; ``log_mel.py`` computes it. A checkpoint stores
 its specification and the `feature_fingerprint` of a fixed test signal, so that other features are refused. Sources: Kaldi's
 ``feature-fbank`` and ``mel-computations`` (the 'kaldi' scale and framing), S. Young et al., The HTK Book (the 'htk' scale),
 M. Slaney, Auditory Toolbox (1998; the 'slaney' scale and norm).
@@ -69,11 +69,11 @@ class FeatureSpec:
     band_mean: tuple[float, ...] = ()
     band_scale: tuple[float, ...] = ()
     stack: int = 1
-    """Neighbouring frames joined to one of `stack` times as many values; a rest that does not fill one is dropped."""
+    """Number of neighbouring frames joined into one; a rest of fewer frames at the end is dropped."""
     precision: Literal["single", "double"] = "single"
-    """Of the computation; its result is float32 either way."""
+    """Precision of the computation; its result is float32 either way."""
     shortest_samples: int = 0
-    """A shorter utterance is set in the middle of so many samples, in white noise. Zero: off."""
+    """An utterance of fewer samples is placed in the middle of this many samples of white noise. Zero: off."""
     surround_db: float = 30.0
     """How far below the peak of a very short utterance that noise is; it fades with the samples that are missing."""
 
@@ -102,7 +102,7 @@ class FeatureSpec:
             )
 
     def _check_sizes(self) -> None:
-        """Refuse sizes of which a claimed one could ask for any amount of memory or time."""
+        """Refuse sizes that would need an excessive amount of memory or time."""
         ranges = {
             "sample_rate_hz": RATES_HZ,
             "mels": (1, MOST_MELS),
@@ -132,7 +132,7 @@ class FeatureSpec:
         return self.sample_rate_hz / (self.hop_samples * self.stack)
 
     def frames(self, samples: int) -> int:
-        """Number of frames that `filterbank` makes of so many samples."""
+        """Number of frames that `filterbank` computes from this number of samples."""
         if not count_windows(samples, self):
             return 0
         windows = count_windows(max(samples, self.shortest_samples), self)
@@ -159,7 +159,7 @@ Count = TypeVar("Count", int, Tensor)
 
 
 def count_windows(samples: Count, spec: FeatureSpec) -> Count:
-    """Windows that the framing cuts out of so many samples (a number or an integer tensor), before any is dropped or stacked."""
+    """Number of windows in this many samples (a number or an integer tensor), before any is dropped or stacked."""
     hop, half_fft = spec.hop_samples, spec.fft_size // 2
     if spec.framing == "snip":
         windows, shortest = (samples - spec.window_samples) // hop + 1, spec.window_samples

@@ -48,7 +48,7 @@ class CnnEncoder(nn.Module):
         self.adapters = build_adapters([dim] * layers, adapter_dim)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Encoded frames for so many feature frames, exactly."""
+        """Exact numbers of encoded frames for numbers of feature frames."""
         for _ in self.strided:
             lengths = (lengths + 1) // 2
         return lengths

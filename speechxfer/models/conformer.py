@@ -6,9 +6,9 @@ arXiv:1512.05287), a narrow subsampling (32 channels), and attention written as 
 trains faster than the fused kernel. The batch norm of the convolution module uses valid frames only; with layer norm
 instead, CTC outputs only blanks for many more steps. The last projection of every module starts at zero, so that
 a new layer is the identity up to its norm (De & Smith, 'Batch normalization biases residual blocks towards the identity
-function', arXiv:2002.10444): trained from scratch on an hour of speech, CTC then outputs symbols after some hundred steps,
-and otherwise not within thousands. Every module masks the padding, so an utterance's output does not depend on the rest of
-its batch.
+function', arXiv:2002.10444): trained from scratch on an hour of speech, CTC then outputs symbols after a few hundred
+steps, without it not even after thousands. Every module masks the padding, so an utterance's output does not depend on
+the rest of its batch.
 """
 
 import torch
@@ -53,7 +53,7 @@ class ConformerEncoder(nn.Module):
         self.adapters = build_adapters([dim] * layers, adapter_dim)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Encoded frames for so many feature frames, exactly; any integer tensor."""
+        """Exact numbers of encoded frames for numbers of feature frames; any integer tensor."""
         return self.subsample.output_lengths(lengths)
 
     def layer_groups(self) -> list[nn.Module]:
@@ -101,7 +101,7 @@ class Subsampling(nn.Module):
 
 
 class ConformerLayer(nn.Module):
-    """One block on `[batch, frames, dim]`; half-step feed-forwards around attention and convolution. New: a layer norm."""
+    """Half-step feed-forwards around attention and convolution, `[batch, frames, dim]`; a new layer only applies layer norm."""
 
     def __init__(self, dim: int, heads: int, kernel: int, dropout: float) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
-"""The articles' feed-forward network: Linear 80-128, ReLU, Linear 128-64, ReLU on single frames; the head is 64-N.
+"""Feed-forward network on single frames, for words: Linear 80-128, ReLU, Linear 128-64, ReLU; the head is 64-N.
 
-The output of a frame depends on that frame only. To classify words, the acoustic model averages the encoded frames before
+It is that of the articles on transfer learning which ``recipes/commands`` repeats. The output of a frame depends on
+that frame only. To classify words, the acoustic model averages the encoded frames before
 the head.
 """
 

@@ -36,7 +36,7 @@ class Encoder(Protocol):
         """Name endings of the modules that a low-rank update (LoRA) is applied to."""
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Encoded frames for so many feature frames, exactly; integer tensors of any shape."""
+        """Exact numbers of encoded frames for numbers of feature frames; integer tensors of any shape."""
 
     def layer_groups(self) -> list[nn.Module]:
         """The parts from the input upwards, for freezing and layer-wise learning rates."""

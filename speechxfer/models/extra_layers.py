@@ -9,7 +9,7 @@ EXTRA_HEADS, EXTRA_KERNEL = 4, 15
 
 
 class ExtraLayers(nn.Module):
-    """Conformer layers on top of any encoder, `[batch, frames, dim]` to the same; new ones are layer norms."""
+    """Conformer layers on top of any encoder, `[batch, frames, dim]` to the same; new ones only apply layer norm."""
 
     def __init__(self, dim: int, layers: int, dropout: float) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Low-rank updates of an encoder (LoRA): added, merged into the encoder's weights, and separated from them.
 
 Source: Hu et al., 'LoRA' (arXiv:2106.09685), as implemented by the `peft` library (extra ``lora``, imported when used). The
-encoder's own weights are frozen; trained is a product of two narrow matrices for each layer that the encoder names in
-`lora_modules`. The files of language packs are read and written in ``checkpoints``.
+encoder's own weights are frozen; what is trained is a product of two narrow matrices for each layer that the encoder
+names in `lora_modules`. The files of language packs are read and written in ``checkpoints``.
 """
 
 import copy

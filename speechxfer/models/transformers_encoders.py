@@ -75,7 +75,7 @@ class TransformersEncoder(nn.Module):
         return [nn.ModuleList(before), *lower, nn.ModuleList([last, *after])]
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Encoded frames for so many feature frames, by the arithmetic of the strided convolutions.
+        """Numbers of encoded frames for numbers of feature frames, by the arithmetic of the strided convolutions.
 
         Zero for more frames than the network has positions for (Whisper), so that training excludes such speeds.
         """

@@ -1,4 +1,4 @@
-"""Runtime: files, processes, devices and progress; nothing here knows about speech. Never imports torch before it is needed.
+"""Runtime: files, processes, devices and progress; nothing specific to speech. Imports torch only when needed.
 
 * Files: `write_atomically`, `atomic_file`, `atomic_folder`, `recover_folder`; `run_lock` (a run's folder), `file_lock`.
 * Files from outside, with bounds: `read_text`, `read_bytes`, `read_json`, `read_toml`, `read_yaml`, `decompress_gzip`; for texts

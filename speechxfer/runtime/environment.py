@@ -32,7 +32,7 @@ def hardware() -> str:
 
 
 def commit() -> str:
-    """Short hash of the commit this code stands at, with '-dirty' if tracked code differs from it, else 'unknown'.
+    """Short hash of the commit of this code, with '-dirty' if tracked code differs from it, else 'unknown'.
 
     Results and Markdown pages do not count as code: recipes rewrite them while they run.
     """
@@ -60,7 +60,7 @@ def _count(number: str, noun: str) -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    """Standard output of git in this file's folder, or None where git fails or is not there."""
+    """Standard output of git in this file's folder, or None where git fails or is not installed."""
     command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -2,8 +2,8 @@
 
 Everything is written to a temporary name beside the target (``NAME.<hex>.partial``) and renamed once it is complete, so that
 a reader never sees half a file and a failed write (full disk, kill, exception) leaves the earlier one intact. The operating
-system's lock (flock) on a temporary name shows that its writer lives: temporary names that nobody has locked are left over
-from killed processes, and the next process that writes into the folder removes them.
+system's lock (flock) on a temporary name shows that its writer is still running: temporary names that nobody has locked
+are left over from killed processes, and the next process that writes into the folder removes them.
 """
 
 import errno
@@ -69,7 +69,7 @@ def atomic_folder(folder: Path | str) -> Iterator[Path]:
 
 
 def recover_folder(folder: Path | str) -> None:
-    """Undo a replacement of `folder` that a kill interrupted: the older folder gets its name back, or goes if replaced.
+    """Undo a replacement of `folder` that a kill interrupted: the older folder is renamed back, or removed if replaced.
 
     Whoever reads a folder that `atomic_folder` writes calls this first.
     """
@@ -142,7 +142,7 @@ def _is_locked(path: Path) -> bool:
     try:
         lock = os.open(path, os.O_RDONLY)
     except OSError:
-        return True  # gone, or not ours to judge
+        return True  # removed meanwhile, or not readable by this user
     try:
         return not _try_lock(lock)
     finally:
@@ -150,7 +150,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Lock an open file or folder; False if another process has, or if the file system knows no locks."""
+    """Lock an open file or folder; False if another process has, or if the file system does not support locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

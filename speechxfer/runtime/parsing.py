@@ -1,4 +1,4 @@
-"""Readers of JSON, TOML, YAML and gzip for files from outside: what would exhaust memory or time, or mean two things, is refused.
+"""Readers of untrusted JSON, TOML, YAML and gzip: what is ambiguous or would exhaust memory or time is refused.
 
 Bounded are the size of a file, the depth of nesting (`MAX_DEPTH`), the digits of a whole number (`MAX_DIGITS`) and, in YAML, the
 size after all aliases are expanded. Refused are keys that occur twice and halves of surrogate pairs, which no file in UTF-8 can

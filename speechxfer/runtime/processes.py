@@ -23,7 +23,7 @@ def is_main_process() -> bool:
 
 
 def check_process_environment() -> None:
-    """Refuse an environment that names several processes but not how they meet.
+    """Refuse an environment that names several processes but not how they connect.
 
     Raises:
         InputError: WORLD_SIZE is above 1, and RANK, MASTER_ADDR or MASTER_PORT is missing.

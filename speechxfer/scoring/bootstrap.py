@@ -6,8 +6,8 @@ units have the same rate (no errors at all, for example), resampling shows no sp
 units of another kind can have been missed.
 
 Sources: bootstrap: Bisani and Ney, ICASSP 2004. Few clusters: Cameron, Gelbach and Miller, Review of Economics and Statistics
-90(3), 2008. Swapping test: Noreen, Computer-Intensive Methods for Testing Hypotheses, 1989. Bound for what was never observed:
-Clopper and Pearson, Biometrika 26, 1934.
+90(3), 2008. Swapping test: Noreen, Computer-Intensive Methods for Testing Hypotheses, 1989. Bound for events that were
+never observed: Clopper and Pearson, Biometrika 26, 1934.
 """
 
 from collections.abc import Sequence

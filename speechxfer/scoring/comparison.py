@@ -89,7 +89,7 @@ def compare(a: WerReport, b: WerReport, *, names: tuple[str, str] = ("A", "B")) 
 
 
 def check_same_task(a: WerReport, b: WerReport) -> None:
-    """Refuse reports between which anything but the hypotheses differs.
+    """Refuse two reports that differ in anything but the hypotheses.
 
     Raises:
         InputError: other utterances, normalisers, references, speakers or units of counting.

@@ -56,7 +56,7 @@ def score(
         seed: of the bootstrap.
 
     Raises:
-        InputError: an id has no partner or no speaker, or the references hold no word at all.
+        InputError: an id is missing on one side or among the speakers, or the references contain no word at all.
 
     >>> import speechxfer as sx
     >>> report = sx.score({"a": "one two three", "b": "four"}, {"a": "one too three", "b": "four five"})

@@ -1,7 +1,7 @@
 """Vocabularies: the symbols that a model can emit, and conversion between normalised text and symbol ids.
 
 Symbol 0 is the CTC blank; the others are in order of code points (so the space, if any, is symbol 1). Kinds: characters, words,
-sentencepiece BPE, phones, and labels, whole texts that a classifier tells apart.
+sentencepiece BPE, phones, and labels, whole texts that a classifier distinguishes.
 """
 
 import base64

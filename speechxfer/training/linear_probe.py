@@ -63,7 +63,7 @@ def fit_linear_probe(
 def _pool(
     model: AcousticModel, pooling: Pooling, frames: Sequence[int], get_features: Callable[[int], Samples]
 ) -> Tensor:
-    """Pooled layer outputs `[recordings, width]` float32, on the model's device; the model's mode stays."""
+    """Pooled layer outputs `[recordings, width]` float32, on the model's device; the model's mode is kept."""
     training, device = model.training, model.head.weight.device
     model.eval()
     vectors = torch.empty(len(frames), model.head.in_features, device=device)

@@ -1,7 +1,7 @@
 """`finetune`: the training loop, for random and transferred weights alike, with exact resume.
 
-Accelerate gives the device, the processes and bfloat16. On one CPU thread a run that was killed and started again ends with
-the same bits as one that was not.
+Accelerate gives the device, the processes and bfloat16. On one CPU thread a run that was killed and resumed has
+bit-identical weights to one that was not.
 """
 
 import time

@@ -9,13 +9,14 @@ from speechxfer.config import FinetuneConfig
 # 24 epochs of an hour, 12 epochs of four hours.
 TRAINED_S_FOR_10_MINUTES = 36_000
 MIN_EPOCHS, MIN_STEPS = 3, 500
-FINAL_FRACTION = 0.01  # last learning rate over the peak
+FINAL_FRACTION = 0.01  # last learning rate relative to the peak
 
 
 def default_steps(train_s: float, step_s: float) -> int:
     """Number of steps of `step_s` seconds of audio for `train_s` seconds of training speech.
 
-    A rule of thumb, near the budgets that were tried on Mboshi (10 minutes, 1 hour) and Yoruba (50 minutes); not of a search.
+    A rule of thumb, near the budgets that were tried on Mboshi (10 minutes, 1 hour) and Yoruba (50 minutes); not the
+    result of a search.
     """
     trained_s = max(TRAINED_S_FOR_10_MINUTES * math.sqrt(train_s / 600), MIN_EPOCHS * train_s)
     return max(MIN_STEPS, math.ceil(trained_s / step_s))

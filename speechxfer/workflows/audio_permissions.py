@@ -1,4 +1,4 @@
-"""Whether a model's audio may be resampled and mixed to one channel: as the user says, else as in its training."""
+"""Whether a model's audio may be resampled and mixed to one channel: as the user sets it, else as in its training."""
 
 from speechxfer.checkpoints import read_card
 from speechxfer.features import AudioOptions, FeatureSpec

@@ -19,8 +19,8 @@ SCRATCH_LR = 1e-3  # best for random weights in our recipes, for encoder and hea
 def baseline_settings(settings: StudySettings) -> StudySettings:
     """Settings that train the source's network from random weights, with the same data and number of steps.
 
-    Learning rates and dropout are those that suit random weights. In place of a transformers encoder, which random weights
-    would need thousands of hours for, the network that ``[model]`` names is trained.
+    Learning rates and dropout are those that suit random weights. In place of a transformers encoder, which from random
+    weights would need thousands of hours of speech, the network that ``[model]`` names is trained.
 
     Raises:
         InputError: the source's features are not a preset, so that nothing can be trained on them from scratch.

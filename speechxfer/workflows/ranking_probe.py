@@ -77,7 +77,7 @@ def probe_candidate(
 
 
 class _PrecomputedEncoder(nn.Module):
-    """An encoder whose input is encoded already; it only normalises each dimension to mean 0 and standard deviation 1."""
+    """Stands for an encoder whose input is already encoded; normalises each dimension to mean 0 and deviation 1."""
 
     subsampling = 1
     has_uniform_layers = False

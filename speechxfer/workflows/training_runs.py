@@ -71,7 +71,7 @@ def adapt(
         source: a model's folder, a finished run, a shipped model, ``hf:ORGANISATION/NAME`` or a ``.nemo`` archive.
         train: training data: utterances, or the path of a manifest, or paths of several.
         dev: development data, which selects among evaluations; given like `train`.
-        out: folder of the run. If it holds this very run, finished, nothing is trained and its result is returned.
+        out: folder of the run. If it holds the same run, finished, nothing is trained and its result is returned.
         config: all settings; None: the defaults, which are those of the command line.
         language: language code of the target, for the model's card and the letter-to-phone table; empty: that of the first
             training utterance.
