@@ -144,7 +144,7 @@ def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path
     both = list(itertools.product(("frozen", "plain", "finetuned"), ("english", "other")))
     assert [(row.name, row.source) for row in rows] == [("scratch", ""), *both]
     assert {tuple(row.seeds) for row in rows} == {(1, 2)}
-    verdicts = re.findall(r"better than|no difference", result.stdout)
+    verdicts = re.findall(r"better than|no significant difference", result.stdout)
     assert len(verdicts) == 2 * 2 * 2 * 2  # of WER and CER, for two sources, against scratch and plain, seed by seed
     assert "needs KATHLEEN_DIR" in result.stderr
     corpora = {"KATHLEEN_DIR": str(kathleen_layout(tmp_path / "kathleen")), "PREPARE": "--partial"}

@@ -191,7 +191,7 @@ def test_a_study_reports_the_error_of_a_run(corpus: Path, tmp_path: Path) -> Non
 
 def test_a_study_is_not_started_by_torchrun(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="call it without torchrun"):
+    with pytest.raises(InputError, match="run it without torchrun"):
         crossval(corpus, tmp_path, 1)
 
 
