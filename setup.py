@@ -50,7 +50,7 @@ setup(
     long_description_content_type="text/markdown",
     author="The speechxfer authors",
     license="Apache-2.0",
-    license_files=["LICENSE"],
+    license_files=["LICENSE", "speechxfer/shipped/NOTICE.md"],
     keywords=["speech recognition", "transfer learning", "acoustic model", "low-resource languages", "CTC", "WER"],
     classifiers=[
         "Development Status :: 3 - Alpha",
@@ -67,7 +67,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["speechxfer", "speechxfer.*"]),
-    package_data={"speechxfer": ["py.typed", "shipped/*/*"]},
+    package_data={"speechxfer": ["py.typed", "shipped/NOTICE.md", "shipped/*/*"]},
     python_requires=">=3.11",
     install_requires=[
         # One pair, one minor version: torchaudio's compiled part fits only the torch it was built against, and both

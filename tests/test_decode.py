@@ -145,7 +145,9 @@ def test_batches_depend_on_the_utterances_alone(
         for rank in range(processes):
             seen: list[tuple[str, ...]] = []
 
-            def watched(_: AcousticModel, batch: Batch, seen: list[tuple[str, ...]] = seen) -> list[Hypothesis]:
+            def watched(
+                _: AcousticModel, batch: Batch, __: None, seen: list[tuple[str, ...]] = seen
+            ) -> list[Hypothesis]:
                 seen.append(batch.ids)
                 return [Hypothesis("", 1, 1, 1.0)] * len(batch.ids)
 

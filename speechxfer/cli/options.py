@@ -78,4 +78,19 @@ Language = Annotated[
         "that the source has no table for, omit it or name one with similar spelling.",
     ),
 ]
+Phones = Annotated[
+    str | None,
+    typer.Option(
+        "--phones",
+        metavar="'a b ...'",
+        help="Restrict the output of a phone model to these phones (IPA, separated by spaces).",
+    ),
+]
+PhonesOfLanguage = Annotated[
+    str | None,
+    typer.Option(
+        "--language",
+        help="Restrict the output of a phone model to the phones of this language, by its letter table (see `info`).",
+    ),
+]
 Licence = Annotated[str, typer.Option("--licence", help="Licence of the model, for its card.")]

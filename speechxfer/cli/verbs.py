@@ -17,6 +17,8 @@ from speechxfer.cli.options import (
     Mono,
     MonoAsTrained,
     Out,
+    Phones,
+    PhonesOfLanguage,
     Resample,
     ResampleAsTrained,
     Results,
@@ -282,13 +284,17 @@ def transcribe(
         list[Path],
         typer.Argument(parser=read_path, metavar="AUDIO|MANIFEST...", help="Audio files or manifests (.jsonl)."),
     ],
+    phones: Phones = None,
+    language: PhonesOfLanguage = None,
     resample: ResampleAsTrained = None,
     mono: MonoAsTrained = None,
 ) -> None:
     """Print transcripts: one line per utterance, id TAB text."""
+    from speechxfer.decoding import PhoneOptions
     from speechxfer.workflows import transcribe_inputs
 
-    for name, text in transcribe_inputs(model, inputs, resample=resample, mono=mono):
+    restriction = PhoneOptions(phones, language)
+    for name, text in transcribe_inputs(model, inputs, resample=resample, mono=mono, phones=restriction):
         print(f"{name}\t{text}", flush=True)
 
 
@@ -306,14 +312,22 @@ def evaluate(
             "--as-parent", help="Score the source's own task with the adapted encoder, to measure forgetting."
         ),
     ] = False,
+    phones: Phones = None,
+    language: PhonesOfLanguage = None,
     resample: ResampleAsTrained = None,
     mono: MonoAsTrained = None,
 ) -> None:
     """Word and character error rate with 95 % intervals."""
+    from speechxfer.decoding import PhoneOptions
     from speechxfer.workflows import RowTarget, evaluate_models
 
     target = RowTarget(results, row, split) if results else None
-    print(evaluate_models(models, on, out, resample=resample, mono=mono, results=target, as_parent=as_parent))
+    restriction = PhoneOptions(phones, language)
+    print(
+        evaluate_models(
+            models, on, out, resample=resample, mono=mono, results=target, as_parent=as_parent, phones=restriction
+        )
+    )
 
 
 @app.command()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from speechxfer.decoding.inventory import PhoneInventory
 from speechxfer.features import Batch
 from speechxfer.models import AcousticModel
 
@@ -37,9 +38,12 @@ def collapse(ids: Sequence[int]) -> list[int]:
 
 
 @torch.inference_mode()
-def decode_batch(model: AcousticModel, batch: Batch) -> list[Hypothesis]:
-    """Hypotheses of a batch, in its order."""
+def decode_batch(model: AcousticModel, batch: Batch, inventory: PhoneInventory | None = None) -> list[Hypothesis]:
+    """Hypotheses of a batch, in its order; with an inventory, of its phones alone."""
     log_probs, lengths = model(batch.features, batch.lengths)
+    vocabulary = model.vocabulary
+    if inventory:
+        log_probs, vocabulary = inventory.restrict(log_probs), inventory.vocabulary
     best, symbols = log_probs.max(dim=-1)
     hypotheses = []
     for row, length in enumerate(lengths.tolist()):
@@ -47,7 +51,7 @@ def decode_batch(model: AcousticModel, batch: Batch) -> list[Hypothesis]:
         decoded = ids if model.task == "classify" else collapse(ids)
         nonblank = best[row, :length][symbols[row, :length] != 0]
         confidence = float(nonblank.mean().exp()) if len(nonblank) else 0.0
-        hypotheses.append(Hypothesis(model.vocabulary.decode(decoded), length, ids.count(0), confidence))
+        hypotheses.append(Hypothesis(vocabulary.decode(decoded), length, ids.count(0), confidence))
     return hypotheses
 
 

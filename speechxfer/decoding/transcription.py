@@ -15,6 +15,7 @@ from accelerate.utils import gather_object
 
 from speechxfer.data import Samples, Utterance, collect_audio_warnings, read_audio_header
 from speechxfer.decoding.greedy import Hypothesis, decode_batch, join_hypotheses
+from speechxfer.decoding.inventory import PhoneInventory, match_phones
 from speechxfer.decoding.segmentation import SegmentedUtterances, segment_utterances
 from speechxfer.errors import InputError
 from speechxfer.features import (
@@ -30,20 +31,33 @@ from speechxfer.models import AcousticModel
 from speechxfer.runtime import rank_and_world_size, track
 
 DECODE_FRAMES = 6_000  # padded feature frames in a batch: a minute of speech
+Phones = Sequence[str] | PhoneInventory
 
 
 @overload
 def transcribe(
-    model: AcousticModel, inputs: Sequence[Utterance], *, resample: bool = ..., mono: bool = ...
+    model: AcousticModel,
+    inputs: Sequence[Utterance],
+    *,
+    resample: bool = ...,
+    mono: bool = ...,
+    phones: Phones | None = ...,
 ) -> dict[str, Hypothesis]: ...
 
 
 @overload
-def transcribe(model: AcousticModel, inputs: Path | str, *, resample: bool = ..., mono: bool = ...) -> Hypothesis: ...
+def transcribe(
+    model: AcousticModel, inputs: Path | str, *, resample: bool = ..., mono: bool = ..., phones: Phones | None = ...
+) -> Hypothesis: ...
 
 
 def transcribe(
-    model: AcousticModel, inputs: Sequence[Utterance] | Path | str, *, resample: bool = False, mono: bool = False
+    model: AcousticModel,
+    inputs: Sequence[Utterance] | Path | str,
+    *,
+    resample: bool = False,
+    mono: bool = False,
+    phones: Phones | None = None,
 ) -> dict[str, Hypothesis] | Hypothesis:
     """Transcribe utterances or one recording, on the model's device, in evaluation mode and float32.
 
@@ -53,13 +67,15 @@ def transcribe(
         model: its device is used; its mode (training or evaluation) is restored.
         inputs: utterances, or the path of a recording.
         resample, mono: permissions as in `read_audio`.
+        phones: of a phone model, the phones that it may write, as for `match_phones` (package ``decoding``), or what that
+            returned; None: all of them.
 
     Returns:
         For utterances, one hypothesis each, by id and in their order; for a recording, its hypothesis.
 
     Raises:
         InputError: an id that occurs twice, unreadable audio, or an utterance too short for one frame; the message names it.
-            Or the model is an encoder without an output layer.
+            Or the model is an encoder without an output layer, or `phones` do not suit it.
 
     >>> import speechxfer as sx
     >>> model = sx.load_model("english")
@@ -71,9 +87,10 @@ def transcribe(
     8
     """
     audio = AudioOptions(model.spec, resample, mono)
+    inventory = phones if phones is None or isinstance(phones, PhoneInventory) else match_phones(model, phones)
     if isinstance(inputs, Path | str):
         recording = recording_utterance(inputs)
-        return transcribe(model, [recording], resample=resample, mono=mono)[recording.id]
+        return transcribe(model, [recording], resample=resample, mono=mono, phones=inventory)[recording.id]
     repeated = [id_ for id_, count in Counter(u.id for u in inputs).items() if count > 1]
     if repeated:
         raise InputError(
@@ -82,7 +99,7 @@ def transcribe(
     if rank_and_world_size()[0] == 0:
         report_resampling(inputs, audio)
     with collect_audio_warnings():
-        return transcribe_segments(model, segment_utterances(inputs, audio), audio)
+        return transcribe_segments(model, segment_utterances(inputs, audio), audio, inventory=inventory)
 
 
 def recording_utterance(path: Path | str) -> Utterance:
@@ -92,12 +109,17 @@ def recording_utterance(path: Path | str) -> Utterance:
 
 
 def transcribe_segments(
-    model: AcousticModel, segmented: SegmentedUtterances, audio: AudioOptions, store: FeatureStore | None = None
+    model: AcousticModel,
+    segmented: SegmentedUtterances,
+    audio: AudioOptions,
+    store: FeatureStore | None = None,
+    inventory: PhoneInventory | None = None,
 ) -> dict[str, Hypothesis]:
     """Hypotheses of segmented utterances, as `transcribe` returns them.
 
     Args:
         store: features of ``segmented.segments`` that were computed before; audio is not read then.
+        inventory: the phones that the model may write; None: all its symbols.
     """
     if len(model.vocabulary.symbols) == 1:
         raise InputError("the model has no output layer, so it cannot transcribe; adapt it first")
@@ -109,7 +131,7 @@ def transcribe_segments(
     for indices in track(decode_plan(segmented.segments, model)[rank::processes], "decoding"):
         batch = _batch(segmented.segments, indices, audio, store).to(device)
         with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
-            own += zip(indices, decode_batch(model, batch), strict=True)
+            own += zip(indices, decode_batch(model, batch, inventory), strict=True)
     model.train(training)
     by_index = dict(gather_object(own) if processes > 1 else own)
     return {

@@ -34,6 +34,7 @@ class WerReport:
         word_confusions: word substitutions, deletions and insertions.
         character_confusions: likewise for characters.
         unknown_symbols: symbols of the references that the vocabulary lacks, with counts; None without a vocabulary.
+        phones: to which the output of the model was restricted; None: not restricted.
     """
 
     utterances: tuple[ScoredUtterance, ...]
@@ -47,6 +48,7 @@ class WerReport:
     word_confusions: Confusions
     character_confusions: Confusions
     unknown_symbols: tuple[tuple[str, int], ...] | None = None
+    phones: tuple[str, ...] | None = None
 
     @cached_property
     def word_counts(self) -> Counts:
@@ -128,6 +130,8 @@ class WerReport:
         if self.base_letter_counts != characters:
             lines[1] += f"; without marks {format_rate(self.base_letter_cer, self.base_letter_cer_interval)}"
         lines.append(f"[95 % interval]: bootstrap over {self.resampling}, because {self.resampling_reason}")
+        if self.phones:
+            lines.append(f"output restricted to {len(self.phones)} phones: {' '.join(self.phones)}")
         if self.unknown_symbols:
             shown = ", ".join(f"{describe_symbol(symbol)} x{count:,}" for symbol, count in self.unknown_symbols[:10])
             more = f" and {len(self.unknown_symbols) - 10} more" if len(self.unknown_symbols) > 10 else ""
@@ -161,6 +165,8 @@ class WerReport:
             "speakers": [asdict(row) for row in self.speakers],
             "utterances": [asdict(row) for row in self.utterances],
         }
+        if self.phones:
+            data["phones"] = self.phones
         return _json(data)
 
     @classmethod
@@ -187,6 +193,7 @@ class WerReport:
                 word_confusions=_confusions_from_dict(data["word_confusions"]),
                 character_confusions=_confusions_from_dict(data["character_confusions"]),
                 unknown_symbols=None if unknown is None else tuple((symbol, count) for symbol, count in unknown),
+                phones=tuple(data["phones"]) if "phones" in data else None,
             )
         except InputError as error:
             raise InputError(f"{where}: {error}") from error

@@ -4,12 +4,12 @@
 * `Vocabulary` (of a `Kind`; symbol 0 is `BLANK`): text to symbol ids and back; `describe_symbol` names a symbol in messages;
   `load_sentencepiece` opens a BPE model.
 * `LetterTable`: which phone a letter stands for. `read_letter_tables`, `select_letter_tables`, `describe_letter_tables`,
-  `estimate_letter_phones` (from transcribed words), `find_phone`, `find_romanised_phone`; `split_phones` and `IPA_VOWELS` for
-  IPA text.
+  `match_language`, `estimate_letter_phones` (from transcribed words), `find_phone`, `find_romanised_phone`; `split_phones` and
+  `IPA_VOWELS` for IPA text.
 * `list_base_letters`, `remove_tone_marks`: letters without combining marks.
 """
 
-from speechxfer.text.languages import describe_letter_tables, select_letter_tables
+from speechxfer.text.languages import describe_letter_tables, match_language, select_letter_tables
 from speechxfer.text.letters import list_base_letters, remove_tone_marks
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.phones import (
@@ -37,6 +37,7 @@ __all__ = [
     "find_romanised_phone",
     "list_base_letters",
     "load_sentencepiece",
+    "match_language",
     "read_letter_tables",
     "remove_tone_marks",
     "select_letter_tables",

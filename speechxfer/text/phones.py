@@ -12,8 +12,9 @@ romanisation of scripts that no table covers: the package anyascii. The last two
 import math
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from speechxfer.errors import InputError
 
@@ -140,10 +141,18 @@ def _romanise(letter: str) -> str:
 
 @cache
 def nearest_phone(phone: str, inventory: tuple[str, ...]) -> str:
-    """The member of `inventory` with the smallest weighted feature edit distance."""
+    """The member of `inventory` with the smallest weighted feature edit distance; "" if panphon does not know the phone."""
     try:
         import panphon.distance
     except ImportError as error:
         raise InputError(f"{phone!r}: the nearest phone needs the package panphon; {INSTALL}") from error
-    distance = panphon.distance.Distance()
+    distance = _instance(panphon.distance.Distance)
+    if not distance.fm.seg_known(phone):  # it would be equally far from all phones
+        return ""
     return min(sorted(inventory), key=lambda other: distance.weighted_feature_edit_distance(phone, other))
+
+
+@cache
+def _instance(distance: Callable[[], Any]) -> Any:
+    """The one instance of panphon's distance, which reads its tables for a second."""
+    return distance()

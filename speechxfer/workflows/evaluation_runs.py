@@ -7,7 +7,7 @@ from typing import Any
 
 from speechxfer.checkpoints import Card, load_model, read_card
 from speechxfer.data import Utterance, read_manifest
-from speechxfer.decoding import evaluate
+from speechxfer.decoding import PhoneOptions, evaluate
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions
 from speechxfer.runtime import default_device, is_main_process, log_info, write_atomically
@@ -43,6 +43,7 @@ def evaluate_models(
     mono: bool | None = None,
     results: RowTarget | None = None,
     as_parent: bool = False,
+    phones: PhoneOptions | None = None,
 ) -> Score:
     """Score one model, or the same model trained with several seeds, on a manifest.
 
@@ -54,11 +55,15 @@ def evaluate_models(
         results: also add a row to this results file.
         as_parent: the manifest is of the source's own task; score the adapted encoder with the source's output layer, which
             shows what was forgotten. With `results`, error rates before and after are added to the model's existing rows.
+        phones: to which the output of a phone model is restricted; recorded in the report.
 
     Raises:
         InputError: bad manifest or model, models that are not one model with several seeds, a model without a training
-            record where `results` are asked for, or no row to add forgetting to.
+            record where `results` are asked for, no row to add forgetting to, or phones that do not suit a model or are given
+            with `as_parent`.
     """
+    if phones and as_parent:
+        raise InputError("--as-parent measures forgetting with all symbols of the source; omit --phones and --language")
     utterances = read_manifest(manifest)
     cards = [read_card(name) for name in models]
     if len(models) > 1:
@@ -70,7 +75,10 @@ def evaluate_models(
         model = load_model(name)
         audio = trained_audio_options(name, model.spec, resample, mono)
         scored = model.as_parent() if as_parent else model
-        report = evaluate(scored.to(default_device()), utterances, resample=audio.resample, mono=audio.mono)
+        inventory = phones.inventory(scored) if phones else None
+        report = evaluate(
+            scored.to(default_device()), utterances, resample=audio.resample, mono=audio.mono, phones=inventory
+        )
         if is_main_process():
             _write_report(report, out if len(models) == 1 else out / str(number))
         reports.append(report)

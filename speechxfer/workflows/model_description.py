@@ -5,19 +5,22 @@ from speechxfer.workflows.training_runs import millions_of_parameters
 
 
 def describe(name: str) -> str:
-    """The card of a model as readable text."""
+    """The card of a model as readable text; of a shipped model also where the licences of its training data are."""
     source = resolve_source(name)
     card, model = read_card(source), load_model(source)
+    tables = model.vocabulary.letters
+    notice = f" (each corpus: {source.path.parent / 'NOTICE.md'})" if source.is_shipped else ""
     encoder = model.architecture
     lines = [
         f"{card.name or name}: {source.path}",
         f"language: {card.language or 'not stated'}; parent: {card.parent or 'none'}",
-        f"licence: {card.licence or 'not stated'}",
+        f"{'weights, ' if notice else ''}licence: {card.licence or 'not stated'}{notice}",
         f"encoder: {encoder.encoder} {encoder.size}, subsampling {encoder.subsampling}, "
         f"{millions_of_parameters(model):.2f} M parameters; task {model.task}",
         f"features: {model.spec.name} version {model.spec.version}, {model.spec.dim} values every "
         f"{1000 / model.spec.frames_per_s:g} ms at {model.spec.sample_rate_hz} Hz",
         f"symbols ({len(model.vocabulary.symbols)}, {model.vocabulary.kind}): {' '.join(model.vocabulary.symbols)[:400]}",
+        *([f"letter tables of {len(tables)} languages: {' '.join(sorted(tables))}"] if tables else []),
     ]
     for key, value in card.details.items():
         if key != "config":

@@ -39,13 +39,14 @@ def result_row(cards: Sequence[Card], reports: Sequence[WerReport], row: str, sp
     score = pool(reports) if len(reports) > 1 else reports[0]
     name, source, hours = row_key(cards, row)
     first = details[0]
+    phones = reports[0].phones
     counts = None if len(reports) > 1 else reports[0].word_counts
     return ResultRow(
         name=name,
         source=source,
         train_hours=hours,
         split=split,
-        decoder="greedy",
+        decoder=f"greedy, {len(phones)} phones" if phones else "greedy",
         seeds=sorted({d["seed"] for d in details}),
         steps=first["steps"],
         wer=100 * score.wer,

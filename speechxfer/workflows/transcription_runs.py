@@ -9,7 +9,7 @@ from pathlib import Path
 
 from speechxfer.checkpoints import load_model
 from speechxfer.data import Utterance, collect_audio_warnings, read_manifest
-from speechxfer.decoding import recording_utterance, segment_utterances, transcribe
+from speechxfer.decoding import PhoneInventory, PhoneOptions, recording_utterance, segment_utterances, transcribe
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
@@ -20,7 +20,12 @@ CHUNK_S = 300.0  # speech that is transcribed before its results are printed
 
 
 def transcribe_inputs(
-    model: str, inputs: Sequence[Path], *, resample: bool | None = None, mono: bool | None = None
+    model: str,
+    inputs: Sequence[Path],
+    *,
+    resample: bool | None = None,
+    mono: bool | None = None,
+    phones: PhoneOptions | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Transcribe recordings and manifests, in their order.
 
@@ -31,14 +36,17 @@ def transcribe_inputs(
         model: name as for `load_model`.
         inputs: audio files, and manifests (``.jsonl``).
         resample, mono: permissions as in `read_audio`; None: as the model was trained.
+        phones: to which the output of a phone model is restricted, of manifests and recordings alike.
 
     Yields:
         Id and text: of a manifest's utterance its id, of a segment of a recording ``PATH@START`` with its start in seconds.
 
     Raises:
-        InputError: no such model, an id in two manifests, or, at the end, inputs that could not be transcribed.
+        InputError: no such model, phones that do not suit it, an id in two manifests, or, at the end, inputs that could not be
+            transcribed.
     """
     loaded = load_model(model).to(default_device())
+    inventory = phones.inventory(loaded) if phones else None
     audio = trained_audio_options(model, loaded.spec, resample, mono)
     only_recording = len(inputs) == 1 and inputs[0].suffix != ".jsonl"
     failed: list[str] | None = None if only_recording else []  # None: the first error ends it
@@ -50,7 +58,7 @@ def transcribe_inputs(
             continue
         with collect_audio_warnings():
             for chunk in _chunks(items):
-                yield from _transcribe_chunk(loaded, chunk, audio, failed)
+                yield from _transcribe_chunk(loaded, chunk, audio, inventory, failed)
     if failed:
         raise InputError(
             f"{len(failed)} not transcribed, for the reasons above: {first_names(failed)}; the others are complete"
@@ -93,17 +101,21 @@ def _chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
 
 
 def _transcribe_chunk(
-    model: AcousticModel, chunk: Sequence[Utterance], audio: AudioOptions, failed: list[str] | None
+    model: AcousticModel,
+    chunk: Sequence[Utterance],
+    audio: AudioOptions,
+    inventory: PhoneInventory | None,
+    failed: list[str] | None,
 ) -> Iterator[tuple[str, str]]:
     """Transcribe a chunk in batches; if one of its utterances fails, one by one."""
     try:
-        hypotheses = transcribe(model, chunk, resample=audio.resample, mono=audio.mono)
+        hypotheses = transcribe(model, chunk, resample=audio.resample, mono=audio.mono, phones=inventory)
     except InputError as error:
         if len(chunk) == 1:
             _report(error, chunk[0].id, failed)
         else:
             for utterance in chunk:
-                yield from _transcribe_chunk(model, [utterance], audio, failed)
+                yield from _transcribe_chunk(model, [utterance], audio, inventory, failed)
         return
     for utterance in chunk:
         yield utterance.id, hypotheses[utterance.id].text
