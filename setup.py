@@ -18,7 +18,7 @@ BPE = ["sentencepiece>=0.2"]
 LETTERS = ["anyascii>=0.3", "panphon>=0.22"]
 PLOT = ["matplotlib>=3.8"]
 TENSORBOARD = ["tensorboard>=2.16"]
-DEMO = ["espeakng-loader>=0.2.4", "num2words>=0.5.13", "soxr>=0.5"]
+DEMO = ["espeakng-loader>=0.2.4", "langcodes[data]>=3.5", "num2words>=0.5.13", "soxr>=0.5"]
 MEDIA = ["av>=14"]  # data_scripts/prepare_malayalam.py: WebM
 LORA = ["peft>=0.17"]
 STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from recipes.phone_errors import GROUPS, Measurement, read_measurements
 from recipes.picture import Point, Series, draw_rates
 from recipes.settings_page import settings_page
 from speechxfer.errors import InputError
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 NOTES = "notes.md"
 RANKINGS = "ranking-*.tsv"  # what rank-sources printed
+PHONE_RESULTS = "phone_results.json"  # phone errors by language
 COLUMNS = (
     "model",
     "source",
@@ -30,6 +32,16 @@ COLUMNS = (
     "WER % [95 %]",
     "CER % [95 %]",
     "S / D / I of words",
+)
+LANGUAGE_COLUMNS = (
+    "language",
+    "model",
+    "speakers",
+    "utterances",
+    "PER %",
+    "PFER %",
+    "PER %, mean of utterances",
+    "PFER %, mean of utterances",
 )
 SUMMARY_COLUMNS = ("task", "training speech", "from scratch: WER %, CER %", "adapted: WER %, CER %")
 SUMMARY = (  # task, recipe, training hours and split of a line of README.md, and the name of the adapted model's row
@@ -63,7 +75,7 @@ def render_all(root: Path = ROOT) -> None:
 def render_results(results_json: Path, results_md: Path) -> None:
     """Write the page of one recipe: the table, how each row was made, rankings of sources, and notes.
 
-    The rankings are the files `RANKINGS` beside the page, the notes `NOTES`.
+    The rankings are the files `RANKINGS` beside the page, phone errors by language `PHONE_RESULTS`, the notes `NOTES`.
 
     Raises:
         InputError: the results file is missing or malformed, or a ranking is.
@@ -78,6 +90,9 @@ def render_results(results_json: Path, results_md: Path) -> None:
         *(_provenance(number, row) for number, row in enumerate(rows, start=1)),
         *(_printed_table(path) for path in sorted(results_md.parent.glob(RANKINGS))),
     ]
+    phone_results = results_md.parent / PHONE_RESULTS
+    if phone_results.exists():
+        parts += _phone_errors(read_measurements(phone_results))
     notes = results_md.parent / NOTES
     if notes.exists():
         parts.append(read_text(notes, fix="write it anew").strip())
@@ -200,6 +215,40 @@ def _printed_table(path: Path) -> str:
         )
     remarks = [line.removeprefix("# ") for line in lines if line.startswith("#")]
     return "\n\n".join([f"## {path.stem}", _table(rows[0], rows[1:]), *remarks])
+
+
+def _phone_errors(measurements: Sequence[Measurement]) -> list[str]:
+    """A table for each group of speakers, with the models of a language in consecutive lines; then how each was measured."""
+    parts = [
+        "## Phone errors by language",
+        f"Real speech outside training, rendered from `{PHONE_RESULTS}`. PER: phone error rate. PFER: panphon's feature edit "
+        "distance per phone of the references. Both are summed over utterances, and given as means of utterances' rates.",
+    ]
+    for group, meaning in GROUPS.items():
+        rows = [(row, one.model) for one in measurements for row in one.rows if row.group == group]
+        names = dict.fromkeys(row.name for row, _ in rows)
+        lines = [
+            (
+                row.name,
+                model,
+                str(row.speakers),
+                f"{row.utterances:,}",
+                *map(str, (row.per, row.pfer, row.mean_per, row.mean_pfer)),
+            )
+            for name in names
+            for row, model in rows
+            if row.name == name
+        ]
+        if lines:
+            parts += [
+                f"### {group[0].upper()}{group[1:]}",
+                f"{meaning[0].upper()}{meaning[1:]}.",
+                _table(LANGUAGE_COLUMNS, lines),
+            ]
+    for one in measurements:
+        facts = f"commit {one.commit}, {one.date}, on {one.hardware}; weights of SHA-256 {one.weights[:12]}"
+        parts.append(f"**{one.model}**: {facts}\n\n```sh\n{one.command}\n```")
+    return parts
 
 
 def _provenance(number: int, row: ResultRow) -> str:

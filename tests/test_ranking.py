@@ -1,6 +1,8 @@
-"""Ranking of sources: evidence against brute force, shared ranks, the better encoder first."""
+"""Ranking of sources: evidence against brute force, shared ranks, the better encoder first, by either method."""
 
 import re
+import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +18,12 @@ from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.config.loading import load_config
 from speechxfer.data.manifest import read_manifest, write_manifest
+from speechxfer.data.splits import split_train_dev
 from speechxfer.decoding.transcription import encode_utterances
 from speechxfer.errors import InputError
 from speechxfer.features.extraction import AudioOptions
 from speechxfer.scoring.scorer import score
+from speechxfer.workflows import ranking_finetune
 from speechxfer.workflows.logme import logme_score
 from speechxfer.workflows.ranking import Candidate, Ranking, _is_better, _ranks, rank_sources
 from speechxfer.workflows.ranking_probe import jackknife_evidence, symbol_means
@@ -69,7 +73,7 @@ def candidate(name: str, wrong: int, total: int = 40, means: Sequence[float] = (
     references = {str(n): "ab" for n in range(total)}
     hypotheses = {str(n): "xb" if n < wrong else "ab" for n in range(total)}
     without = [(sum(means) - one) / (len(means) - 1) for one in means]
-    return Candidate(name, score(references, hypotheses), float(np.mean(means or 0.0)), tuple(without), 1.0)
+    return Candidate(name, score(references, hypotheses), 1.0, float(np.mean(means or 0.0)), tuple(without))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -167,10 +171,93 @@ def test_a_ranking_is_compared_with_the_order_after_fine_tuning() -> None:
     found = [replace(candidate(name, wrong), finetuned=candidate("", wrong_after[name]).report) for name, wrong in
              (("a", 1), ("b", 10), ("c", 11), ("d", 40))]  # fmt: skip
     evidence = {"a": 4.0, "c": 3.0, "b": 2.0, "d": 1.0}
-    ranking = Ranking(tuple(replace(one, logme=evidence[one.name]) for one in found), ("1", "2-3", "2-3", "4"))
-    assert ranking.agreement() == pytest.approx((1.0, 4 / 6))
+    ranking = Ranking(tuple(replace(one, logme=evidence[one.name]) for one in found), ("1", "2-3", "2-3", "4"), "logme")
+    assert ranking.agreement() == pytest.approx({"LogME": 1.0, "probe": 4 / 6})
     lines = str(ranking).splitlines()
     assert lines[2].split("\t")[6].startswith("25.0") and "1.00 by LogME, 0.67 by probe" in lines[-1]
+
+
+def test_a_ranking_by_brief_fine_tuning_is_ordered_and_compared_by_its_error_rates() -> None:
+    """Brief fine-tuning: a, b, c; fine-tuning: b, a, c. Two pairs agree, one does not: tau is 1 / 3."""
+    found = [replace(brief(name, wrong), finetuned=candidate("", after).report) for name, wrong, after in
+             (("a", 2, 10), ("b", 20, 5), ("c", 21, 30))]  # fmt: skip
+    assert _ranks(found) == ("1", "2-3", "2-3")
+    ranking = Ranking(tuple(found), _ranks(found), "finetune")
+    assert ranking.agreement() == pytest.approx({"brief fine-tuning": 1 / 3})
+    lines = str(ranking).splitlines()
+    assert lines[0].split("\t")[2] == "CER % after a brief fine-tuning"
+    assert [len(line.split("\t")) for line in lines[:-1]] == [7] * 4
+    assert lines[1].split("\t")[:3] == ["1", "a", "2.5"]
+    assert lines[-1].endswith("0.33 by brief fine-tuning")
+
+
+def brief(name: str, wrong: int) -> Candidate:
+    return replace(candidate(name, wrong), logme=None)
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """An empty working folder and an empty folder for temporary files; brief fine-tuning takes 4 steps of 5 s."""
+    work, temporary = tmp_path / "work", tmp_path / "temporary"
+    work.mkdir()
+    temporary.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(ranking_finetune, "STEPS", 4)
+    monkeypatch.setattr(ranking_finetune, "BATCH_S", 5.0)
+    return work, temporary
+
+
+@pytest.fixture(scope="module")
+def commands(corpus: Path) -> Path:
+    """A manifest of single tones, of five pitches; each utterance is one label."""
+    write_tone_corpus(corpus / "commands.jsonl", 60, letters="vwxyz", seed=5, words=(1, 1), letters_in_word=1)
+    return corpus / "commands.jsonl"
+
+
+FROZEN = ["finetune.freeze=encoder", "text.task=classify", "text.vocabulary=words", "data.repeats=[1, 2]"]
+
+
+def test_brief_fine_tuning_puts_the_encoder_that_distinguishes_sounds_first(
+    commands: Path, folders: tuple[Path, Path]
+) -> None:
+    """Encoders are frozen: where their outputs do not depend on the input, at most the most frequent label is right."""
+    names = [str(commands.parent / "constant"), str(commands.parent / "random")]
+    ranking = rank_sources([commands], names, method="finetune", config=load_config(None, FROZEN), jobs=1)
+    assert [Path(one.name).name for one in ranking.candidates] == ["random", "constant"]
+    assert ranking.method == "finetune"
+    best, worst = (one.report for one in ranking.candidates)
+    _, dev = split_train_dev(read_manifest(commands), "rank")
+    assert {row.id for row in best.utterances} == {u.id for u in dev}
+    most_frequent = max(Counter(u.text for u in dev).values())
+    assert best.hits >= len(dev) - 1 > most_frequent >= worst.hits
+    line = f"{ranking.ranks[0]}\t{names[1]}\t{100 * best.cer:.1f}\t"
+    assert str(ranking).splitlines()[1].startswith(line)
+    assert [list(folder.iterdir()) for folder in folders] == [[], []]
+
+
+def test_a_candidate_that_cannot_be_fine_tuned_ends_the_ranking_and_leaves_no_files(
+    commands: Path, folders: tuple[Path, Path]
+) -> None:
+    names = [str(commands.parent / "random"), str(commands.parent / "absent")]
+    with pytest.raises(InputError, match="absent"):
+        rank_sources([commands], names, method="finetune", config=load_config(None, FROZEN), jobs=1)
+    assert [list(folder.iterdir()) for folder in folders] == [[], []]
+
+
+def test_brief_settings_keep_the_users_and_select_nothing() -> None:
+    settings = ["finetune.steps=5000", "finetune.warmup_steps=900", "finetune.seed=7", "data.mono=true"]
+    changed = ranking_finetune.brief_settings(load_config(None, [*settings, "finetune.patience=3"]))
+    finetune = changed.finetune
+    assert (finetune.steps, finetune.batch_s, finetune.warmup_steps, finetune.seed) == (300, 20.0, None, 7)
+    assert (finetune.evaluate_every_steps, finetune.average_best, finetune.patience) == (300, 1, 0)
+    assert changed.data.mono
+
+
+def test_an_unknown_method_is_refused(corpus: Path) -> None:
+    names = [str(corpus / "constant"), str(corpus / "random")]
+    with pytest.raises(InputError, match="method = 'hscore'; expected one of logme, finetune"):
+        rank_sources([corpus / "tones.jsonl"], names, method="hscore")  # type: ignore[arg-type]
 
 
 def test_reports_after_fine_tuning_are_given_for_all_or_none(corpus: Path) -> None:

@@ -37,7 +37,7 @@ QUICK = (
 def copy(tmp_path: Path) -> Path:
     """A copy of what recipes need, so that a test never touches their real results."""
     for folder in ("recipes", "data_scripts"):
-        ignore = shutil.ignore_patterns("exp", "data", "results.json", "RESULTS.md", "ranking-*.tsv", "__pycache__")
+        ignore = shutil.ignore_patterns("exp", "data", "*results.json", "RESULTS.md", "ranking-*.tsv", "__pycache__")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
     return tmp_path
 

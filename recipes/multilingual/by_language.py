@@ -1,74 +1,198 @@
-"""Phone errors by language, from reports that ``speechxfer evaluate`` wrote, as a table in Markdown.
+"""Phone errors of a model by language and group of speakers, from reports of ``speechxfer evaluate``, into phone_results.json.
 
-    python by_language.py exp/multilingual-small/phones/*/unseen/report.json --manifests data/phones
+    python -m recipes.multilingual.by_language exp/multilingual-small-2 exp/multilingual-small-2/phones \
+        --manifests data/phones --out phone_results.json
+
+The report ``CORPUS/SPLIT/report.json`` is of the manifest ``CORPUS/SPLIT.jsonl``. Groups of speakers refer to the real speech in
+the manifests ``train.jsonl``: see `recipes.phone_errors.GROUPS`.
 
 PER: substitutions, deletions and insertions over the phones of the reference, in %. PFER: panphon's feature edit distance
-(Mortensen et al., 2016; a wrong feature costs 1/24, a missing or added phone 1) over the phones of the reference, in %.
-Both are summed over the utterances of a language. The interval (95 %) is a bootstrap over utterances; speakers are too
-few in most languages. The language of an utterance is its manifest's.
+(Mortensen et al., 2016) over the phones of the reference, in %: a feature + in place of - costs 1/24, + or - in place of 0
+1/48; a missing or added phone costs 1/24 for each feature that is + or -, and 1/48 for each that is 0. Intervals (95 %) are a
+bootstrap over speakers where there are at least ten, else over utterances.
 """
 
 import argparse
-import json
+import datetime
+import hashlib
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import langcodes
 import numpy as np
+import numpy.typing as npt
 import panphon.distance
-from rapidfuzz.distance import Levenshtein
+
+from recipes.phone_errors import ALL, GROUPS, LanguageErrors, Measurement, Rate, add_measurement
+from speechxfer.checkpoints import resolve_source
+from speechxfer.data import Utterance, read_manifest
+from speechxfer.errors import InputError
+from speechxfer.runtime import command_line, commit, hardware, log_info
+from speechxfer.scoring import read_report
 
 RESAMPLES = 1000
+MIN_SPEAKERS = 10  # of a bootstrap over speakers (Cameron, Gelbach and Miller, 2008)
+TRAIN = "train.jsonl"
+Floats = npt.NDArray[np.float64]
 
 
-def table(reports: Sequence[Path], manifests: Path) -> list[str]:
-    """The rows of the table: a line for each language and one for all of them."""
-    languages, speakers = {}, {}
-    for path in sorted(manifests.rglob("*.jsonl")):
-        for line in path.read_text("utf-8").splitlines():
-            row = json.loads(line)
-            languages[row["id"]] = row.get("lang", "")
-            speakers[row["id"]] = row.get("speaker", "")
-    distance = panphon.distance.Distance()
-    found: dict[str, list[tuple[int, int, float]]] = defaultdict(list)
-    voices: dict[str, set[str]] = defaultdict(set)
-    for report in reports:
-        for row in json.loads(report.read_text("utf-8"))["utterances"]:
-            own, output = row["reference"].split(), row["hypothesis"].split()
-            errors = Levenshtein.distance(own, output)
-            features = distance.feature_edit_distance("".join(own), "".join(output))
-            found[languages[row["id"]]].append((len(own), errors, features))
-            voices[languages[row["id"]]].add(speakers[row["id"]])
-    lines = ["| language | speakers | utterances | PER % | PFER % |", "|---|---|---|---|---|"]
-    for language, rows in sorted(found.items()):
-        lines.append(f"| {language} | {len(voices[language])} | {len(rows):,} | {_rate(rows, 1)} | {_rate(rows, 2)} |")
-    everything = [row for rows in found.values() for row in rows]
-    count = sum(map(len, voices.values()))
-    lines.append(f"| all | {count} | {len(everything):,} | {_rate(everything, 1)} | {_rate(everything, 2)} |")
-    return lines
+@dataclass(frozen=True)
+class PhoneErrors:
+    """One utterance: whose and where, phones of the reference, errors, and feature edit distance."""
+
+    group: str
+    language: str
+    manifest: str
+    speaker: str
+    phones: int
+    errors: int
+    features: float
 
 
-def _rate(rows: Sequence[tuple[int, int, float]], column: int) -> str:
-    values = np.array(rows)
-    random = np.random.default_rng(0)
-    picks = random.integers(len(values), size=(RESAMPLES, len(values)))
-    sampled = values[picks][:, :, column].sum(1) / values[picks][:, :, 0].sum(1)
-    low, high = np.quantile(sampled, (0.025, 0.975))
-    return f"{100 * values[:, column].sum() / values[:, 0].sum():.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+def feature_distance(reference: str, hypothesis: str) -> float:
+    """panphon's feature edit distance of phones that are separated by spaces.
+
+    Raises:
+        InputError: panphon does not read a phone as one segment; it would ignore or divide it.
+    """
+    distance = _panphon()
+    for phone in {*reference.split(), *hypothesis.split()}:
+        if len(distance.fm.ipa_segs(phone)) != 1:
+            raise InputError(f"panphon has no features of {phone!r}; write it as phones of the IPA, spaces between")
+    return float(distance.feature_edit_distance(hypothesis.replace(" ", ""), reference.replace(" ", "")))
+
+
+@cache
+def _panphon() -> panphon.distance.Distance:
+    return panphon.distance.Distance()
+
+
+def measure(reports: Path, manifests: Path) -> list[LanguageErrors]:
+    """Errors by group and language from all reports below a folder.
+
+    Raises:
+        InputError: no report; one of another manifest; an utterance that is also trained on, or without a speaker or language.
+    """
+    train = [u for path in sorted(manifests.rglob(TRAIN)) for u in read_manifest(path)]
+    found: dict[tuple[str, str], list[PhoneErrors]] = defaultdict(list)
+    for path in sorted(reports.rglob("report.json")):
+        for utterance in _read(path, manifests, str(path.parent.relative_to(reports)), train):
+            found[utterance.group, utterance.language].append(utterance)
+    if not found:
+        raise InputError(f"{reports}: has no report.json; run `speechxfer evaluate` first")
+    rows = []
+    for group in GROUPS:
+        languages = {language: own for (other, language), own in found.items() if other == group}
+        named = sorted((_language_name(code), code) for code in languages)
+        rows += [_summary(group, code, name, languages[code]) for name, code in named]
+        if len(languages) > 1:
+            rows.append(_summary(group, ALL, ALL, [u for own in languages.values() for u in own]))
+    return rows
+
+
+def _read(report: Path, manifests: Path, name: str, train: Sequence[Utterance]) -> list[PhoneErrors]:
+    manifest = manifests / f"{name}.jsonl"
+    utterances = {u.id: u for u in read_manifest(manifest)}
+    scored = read_report(report).utterances
+    if {row.id: row.reference for row in scored} != {id_: u.text for id_, u in utterances.items()}:
+        raise InputError(f"{report}: is not of {manifest} as it is now; evaluate it again")
+    nameless = next((u.id for u in utterances.values() if not (u.speaker and u.lang)), None)
+    if nameless:
+        raise InputError(f"{manifest}: {nameless} has no speaker or no language; name both")
+    shared = sorted(utterances.keys() & {u.id for u in train})
+    if shared:
+        raise InputError(f"{manifest}: {shared[0]} is also trained on; evaluate other utterances")
+    speakers, languages = {u.speaker for u in train}, {_language(u.lang) for u in train}
+    rows = []
+    for row in scored:
+        own = utterances[row.id]
+        if not row.words.total:
+            raise InputError(f"{manifest}: {row.id} has no phone, so it has no error rate; remove it")
+        if own.speaker in speakers:
+            group = "trained speaker"
+        elif _language(own.lang) in languages:
+            group = "unseen speaker"
+        else:
+            group = f"unseen language, {'development' if manifest.stem == 'development' else 'test'}"
+        features = feature_distance(row.normalized_reference, row.normalized_hypothesis)
+        rows.append(
+            PhoneErrors(group, _language(own.lang), name, own.speaker, row.words.total, row.words.errors, features)
+        )
+    return rows
+
+
+def _language(code: str) -> str:
+    """The code without region and variant; InputError if it is no code."""
+    language = langcodes.Language.get(code).language
+    if not language:
+        raise InputError(f"{code!r} is no language code; expected one of BCP 47, such as pt-BR")
+    return language
+
+
+def _language_name(code: str) -> str:
+    try:
+        return langcodes.Language.get(code).language_name()
+    except ImportError as error:
+        raise InputError("names of languages need the package language_data: pip install 'langcodes[data]'") from error
+
+
+def _summary(group: str, language: str, name: str, own: Sequence[PhoneErrors]) -> LanguageErrors:
+    speakers = {u.speaker for u in own}
+    by_speaker = len(speakers) >= MIN_SPEAKERS
+    units = [u.speaker if by_speaker else number for number, u in enumerate(own)]
+    phones, errors, features = (
+        np.array([getattr(u, key) for u in own], float) for key in ("phones", "errors", "features")
+    )
+    ones = np.ones(len(own))
+    return LanguageErrors(
+        group=group,
+        language=language,
+        name=name,
+        sets=sorted({u.manifest for u in own}),
+        speakers=len(speakers),
+        utterances=len(own),
+        phones=int(phones.sum()),
+        per=rate(errors, phones, units),
+        pfer=rate(features, phones, units),
+        mean_per=rate(errors / phones, ones, units),
+        mean_pfer=rate(features / phones, ones, units),
+        resampling="speakers" if by_speaker else "utterances",
+    )
+
+
+def rate(errors: Floats, lengths: Floats, units: Iterable[object]) -> Rate:
+    """Sum of errors over sum of lengths, `[utterances]` each, in percent, with an interval that resamples `units`."""
+    _, numbers = np.unique([str(unit) for unit in units], return_inverse=True)
+    table = np.stack([np.bincount(numbers, weights=values) for values in (errors, lengths)], axis=1)
+    picks = np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))
+    sums = np.array([table[pick].sum(axis=0) for pick in picks])
+    low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
+    return Rate(*(100 * float(value) for value in (errors.sum() / lengths.sum(), low, high)))
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("reports", type=Path, nargs="+")
-    parser.add_argument("--manifests", type=Path, required=True, help="folder whose manifests have been evaluated")
+    parser.add_argument("model", help="the model that has been evaluated, as for `speechxfer evaluate`")
+    parser.add_argument("reports", type=Path, help="folder of its reports")
+    parser.add_argument("--manifests", type=Path, required=True, help="folder of the manifests")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file; results of other models in it are kept")
     options = parser.parse_args()
     try:
-        print("\n".join(table(options.reports, options.manifests)))
-    except (OSError, ValueError, KeyError) as error:
-        print(f"error: {error!r}; give reports of `evaluate` and the folder of their manifests", file=sys.stderr)
+        source = resolve_source(options.model)
+        weights = hashlib.sha256((source.path / "weights.safetensors").read_bytes()).hexdigest()
+        rows = measure(options.reports, options.manifests)
+        name, today = Path(source.name).name, datetime.date.today().isoformat()
+        provenance = {"command": command_line(), "commit": commit(), "date": today, "hardware": hardware()}
+        add_measurement(options.out, Measurement(name, weights, rows=rows, **provenance))
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    log_info(f"wrote {options.out}")
 
 
 if __name__ == "__main__":

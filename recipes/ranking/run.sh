@@ -51,6 +51,10 @@ if stage rank; then
   for target in $targets; do
     reports=()
     for candidate in $(candidates "$target"); do reports+=(--finetuned "exp/$target/${candidate##*/}/dev/report.json"); done
-    speechxfer rank-sources "data/$target/train.jsonl" $(candidates "$target") "${reports[@]}" | tee "ranking-$target.tsv"
+    for method in logme finetune; do
+      speechxfer rank-sources "data/$target/train.jsonl" $(candidates "$target") "${reports[@]}" --method $method |
+        tee "ranking-$target-$method.tsv"
+    done
   done
+  python -m recipes.ranking.agreement results.json ranking-*-{logme,finetune}.tsv | tee ranking-agreement.tsv
 fi

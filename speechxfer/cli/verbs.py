@@ -205,6 +205,10 @@ def rank_sources(
     models: Annotated[
         list[str], typer.Argument(help="Two or more candidates: folders, finished runs, shipped models.")
     ],
+    method: Annotated[
+        Literal["logme", "finetune"],
+        typer.Option("--method", help="Evidence of the frozen encoders' outputs, or 300 steps of fine-tuning."),
+    ] = "logme",
     config: ConfigFile = None,
     settings: Set = None,
     minutes: Annotated[float, typer.Option("--minutes", min=1, help="How much of the target's speech to use.")] = 12.0,
@@ -221,12 +225,16 @@ def rank_sources(
     mono: Mono = None,
     jobs: Jobs = 0,
 ) -> None:
-    """Rank source models for a target in minutes, without fine-tuning."""
+    """Rank source models for a target in minutes, by evidence or by a brief fine-tuning."""
     from speechxfer.config import load_config
     from speechxfer.workflows import rank_sources
 
     loaded = load_config(config, _overrides(settings, resample, mono))
-    print(rank_sources([target], models, config=loaded, minutes=minutes, finetuned=finetuned or [], jobs=jobs or None))
+    reports = finetuned or []
+    ranking = rank_sources(
+        [target], models, method=method, config=loaded, minutes=minutes, finetuned=reports, jobs=jobs or None
+    )
+    print(ranking)
 
 
 @app.command("self-train")
