@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from speechxfer.errors import InputError
+from speechxfer.runtime import read_text
 from speechxfer.text import (
     IPA_VOWELS,
     LetterTable,
@@ -130,12 +131,8 @@ def read_symbol_map(path: Path | str) -> dict[str, str]:
     Raises:
         InputError: unreadable, or a line that is not two fields; the message names file and line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the symbol map cannot be read ({error}); expected a UTF-8 text file") from error
     pairs: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path, fix="the symbol map is a UTF-8 text file").splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split("\t")

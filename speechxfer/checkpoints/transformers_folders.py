@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechxfer.checkpoints.external_models import (
-    ExternalEncoder,
     ExternalHead,
     Settings,
     build_external,
@@ -46,7 +45,7 @@ def load_transformers_folder(folder: Path) -> AcousticModel:
     if layout.head and f"{layout.head}.weight" in tensors:
         vocabulary, order = _vocabulary(folder, config)
         head = ExternalHead(tensors[f"{layout.head}.weight"], tensors[f"{layout.head}.bias"], order)
-    return build_external(ExternalEncoder(kind, inner, weights, folder), spec, vocabulary, head)
+    return build_external(kind, inner, weights, spec, vocabulary, head, str(folder))
 
 
 def _checkpoint_type(config: Settings, place: Path) -> tuple[str, CheckpointLayout]:

@@ -1,7 +1,7 @@
 """Acoustic models: encoders, heads, adapters and low-rank updates.
 
 - `AcousticModel` is an encoder with a head, vocabulary, features and normaliser; `Task` and `ParentHead` belong to it.
-- `Architecture` describes a network; `Encoder` is the interface of every encoder, `encoder_shapes` its tensors.
+- `Architecture` describes a network; `Encoder` is the interface of every encoder.
 - `build_head` and `Pooling` make output layers.
 - `ENCODER_FAMILIES`, `CHECKPOINT_TYPES`, `EncoderFamily`, `CheckpointLayout`, `CtcModel`: the families of transformers;
   `TransformersEncoder` runs their encoders, `import_transformers` imports the library.
@@ -9,7 +9,7 @@
 """
 
 from speechxfer.models.acoustic_model import AcousticModel
-from speechxfer.models.architecture import Architecture, encoder_shapes
+from speechxfer.models.architecture import Architecture
 from speechxfer.models.encoder import Encoder
 from speechxfer.models.families import (
     CHECKPOINT_TYPES,
@@ -47,7 +47,6 @@ __all__ = [
     "base_encoder",
     "base_weights",
     "build_head",
-    "encoder_shapes",
     "has_lora",
     "import_transformers",
     "lora_modules",

@@ -83,9 +83,18 @@ def build_encoder(architecture: Architecture, input_dim: int) -> Encoder:
         InputError: the encoder, size or subsampling does not exist, or a size is out of bounds; nothing has been allocated.
     """
     check_range("the number of values per frame (mels times stack)", input_dim, 1, MAX_INPUT_DIM)
+    options: dict[str, Any] = {"dropout": architecture.dropout, "adapter_dim": architecture.adapter_dim}
     if architecture.encoder in ENCODER_FAMILIES:
-        _check_parameters(architecture)
-        return _transformers_encoder(architecture)
+        where = f"the configuration of this {architecture.encoder} encoder"
+        check_config(architecture.config, f"{where}: config")
+        with torch.device("meta"):  # tensors without memory
+            skeleton = TransformersEncoder(architecture.encoder, architecture.config, **options)
+        parameters = sum(tensor.numel() for tensor in skeleton.state_dict().values())
+        if parameters > MAX_PARAMETERS:
+            raise InputError(
+                f"{where} asks for {parameters:,} parameters; expected at most {MAX_PARAMETERS:,}; copy the model again"
+            )
+        return TransformersEncoder(architecture.encoder, architecture.config, **options)
     if architecture.encoder not in ENCODERS:
         known = ", ".join([*ENCODERS, *ENCODER_FAMILIES])
         raise InputError(f"encoder {architecture.encoder!r} is unknown; expected one of {known}")
@@ -99,33 +108,6 @@ def build_encoder(architecture: Architecture, input_dim: int) -> Encoder:
         raise InputError(
             f"{architecture.encoder} cannot subsample by {architecture.subsampling}; set model.subsampling to {known}"
         )
-    options = dict(kind.sizes[architecture.size])
     if kind.subsampling != (1,):
         options["subsampling"] = architecture.subsampling
-    return kind.build(input_dim, dropout=architecture.dropout, adapter_dim=architecture.adapter_dim, **options)
-
-
-def encoder_shapes(architecture: Architecture, input_dim: int) -> dict[str, torch.Size]:
-    """The shape of each tensor in the encoder's state dictionary; nothing is allocated. Errors as in `build_encoder`."""
-    with torch.device("meta"):
-        encoder = build_encoder(architecture, input_dim)
-    return {name: value.shape for name, value in encoder.state_dict().items()}
-
-
-def _transformers_encoder(architecture: Architecture) -> TransformersEncoder:
-    return TransformersEncoder(
-        architecture.encoder, architecture.config, dropout=architecture.dropout, adapter_dim=architecture.adapter_dim
-    )
-
-
-def _check_parameters(architecture: Architecture) -> None:
-    """Raise InputError where the configuration of an encoder of transformers asks for too many parameters."""
-    check_config(architecture.config, f"the configuration of this {architecture.encoder} encoder: config")
-    with torch.device("meta"):  # tensors without memory
-        tensors = _transformers_encoder(architecture).state_dict().values()
-    parameters = sum(tensor.numel() for tensor in tensors)
-    if parameters > MAX_PARAMETERS:
-        raise InputError(
-            f"the configuration of this {architecture.encoder} encoder asks for {parameters:,} parameters; expected at most "
-            f"{MAX_PARAMETERS:,}; copy the model again"
-        )
+    return kind.build(input_dim, **kind.sizes[architecture.size], **options)

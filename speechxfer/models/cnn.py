@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from speechxfer.features import padding_mask
-from speechxfer.models.adapters import build_adapters
-from speechxfer.models.layers import MaskedBatchNorm
+from speechxfer.models.layers import MaskedBatchNorm, build_adapters
 
 SIZES: dict[str, dict[str, object]] = {
     "tiny": {"dim": 96, "layers": 4, "kernel": 9},

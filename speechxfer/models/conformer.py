@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from speechxfer.features import padding_mask
-from speechxfer.models.adapters import build_adapters
-from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm, zero_initialized
+from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm, build_adapters, zero_initialized
 
 SIZES: dict[str, dict[str, object]] = {
     "tiny": {"dim": 96, "layers": 6, "heads": 4},
@@ -24,6 +23,7 @@ SIZES: dict[str, dict[str, object]] = {
     "base": {"dim": 256, "layers": 12, "heads": 4},
 }
 SUBSAMPLING_CHANNELS = 32
+EXTRA_HEADS, EXTRA_KERNEL = 4, 15  # of layers above any encoder
 
 
 class ConformerEncoder(nn.Module):
@@ -197,3 +197,20 @@ class ConvolutionModule(nn.Module):
         weight, bias, padding = self.depthwise.weight[..., None], self.depthwise.bias, (*self.depthwise.padding, 0)
         image = x.transpose(1, 2)[..., None]
         return nn.functional.conv2d(image, weight, bias, padding=padding, groups=len(weight))[..., 0].transpose(1, 2)
+
+
+class ExtraLayers(nn.Module):
+    """Conformer layers on top of any encoder, `[batch, frames, dim]` to the same; new ones only apply layer norm."""
+
+    def __init__(self, dim: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.head_dim = dim // EXTRA_HEADS
+        self.layers = nn.ModuleList(ConformerLayer(dim, EXTRA_HEADS, EXTRA_KERNEL, dropout) for _ in range(layers))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Encoded frames `[batch, frames, dim]` and their lengths `[batch]` to frames of the same shape."""
+        if self.layers:
+            valid, rotation = padding_mask(lengths, x.shape[1]), rotary_angles(x.shape[1], self.head_dim, x.device)
+            for layer in self.layers:
+                x = layer(x, valid, rotation)
+        return x

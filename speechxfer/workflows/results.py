@@ -67,13 +67,6 @@ class ResultRow:
     words: int | None = None
     forgetting: "Forgetting | None" = None
 
-    def summary(self) -> str:
-        """One line for a model's card."""
-        return (
-            f"{self.split}: WER {self.wer:.1f} % [{self.wer_low:.1f}, {self.wer_high:.1f}], "
-            f"CER {self.cer:.1f} % [{self.cer_low:.1f}, {self.cer_high:.1f}] ({self.name}, {self.decoder})"
-        )
-
 
 Key = tuple[str, str, float, str, str]
 _ROWS = TypeAdapter(list[ResultRow])
@@ -88,9 +81,12 @@ def add_row(results_json: Path, row: ResultRow) -> None:
     Raises:
         InputError: the file is there and malformed, or the row holds a number that is not finite.
     """
+    rates = ("wer", "wer_low", "wer_high", "cer", "cer_low", "cer_high")
+    digits = {"train_hours": 3, "wall_s": 1} | dict.fromkeys(rates, 2)
+    row = dataclasses.replace(row, **{name: round(getattr(row, name), places) for name, places in digits.items()})
     with file_lock(results_json):
         rows = read_rows(results_json) if results_json.exists() else []
-        _write_rows(results_json, _with_row(rows, _rounded(row)))
+        _write_rows(results_json, _with_row(rows, row))
 
 
 def add_forgetting(results_json: Path, name: str, source: str, train_hours: float, forgetting: Forgetting) -> None:
@@ -143,20 +139,6 @@ def read_rows(results_json: Path) -> list[ResultRow]:
         InputError: the file is missing, is no JSON list of rows, or holds two rows with one key.
     """
     return _parse_rows(read_text(results_json, fix="delete it and evaluate again"), str(results_json))
-
-
-def _rounded(row: ResultRow) -> ResultRow:
-    return dataclasses.replace(
-        row,
-        train_hours=round(row.train_hours, 3),
-        wer=round(row.wer, 2),
-        wer_low=round(row.wer_low, 2),
-        wer_high=round(row.wer_high, 2),
-        cer=round(row.cer, 2),
-        cer_low=round(row.cer_low, 2),
-        cer_high=round(row.cer_high, 2),
-        wall_s=round(row.wall_s, 1),
-    )
 
 
 def _key(row: ResultRow) -> Key:

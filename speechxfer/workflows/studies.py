@@ -13,6 +13,8 @@ from speechxfer.config import Config, change_settings
 from speechxfer.errors import InputError
 from speechxfer.runtime import run_parallel
 from speechxfer.scoring import WerReport
+from speechxfer.workflows.evaluation_runs import evaluate_models
+from speechxfer.workflows.training_runs import adapt, train_from_scratch
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,6 @@ def run_study(runs: Sequence[StudyRun], jobs: int | None, description: str) -> l
 
 
 def _train_and_score(run: StudyRun) -> WerReport:
-    from speechxfer.workflows.evaluation_runs import evaluate_models
-    from speechxfer.workflows.training_runs import adapt, train_from_scratch
-
     settings, splits, out = run.settings, run.splits, run.out
     if splits.test is None:
         raise InputError(f"{out}: a study scores its runs, but no test manifest is given; give one")
