@@ -111,18 +111,11 @@ def _match_by_symbol(symbol: str, source: Vocabulary) -> HeadRow:
     folded = {known.casefold(): known for known in reversed(symbols)}
     if symbol.casefold() in folded:
         return HeadRow(symbol, "case", folded[symbol.casefold()])
-    base = _find_base_letter(symbol, symbols, folded)
-    return HeadRow(symbol, "base", base) if base else HeadRow(symbol, "new")
-
-
-def _find_base_letter(accented: str, symbols: Sequence[str], folded: Mapping[str, str]) -> str:
-    """The rule for accented letters: the symbol with the fewest combining marks removed, then case-folded; empty if none."""
-    for base in list_base_letters(accented):
-        if base in symbols:
-            return base
-        if base.casefold() in folded:
-            return folded[base.casefold()]
-    return ""
+    for base in list_base_letters(symbol):  # the fewest combining marks removed, then case-folded
+        found = base if base in symbols else folded.get(base.casefold())
+        if found:
+            return HeadRow(symbol, "base", found)
+    return HeadRow(symbol, "new")
 
 
 def read_symbol_map(path: Path | str) -> dict[str, str]:

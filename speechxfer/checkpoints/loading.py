@@ -108,9 +108,8 @@ def _read_parents(folder: Path, model: AcousticModel) -> tuple[ParentHead, ...]:
     heads, descriptions = read_weights(folder / "parents.safetensors"), read_json(path, fix=COPY_AGAIN)
     try:
         parents = tuple(_parent(each, heads, number, path) for number, each in enumerate(list(descriptions)))
-        misfits = [why for parent in parents if (why := _misfit(parent, model))]
-        if misfits:
-            raise ValueError(misfits[0])
+        for parent in parents:
+            _check_fit(parent, model)
         if len(heads) != sum(len(head_tensors(parent)) for parent in parents):
             raise ValueError(f"{len(parents)} parents, but {len(heads)} tensors")
     except (ValueError, KeyError, TypeError, OverflowError) as error:
@@ -132,20 +131,19 @@ def _parent(description: Mapping[str, Any], heads: Mapping[str, torch.Tensor], n
     )
 
 
-def _misfit(parent: ParentHead, model: AcousticModel) -> str:
-    """Why a parent's head does not fit this model's encoder; empty if it fits."""
+def _check_fit(parent: ParentHead, model: AcousticModel) -> None:
+    """Raise ValueError if a parent's head does not fit this model's encoder."""
     if parent.task not in get_args(Task):
-        return f"{parent.name!r} has the unknown task {parent.task!r}"
+        raise ValueError(f"{parent.name!r} has the unknown task {parent.task!r}")
     if not 0 <= parent.extra_layers <= model.architecture.extra_layers:
-        return f"{parent.name!r} has {parent.extra_layers} extra layers of {model.architecture.extra_layers}"
+        raise ValueError(f"{parent.name!r} has {parent.extra_layers} extra layers of {model.architecture.extra_layers}")
     with torch.device("meta"):
         pooling, head = build_head(model.encoder, parent.task, len(parent.vocabulary.symbols))
     statistics = pooling.state_dict() if pooling else {}
     expected = replace(parent, weight=head.weight, bias=head.bias, pooling_state=statistics)
     found, fitting = ({name: value.shape for name, value in head_tensors(each).items()} for each in (parent, expected))
     if found != fitting:
-        return f"the head of {parent.name!r} does not fit its vocabulary, task or the encoder"
-    return ""
+        raise ValueError(f"the head of {parent.name!r} does not fit its vocabulary, task or the encoder")
 
 
 def _load_pack(
@@ -171,7 +169,9 @@ def _load_pack(
     inner = base_source.kind == "folder"
     source = _load_folder(base_source, (*packs, folder.resolve())) if inner else load_model(base_source)
     found = {f"encoder.{key}": value.shape for key, value in source.encoder.state_dict().items()}
-    found |= {_plain_name(key): shape for key, shape in shapes.items() if ".lora_" not in key}
+    for name, shape in shapes.items():
+        if ".lora_" not in name:  # as it is named without the wrapper of a low-rank update
+            found[name.replace("encoder.base_model.model.", "encoder.", 1).replace(".base_layer.", ".")] = shape
     check_shapes(build_on_meta(new, str(folder)).state_dict(), found, str(weights))
     model = new()
     model.encoder.load_state_dict(source.encoder.state_dict(), strict=False)  # the pack may add adapters
@@ -180,11 +180,6 @@ def _load_pack(
     check_shapes(pack_tensors(model), shapes, str(weights))
     model.load_state_dict(read_weights(weights), strict=False)
     return merge_lora(model)
-
-
-def _plain_name(name: str) -> str:
-    """A tensor's name in a model without the wrapper of a low-rank update."""
-    return name.replace("encoder.base_model.model.", "encoder.", 1).replace(".base_layer.", ".")
 
 
 def _find_base(folder: Path, name: str, expected: str) -> Source:

@@ -48,9 +48,7 @@ class CnnEncoder(nn.Module):
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Exact numbers of encoded frames for numbers of feature frames."""
-        for _ in self.strided:
-            lengths = (lengths + 1) // 2
-        return lengths
+        return (lengths + self.subsampling - 1) // self.subsampling
 
     def layer_groups(self) -> list[nn.Module]:
         """The strided layers as one group, then each layer from the input upwards."""

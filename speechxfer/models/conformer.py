@@ -11,6 +11,8 @@ steps, without it not even after thousands. Every module masks the padding, so a
 the rest of its batch.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -54,7 +56,7 @@ class ConformerEncoder(nn.Module):
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Exact numbers of encoded frames for numbers of feature frames; any integer tensor."""
-        return self.subsample.output_lengths(lengths)
+        return (lengths + self.subsampling - 1) // self.subsampling
 
     def layer_groups(self) -> list[nn.Module]:
         """The subsampling, then each layer from the input upwards."""
@@ -81,15 +83,7 @@ class Subsampling(nn.Module):
             nn.Conv2d(1 if stage == 0 else SUBSAMPLING_CHANNELS, SUBSAMPLING_CHANNELS, 3, stride=2, padding=1)
             for stage in range(stages)
         )
-        bands = input_dim
-        for _ in range(stages):
-            bands = (bands + 1) // 2
-        self.output = nn.Linear(SUBSAMPLING_CHANNELS * bands, dim)
-
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        for _ in self.convolutions:
-            lengths = (lengths + 1) // 2
-        return lengths
+        self.output = nn.Linear(SUBSAMPLING_CHANNELS * math.ceil(input_dim / factor), dim)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x = features[:, None]

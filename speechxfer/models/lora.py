@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from speechxfer.errors import InputError
 from speechxfer.models.acoustic_model import AcousticModel
-from speechxfer.models.encoder import Encoder
-from speechxfer.models.limits import MAX_LORA_RANK, check_range
+from speechxfer.models.architecture import MAX_LORA_RANK, check_range
 
 
 def with_lora(model: AcousticModel, rank: int = 8, alpha: float | None = None) -> AcousticModel:
@@ -60,13 +59,6 @@ def lora_rank_and_alpha(model: AcousticModel) -> tuple[int, float]:
     """Inner dimension and scale of the model's low-rank update, as for `with_lora`."""
     encoder: Any = model.encoder
     return encoder.peft_config["default"].r, encoder.peft_config["default"].lora_alpha
-
-
-def base_encoder(model: AcousticModel) -> Encoder:
-    """The encoder itself, without the wrapper that a low-rank update puts around it."""
-    encoder: Any = model.encoder
-    base: Encoder = encoder.get_base_model() if has_lora(model) else encoder
-    return base
 
 
 def base_weights(model: AcousticModel) -> dict[str, Tensor]:

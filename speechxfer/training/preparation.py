@@ -8,6 +8,7 @@ cache divides the work among the processes.
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -20,7 +21,7 @@ from speechxfer.data import Utterance, total_duration_s
 from speechxfer.decoding import SegmentedUtterances, segment_utterances
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions, FeatureStore, report_resampling, store_features, store_samples
-from speechxfer.models import ENCODER_FAMILIES, AcousticModel, TransformersEncoder, base_encoder, has_lora
+from speechxfer.models import ENCODER_FAMILIES, AcousticModel, has_lora
 from speechxfer.runtime import is_main_process, log_info, runs_on_cpu_only, uses_bfloat16
 from speechxfer.training.fingerprint import hash_utterances, model_fingerprint
 from speechxfer.training.linear_probe import trains_closed_form_head_only
@@ -238,12 +239,12 @@ def _check_unfreezing(model: AcousticModel, config: FinetuneConfig, steps: int) 
 
 
 def _enable_gradient_checkpointing(model: AcousticModel) -> None:
-    encoder = base_encoder(model)
-    if not isinstance(encoder, TransformersEncoder):
+    if model.architecture.encoder not in ENCODER_FAMILIES:
         raise InputError(
             f"finetune.gradient_checkpointing is for encoders of transformers ({', '.join(ENCODER_FAMILIES)}); "
             f"the {model.architecture.encoder} is small: set it to false"
         )
+    encoder: Any = model.encoder  # a TransformersEncoder, perhaps inside the wrapper of a low-rank update
     encoder.enable_gradient_checkpointing()
 
 

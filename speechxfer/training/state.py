@@ -141,4 +141,5 @@ def _read_state(pointer: Path) -> _SavedState:
         return TypeAdapter(_SavedState).validate_json(json.dumps(content))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise InputError(f"{pointer}: damaged ({'.'.join(map(str, first['loc']))}: {first['msg']}); {FIX}") from error
+        reason = " ".join(map(str, (*first["loc"], first["msg"])))
+        raise InputError(f"{pointer}: damaged ({reason}); {FIX}") from error

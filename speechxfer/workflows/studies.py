@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from speechxfer.config import Config, change_settings
 from speechxfer.errors import InputError
@@ -74,7 +75,4 @@ def _train_and_score(run: StudyRun) -> WerReport:
             adapt(settings.source, splits.train, splits.dev, out=out, config=settings.config, **card)
         else:
             train_from_scratch(splits.train, splits.dev, out=out, config=settings.config, **card)
-        report = evaluate_models([str(out)], splits.test, out / "scored")
-    if not isinstance(report, WerReport):
-        raise TypeError("one model has one report")
-    return report
+        return cast(WerReport, evaluate_models([str(out)], splits.test, out / "scored"))  # one model has one report
