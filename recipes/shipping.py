@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechxfer.checkpoints import load_model, read_card, resolve_source, save_model
-from speechxfer.workflows import read_rows
+from speechxfer.workflows import ResultRow, read_rows
 
 
 def copy_model(
@@ -32,7 +32,15 @@ def copy_model(
     source = resolve_source(name)
     card = read_card(source)
     rows = read_rows(Path(results)) if results else []
-    figures = [row.summary() for row in rows if row.source == Path(card.parent).name]
+    figures = [_summary(row) for row in rows if row.source == Path(card.parent).name]
     details = {key: value for key, value in (("figures", figures), ("limits", limits)) if value}
     card = replace(card, name=new_name or card.name, details=card.details | details)
     save_model(load_model(source), folder, card, half=half)
+
+
+def _summary(row: ResultRow) -> str:
+    """One line for a model's card."""
+    return (
+        f"{row.split}: WER {row.wer:.1f} % [{row.wer_low:.1f}, {row.wer_high:.1f}], "
+        f"CER {row.cer:.1f} % [{row.cer_low:.1f}, {row.cer_high:.1f}] ({row.name}, {row.decoder})"
+    )

@@ -341,7 +341,7 @@ def test_every_utterance_is_used_once_per_epoch(
     for rank in range(processes):
         fake = SimpleNamespace(num_processes=processes, process_index=rank)
         loaded = list(iterate_batches(replace(run, accelerator=fake), 0, 0, 0))
-        used.append([(each.epoch, name) for each in loaded for name in each.batch.ids])
+        used.append([(planned.epoch, name) for planned, batch in loaded for name in batch.ids])
         assert len(loaded) == 30, "every process does all steps, none waits for another"
     counts = Counter(itertools.chain(*used))
     whole = range(max(epoch for epoch, _ in counts))  # the last one ended with the last step
@@ -356,12 +356,12 @@ def test_a_resumed_epoch_has_the_same_batches(corpus: Corpus, tmp_path: Path) ->
     config = FinetuneConfig(steps=20, batch_s=3.0)  # with speeds and masks, which have to be the same again
     run = prepare_run(make_model(train), train, dev, config, DataConfig(), tmp_path)
     whole = list(iterate_batches(run, 0, 0, 0))
-    assert len(whole) == 20 and whole[-1].epoch > 1
-    for step, last in enumerate(whole[:-1], start=1):
+    assert len(whole) == 20 and whole[-1][0].epoch > 1
+    for step, (last, _) in enumerate(whole[:-1], start=1):
         resumed = list(iterate_batches(run, step, last.epoch, last.position))
-        assert [each.batch.ids for each in resumed] == [each.batch.ids for each in whole[step:]]
-        assert all(torch.equal(a.batch.features, b.batch.features) for a, b in zip(resumed, whole[step:], strict=True))
-    assert len({each.batch.ids for each in whole}) > 6, "epochs differ"
+        assert [batch.ids for _, batch in resumed] == [batch.ids for _, batch in whole[step:]]
+        assert all(torch.equal(a.features, b.features) for (_, a), (_, b) in zip(resumed, whole[step:], strict=True))
+    assert len({batch.ids for _, batch in whole}) > 6, "epochs differ"
 
 
 def test_loading_goes_on_across_epochs(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,7 +377,9 @@ def test_loading_goes_on_across_epochs(corpus: Corpus, tmp_path: Path, monkeypat
             yield each
 
     monkeypatch.setattr(loading, "_plan_batches", watched)
-    highest = {each.epoch: max(planned) for each in iterate_batches(run, 0, 0, 0)}  # when the epoch's last batch came
+    highest = {
+        each.epoch: max(planned) for each, _ in iterate_batches(run, 0, 0, 0)
+    }  # when the epoch's last batch came
     assert len(highest) > 3 and highest[0] >= 1 and highest[1] >= 2
 
 

@@ -14,7 +14,7 @@ from speechxfer.errors import InputError
 from speechxfer.features.padding import padding_mask
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
-from speechxfer.models.architecture import Architecture, build_encoder, encoder_shapes
+from speechxfer.models.architecture import Architecture, build_encoder
 from speechxfer.models.conformer import (
     SIZES,
     SUBSAMPLING_CHANNELS,
@@ -148,7 +148,7 @@ def test_output_lengths_are_exact(encoder: str, subsampling: int) -> None:
     lengths = torch.arange(1, 71)
     expected = [-(-length // subsampling) for length in range(1, 71)]
     with torch.inference_mode():
-        assert model.output_lengths(lengths).tolist() == expected
+        assert model.encoder.output_lengths(lengths).tolist() == expected
         log_probs, out_lengths = model(torch.zeros(70, 70, 80), lengths)  # all of them in one batch
         assert out_lengths.tolist() == expected
         assert log_probs.shape == (70, expected[-1], 9)
@@ -450,5 +450,10 @@ def test_configurations_out_of_bounds_are_refused(encoder: str, config: dict[str
 @pytest.mark.parametrize(("encoder", "subsampling"), ENCODERS)
 def test_shapes_are_known_without_allocating(encoder: str, subsampling: int) -> None:
     architecture = Architecture(encoder, "tiny", subsampling, adapter_dim=4)
+    with torch.device("meta"):
+        described = build_encoder(architecture, 80).state_dict()
     state = build_encoder(architecture, 80).state_dict()
-    assert encoder_shapes(architecture, 80) == {name: value.shape for name, value in state.items()}
+    assert all(value.is_meta for value in described.values())
+    assert {name: value.shape for name, value in described.items()} == {
+        name: value.shape for name, value in state.items()
+    }

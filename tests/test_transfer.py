@@ -178,8 +178,8 @@ def test_a_symbol_map_is_read_from_a_file(tmp_path: Path) -> None:
         (b"a\te\n\xc9\x9b e\n", "map.tsv:2: expected 'target TAB source'"),
         (b"a\te\to\n", "map.tsv:1: expected 'target TAB source'"),
         (b"a\t\n", "map.tsv:1: expected 'target TAB source'"),
-        (b"\xff\t\xfe\n", "map.tsv: the symbol map cannot be read"),
-        (None, "map.tsv: the symbol map cannot be read"),
+        (b"\xff\t\xfe\n", "map.tsv: not UTF-8 at byte 0; the symbol map is a UTF-8 text file"),
+        (None, "map.tsv: cannot be read"),
     ],
 )
 def test_a_damaged_symbol_map_is_named_with_its_line(tmp_path: Path, data: bytes | None, message: str) -> None:

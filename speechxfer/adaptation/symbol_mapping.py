@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from speechxfer.errors import InputError
+from speechxfer.runtime import read_text
 from speechxfer.text import (
     IPA_VOWELS,
     LetterTable,
@@ -110,18 +111,11 @@ def _match_by_symbol(symbol: str, source: Vocabulary) -> HeadRow:
     folded = {known.casefold(): known for known in reversed(symbols)}
     if symbol.casefold() in folded:
         return HeadRow(symbol, "case", folded[symbol.casefold()])
-    base = _find_base_letter(symbol, symbols, folded)
-    return HeadRow(symbol, "base", base) if base else HeadRow(symbol, "new")
-
-
-def _find_base_letter(accented: str, symbols: Sequence[str], folded: Mapping[str, str]) -> str:
-    """The rule for accented letters: the symbol with the fewest combining marks removed, then case-folded; empty if none."""
-    for base in list_base_letters(accented):
-        if base in symbols:
-            return base
-        if base.casefold() in folded:
-            return folded[base.casefold()]
-    return ""
+    for base in list_base_letters(symbol):  # the fewest combining marks removed, then case-folded
+        found = base if base in symbols else folded.get(base.casefold())
+        if found:
+            return HeadRow(symbol, "base", found)
+    return HeadRow(symbol, "new")
 
 
 def read_symbol_map(path: Path | str) -> dict[str, str]:
@@ -130,12 +124,8 @@ def read_symbol_map(path: Path | str) -> dict[str, str]:
     Raises:
         InputError: unreadable, or a line that is not two fields; the message names file and line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the symbol map cannot be read ({error}); expected a UTF-8 text file") from error
     pairs: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path, fix="the symbol map is a UTF-8 text file").splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split("\t")

@@ -2,7 +2,7 @@
 
 - `resolve_source` finds the model that a name or path means, as a `Source`; the functions below take either.
 - `load_model` loads it; `save_model` and `save_pack` write models and language packs.
-- `Card` and `read_card`: where a model comes from. `weights_hash`: SHA-256 of its weights.
+- `Card` and `read_card`: where a model comes from.
 - `read_weights`, `load_weights`, `write_weights`: tensors in safetensors files, always finite.
 - `WORD_DELIMITER` is the space in the vocabularies of Wav2Vec2 tokenizers.
 """
@@ -12,7 +12,7 @@ from speechxfer.checkpoints.external_models import WORD_DELIMITER
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.checkpoints.packs import save_pack
-from speechxfer.checkpoints.sources import Source, resolve_source, weights_hash
+from speechxfer.checkpoints.sources import Source, resolve_source
 from speechxfer.checkpoints.weights import load_weights, read_weights, write_weights
 
 __all__ = [
@@ -26,6 +26,5 @@ __all__ = [
     "resolve_source",
     "save_model",
     "save_pack",
-    "weights_hash",
     "write_weights",
 ]

@@ -8,7 +8,7 @@ import pickle
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -78,7 +78,9 @@ def unpickle_tensors(content: IO[bytes], where: Path) -> dict[str, Tensor]:
         raise InputError(f"{where}: the weights are damaged ({error}); copy the file again") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{where}: the weights are no tensors by name; get a checkpoint of weights only")
-    _check_storages(state, where)
+    stored = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in state.values()}
+    if sum(value.numel() * value.element_size() for value in state.values()) > MAX_SHARING * sum(stored.values()):
+        raise InputError(f"{where}: the tensors claim more values than the file has; {COPY_AGAIN}")
     return state
 
 
@@ -96,10 +98,3 @@ def _check_archive(content: IO[bytes], where: Path) -> None:
         content.seek(0)
     except (ValueError, *UNREADABLE) as error:
         raise InputError(f"{where}: the weights are damaged ({error}); copy the file again") from error
-
-
-def _check_storages(state: Mapping[str, Tensor], where: Path) -> None:
-    """Refuse tensors whose shapes claim many more values than are stored."""
-    stored = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in state.values()}
-    if sum(value.numel() * value.element_size() for value in state.values()) > MAX_SHARING * sum(stored.values()):
-        raise InputError(f"{where}: the tensors claim more values than the file has; {COPY_AGAIN}")

@@ -1,24 +1,32 @@
 """Loading of models: strict, with the features that the weights were trained on, or refused."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import torch
 
 from speechxfer.checkpoints.card import read_description
-from speechxfer.checkpoints.hub import HUB
+from speechxfer.checkpoints.model_folders import head_tensors
 from speechxfer.checkpoints.nemo_archives import load_nemo_archive
-from speechxfer.checkpoints.parents import read_parents
-from speechxfer.checkpoints.size_checks import build_on_meta, check_shapes
-from speechxfer.checkpoints.sources import Source, resolve_source, shipped_versions, weights_hash
+from speechxfer.checkpoints.sources import HUB, Source, resolve_source, shipped_versions, weights_hash
 from speechxfer.checkpoints.transformers_folders import load_transformers_folder
-from speechxfer.checkpoints.weights import COPY_AGAIN, load_weights, read_shapes, read_weights
+from speechxfer.checkpoints.weights import (
+    COPY_AGAIN,
+    build_on_meta,
+    check_shapes,
+    load_weights,
+    read_shapes,
+    read_weights,
+)
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec, feature_fingerprint
-from speechxfer.models import AcousticModel, Architecture, Task, merge_lora, with_lora
+from speechxfer.models import AcousticModel, Architecture, ParentHead, Task, build_head, merge_lora, with_lora
+from speechxfer.runtime import read_json
 from speechxfer.text import Normalizer, Vocabulary
 
 FINGERPRINT_TOLERANCE = 0.005  # single and double precision differ by 0.0001 at most
@@ -78,35 +86,69 @@ def _load_folder(source: Source, packs: tuple[Path, ...] = ()) -> AcousticModel:
             f"{folder}: this version of speechxfer computes the features {spec.name!r} version {spec.version} differently from "
             "those that the model was trained on; use the version that made it, or report this"
         )
-    new = _NewModel(architecture, vocabulary, spec, normalizer, task)
+    new = partial(AcousticModel, architecture, vocabulary, spec, normalizer, task)
     if "base" in description:
         model = _load_pack(folder, description, new, packs)
     else:
         weights = folder / "weights.safetensors"
         shapes = read_shapes(weights)
-        check_shapes(build_on_meta(new.build, where).state_dict(), shapes, str(weights))
-        model = new.build()
+        check_shapes(build_on_meta(new, where).state_dict(), shapes, str(weights))
+        model = new()
         load_weights(model, weights)
-        model.parents = read_parents(folder, model)
+        model.parents = _read_parents(folder, model)
     model.name = description["name"]
     return model.eval()
 
 
-@dataclass(frozen=True)
-class _NewModel:
-    """The parts of a described model, before it is built."""
+def _read_parents(folder: Path, model: AcousticModel) -> tuple[ParentHead, ...]:
+    """The parents' heads; InputError if what is there does not fit the model's encoder and its extra layers."""
+    path = folder / "parents.json"
+    if not path.exists() and not (folder / "parents.safetensors").exists():
+        return ()
+    heads, descriptions = read_weights(folder / "parents.safetensors"), read_json(path, fix=COPY_AGAIN)
+    try:
+        parents = tuple(_parent(each, heads, number, path) for number, each in enumerate(list(descriptions)))
+        for parent in parents:
+            _check_fit(parent, model)
+        if len(heads) != sum(len(head_tensors(parent)) for parent in parents):
+            raise ValueError(f"{len(parents)} parents, but {len(heads)} tensors")
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise InputError(f"{path}: damaged ({error}); {COPY_AGAIN}") from error
+    return parents
 
-    architecture: Architecture
-    vocabulary: Vocabulary
-    spec: FeatureSpec
-    normalizer: Normalizer
-    task: Task
 
-    def build(self) -> AcousticModel:
-        return AcousticModel(self.architecture, self.vocabulary, self.spec, self.normalizer, self.task)
+def _parent(description: Mapping[str, Any], heads: Mapping[str, torch.Tensor], number: int, path: Path) -> ParentHead:
+    start = f"{number}.pooling."
+    return ParentHead(
+        description["name"],
+        Vocabulary.from_dict(description["vocabulary"], path),
+        Normalizer.from_dict(description["normalizer"]),
+        description["task"],
+        int(description["extra_layers"]),
+        heads[f"{number}.weight"],
+        heads[f"{number}.bias"],
+        {name.removeprefix(start): value for name, value in heads.items() if name.startswith(start)},
+    )
 
 
-def _load_pack(folder: Path, description: Mapping[str, Any], new: _NewModel, packs: tuple[Path, ...]) -> AcousticModel:
+def _check_fit(parent: ParentHead, model: AcousticModel) -> None:
+    """Raise ValueError if a parent's head does not fit this model's encoder."""
+    if parent.task not in get_args(Task):
+        raise ValueError(f"{parent.name!r} has the unknown task {parent.task!r}")
+    if not 0 <= parent.extra_layers <= model.architecture.extra_layers:
+        raise ValueError(f"{parent.name!r} has {parent.extra_layers} extra layers of {model.architecture.extra_layers}")
+    with torch.device("meta"):
+        pooling, head = build_head(model.encoder, parent.task, len(parent.vocabulary.symbols))
+    statistics = pooling.state_dict() if pooling else {}
+    expected = replace(parent, weight=head.weight, bias=head.bias, pooling_state=statistics)
+    found, fitting = ({name: value.shape for name, value in head_tensors(each).items()} for each in (parent, expected))
+    if found != fitting:
+        raise ValueError(f"the head of {parent.name!r} does not fit its vocabulary, task or the encoder")
+
+
+def _load_pack(
+    folder: Path, description: Mapping[str, Any], new: Callable[[], AcousticModel], packs: tuple[Path, ...]
+) -> AcousticModel:
     """A language pack's model: its base's encoder with the pack's update merged into it."""
     weights = folder / "pack.safetensors"
     shapes = read_shapes(weights)
@@ -127,20 +169,17 @@ def _load_pack(folder: Path, description: Mapping[str, Any], new: _NewModel, pac
     inner = base_source.kind == "folder"
     source = _load_folder(base_source, (*packs, folder.resolve())) if inner else load_model(base_source)
     found = {f"encoder.{key}": value.shape for key, value in source.encoder.state_dict().items()}
-    found |= {_plain_name(key): shape for key, shape in shapes.items() if ".lora_" not in key}
-    check_shapes(build_on_meta(new.build, str(folder)).state_dict(), found, str(weights))
-    model = new.build()
+    for name, shape in shapes.items():
+        if ".lora_" not in name:  # as it is named without the wrapper of a low-rank update
+            found[name.replace("encoder.base_model.model.", "encoder.", 1).replace(".base_layer.", ".")] = shape
+    check_shapes(build_on_meta(new, str(folder)).state_dict(), found, str(weights))
+    model = new()
     model.encoder.load_state_dict(source.encoder.state_dict(), strict=False)  # the pack may add adapters
     model.parents = (source.snapshot_head(), *source.parents)
     model = with_lora(model, rank, alpha)
     check_shapes(pack_tensors(model), shapes, str(weights))
     model.load_state_dict(read_weights(weights), strict=False)
     return merge_lora(model)
-
-
-def _plain_name(name: str) -> str:
-    """A tensor's name in a model without the wrapper of a low-rank update."""
-    return name.replace("encoder.base_model.model.", "encoder.", 1).replace(".base_layer.", ".")
 
 
 def _find_base(folder: Path, name: str, expected: str) -> Source:
@@ -172,12 +211,10 @@ def pack_tensors(model: AcousticModel) -> dict[str, torch.Tensor]:
 
 def _same_features(spec: FeatureSpec, stored: Mapping[str, Any]) -> bool:
     """Whether this version computes the same features of the test signal as those stored with the model."""
-    here = feature_fingerprint(spec)
-    return dict(stored).keys() == here.keys() and all(_are_close(here[name], stored[name]) for name in here)
-
-
-def _are_close(here: list[float], stored: list[float]) -> bool:
-    there = list(map(float, stored))
-    return len(here) == len(there) and all(
-        abs(a - b) <= FINGERPRINT_TOLERANCE for a, b in zip(here, there, strict=True)
+    here = {name: np.array(values) for name, values in feature_fingerprint(spec).items()}
+    there = {name: np.array(values, dtype=np.float64) for name, values in dict(stored).items()}
+    return here.keys() == there.keys() and all(
+        here[name].shape == there[name].shape
+        and np.allclose(here[name], there[name], rtol=0, atol=FINGERPRINT_TOLERANCE)
+        for name in here
     )

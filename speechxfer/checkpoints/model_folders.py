@@ -6,18 +6,20 @@ made from. A language pack has ``pack.safetensors`` in place of the weights: the
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from speechxfer.checkpoints.card import FORMAT, Card
-from speechxfer.checkpoints.parents import head_tensors
 from speechxfer.checkpoints.sources import SHIPPED
 from speechxfer.checkpoints.weights import write_weights
 from speechxfer.errors import InputError
 from speechxfer.features import feature_fingerprint
-from speechxfer.models import AcousticModel, has_lora, merge_lora
+from speechxfer.models import AcousticModel, ParentHead, has_lora, merge_lora
 from speechxfer.runtime import atomic_folder
 
 FILES = (
@@ -51,12 +53,16 @@ def save_model(model: AcousticModel, folder: Path | str, card: Card | None = Non
         'my-model'
     """
     plain = merge_lora(model) if has_lora(model) else model
-    card = card or Card(Path(folder).name)
-    write_folder(folder, lambda partial: _write_files(plain, partial, card, half))
+    with model_folder(folder) as partial:
+        write_weights(plain.state_dict(), partial / "weights.safetensors", half=half)
+        write_description(plain, partial, card or Card(Path(folder).name))
+        if plain.parents:
+            _write_parents(plain, partial, half)
 
 
-def write_folder(folder: Path | str, write: Callable[[Path], None]) -> None:
-    """Write a model's folder atomically by `write`, which gets a temporary one; arguments and errors as `save_model`."""
+@contextmanager
+def model_folder(folder: Path | str) -> Iterator[Path]:
+    """A temporary folder for the files of a model, which replaces `folder` when the block ends; errors as `save_model`."""
     folder = Path(folder)
     other = sorted(path.name for path in folder.iterdir() if path.name not in FILES) if folder.is_dir() else []
     if folder.resolve().parent == SHIPPED and folder.exists():
@@ -66,14 +72,10 @@ def write_folder(folder: Path | str, write: Callable[[Path], None]) -> None:
             f"{folder}: has {(other or ['a file'])[0]}, which is no part of a model; choose another folder"
         )
     with atomic_folder(folder) as partial:
-        write(partial)
+        yield partial
 
 
-def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) -> None:
-    write_weights(model.state_dict(), partial / "weights.safetensors", half=half)
-    write_description(model, partial, card)
-    if not model.parents:
-        return
+def _write_parents(model: AcousticModel, partial: Path, half: bool) -> None:
     heads = {
         f"{i}.{name}": value for i, parent in enumerate(model.parents) for name, value in head_tensors(parent).items()
     }
@@ -89,6 +91,12 @@ def _write_files(model: AcousticModel, partial: Path, card: Card, half: bool) ->
         for parent in model.parents
     ]
     _write_json(partial / "parents.json", descriptions)
+
+
+def head_tensors(parent: ParentHead) -> dict[str, Tensor]:
+    """A parent's weight, bias and pooling statistics by the names that they have on disk."""
+    statistics = {f"pooling.{name}": value for name, value in parent.pooling_state.items()}
+    return {"weight": parent.weight, "bias": parent.bias, **statistics}
 
 
 def write_description(model: AcousticModel, partial: Path, card: Card, more: Mapping[str, Any] | None = None) -> None:

@@ -10,12 +10,11 @@ import re
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from torch import Tensor
 
 from speechxfer.checkpoints.external_models import (
-    ExternalEncoder,
     ExternalHead,
     Settings,
     build_external,
@@ -62,14 +61,14 @@ def load_nemo_archive(path: Path) -> AcousticModel:
     """
     with _open(path) as archive:
         members = _members(archive, path)
-        config = _parse_config(_read(archive, members, "model_config.yaml", path), path)
+        config = _parse_config(_member(archive, members, "model_config.yaml", path).read(), path)
         target = str(config.get("target", "")).rpartition(".")[2]
         if target not in NEMO_TARGETS:
             raise InputError(
                 f"{path}: a model of the class {target or 'unknown'}; expected a CTC model ({' or '.join(NEMO_TARGETS)})"
             )
         vocabulary = _nemo_vocabulary(config, archive, members, path)
-        state = unpickle_tensors(_weights(archive, members, path), path)
+        state = unpickle_tensors(_member(archive, members, "model_weights.ckpt", path, small=False), path)
     kind, inner = _nemo_encoder(config["encoder"], path)
     spec = _nemo_front_end(config, state, path)
     weights = {
@@ -82,7 +81,7 @@ def load_nemo_archive(path: Path) -> AcousticModel:
         raise InputError(f"{path}: no CTC head (decoder.decoder_layers.0); expected a CTC model")
     rows = len(vocabulary.symbols)
     head = ExternalHead(weight, bias, [rows - 1, *range(rows - 1)])  # NeMo's blank is the last row
-    return build_external(ExternalEncoder(kind, inner, weights, path), spec, vocabulary, head)
+    return build_external(kind, inner, weights, spec, vocabulary, head, str(path))
 
 
 def _open(path: Path) -> tarfile.TarFile:
@@ -124,37 +123,21 @@ def _is_plain(archive: tarfile.TarFile) -> bool:
     return isinstance(archive.fileobj, io.BufferedReader)
 
 
-def _member(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: str, path: Path) -> IO[bytes]:
+def _member(
+    archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: str, path: Path, *, small: bool = True
+) -> IO[bytes]:
+    """A member: in memory if it is small or the archive is compressed, so that seeking in it would be slow; else in place."""
     if name not in members:
         raise InputError(f"{path}: {name} is missing from the archive; copy it again")
-    file = archive.extractfile(members[name])
-    if file is None:
-        raise InputError(f"{path}: {name} is no file; copy it again")
-    return file
-
-
-def _read(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: str, path: Path) -> bytes:
-    """A small member whole."""
-    file = _member(archive, members, name, path)
-    if members[name].size > MAX_SMALL_BYTES:
+    if small and members[name].size > MAX_SMALL_BYTES:
         raise InputError(
             f"{path}: {name} has {members[name].size} bytes, more than makes sense; get the archive from its source"
         )
+    file = cast(IO[bytes], archive.extractfile(members[name]))  # not None, since `_members` has files only
     try:
-        return file.read()
+        return io.BytesIO(file.read()) if small or not _is_plain(archive) else file
     except UNREADABLE as error:
         raise InputError(f"{path}: truncated or damaged at {name} ({error}); copy it again") from error
-
-
-def _weights(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], path: Path) -> IO[bytes]:
-    """The file of weights: read in place, or in memory if the archive is compressed and seeking in it would be slow."""
-    file = _member(archive, members, "model_weights.ckpt", path)
-    if _is_plain(archive):
-        return file
-    try:
-        return io.BytesIO(file.read())
-    except UNREADABLE as error:
-        raise InputError(f"{path}: truncated or damaged ({error}); copy it again") from error
 
 
 def _parse_config(content: bytes, path: Path) -> dict[str, Any]:
@@ -178,9 +161,8 @@ def _nemo_vocabulary(
         raise InputError(
             f"{path}: a tokenizer of type {tokenizer.get('type')!r}; expected bpe (sentencepiece) or characters"
         )
-    model = _read(
-        archive, members, Path(str(tokenizer.get("model_path", "tokenizer.model")).removeprefix("nemo:")).name, path
-    )
+    name = Path(str(tokenizer.get("model_path", "tokenizer.model")).removeprefix("nemo:")).name
+    model = _member(archive, members, name, path).read()
     pieces = load_sentencepiece(model)
     return Vocabulary((BLANK, *(pieces.id_to_piece(i) for i in range(pieces.get_piece_size()))), "bpe", model)
 
@@ -188,16 +170,11 @@ def _nemo_vocabulary(
 def _nemo_encoder(settings: Settings, path: Path) -> tuple[str, dict[str, Any]]:
     """Family and transformers' configuration of NeMo's ConformerEncoder."""
     target = str(settings.get("_target_", "")).rpartition(".")[2]
-    kinds = {
-        ("striding", 4): "nemo-conformer",
-        ("striding", 8): "nemo-conformer",
-        ("dw_striding", 8): "parakeet",
-        ("dw_striding", 4): "parakeet",
-    }
-    shape = (settings.get("subsampling"), settings.get("subsampling_factor"))
-    if target != "ConformerEncoder" or shape not in kinds:
+    kinds = {"striding": "nemo-conformer", "dw_striding": "parakeet"}
+    subsampling, factor = settings.get("subsampling"), settings.get("subsampling_factor")
+    if target != "ConformerEncoder" or subsampling not in kinds or factor not in (4, 8):
         raise InputError(
-            f"{path}: an encoder {target or 'unknown'} with subsampling {shape[0]} by {shape[1]}; expected a ConformerEncoder "
+            f"{path}: an encoder {target or 'unknown'} with subsampling {subsampling} by {factor}; expected a ConformerEncoder "
             "with striding or dw_striding by 4 or 8"
         )
     compare_settings(settings, NEMO_ENCODER, f"{path}: the encoder")
@@ -209,7 +186,7 @@ def _nemo_encoder(settings: Settings, path: Path) -> tuple[str, dict[str, Any]]:
     width = int(settings["d_model"])
     channels = int(settings.get("subsampling_conv_channels", -1))
     bias = bool(settings.get("use_bias", True))
-    return kinds[shape], {
+    return kinds[subsampling], {
         "hidden_size": width,
         "num_hidden_layers": int(settings["n_layers"]),
         "num_attention_heads": int(settings["n_heads"]),
@@ -217,7 +194,7 @@ def _nemo_encoder(settings: Settings, path: Path) -> tuple[str, dict[str, Any]]:
         "attention_bias": bias,
         "convolution_bias": bias,
         "conv_kernel_size": int(settings.get("conv_kernel_size", 31)),
-        "subsampling_factor": int(settings["subsampling_factor"]),
+        "subsampling_factor": int(factor),
         "subsampling_conv_channels": channels if channels > 0 else width,
         "num_mel_bins": int(settings["feat_in"]),
         "scale_input": bool(settings.get("xscaling", True)),

@@ -6,10 +6,9 @@ from pathlib import Path
 import torch
 
 from speechxfer.checkpoints.card import Card
-from speechxfer.checkpoints.hub import HUB
 from speechxfer.checkpoints.loading import load_model, pack_tensors
-from speechxfer.checkpoints.model_folders import write_description, write_folder
-from speechxfer.checkpoints.sources import Source, resolve_source, weights_hash
+from speechxfer.checkpoints.model_folders import model_folder, write_description
+from speechxfer.checkpoints.sources import HUB, Source, resolve_source, weights_hash
 from speechxfer.checkpoints.weights import write_weights
 from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel, base_weights, has_lora, lora_rank_and_alpha
@@ -38,18 +37,13 @@ def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Pat
             f"the encoder's own weights are not those of {base} ({differing[0]} differs), so a pack would not fit it; name the "
             "model that this one was made from"
         )
-    parts = {"name": _base_name(Path(folder), source), "weights": weights_hash(source)}
-    write_folder(folder, lambda partial: _write_pack(model, partial, card, parts))
-
-
-def _base_name(folder: Path, source: Source) -> str:
-    """How a pack in `folder` names its base: a shipped model or one of the hub by its name, another by its relative path."""
-    if source.is_shipped or source.name.startswith(HUB):
-        return source.name
-    return os.path.relpath(source.path.resolve(), folder.resolve())
-
-
-def _write_pack(model: AcousticModel, partial: Path, card: Card, base: dict[str, str]) -> None:
-    write_weights(pack_tensors(model), partial / "pack.safetensors")
+    has_name = source.is_shipped or source.name.startswith(HUB)  # others are named by their path relative to the pack
+    base_name = source.name if has_name else os.path.relpath(source.path.resolve(), Path(folder).resolve())
     rank, alpha = lora_rank_and_alpha(model)
-    write_description(model, partial, card, {"base": base, "lora": {"rank": rank, "alpha": alpha}})
+    parts = {
+        "base": {"name": base_name, "weights": weights_hash(source)},
+        "lora": {"rank": rank, "alpha": alpha},
+    }
+    with model_folder(folder) as partial:
+        write_weights(pack_tensors(model), partial / "pack.safetensors")
+        write_description(model, partial, card, parts)

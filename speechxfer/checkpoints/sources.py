@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Literal
 
 from speechxfer.checkpoints.external_weights import find_weight_files
-from speechxfer.checkpoints.hub import HUB, download
 from speechxfer.errors import InputError
 from speechxfer.runtime import recover_folder
 
 SHIPPED = Path(__file__).parent.parent / "shipped"
 OWN_WEIGHTS = ("weights.safetensors", "pack.safetensors")
+HUB = "hf:"
+SETTINGS_FILES = [
+    "config.json", "*processor_config.json", "vocab.json", "added_tokens.json", "tokenizer.json", "tokenizer_config.json",
+    "model.safetensors.index.json", "pytorch_model.bin.index.json", "README.md",
+]  # fmt: skip
+WEIGHT_FILES = (("model.safetensors", "model-*.safetensors"), ("pytorch_model.bin", "pytorch_model-*.bin"))
 Kind = Literal["folder", "transformers", "nemo"]
 
 
@@ -53,7 +58,7 @@ def resolve_source(name: "Path | str | Source") -> Source:
     if isinstance(name, Source):
         return name
     if str(name).startswith(HUB):
-        folder = download(str(name))
+        folder = _download(str(name))
         return Source(str(name), "transformers", folder, revision=folder.name)
     path = Path(name)
     if path.suffix == ".nemo":
@@ -74,6 +79,36 @@ def resolve_source(name: "Path | str | Source") -> Source:
         f"{name}: no model there; give a folder with model.json, a finished run, hf:ORGANISATION/NAME, a .nemo archive, or a "
         f"shipped model: {', '.join(shipped)}"
     )
+
+
+def _download(name: str) -> Path:
+    """The local folder of a repository's settings and weights, downloaded if needed; its name is the commit.
+
+    Raises:
+        InputError: the library is missing, or the hub does not have the repository or cannot be reached.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise InputError(f"{name}: models of the hub need the extra hf; pip install 'speechxfer[hf]'") from error
+    repository, _, revision = name.removeprefix(HUB).partition("@")
+    try:
+        for weights in WEIGHT_FILES:  # many repositories have the same weights in both formats, or training states
+            patterns = [*SETTINGS_FILES, *weights]
+            folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))
+            if any(path.match(pattern) for path in folder.iterdir() for pattern in weights):
+                break
+        return folder
+    except LocalEntryNotFoundError as error:
+        raise InputError(
+            f"{name}: not downloaded before, and the hub cannot be reached (or HF_HUB_OFFLINE is set); connect once, or give "
+            "a folder"
+        ) from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise InputError(
+            f"{name}: the hub refuses it ({error}); write hf:ORGANISATION/NAME or hf:ORGANISATION/NAME@REVISION"
+        ) from error
 
 
 def _find_folder(path: Path) -> Path | None:
@@ -111,8 +146,7 @@ def weights_hash(name: Path | str | Source) -> str:
     for path in paths:
         try:
             with path.open("rb") as file:
-                while block := file.read(1 << 22):
-                    digest.update(block)
+                hashlib.file_digest(file, lambda: digest)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); copy the model again") from error
     return digest.hexdigest()

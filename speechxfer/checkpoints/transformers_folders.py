@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechxfer.checkpoints.external_models import (
-    ExternalEncoder,
     ExternalHead,
     Settings,
     build_external,
@@ -19,7 +18,7 @@ from speechxfer.checkpoints.external_models import (
 from speechxfer.checkpoints.external_weights import read_object, read_tensors
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec, feature_preset
-from speechxfer.models import CHECKPOINT_TYPES, ENCODER_FAMILIES, AcousticModel, CheckpointLayout
+from speechxfer.models import CHECKPOINT_TYPES, ENCODER_FAMILIES, AcousticModel
 from speechxfer.text import BLANK, Vocabulary
 
 TRANSDUCERS = ("parakeet_rnnt", "parakeet_tdt")
@@ -33,7 +32,12 @@ def load_transformers_folder(folder: Path) -> AcousticModel:
         InputError: files are missing or damaged, or the architecture, front end or tokenizer is not supported.
     """
     config = read_object(folder / "config.json")
-    kind, layout = _checkpoint_type(config, folder)
+    name = config.get("model_type")
+    if name in TRANSDUCERS:
+        raise InputError(f"{folder}: {name} is a transducer without a CTC head; take the CTC model of the same family")
+    if name not in CHECKPOINT_TYPES:
+        raise InputError(f"{folder}: architecture {name!r} is unknown; expected one of {', '.join(CHECKPOINT_TYPES)}")
+    kind, layout = CHECKPOINT_TYPES[name]  # the encoder's name and where its weights are
     inner = config.get("encoder_config", config)
     spec = _front_end(folder, kind, inner)
     tensors = dict(read_tensors(folder))
@@ -46,17 +50,7 @@ def load_transformers_folder(folder: Path) -> AcousticModel:
     if layout.head and f"{layout.head}.weight" in tensors:
         vocabulary, order = _vocabulary(folder, config)
         head = ExternalHead(tensors[f"{layout.head}.weight"], tensors[f"{layout.head}.bias"], order)
-    return build_external(ExternalEncoder(kind, inner, weights, folder), spec, vocabulary, head)
-
-
-def _checkpoint_type(config: Settings, place: Path) -> tuple[str, CheckpointLayout]:
-    """The encoder's name and where its weights are."""
-    name = config.get("model_type")
-    if name in TRANSDUCERS:
-        raise InputError(f"{place}: {name} is a transducer without a CTC head; take the CTC model of the same family")
-    if name not in CHECKPOINT_TYPES:
-        raise InputError(f"{place}: architecture {name!r} is unknown; expected one of {', '.join(CHECKPOINT_TYPES)}")
-    return CHECKPOINT_TYPES[name]
+    return build_external(kind, inner, weights, spec, vocabulary, head, str(folder))
 
 
 def _front_end(folder: Path, kind: str, config: Settings) -> FeatureSpec:

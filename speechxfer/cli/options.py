@@ -1,7 +1,7 @@
 """Options and arguments that several verbs share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,55 +15,37 @@ def read_path(text: str) -> Path:
     return Path(text)
 
 
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", parser=read_path, metavar="TOML", help="File of settings; defaults without one."),
-]
-Train = Annotated[
-    list[Path],
-    typer.Option("--train", parser=read_path, metavar="MANIFEST", help="Training data; may be repeated."),
-]
-Dev = Annotated[
-    list[Path],
-    typer.Option(
-        "--dev", parser=read_path, metavar="MANIFEST", help="Development data, selects checkpoints; may be repeated."
-    ),
-]
-Test = Annotated[Path, typer.Option("--test", parser=read_path, metavar="MANIFEST", help="Test data for all scores.")]
-Manifests = Annotated[
-    list[Path], typer.Argument(parser=read_path, metavar="MANIFEST...", help="Manifests of the corpus.")
-]
-Out = Annotated[Path, typer.Option("--out", parser=read_path, metavar="FOLDER", help="Folder to write to.")]
-Results = Annotated[
-    Path | None, typer.Option("--results", parser=read_path, metavar="JSON", help="results.json to add a row to.")
-]
+def path_option(name: str, metavar: str, help: str) -> Any:
+    """An option that names a file or folder; `metavar` stands for it in the help."""
+    return typer.Option(name, parser=read_path, metavar=metavar, help=help)
+
+
+def paths_argument(metavar: str, help: str) -> Any:
+    """An argument that names files."""
+    return typer.Argument(parser=read_path, metavar=metavar, help=help)
+
+
+def _switch(name: str, help: str) -> Any:
+    return typer.Option(f"--{name}/--no-{name}", show_default=False, help=help)
+
+
+RESAMPLE, MONO = (
+    "Convert audio of another sampling rate, or refuse it",
+    "Average the channels of stereo audio, or refuse it",
+)
+AS_TRAINED = "; default: as in the model's training."
+ConfigFile = Annotated[Path | None, path_option("--config", "TOML", "File of settings; defaults without one.")]
+Train = Annotated[list[Path], path_option("--train", "MANIFEST", "Training data; may be repeated.")]
+Dev = Annotated[list[Path], path_option("--dev", "MANIFEST", "Development data, selects checkpoints; may be repeated.")]
+Test = Annotated[Path, path_option("--test", "MANIFEST", "Test data for all scores.")]
+Manifests = Annotated[list[Path], paths_argument("MANIFEST...", "Manifests of the corpus.")]
+Out = Annotated[Path, path_option("--out", "FOLDER", "Folder to write to.")]
+Results = Annotated[Path | None, path_option("--results", "JSON", "results.json to add a row to.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="Override a setting; may be repeated.")]
-Resample = Annotated[
-    bool | None,
-    typer.Option(
-        "--resample/--no-resample", show_default=False, help="Convert audio of another sampling rate, or refuse it."
-    ),
-]
-Mono = Annotated[
-    bool | None,
-    typer.Option("--mono/--no-mono", show_default=False, help="Average the channels of stereo audio, or refuse it."),
-]
-ResampleAsTrained = Annotated[
-    bool | None,
-    typer.Option(
-        "--resample/--no-resample",
-        show_default=False,
-        help="Convert audio of another sampling rate, or refuse it; default: as in the model's training.",
-    ),
-]
-MonoAsTrained = Annotated[
-    bool | None,
-    typer.Option(
-        "--mono/--no-mono",
-        show_default=False,
-        help="Average the channels of stereo audio, or refuse it; default: as in the model's training.",
-    ),
-]
+Resample = Annotated[bool | None, _switch("resample", f"{RESAMPLE}.")]
+Mono = Annotated[bool | None, _switch("mono", f"{MONO}.")]
+ResampleAsTrained = Annotated[bool | None, _switch("resample", RESAMPLE + AS_TRAINED)]
+MonoAsTrained = Annotated[bool | None, _switch("mono", MONO + AS_TRAINED)]
 MODELS = (
     "A model's folder, a finished run, a shipped model (multilingual-small, english), hf:ORGANISATION/NAME or a .nemo."
 )

@@ -37,11 +37,6 @@ def _report(message: str, code: int = BAD_INPUT) -> int:
     return code
 
 
-def _report_os_error(error: OSError) -> int:
-    name = error.filename if isinstance(error.filename, str) else ""
-    return _report(f"{name}: {error.strerror}" if name and error.strerror else str(error))
-
-
 def main() -> None:
     """Run the command line; errors of the user or the system give one line on stderr and exit code 2."""
     escape_unencodable_output()
@@ -62,11 +57,12 @@ def main() -> None:
         program = context.command_path if context else "speechxfer"
         code = _report(f"{error.format_message().rstrip('.')} (see: {program} --help)")
     except (KeyboardInterrupt, typer.Abort):
-        resumable = verb in RESUMABLE
-        code = _report("stopped" + ("; the same command continues where it stopped" if resumable else ""), INTERRUPTED)
+        rest = "; the same command continues where it stopped" if verb in RESUMABLE else ""
+        code = _report(f"stopped{rest}", INTERRUPTED)
     except BrokenPipeError:  # the reader of stdout has ended, such as `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = BROKEN_PIPE
     except OSError as error:
-        code = _report_os_error(error)
+        name = error.filename if isinstance(error.filename, str) else ""
+        code = _report(f"{name}: {error.strerror}" if name and error.strerror else str(error))
     sys.exit(code)

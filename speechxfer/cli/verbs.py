@@ -1,7 +1,7 @@
 """The verbs of the command line: one verb, one function, no logic."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,8 +26,13 @@ from speechxfer.cli.options import (
     Source,
     Test,
     Train,
+    path_option,
+    paths_argument,
     read_path,
 )
+
+if TYPE_CHECKING:
+    from speechxfer.config import Config
 
 app = typer.Typer(
     add_completion=False,
@@ -36,20 +41,18 @@ app = typer.Typer(
 )
 
 
-def _overrides(settings: list[str] | None, resample: bool | None, mono: bool | None) -> list[str]:
-    flags = (("resample", resample), ("mono", mono))
-    return [*(settings or []), *(f"data.{name}={str(value).lower()}" for name, value in flags if value is not None)]
+def _load(config: Path | None, settings: list[str] | None, resample: bool | None, mono: bool | None) -> "Config":
+    from speechxfer.config import load_config
+
+    flags = {"resample": resample, "mono": mono}
+    given = [f"data.{name}={str(value).lower()}" for name, value in flags.items() if value is not None]
+    return load_config(config, [*(settings or []), *given])
 
 
 @app.command()
 def check(
-    manifests: Annotated[
-        list[Path], typer.Argument(parser=read_path, metavar="MANIFEST...", help="Train first, then dev and test.")
-    ],
-    fix: Annotated[
-        Path | None,
-        typer.Option("--fix", parser=read_path, metavar="OUT", help="Write corrected manifests to this folder."),
-    ] = None,
+    manifests: Annotated[list[Path], paths_argument("MANIFEST...", "Train first, then dev and test.")],
+    fix: Annotated[Path | None, path_option("--fix", "OUT", "Write corrected manifests to this folder.")] = None,
     config: ConfigFile = None,
     model: Annotated[str, typer.Option("--model", help="Check for adapting this model (sampling rate, frames).")] = "",
     settings: Set = None,
@@ -57,12 +60,11 @@ def check(
     mono: Mono = None,
 ) -> None:
     """Find everything in manifests and recordings that would harm training. Exit code 1 if there are errors."""
-    from speechxfer.config import load_config
     from speechxfer.workflows import check_run
 
     given = [("--config", config), ("--model", model), *(("--set", setting) for setting in settings or [])]
     options = [str(part) for option in given if option[1] for part in option]
-    loaded = load_config(config, _overrides(settings, resample, mono))
+    loaded = _load(config, settings, resample, mono)
     report = check_run(manifests, loaded, fix_dir=fix, model=model, options=options)
     raise typer.Exit(1 if report.errors and not fix else 0)
 
@@ -80,10 +82,9 @@ def train(
     mono: Mono = None,
 ) -> None:
     """Train a model from random weights."""
-    from speechxfer.config import load_config
     from speechxfer.workflows import train_from_scratch
 
-    loaded = load_config(config, _overrides(settings, resample, mono))
+    loaded = _load(config, settings, resample, mono)
     train_from_scratch(train, dev, out=out, config=loaded, language=language, licence=licence)
 
 
@@ -103,17 +104,12 @@ def adapt(
         bool, typer.Option("--with-baseline", help="Also train from scratch with the same budget, and compare.")
     ] = False,
     test: Annotated[
-        Path | None,
-        typer.Option(
-            "--test", parser=read_path, metavar="MANIFEST", help="Test data of --with-baseline; default: --dev."
-        ),
+        Path | None, path_option("--test", "MANIFEST", "Test data of --with-baseline; default: --dev.")
     ] = None,
     jobs: Jobs = 0,
 ) -> None:
     """Adapt a source model to a new language or vocabulary: new output layer, then fine-tuning."""
-    from speechxfer.config import load_config
-
-    loaded = load_config(config, _overrides(settings, resample, mono))
+    loaded = _load(config, settings, resample, mono)
     if with_baseline:
         from speechxfer.workflows import Splits, StudySettings, compare_with_baseline
 
@@ -133,11 +129,10 @@ def crossval(
     config: ConfigFile = None,
     train: Annotated[
         list[Path] | None,
-        typer.Option(
+        path_option(
             "--train",
-            parser=read_path,
-            metavar="MANIFEST",
-            help="Additional training data of every fold, never scored, such as synthetic voices; may be repeated.",
+            "MANIFEST",
+            "Training data added to every fold, never scored, such as synthetic voices; may be repeated.",
         ),
     ] = None,
     folds: Annotated[
@@ -156,10 +151,9 @@ def crossval(
     jobs: Jobs = 0,
 ) -> None:
     """Adapt once per fold and score every utterance with a model not trained on its speaker or sentence."""
-    from speechxfer.config import load_config
     from speechxfer.workflows import StudySettings, cross_validate
 
-    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language, licence)
+    study = StudySettings(source, _load(config, settings, resample, mono), language, licence)
     extra = train or ()
     print(
         cross_validate(
@@ -189,10 +183,9 @@ def curve(
     jobs: Jobs = 0,
 ) -> None:
     """Adapt and train from scratch on growing parts of a corpus: how much data does the transfer save?"""
-    from speechxfer.config import load_config
     from speechxfer.workflows import Splits, StudySettings, learning_curve
 
-    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language, licence)
+    study = StudySettings(source, _load(config, settings, resample, mono), language, licence)
     splits = Splits(tuple(train), tuple(dev), test)
     print(learning_curve(study, splits, out, minutes=minutes or (10.0, 30.0, 60.0), seeds=seeds, jobs=jobs or None))
 
@@ -226,11 +219,9 @@ def rank_sources(
     jobs: Jobs = 0,
 ) -> None:
     """Rank source models for a target in minutes, by evidence or by a brief fine-tuning."""
-    from speechxfer.config import load_config
     from speechxfer.workflows import rank_sources
 
-    loaded = load_config(config, _overrides(settings, resample, mono))
-    reports = finetuned or []
+    loaded, reports = _load(config, settings, resample, mono), finetuned or []
     ranking = rank_sources(
         [target], models, method=method, config=loaded, minutes=minutes, finetuned=reports, jobs=jobs or None
     )
@@ -243,10 +234,7 @@ def self_train(
     train: Train,
     dev: Dev,
     unlabelled: Annotated[
-        list[Path],
-        typer.Option(
-            "--unlabelled", parser=read_path, metavar="MANIFEST", help="Speech without transcripts; may be repeated."
-        ),
+        list[Path], path_option("--unlabelled", "MANIFEST", "Speech without transcripts; may be repeated.")
     ],
     test: Test,
     source: Source = DEFAULT_SOURCE,
@@ -262,10 +250,9 @@ def self_train(
     mono: Mono = None,
 ) -> None:
     """Adapt on labelled speech and on pseudo-labels of unlabelled speech, and compare."""
-    from speechxfer.config import load_config
     from speechxfer.workflows import Splits, StudySettings, self_train
 
-    study = StudySettings(source, load_config(config, _overrides(settings, resample, mono)), language, licence)
+    study = StudySettings(source, _load(config, settings, resample, mono), language, licence)
     splits = Splits(tuple(train), tuple(dev), test)
     print(self_train(study, splits, unlabelled, out, rounds=rounds, max_error_rate=max_error_rate))
 
@@ -309,16 +296,14 @@ def transcribe(
 @app.command()
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="One model, or the same one trained with several seeds.")],
-    on: Annotated[Path, typer.Option("--on", parser=read_path, metavar="MANIFEST", help="Manifest to score on.")],
+    on: Annotated[Path, path_option("--on", "MANIFEST", "Manifest to score on.")],
     out: Out,
     results: Results = None,
     row: Annotated[str, typer.Option("--row", help="Name of that row: scratch, frozen, finetuned ...")] = "",
     split: Annotated[str, typer.Option("--split", help="Split in that row; default: the manifest's name.")] = "",
     as_parent: Annotated[
         bool,
-        typer.Option(
-            "--as-parent", help="Score the source's own task with the adapted encoder, to measure forgetting."
-        ),
+        typer.Option("--as-parent", help="Score the source's own task with the adapted encoder: what was forgotten."),
     ] = False,
     phones: Phones = None,
     language: PhonesOfLanguage = None,
@@ -340,8 +325,8 @@ def evaluate(
 
 @app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(parser=read_path, metavar="REPORT_A", help="report.json of one system.")],
-    b: Annotated[Path, typer.Argument(parser=read_path, metavar="REPORT_B", help="report.json of another.")],
+    a: Annotated[Path, paths_argument("REPORT_A", "report.json of one system.")],
+    b: Annotated[Path, paths_argument("REPORT_B", "report.json of another.")],
 ) -> None:
     """Test whether one of two systems is better on the same utterances (paired)."""
     from speechxfer.scoring import compare, read_report
@@ -352,13 +337,8 @@ def compare(
 @app.command()
 def export(
     model: ModelName,
-    to: Annotated[
-        Literal["hf", "onnx"],
-        typer.Option("--to", help="A folder of transformers, or one ONNX graph."),
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", parser=read_path, metavar="PATH", help="Folder (hf) or file (onnx) to write.")
-    ],
+    to: Annotated[Literal["hf", "onnx"], typer.Option("--to", help="A folder of transformers, or one ONNX graph.")],
+    out: Annotated[Path, path_option("--out", "PATH", "Folder (hf) or file (onnx) to write.")],
 ) -> None:
     """Write a model in the format of another toolkit."""
     from speechxfer.export import export

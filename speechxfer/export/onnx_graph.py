@@ -3,8 +3,6 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,33 +60,27 @@ def _convert(model: AcousticModel) -> Any:
     example = (0.1 * torch.randn(2, rate), torch.tensor([rate, rate // 2]))
     batch = torch.export.Dim("batch", min=1)
     samples = torch.export.Dim("samples", min=model.spec.window_samples)
-    with _without_warnings():
-        program = torch.onnx.export(
-            WaveformModel(model).eval(),
-            example,
-            input_names=["samples", "lengths"],
-            output_names=["log_probs", "frames"],
-            dynamic_shapes=({0: batch, 1: samples}, {0: batch}),
-            dynamo=True,
-            opset_version=OPSET,
-            verbose=False,
-        )
+    disabled_level = logging.root.manager.disable
+    logging.disable(
+        logging.WARNING
+    )  # what torch.onnx warns and logs about its own code: the user can do nothing about it
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            program = torch.onnx.export(
+                WaveformModel(model).eval(),
+                example,
+                input_names=["samples", "lengths"],
+                output_names=["log_probs", "frames"],
+                dynamic_shapes=({0: batch, 1: samples}, {0: batch}),
+                dynamo=True,
+                opset_version=OPSET,
+                verbose=False,
+            )
+    finally:
+        logging.disable(disabled_level)
     if program is None:
         raise TypeError("torch.onnx.export returned no program")
     return program.model_proto
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Hide what torch.onnx warns and logs about its own code: the user can do nothing about it."""
-    disabled_level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled_level)
 
 
 class WaveformModel(nn.Module):

@@ -7,7 +7,7 @@ configurations, processors and tokenizers of transformers 5; which families can 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from speechxfer.adaptation import WORD_START
 from speechxfer.checkpoints import WORD_DELIMITER, load_model
@@ -69,18 +69,15 @@ def _ctc_model(model: AcousticModel, name: str) -> CtcModel:
 
 def _network(library: Any, model: AcousticModel, ctc_model: CtcModel) -> Any:
     """The library's CTC model with the weights of `model`."""
-    encoder = model.encoder
-    if not isinstance(encoder, TransformersEncoder):
-        raise TypeError(f"{type(encoder).__name__} is no encoder of transformers")
+    encoder = cast(TransformersEncoder, model.encoder)
     inner = encoder.config.to_dict()
     size = len(model.vocabulary.symbols)
     common = {"vocab_size": size, "pad_token_id": 0, "ctc_loss_reduction": "mean", "ctc_zero_infinity": False}
-    config_class = getattr(library, ctc_model.config_class)
-    if ctc_model.encoder == "encoder":  # Parakeet's configuration contains the encoder's; others are one flat list
-        config = config_class(encoder_config=inner, **common)
-    else:
-        config = config_class(**(inner | common))
-    network = getattr(library, ctc_model.network_class)(config)
+    is_nested = (
+        ctc_model.encoder == "encoder"
+    )  # Parakeet's configuration contains the encoder's; others are one flat list
+    settings = {"encoder_config": inner, **common} if is_nested else inner | common
+    network = getattr(library, ctc_model.network_class)(getattr(library, ctc_model.config_class)(**settings))
     state = {f"{ctc_model.encoder}.{key}": value for key, value in encoder.network.state_dict().items()}
     weight = model.head.weight.detach()
     is_convolution = ctc_model.head == "ctc_head"  # of width 1

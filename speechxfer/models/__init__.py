@@ -1,27 +1,19 @@
 """Acoustic models: encoders, heads, adapters and low-rank updates.
 
 - `AcousticModel` is an encoder with a head, vocabulary, features and normaliser; `Task` and `ParentHead` belong to it.
-- `Architecture` describes a network; `Encoder` is the interface of every encoder, `encoder_shapes` its tensors.
+- `Architecture` describes a network; `Encoder` is the interface of every encoder.
 - `build_head` and `Pooling` make output layers.
-- `ENCODER_FAMILIES`, `CHECKPOINT_TYPES`, `EncoderFamily`, `CheckpointLayout`, `CtcModel`: the families of transformers;
-  `TransformersEncoder` runs their encoders, `import_transformers` imports the library.
-- `with_lora`, `merge_lora`, `has_lora`, `lora_modules`, `lora_rank_and_alpha`, `base_encoder`, `base_weights`: low-rank updates.
+- `ENCODER_FAMILIES`, `CHECKPOINT_TYPES`, `CtcModel`: the families of transformers; `TransformersEncoder` runs their encoders,
+  `import_transformers` imports the library.
+- `with_lora`, `merge_lora`, `has_lora`, `lora_modules`, `lora_rank_and_alpha`, `base_weights`: low-rank updates.
 """
 
 from speechxfer.models.acoustic_model import AcousticModel
-from speechxfer.models.architecture import Architecture, encoder_shapes
+from speechxfer.models.architecture import Architecture
 from speechxfer.models.encoder import Encoder
-from speechxfer.models.families import (
-    CHECKPOINT_TYPES,
-    ENCODER_FAMILIES,
-    CheckpointLayout,
-    CtcModel,
-    EncoderFamily,
-    import_transformers,
-)
+from speechxfer.models.families import CHECKPOINT_TYPES, ENCODER_FAMILIES, CtcModel, import_transformers
 from speechxfer.models.heads import ParentHead, Pooling, Task, build_head
 from speechxfer.models.lora import (
-    base_encoder,
     base_weights,
     has_lora,
     lora_modules,
@@ -36,18 +28,14 @@ __all__ = [
     "ENCODER_FAMILIES",
     "AcousticModel",
     "Architecture",
-    "CheckpointLayout",
     "CtcModel",
     "Encoder",
-    "EncoderFamily",
     "ParentHead",
     "Pooling",
     "Task",
     "TransformersEncoder",
-    "base_encoder",
     "base_weights",
     "build_head",
-    "encoder_shapes",
     "has_lora",
     "import_transformers",
     "lora_modules",

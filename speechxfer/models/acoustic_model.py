@@ -6,8 +6,7 @@ most of all for new speakers (see ``recipes/fsdd/notes.md``; Yang et al., 'SUPER
 frozen encoders for the same reason).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -17,8 +16,8 @@ from torch import Tensor, nn
 from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec
 from speechxfer.models.architecture import Architecture, build_encoder
+from speechxfer.models.conformer import ExtraLayers
 from speechxfer.models.encoder import Encoder
-from speechxfer.models.extra_layers import ExtraLayers
 from speechxfer.models.heads import ParentHead, Task, build_head, mean_frame
 from speechxfer.text import Normalizer, Vocabulary
 
@@ -55,10 +54,6 @@ class AcousticModel(nn.Module):
         self.extra = ExtraLayers(built.output_dim, architecture.extra_layers, architecture.dropout)
         self.pooling, self.head = build_head(built, task, len(vocabulary.symbols))
 
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Encoded frames `[batch]` for feature frames `[batch]`."""
-        return self.encoder.output_lengths(lengths)
-
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features `[batch, frames, mels]` and lengths `[batch]` to log-probabilities and lengths.
 
@@ -78,9 +73,14 @@ class AcousticModel(nn.Module):
             `[batch, frames', dim]` of each layer, the last one being the encoder's output; the output alone for an encoder
             without uniform layers. And frames' per utterance.
         """
-        encoder = self.encoder
-        with capture_outputs(encoder.adapters[:-1] if encoder.has_uniform_layers else ()) as outputs:
-            encoded, lengths = encoder(features, lengths)
+        outputs: list[Tensor] = []
+        captured = self.encoder.adapters[:-1] if self.encoder.has_uniform_layers else ()
+        handles = [each.register_forward_hook(lambda _, __, output: outputs.append(output)) for each in captured]
+        try:
+            encoded, lengths = self.encoder(features, lengths)
+        finally:
+            for handle in handles:
+                handle.remove()
         return [*outputs, encoded], lengths
 
     def log_probs(self, layers: Sequence[Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,26 +107,24 @@ class AcousticModel(nn.Module):
         pooling = {name: value.detach().cpu().clone() for name, value in pooling.items()}
         return ParentHead(self.name, vocabulary, self.normalizer, self.task, layers, weight, bias, pooling)
 
-    def as_parent(self, number: int = 0) -> "AcousticModel":
+    def as_parent(self) -> "AcousticModel":
         """The encoder as it is now with the head of the model it was adapted from; both models share the encoder's weights.
 
-        Args:
-            number: 0 is the nearest parent, 1 that one's parent, and so on.
-
         Raises:
-            InputError: there is no such parent.
+            InputError: the model was not adapted from another.
         """
-        if not 0 <= number < len(self.parents):
-            raise InputError(
-                f"the model has the heads of {len(self.parents)} parents, so there is no number {number}; a model trained "
-                "from random weights has none"
-            )
-        parent = self.parents[number]
-        architecture = replace(self.architecture, extra_layers=parent.extra_layers)
-        task, older = parent.task, self.parents[number + 1 :]
+        if not self.parents:
+            raise InputError("the model has the head of no parent; a model trained from random weights has none")
+        parent, *older = self.parents
         with torch.random.fork_rng(devices=[]):
             model = AcousticModel(
-                architecture, parent.vocabulary, self.spec, parent.normalizer, task, encoder=self.encoder, parents=older
+                replace(self.architecture, extra_layers=parent.extra_layers),
+                parent.vocabulary,
+                self.spec,
+                parent.normalizer,
+                parent.task,
+                encoder=self.encoder,
+                parents=tuple(older),
             )
         model.extra.layers = self.extra.layers[: parent.extra_layers]
         model.head.load_state_dict({"weight": parent.weight, "bias": parent.bias})
@@ -136,17 +134,3 @@ class AcousticModel(nn.Module):
         model.training = self.training  # not recursive: parts of the encoder may be frozen
         model.extra.training = model.head.training = self.training
         return model.to(self.head.weight.device)
-
-
-@contextmanager
-def capture_outputs(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
-    """The outputs of these modules while the context is open, in the order of the calls."""
-    outputs: list[Tensor] = []
-    handles = [
-        module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output)) for module in modules
-    ]
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()

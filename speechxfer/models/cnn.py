@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from speechxfer.features import padding_mask
-from speechxfer.models.adapters import build_adapters
-from speechxfer.models.layers import MaskedBatchNorm
+from speechxfer.models.layers import MaskedBatchNorm, build_adapters
 
 SIZES: dict[str, dict[str, object]] = {
     "tiny": {"dim": 96, "layers": 4, "kernel": 9},
@@ -49,9 +48,7 @@ class CnnEncoder(nn.Module):
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Exact numbers of encoded frames for numbers of feature frames."""
-        for _ in self.strided:
-            lengths = (lengths + 1) // 2
-        return lengths
+        return (lengths + self.subsampling - 1) // self.subsampling
 
     def layer_groups(self) -> list[nn.Module]:
         """The strided layers as one group, then each layer from the input upwards."""

@@ -11,12 +11,13 @@ steps, without it not even after thousands. Every module masks the padding, so a
 the rest of its batch.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from speechxfer.features import padding_mask
-from speechxfer.models.adapters import build_adapters
-from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm, zero_initialized
+from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm, build_adapters, zero_initialized
 
 SIZES: dict[str, dict[str, object]] = {
     "tiny": {"dim": 96, "layers": 6, "heads": 4},
@@ -24,6 +25,7 @@ SIZES: dict[str, dict[str, object]] = {
     "base": {"dim": 256, "layers": 12, "heads": 4},
 }
 SUBSAMPLING_CHANNELS = 32
+EXTRA_HEADS, EXTRA_KERNEL = 4, 15  # of layers above any encoder
 
 
 class ConformerEncoder(nn.Module):
@@ -54,7 +56,7 @@ class ConformerEncoder(nn.Module):
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Exact numbers of encoded frames for numbers of feature frames; any integer tensor."""
-        return self.subsample.output_lengths(lengths)
+        return (lengths + self.subsampling - 1) // self.subsampling
 
     def layer_groups(self) -> list[nn.Module]:
         """The subsampling, then each layer from the input upwards."""
@@ -81,15 +83,7 @@ class Subsampling(nn.Module):
             nn.Conv2d(1 if stage == 0 else SUBSAMPLING_CHANNELS, SUBSAMPLING_CHANNELS, 3, stride=2, padding=1)
             for stage in range(stages)
         )
-        bands = input_dim
-        for _ in range(stages):
-            bands = (bands + 1) // 2
-        self.output = nn.Linear(SUBSAMPLING_CHANNELS * bands, dim)
-
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        for _ in self.convolutions:
-            lengths = (lengths + 1) // 2
-        return lengths
+        self.output = nn.Linear(SUBSAMPLING_CHANNELS * math.ceil(input_dim / factor), dim)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x = features[:, None]
@@ -197,3 +191,20 @@ class ConvolutionModule(nn.Module):
         weight, bias, padding = self.depthwise.weight[..., None], self.depthwise.bias, (*self.depthwise.padding, 0)
         image = x.transpose(1, 2)[..., None]
         return nn.functional.conv2d(image, weight, bias, padding=padding, groups=len(weight))[..., 0].transpose(1, 2)
+
+
+class ExtraLayers(nn.Module):
+    """Conformer layers on top of any encoder, `[batch, frames, dim]` to the same; new ones only apply layer norm."""
+
+    def __init__(self, dim: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.head_dim = dim // EXTRA_HEADS
+        self.layers = nn.ModuleList(ConformerLayer(dim, EXTRA_HEADS, EXTRA_KERNEL, dropout) for _ in range(layers))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Encoded frames `[batch, frames, dim]` and their lengths `[batch]` to frames of the same shape."""
+        if self.layers:
+            valid, rotation = padding_mask(lengths, x.shape[1]), rotary_angles(x.shape[1], self.head_dim, x.device)
+            for layer in self.layers:
+                x = layer(x, valid, rotation)
+        return x

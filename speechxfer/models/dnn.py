@@ -7,7 +7,7 @@ the head.
 
 from torch import Tensor, nn
 
-from speechxfer.models.adapters import build_adapters
+from speechxfer.models.layers import build_adapters
 
 SIZES: dict[str, dict[str, object]] = {
     "tiny": {"widths": (128, 64)},

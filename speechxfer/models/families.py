@@ -145,18 +145,12 @@ WHISPER = EncoderFamily(
     extractor_settings={"sampling_rate": 16_000, "hop_length": 160, "n_fft": 400},
     checkpoints={"whisper": CheckpointLayout(("model.encoder.", "encoder.", ""))},
 )
-SPEECH2TEXT = EncoderFamily(
+SPEECH2TEXT = replace(  # the same layers and settings above another subsampling and front end
+    WHISPER,
     module="speech_to_text",
     config_class="Speech2TextConfig",
     encoder_class="Speech2TextEncoder",
-    width_setting="d_model",
-    dropout_settings=("dropout", "attention_dropout", "activation_dropout"),
-    fixed_settings={"encoder_layerdrop": 0.0},
     parts_before=("conv", "embed_positions"),
-    layers="layers",
-    parts_after=("layer_norm",),
-    has_uniform_layers=False,
-    lora_modules=("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
     strides=lambda config: [(kernel, 2, kernel // 2) for kernel in config.conv_kernel_sizes],
     preset="speech2text",
     extractor_settings={

@@ -1,4 +1,6 @@
-"""Layers that several encoders share: batch norm over valid frames, channel dropout, zero initialisation."""
+"""Layers that several encoders share: batch norm over valid frames, channel dropout, zero initialisation, adapters."""
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -44,3 +46,27 @@ def zero_initialized(linear: nn.Linear) -> nn.Linear:
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
+
+
+class Adapter(nn.Module):
+    """`[batch, frames, dim]` plus a correction from a bottleneck of `width`; trained while the layers of an encoder are frozen.
+
+    The correction starts at zero, so an encoder with new adapters has the same outputs as without. Source: Houlsby et al.,
+    'Parameter-efficient transfer learning for NLP' (arXiv:1902.00751), one adapter per layer.
+    """
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.correction = nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, width), nn.SiLU(), zero_initialized(nn.Linear(width, dim))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input plus correction; same shape."""
+        corrected: Tensor = x + self.correction(x)
+        return corrected
+
+
+def build_adapters(dims: Iterable[int], width: int) -> nn.ModuleList:
+    """One adapter for each layer's output dimension; the identity, which has no weights, if `width` is 0."""
+    return nn.ModuleList(Adapter(dim, width) if width else nn.Identity() for dim in dims)

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from speechxfer.errors import InputError
 from speechxfer.models.acoustic_model import AcousticModel
-from speechxfer.models.encoder import Encoder
-from speechxfer.models.limits import MAX_LORA_RANK, check_range
+from speechxfer.models.architecture import MAX_LORA_RANK, check_range
 
 
 def with_lora(model: AcousticModel, rank: int = 8, alpha: float | None = None) -> AcousticModel:
@@ -29,12 +28,15 @@ def with_lora(model: AcousticModel, rank: int = 8, alpha: float | None = None) -
     check_range("the rank of a low-rank update (transfer.lora_rank)", rank, 1, MAX_LORA_RANK)
     if has_lora(model):
         raise InputError("the encoder has a low-rank update already; merge it first (`merge_lora`)")
-    peft = _peft()
+    try:
+        import peft
+    except ImportError as error:
+        raise InputError("low-rank updates need the library peft; pip install 'speechxfer[lora]'") from error
     copied = copy.deepcopy(model)
-    settings = peft.LoraConfig(
-        r=rank, lora_alpha=2 * rank if alpha is None else alpha, target_modules=list(copied.encoder.lora_modules)
-    )
-    copied.encoder = peft.get_peft_model(copied.encoder, settings)
+    options: dict[str, Any] = {"r": rank, "lora_alpha": 2 * rank if alpha is None else alpha}
+    settings = peft.LoraConfig(**options, target_modules=list(copied.encoder.lora_modules))
+    encoder: Any = copied.encoder
+    copied.encoder = peft.get_peft_model(encoder, settings)
     return copied.train(model.training)
 
 
@@ -42,7 +44,8 @@ def merge_lora(model: AcousticModel) -> AcousticModel:
     """A copy of the model with the update added to the encoder's weights: the same outputs without an update."""
     copied = copy.deepcopy(model)
     if has_lora(copied):
-        copied.encoder = _lora_encoder(copied).merge_and_unload()
+        encoder: Any = copied.encoder  # the wrapper of peft, whose type is known only where the extra is installed
+        copied.encoder = encoder.merge_and_unload()
         copied.requires_grad_(True)
     return copied.train(model.training)
 
@@ -54,14 +57,8 @@ def has_lora(model: AcousticModel) -> bool:
 
 def lora_rank_and_alpha(model: AcousticModel) -> tuple[int, float]:
     """Inner dimension and scale of the model's low-rank update, as for `with_lora`."""
-    settings = _lora_encoder(model).peft_config["default"]
-    return settings.r, settings.lora_alpha
-
-
-def base_encoder(model: AcousticModel) -> Encoder:
-    """The encoder itself, without the wrapper that a low-rank update puts around it."""
-    encoder: Encoder = _lora_encoder(model).get_base_model() if has_lora(model) else model.encoder
-    return encoder
+    encoder: Any = model.encoder
+    return encoder.peft_config["default"].r, encoder.peft_config["default"].lora_alpha
 
 
 def base_weights(model: AcousticModel) -> dict[str, Tensor]:
@@ -77,16 +74,3 @@ def base_weights(model: AcousticModel) -> dict[str, Tensor]:
 def lora_modules(model: AcousticModel) -> list[nn.Module]:
     """The modules of the update, which are trained while the rest of the encoder is frozen."""
     return [module for name, module in model.encoder.named_modules() if name.endswith(("lora_A", "lora_B"))]
-
-
-def _lora_encoder(model: AcousticModel) -> Any:
-    """The wrapper of `peft` around the encoder, whose type is known only where the extra is installed."""
-    return model.encoder
-
-
-def _peft() -> Any:
-    try:
-        import peft
-    except ImportError as error:
-        raise InputError("low-rank updates need the library peft; pip install 'speechxfer[lora]'") from error
-    return peft

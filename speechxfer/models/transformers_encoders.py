@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from speechxfer.errors import InputError
 from speechxfer.features import padding_mask
-from speechxfer.models.adapters import build_adapters
 from speechxfer.models.families import ENCODER_FAMILIES, import_transformers
+from speechxfer.models.layers import build_adapters
 
 WHISPER_TAIL = 2  # frames of its features that overlap the silence after the signal
 WHISPER_DYNAMIC_RANGE, WHISPER_LOWEST = 2.0, -1.5  # on the scale of its features, (log10 + 4) / 4: 8 and -10
@@ -55,14 +55,10 @@ class TransformersEncoder(nn.Module):
         self.output_dim = int(self.config.output_hidden_size) if has_output_adapter else width
         self.lora_modules = self.family.lora_modules
         self.has_uniform_layers = self.family.has_uniform_layers and not has_output_adapter
-        layers = list(self._part(self.family.layers).children())
+        layers = list(network.get_submodule(self.family.layers).children())
         self.adapters = build_adapters([width] * len(layers), adapter_dim)
         for layer, adapter in zip(layers, self.adapters, strict=True):
             layer.register_forward_hook(partial(_apply_adapter, adapter))  # deepcopy copies the adapter of a partial
-
-    def _part(self, name: str) -> nn.Module:
-        part: nn.Module = self.network.get_submodule(name)
-        return part
 
     def layer_groups(self) -> list[nn.Module]:
         """The parts before the layers, then each layer from the input upwards, the last one with the parts after it."""
@@ -71,7 +67,7 @@ class TransformersEncoder(nn.Module):
             [named[name] for name in names if named.get(name)]
             for names in (self.family.parts_before, self.family.parts_after)
         )
-        *lower, last = self._part(self.family.layers).children()
+        *lower, last = self.network.get_submodule(self.family.layers).children()
         return [nn.ModuleList(before), *lower, nn.ModuleList([last, *after])]
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
@@ -194,10 +190,7 @@ class StridedSubsampling(nn.Module):
         self.layers = nn.ModuleList()
         for stage in range(stages):
             self.layers += [nn.Conv2d(channels if stage else 1, channels, 3, stride=2, padding=1), nn.ReLU()]
-        bands = config.num_mel_bins
-        for _ in range(stages):
-            bands = (bands - 1) // 2 + 1
-        self.linear = nn.Linear(channels * bands, config.hidden_size)
+        self.linear = nn.Linear(channels * math.ceil(config.num_mel_bins / 2**stages), config.hidden_size)
 
     def forward(self, features: Tensor, attention_mask: Tensor) -> Tensor:
         """`[batch, frames, mels]` and the mask of valid frames to `[batch, frames', dim]`."""

@@ -8,17 +8,13 @@ function.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from speechxfer.config import Config
 from speechxfer.data import Utterance, hash_audio_file
 from speechxfer.errors import InputError
 from speechxfer.features import front_end_version
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import read_bytes
 
 
 def compare_fingerprints(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
@@ -43,13 +39,15 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def model_fingerprint(model: AcousticModel) -> dict[str, Any]:
     """A model's structure, symbols, features and normaliser, and hashes of its weights and of its sources' heads."""
     parts = (model.architecture, model.spec, model.normalizer)
-    heads = hashlib.sha256()
+    weights, heads = hashlib.sha256(), hashlib.sha256()
+    for value in model.state_dict().values():
+        weights.update(value.detach().cpu().contiguous().numpy().tobytes())
     for parent in model.parents:
         heads.update(parent.weight.numpy().tobytes() + parent.bias.numpy().tobytes())
     return {
         "model": [*(part.to_dict() for part in parts), model.task, list(model.vocabulary.symbols)],
         "front end": front_end_version(model.spec),
-        "first weights": _hash_weights(model),
+        "first weights": weights.hexdigest(),
         "source heads": heads.hexdigest(),
     }
 
@@ -75,15 +73,3 @@ def hash_utterances(utterances: Sequence[Utterance]) -> str:
         row = [u.id, audio, u.offset, u.duration, u.text, u.speaker, u.lang]
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content; InputError if it cannot be read."""
-    return hashlib.sha256(read_bytes(path, fix="correct its path, or copy it again")).hexdigest()
-
-
-def _hash_weights(model: nn.Module) -> str:
-    weights = hashlib.sha256()
-    for value in model.state_dict().values():
-        weights.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return weights.hexdigest()

@@ -1,8 +1,8 @@
-"""Linear probe for `classify`: the best head on a frozen encoder, computed instead of trained.
+"""Linear probe for `classify`: the best head on the source's encoder, computed instead of trained (closed form).
 
 Logistic regression with an L2 penalty on the pooled outputs of all encoder layers, by L-BFGS. Starting from this head keeps
 the pretrained encoder from being distorted by a random one (Kumar et al., 'Fine-tuning can distort pretrained features and
-underperform out-of-distribution', arXiv:2202.10054).
+underperform out-of-distribution', arXiv:2202.10054). With a frozen encoder and no added layers it is also the result.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,15 +12,40 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from speechxfer.config import FinetuneConfig
 from speechxfer.data import Samples
 from speechxfer.decoding import DECODE_FRAMES
 from speechxfer.features import collate, plan_batches
 from speechxfer.models import AcousticModel, Pooling
 from speechxfer.runtime import track
+from speechxfer.training.loading import load_features
+from speechxfer.training.run import TrainingRun
 
 MAX_INPUTS = 40_000  # recordings times speeds; of more, a random subset of this size is used
 SCORE_VARIANCE = 6.0  # prior variance of a word's score: the best for digits of unseen speakers, see recipes/fsdd
 ITERATIONS = 100
+
+
+def starts_from_closed_form_head(model: AcousticModel) -> bool:
+    """Whether the initial head is computed: for words, with a head that reads all layers, on a pretrained encoder."""
+    return bool(model.pooling and model.parents)
+
+
+def trains_closed_form_head_only(model: AcousticModel, config: FinetuneConfig) -> bool:
+    """Whether that head is all that is trained."""
+    added = model.architecture.adapter_dim or model.architecture.extra_layers
+    return starts_from_closed_form_head(model) and config.freeze == "encoder" and not added
+
+
+def fit_closed_form_head(run: TrainingRun) -> None:
+    """Compute the head from each training utterance at every feasible speed, a share of them distorted as in training."""
+
+    def get_features(index: int, speed: int) -> Samples:
+        return load_features(run, index, speed, np.random.default_rng([run.config.seed, index, speed]))
+
+    data = run.data
+    words = [target[0] for target in data.targets]
+    fit_linear_probe(run.model, data.features.frames, get_features, data.feasible_speeds, words)
 
 
 def fit_linear_probe(

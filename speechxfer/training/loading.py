@@ -23,26 +23,19 @@ from speechxfer.training.run import TrainingRun
 
 
 @dataclass(frozen=True)
-class LoadedBatch:
-    """A batch and its place in the run."""
+class PlannedBatch:
+    """The utterances of a batch and its place in the run."""
 
-    batch: Batch
-    epoch: int
-    position: int
-    """Number of steps of the epoch that are done after this one."""
-
-
-@dataclass(frozen=True)
-class _PlannedBatch:
     indices: Sequence[int]
     speeds: Sequence[int]
     """Speed index of every training utterance in this epoch."""
     epoch: int
     position: int
+    """Number of steps of the epoch that are done after this one."""
     augment: bool
 
 
-def iterate_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Iterator[LoadedBatch]:
+def iterate_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Iterator[tuple[PlannedBatch, Batch]]:
     """This process's batches from `step` to the run's last step; loading goes on across the ends of epochs.
 
     Args:
@@ -52,7 +45,7 @@ def iterate_batches(run: TrainingRun, step: int, epoch: int, position: int) -> I
     yield from load_in_background(lambda planned: _load(run, planned), _plan_batches(run, step, epoch, position))
 
 
-def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Iterator[_PlannedBatch]:
+def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Iterator[PlannedBatch]:
     config, data = run.config, run.data
     budget = max(1, round(config.batch_s * run.model.spec.frames_per_s))
     while step < run.steps:
@@ -65,20 +58,19 @@ def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Ite
                 return
             position += 1
             indices = processes[run.accelerator.process_index]
-            yield _PlannedBatch(indices, speeds, epoch, position, step >= config.augment_warmup_steps)
+            yield PlannedBatch(indices, speeds, epoch, position, step >= config.augment_warmup_steps)
             step += 1
         epoch, position = epoch + 1, 0
 
 
-def _load(run: TrainingRun, planned: _PlannedBatch) -> LoadedBatch:
+def _load(run: TrainingRun, planned: PlannedBatch) -> tuple[PlannedBatch, Batch]:
     data, speeds = run.data, planned.speeds
     features = [
         _augment(run, i, speeds[i], planned.epoch) if planned.augment else data.features.get(i, speeds[i])
         for i in planned.indices
     ]
     targets = [data.targets[i] for i in planned.indices]
-    batch = collate([data.train[i].id for i in planned.indices], features, targets)
-    return LoadedBatch(batch, planned.epoch, planned.position)
+    return planned, collate([data.train[i].id for i in planned.indices], features, targets)
 
 
 def _augment(run: TrainingRun, index: int, speed: int, epoch: int) -> Samples:

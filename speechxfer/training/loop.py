@@ -16,14 +16,13 @@ from speechxfer.config import Config, DataConfig, FinetuneConfig
 from speechxfer.data import Utterance
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import ProgressLog, console, log_info, progress_bar, run_lock
-from speechxfer.training.closed_form import (
+from speechxfer.training.linear_probe import (
     fit_closed_form_head,
     starts_from_closed_form_head,
     trains_closed_form_head_only,
 )
 from speechxfer.training.loading import iterate_batches
 from speechxfer.training.metrics import log_metrics
-from speechxfer.training.pace import Pace
 from speechxfer.training.preparation import broadcast_weights, check_built_as_set, prepare_run
 from speechxfer.training.run import TrainingRun
 from speechxfer.training.selection import evaluate_dev, select_weights
@@ -99,28 +98,27 @@ def _train(run: TrainingRun, optimizer: torch.optim.Optimizer, progress: Progres
     if config.patience and progress.since_best >= config.patience:
         return
     frozen_now: list[nn.Module] | None = None
-    started, pace = time.monotonic(), Pace(run.steps, progress.step)
-    log = ProgressLog("training: step", run.steps, progress.step)
+    started, log = time.monotonic(), ProgressLog("training: step", run.steps, progress.step)
     with progress_bar() as display:
         shown = display.add_task("training", total=run.steps, completed=progress.step)
-        for loaded in iterate_batches(run, progress.step, progress.epoch, progress.position):
+        for planned, batch in iterate_batches(run, progress.step, progress.epoch, progress.position):
             frozen = frozen_modules(run.model, config, progress.step)
             if frozen != frozen_now:
                 frozen_now = frozen
                 set_frozen(run.model, frozen, config)
-            progress.loss_sum += training_step(run, optimizer, loaded.batch, progress.step)
+            progress.loss_sum += training_step(run, optimizer, batch, progress.step)
             progress.loss_steps += 1
-            progress.step, progress.epoch, progress.position = progress.step + 1, loaded.epoch, loaded.position
+            progress.step, progress.epoch, progress.position = progress.step + 1, planned.epoch, planned.position
             loss = progress.loss_sum / progress.loss_steps
             display.update(shown, completed=progress.step, description=f"loss {loss:.3f}")
-            pace.update(progress.step)
             if not console.is_terminal:
                 log.update(progress.step, f", loss {loss:.3f}")
             if progress.step % LOG_EVERY_STEPS == 0:
-                log_metrics(run, {"step": progress.step, "loss": loss, **_rates(optimizer)})
+                rates = {"encoder_lr": optimizer.param_groups[-2]["lr"], "head_lr": optimizer.param_groups[-1]["lr"]}
+                log_metrics(run, {"step": progress.step, "loss": loss, **rates})
                 progress.loss_sum, progress.loss_steps = 0.0, 0
             if progress.step % run.evaluate_every_steps == 0 or progress.step == run.steps:
-                evaluate_dev(run, progress, pace.time_left(progress.step))
+                evaluate_dev(run, progress)
                 frozen_now = None
                 progress.wall_s, started = progress.wall_s + time.monotonic() - started, time.monotonic()
                 save_state(run, optimizer, progress)
@@ -128,8 +126,3 @@ def _train(run: TrainingRun, optimizer: torch.optim.Optimizer, progress: Progres
                     log_info(f"no better dev score in {config.patience} evaluations: stopping at step {progress.step}")
                     break
     run.accelerator.wait_for_everyone()
-
-
-def _rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    *layers, new = optimizer.param_groups
-    return {"encoder_lr": layers[-1]["lr"], "head_lr": new["lr"]}

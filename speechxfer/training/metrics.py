@@ -28,24 +28,28 @@ def log_metrics(run: TrainingRun, row: dict[str, Any]) -> None:
                 writer.add_scalar(name, value, row["step"])
 
 
-def truncate_metrics(path: Path, step: int) -> None:
-    """Remove the rows after `step`, and a last one that was not written whole.
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a ``metrics.jsonl`` without a last one that was not written whole; none without a file.
 
     Raises:
         InputError: another line is damaged.
     """
     lines = read_text(path, fix=FIX).splitlines() if path.exists() else []
-    kept = []
+    if lines and not lines[-1].endswith("}"):
+        lines.pop()
+    rows = []
     for number, line in enumerate(lines, start=1):
-        if number == len(lines) and not line.endswith("}"):
-            continue
-        where = f"{path}:{number}"
-        row = parse_json(line, where, fix=FIX)
-        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-            raise InputError(f"{where}: has no whole number 'step'; {FIX}")
-        if row["step"] <= step:
-            kept.append(line)
-    write_atomically(path, "".join(line + "\n" for line in kept))
+        row = parse_json(line, f"{path}:{number}", fix=FIX)
+        numbers = row.values() if isinstance(row, dict) else [None]
+        if not all(type(value) in (int, float) for value in numbers) or type(row.get("step")) is not int:
+            raise InputError(f"{path}:{number}: expected an object of numbers with a whole number 'step'; {FIX}")
+        rows.append(row)
+    return rows
+
+
+def truncate_metrics(path: Path, step: int) -> None:
+    """Remove the rows after `step`, and a last one that was not written whole; InputError if another is damaged."""
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in read_metrics(path) if row["step"] <= step))
 
 
 _writers: dict[Path, Any] = {}

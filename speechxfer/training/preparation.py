@@ -1,26 +1,30 @@
-"""Preparation of a run: all checks before the first step, features, the model on its device.
+"""Preparation of a run: all checks before the first step, targets and features, the model on its device.
 
+CTC can align a text only if there are at least as many encoder frames as symbols and adjacent repeats (Graves et al., 2006).
 Features are computed before the processes of a run connect, so that no collective operation has to wait for them; the feature
 cache divides the work among the processes.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
 from speechxfer.adaptation import unfreeze_step
+from speechxfer.checking import ctc_frames_needed
 from speechxfer.config import Config, DataConfig, FinetuneConfig, TransferConfig, change_settings, check_lora
 from speechxfer.data import Utterance, total_duration_s
 from speechxfer.decoding import SegmentedUtterances, segment_utterances
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions, FeatureStore, report_resampling, store_features, store_samples
-from speechxfer.models import ENCODER_FAMILIES, AcousticModel, TransformersEncoder, base_encoder, has_lora
+from speechxfer.models import ENCODER_FAMILIES, AcousticModel, has_lora
 from speechxfer.runtime import is_main_process, log_info, runs_on_cpu_only, uses_bfloat16
-from speechxfer.training.closed_form import trains_closed_form_head_only
 from speechxfer.training.fingerprint import hash_utterances, model_fingerprint
+from speechxfer.training.linear_probe import trains_closed_form_head_only
 from speechxfer.training.losses import check_intermediate_ctc, intermediate_weight
 from speechxfer.training.regularizers import (
     ReplayData,
@@ -31,7 +35,6 @@ from speechxfer.training.regularizers import (
 )
 from speechxfer.training.run import TrainingData, TrainingRun
 from speechxfer.training.schedule import default_steps
-from speechxfer.training.targets import encode_targets, find_feasible_speeds
 
 
 def prepare_run(
@@ -51,7 +54,17 @@ def prepare_run(
     _check_settings(model, config)
     _check_durations(train, data)
     folder = Path(data.cache_dir) if data.cache_dir else out.parent / ".features"
-    prepared = _prepare_data(model, train, dev, config, data, folder)
+    targets = encode_targets(model, train, data)
+    audio = AudioOptions(model.spec, data.resample, data.mono)
+    if is_main_process():
+        report_resampling([*train, *dev], audio)
+    features = store_features(train, audio, folder, speeds=config.speed_factors, half=True)
+    samples = store_samples(train, audio, folder) if config.distortion else None
+    dev_segments = segment_utterances(dev, audio)
+    dev_features = store_features(dev_segments.segments, audio, folder)
+    feasible = _find_feasible_speeds(model, train, targets, features, config.speed_factors)
+    _check_dev(model, dev_segments, dev_features)
+    prepared = TrainingData(train, targets, features, samples, feasible, dev_segments, dev_features)
     replay = _prepare_replay(model, config, data, source_data, folder)
     if config.gradient_checkpointing:
         _enable_gradient_checkpointing(model)
@@ -79,27 +92,6 @@ def prepare_run(
     return TrainingRun(model, prepared, config, steps, regularizer, out, accelerator, fingerprint)
 
 
-def _prepare_data(
-    model: AcousticModel,
-    train: Sequence[Utterance],
-    dev: Sequence[Utterance],
-    config: FinetuneConfig,
-    data: DataConfig,
-    folder: Path,
-) -> TrainingData:
-    targets = encode_targets(model, train, data)
-    audio = AudioOptions(model.spec, data.resample, data.mono)
-    if is_main_process():
-        report_resampling([*train, *dev], audio)
-    features = store_features(train, audio, folder, speeds=config.speed_factors, half=True)
-    samples = store_samples(train, audio, folder) if config.distortion else None
-    dev_segments = segment_utterances(dev, audio)
-    dev_features = store_features(dev_segments.segments, audio, folder)
-    feasible = find_feasible_speeds(model, train, targets, features, config.speed_factors)
-    _check_dev(model, dev_segments, dev_features)
-    return TrainingData(train, targets, features, samples, feasible, dev_segments, dev_features)
-
-
 def _prepare_replay(
     model: AcousticModel, config: FinetuneConfig, data: DataConfig, source_data: Sequence[Utterance], folder: Path
 ) -> ReplayData | None:
@@ -111,8 +103,69 @@ def _prepare_replay(
     targets = encode_targets(source, source_data, data)
     audio = AudioOptions(source.spec, data.resample, data.mono)
     features = store_features(source_data, audio, folder, half=True)
-    find_feasible_speeds(source, source_data, targets, features, (1.0,))
+    _find_feasible_speeds(source, source_data, targets, features, (1.0,))
     return ReplayData([u.id for u in source_data], features, targets)
+
+
+def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataConfig) -> list[list[int]]:
+    """The symbols of every training text.
+
+    Raises:
+        InputError: utterances without text or with unknown symbols, or, for `classify`, of several words; named by id.
+    """
+    targets = [
+        model.vocabulary.encode(model.normalizer(u.text), utterance_id=u.id, unknown=data.unknown_symbols)
+        for u in train
+    ]
+    empty = [u.id for u, target in zip(train, targets, strict=True) if not target]
+    if empty:
+        raise InputError(
+            f"{len(empty)} training utterances have no text left after normalisation ({first_names(empty)}); write their text "
+            "or remove them (`speechxfer check --fix` does)"
+        )
+    if data.unknown_symbols == "skip":
+        unknown = sum((model.vocabulary.unknown(model.normalizer(u.text)) for u in train), start=Counter[str]())
+        if unknown:
+            log_info(f"skipped symbols of the training texts: {dict(unknown.most_common(20))}")
+    several = [u.id for u, target in zip(train, targets, strict=True) if len(target) != 1]
+    if model.task == "classify" and several:
+        raise InputError(
+            f"classify needs one label per utterance; {len(several)} have several ({first_names(several)})"
+        )
+    return targets
+
+
+def _find_feasible_speeds(
+    model: AcousticModel,
+    train: Sequence[Utterance],
+    targets: Sequence[Sequence[int]],
+    features: FeatureStore,
+    speeds: Sequence[float],
+) -> list[list[int]]:
+    """Of each utterance, the indices of the speed factors at which it has enough frames for CTC.
+
+    Raises:
+        InputError: there is none for some utterances, named by id.
+    """
+    frames = torch.tensor(features.frames)
+    encoded = model.encoder.output_lengths(frames) if model.task == "ctc" else frames
+    needed = [frames_needed(model, target) for target in targets]
+    feasible = [[s for s in range(len(speeds)) if encoded[s, i] >= needed[i]] for i in range(len(train))]
+    infeasible = [
+        f"{u.id} ({int(encoded[:, i].max())} frames for {needed[i]})" for i, u in enumerate(train) if not feasible[i]
+    ]
+    if infeasible:
+        raise InputError(
+            f"{len(infeasible)} training utterances have fewer encoder frames than CTC needs for their text "
+            f"({first_names(infeasible)}); check their transcripts, remove them (`speechxfer check --fix` does), or use a "
+            "smaller subsampling"
+        )
+    return feasible
+
+
+def frames_needed(model: AcousticModel, target: Sequence[int]) -> int:
+    """The fewest encoder frames (of a classifier: feature frames) with which an utterance can be trained on."""
+    return max(1, ctc_frames_needed(target)) if model.task == "ctc" else 1
 
 
 def check_built_as_set(model: AcousticModel, transfer: TransferConfig) -> None:
@@ -186,12 +239,12 @@ def _check_unfreezing(model: AcousticModel, config: FinetuneConfig, steps: int) 
 
 
 def _enable_gradient_checkpointing(model: AcousticModel) -> None:
-    encoder = base_encoder(model)
-    if not isinstance(encoder, TransformersEncoder):
+    if model.architecture.encoder not in ENCODER_FAMILIES:
         raise InputError(
             f"finetune.gradient_checkpointing is for encoders of transformers ({', '.join(ENCODER_FAMILIES)}); "
             f"the {model.architecture.encoder} is small: set it to false"
         )
+    encoder: Any = model.encoder  # a TransformersEncoder, perhaps inside the wrapper of a low-rank update
     encoder.enable_gradient_checkpointing()
 
 

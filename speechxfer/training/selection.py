@@ -6,43 +6,41 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from speechxfer.checkpoints import read_weights
+from speechxfer.checkpoints import read_weights, write_weights
 from speechxfer.decoding import Hypothesis, score_hypotheses, transcribe_segments
 from speechxfer.errors import first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import log_info
+from speechxfer.scoring import WerReport
 from speechxfer.training.metrics import log_metrics
 from speechxfer.training.run import TrainingRun
-from speechxfer.training.state import Progress, best_weights_path, save_best_weights
+from speechxfer.training.state import Progress, best_weights_path
 
 SATURATED_WER = 0.9  # above it nearly every word is wrong, WER says little, and CER decides which model is better
 
 
-def evaluate_dev(run: TrainingRun, progress: Progress, time_left: str = "") -> None:
-    """Score dev, keep the weights if they are among the best, warn of output that is all blank.
-
-    Args:
-        time_left: appended to the line that is logged.
-    """
+def evaluate_dev(run: TrainingRun, progress: Progress) -> None:
+    """Score dev, keep the weights if they are among the best, warn of output that is all blank."""
     _average_buffers(run.model, run.accelerator)
-    hypotheses = _transcribe_dev(run)
-    report = score_hypotheses(run.model, run.data.dev.utterances, hypotheses)
+    report, hypotheses = _score_dev(run)
     blank = sum(h.blank_frames for h in hypotheses.values()) / max(1, sum(h.frames for h in hypotheses.values()))
     log_metrics(run, {"step": progress.step, "dev_wer": report.wer, "dev_cer": report.cer, "blank_ratio": blank})
     rates = f"dev WER {100 * report.wer:.2f} %, CER {100 * report.cer:.2f} %, blank {100 * blank:.0f} %"
-    log_info(f"step {progress.step}/{run.steps}: {rates}{time_left}")
+    log_info(f"step {progress.step}/{run.steps}: {rates}")
     _warn_of_blanks(run, progress, hypotheses)
     key = (*selection_key(report.wer, report.cer, run.config.select_by), progress.step)
     progress.since_best = 0 if not progress.best or key[:2] < progress.best[0][:2] else progress.since_best + 1
     later_first = sorted([*progress.best, key], key=lambda entry: (*entry[:2], -entry[2]))
     progress.best = later_first[: run.config.average_best]
     if key in progress.best and run.accelerator.is_main_process:
-        save_best_weights(run.model, run.out, progress.step)
+        write_weights(run.model.state_dict(), best_weights_path(run.out, progress.step))
 
 
-def _transcribe_dev(run: TrainingRun) -> dict[str, Hypothesis]:
-    return transcribe_segments(run.model, run.data.dev, AudioOptions(run.model.spec), run.data.dev_features)
+def _score_dev(run: TrainingRun) -> tuple[WerReport, dict[str, Hypothesis]]:
+    dev = run.data.dev
+    hypotheses = transcribe_segments(run.model, dev, AudioOptions(run.model.spec), run.data.dev_features)
+    return score_hypotheses(run.model, dev.utterances, hypotheses), hypotheses
 
 
 def _average_buffers(model: nn.Module, accelerator: Accelerator) -> None:
@@ -84,7 +82,7 @@ def select_weights(run: TrainingRun, progress: Progress) -> AcousticModel:
     best = read_weights(paths[0])
     averaged = average([read_weights(path) for path in paths])
     run.model.load_state_dict(averaged)
-    report = score_hypotheses(run.model, run.data.dev.utterances, _transcribe_dev(run))
+    report, _ = _score_dev(run)
     key = selection_key(report.wer, report.cer, run.config.select_by)
     if key <= progress.best[0][:2]:
         steps = ", ".join(str(step) for _, _, step in sorted(progress.best, key=lambda entry: entry[2]))

@@ -6,16 +6,16 @@ are the whole state. Every file appears whole or not at all: a kill or a full di
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from speechxfer.checkpoints import load_weights, write_weights
 from speechxfer.errors import InputError
-from speechxfer.models import AcousticModel
 from speechxfer.runtime import atomic_folder, log_info, read_json, write_atomically
 from speechxfer.training.fingerprint import compare_fingerprints
 from speechxfer.training.metrics import FIX, truncate_metrics
@@ -26,20 +26,31 @@ from speechxfer.training.run import TrainingRun
 class Progress:
     """Position of a run and its best scores: with weights and optimiser, all that is needed to resume it."""
 
-    step: int = 0
-    epoch: int = 0
-    position: int = 0
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    step: int
+    epoch: int
+    position: int
     """Steps done in this epoch."""
-    best: list[tuple[float, float, int]] = field(default_factory=list)
+    best: list[tuple[float, float, int]]
     """(first score, second score, step), best first; the weights of each are kept."""
-    since_best: int = 0
+    since_best: int
     """Evaluations since the best one."""
-    loss_sum: float = 0.0
+    loss_sum: float
     """Of the steps since the last row of metrics.jsonl."""
-    loss_steps: int = 0
-    warned_blank: bool = False
-    wall_s: float = 0.0
+    loss_steps: int
+    warned_blank: bool
+    wall_s: float
     """Time spent training and evaluating, over all calls."""
+
+
+@dataclass(frozen=True)
+class _SavedState:
+    """The contents of ``current.json``."""
+
+    folder: Annotated[str, Field(pattern=r"^step-\d+$")]
+    progress: Progress
+    fingerprint: dict[str, Any]
 
 
 def training_cost(out: Path) -> tuple[int, float]:
@@ -48,18 +59,13 @@ def training_cost(out: Path) -> tuple[int, float]:
     Raises:
         InputError: its state is missing or damaged.
     """
-    progress = _read_state(out / "state" / "current.json")[2]
+    progress = _read_state(out / "state" / "current.json").progress
     return progress.step, progress.wall_s
 
 
 def best_weights_path(out: Path, step: int) -> Path:
     """Where the weights of one of the best evaluations are."""
     return out / "best" / f"step-{step:07d}.safetensors"
-
-
-def save_best_weights(model: AcousticModel, out: Path, step: int) -> None:
-    """Keep the weights of an evaluation; InputError if the disk is full or a weight is not finite."""
-    write_weights(model.state_dict(), best_weights_path(out, step))
 
 
 def save_state(run: TrainingRun, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
@@ -74,8 +80,8 @@ def save_state(run: TrainingRun, optimizer: torch.optim.Optimizer, progress: Pro
         with atomic_folder(folder) as partial:
             write_weights(run.model.state_dict(), partial / "weights.safetensors")
             torch.save(optimizer.state_dict(), partial / "optimizer.pt")
-        content = {"folder": folder.name, "progress": asdict(progress), "fingerprint": run.fingerprint}
-        write_atomically(states / "current.json", json.dumps(content))
+        saved = _SavedState(folder.name, progress, dict(run.fingerprint))
+        write_atomically(states / "current.json", json.dumps(asdict(saved)))
         for other in states.glob("step-*"):
             if other != folder:
                 shutil.rmtree(other)
@@ -98,9 +104,20 @@ def resume_state(run: TrainingRun, optimizer: torch.optim.Optimizer) -> Progress
         if run.accelerator.is_main_process:
             (run.out / "metrics.jsonl").unlink(missing_ok=True)
         run.accelerator.wait_for_everyone()
-        return Progress()
-    recorded, folder, progress = _read_state(pointer)
-    differing = compare_fingerprints(recorded, run.fingerprint)
+        return Progress(
+            step=0,
+            epoch=0,
+            position=0,
+            best=[],
+            since_best=0,
+            loss_sum=0.0,
+            loss_steps=0,
+            warned_blank=False,
+            wall_s=0.0,
+        )
+    saved = _read_state(pointer)
+    folder, progress = pointer.parent / saved.folder, saved.progress
+    differing = compare_fingerprints(saved.fingerprint, run.fingerprint)
     if differing:
         raise InputError(
             f"{run.out}: holds a run that was started differently ({', '.join(differing[:5])} differ); choose another `out`, "
@@ -118,29 +135,11 @@ def resume_state(run: TrainingRun, optimizer: torch.optim.Optimizer) -> Progress
     return progress
 
 
-def _read_state(pointer: Path) -> tuple[dict[str, Any], Path, Progress]:
-    """Fingerprint, state folder and progress that ``current.json`` records."""
+def _read_state(pointer: Path) -> _SavedState:
     content = read_json(pointer, fix=FIX)
-    entries = content if isinstance(content, dict) else {}
-    fingerprint, name, progress = (entries.get(key) for key in ("fingerprint", "folder", "progress"))
-    if not (isinstance(fingerprint, dict) and isinstance(name, str) and isinstance(progress, dict)):
-        raise InputError(f"{pointer}: damaged (fingerprint, folder or progress is missing or of the wrong type); {FIX}")
-    if Path(name).name != name or not name.startswith("step-"):
-        raise InputError(f"{pointer}: damaged (folder: {name!r}); {FIX}")
-    return fingerprint, pointer.parent / name, _parse_progress(progress, pointer)
-
-
-def _parse_progress(saved: dict[str, Any], pointer: Path) -> Progress:
-    wrong = [each.name for each in fields(Progress) if not _fits(saved.get(each.name), getattr(Progress(), each.name))]
-    if wrong or len(saved) != len(fields(Progress)):
-        raise InputError(f"{pointer}: damaged (progress: {', '.join(wrong) or 'unknown entries'}); {FIX}")
-    best = saved["best"]
-    if not all(isinstance(row, list) and len(row) == 3 and isinstance(row[2], int) for row in best):
-        raise InputError(f"{pointer}: damaged (progress: best); {FIX}")
-    return replace(Progress(**saved), best=[(float(a), float(b), step) for a, b, step in best])
-
-
-def _fits(value: object, default: object) -> bool:
-    if isinstance(default, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(default)
+    try:
+        return TypeAdapter(_SavedState).validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        reason = " ".join(map(str, (*first["loc"], first["msg"])))
+        raise InputError(f"{pointer}: damaged ({reason}); {FIX}") from error

@@ -45,11 +45,12 @@ def training_step(run: TrainingRun, optimizer: torch.optim.Optimizer, batch: Bat
         InputError: loss or gradient is not finite; names the utterances.
     """
     config, accelerator = run.config, run.accelerator
-    _seed(run, step)
+    entropy = [config.seed, step, accelerator.process_index]
+    torch.manual_seed(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0].item())  # for dropout
     groups = len(optimizer.param_groups) - 1
     for group, rate in zip(optimizer.param_groups, learning_rates(config, run.steps, step, groups), strict=True):
         group["lr"] = rate
-    generator = np.random.default_rng([config.seed, step, accelerator.process_index])
+    generator = np.random.default_rng(entropy)
     replay = sample_replay_batch(run.regularizer, int(batch.lengths.sum()), generator) if run.regularizer else None
     batches = [each.to(accelerator.device) for each in (batch, replay) if each]
     bfloat16 = uses_bfloat16(config.precision, accelerator.device)
@@ -74,12 +75,6 @@ def training_step(run: TrainingRun, optimizer: torch.optim.Optimizer, batch: Bat
         proximal_step_(run.regularizer, optimizer)
     optimizer.zero_grad(set_to_none=True)
     return float(accelerator.reduce(loss.detach(), "sum"))
-
-
-def _seed(run: TrainingRun, step: int) -> None:
-    """Seed torch's generators (dropout) for this step and process."""
-    entropy = [run.config.seed, step, run.accelerator.process_index]
-    torch.manual_seed(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0].item())
 
 
 def _losses(run: TrainingRun, batch: Batch) -> tuple[Tensor, Tensor]:

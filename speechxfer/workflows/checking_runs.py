@@ -9,7 +9,7 @@ from speechxfer.checking import CheckReport, CheckSettings, check_manifests, rep
 from speechxfer.checkpoints import load_model
 from speechxfer.config import Config
 from speechxfer.features import feature_preset
-from speechxfer.workflows.text_settings import build_normalizer, vocabulary_kind
+from speechxfer.workflows.run_inputs import build_normalizer, vocabulary_kind
 
 
 def check_run(
@@ -34,7 +34,7 @@ def check_run(
         sample_rate_hz=spec.sample_rate_hz,
         subsampling=config.model.subsampling,
         frames_of_samples=spec.frames,
-        encoder_frames=(lambda frames: int(loaded.output_lengths(torch.tensor(frames)))) if loaded else None,
+        encoder_frames=(lambda frames: int(loaded.encoder.output_lengths(torch.tensor(frames)))) if loaded else None,
         normalizer=build_normalizer(config),
         vocabulary_kind=vocabulary_kind(config),
         bpe_size=config.text.bpe_size,

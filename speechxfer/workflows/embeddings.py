@@ -19,8 +19,8 @@ from speechxfer.data import Samples, Utterance, read_concatenated
 from speechxfer.decoding import encode_utterances
 from speechxfer.errors import InputError
 from speechxfer.runtime import atomic_file, default_device, log_info, write_atomically
-from speechxfer.workflows.audio_permissions import trained_audio_options
 from speechxfer.workflows.plots import plot_map
+from speechxfer.workflows.run_inputs import trained_audio_options
 
 COMPONENTS = 32
 MAX_CLASSES_RATIO = 0.5  # of the utterances: with more distinct labels, labels are not classes
@@ -47,8 +47,7 @@ class Embedding:
     agreements: tuple[Agreement, ...]
 
     def __str__(self) -> str:
-        lines = [f"{len(self.vectors)} vectors of {self.vectors.shape[1]} values", *map(str, self.agreements)]
-        return "\n".join(lines)
+        return "\n".join([f"{len(self.vectors)} vectors of {self.vectors.shape[1]} values", *map(str, self.agreements)])
 
 
 def embed(
@@ -76,23 +75,25 @@ def embed(
     encoded = encode_utterances(loaded, utterances, trained_audio_options(model, loaded.spec, resample, mono))
     vectors = np.stack([values.mean(axis=0) for values in encoded])
     components = principal_components(vectors)
+    all_labels = {"speaker": [u.speaker for u in utterances], "text": [u.text for u in utterances]}
     arrays: dict[str, Any] = {
         "ids": np.array([u.id for u in utterances]),
-        "speakers": np.array([u.speaker for u in utterances]),
-        "texts": np.array([u.text for u in utterances]),
+        "speakers": np.array(all_labels["speaker"]),
+        "texts": np.array(all_labels["text"]),
         "vectors": vectors,
     }
     if frames:
         arrays |= {"frames": np.concatenate(encoded), "lengths": np.array([len(values) for values in encoded])}
     with atomic_file(out / "vectors.npz") as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    labels = {name: values for name, values in _labels(utterances).items() if _are_classes(values)}
+    labels = {
+        name: values for name, values in all_labels.items() if 2 <= len(set(values)) <= MAX_CLASSES_RATIO * len(values)
+    }
     clusters = {name: cluster(components, len(set(values))) for name, values in labels.items()}
     write_atomically(out / "clusters.tsv", _table(utterances, components, labels, clusters))
     plot_map(components[:, :2], labels, out / "map.png")
     log_info(f"wrote {out / 'vectors.npz'}, {out / 'clusters.tsv'} and {out / 'map.png'}")
-    found = tuple(agreement(name, labels[name], clusters[name]) for name in labels)
-    return Embedding(vectors, found)
+    return Embedding(vectors, tuple(agreement(name, labels[name], clusters[name]) for name in labels))
 
 
 def principal_components(vectors: Samples) -> Samples:
@@ -128,14 +129,6 @@ def agreement(name: str, labels: Sequence[str], clusters: npt.NDArray[np.int64])
     majority = sum(counts.most_common(1)[0][1] for counts in members.values())
     nmi = float(normalized_mutual_info_score(list(labels), clusters))
     return Agreement(name, len(set(labels)), majority / len(labels), nmi)
-
-
-def _labels(utterances: Sequence[Utterance]) -> dict[str, list[str]]:
-    return {"speaker": [u.speaker for u in utterances], "text": [u.text for u in utterances]}
-
-
-def _are_classes(labels: Sequence[str]) -> bool:
-    return 2 <= len(set(labels)) <= MAX_CLASSES_RATIO * len(labels)
 
 
 def _table(

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from speechxfer.checkpoints import Card, load_model, read_card
-from speechxfer.data import Utterance, read_manifest
+from speechxfer.data import read_manifest
 from speechxfer.decoding import PhoneOptions, evaluate
 from speechxfer.errors import InputError
-from speechxfer.features import AudioOptions
 from speechxfer.runtime import default_device, is_main_process, log_info, write_atomically
 from speechxfer.scoring import PooledScore, WerReport, pool, render_report
-from speechxfer.workflows.audio_permissions import trained_audio_options
-from speechxfer.workflows.results import Forgetting, add_forgetting, add_row, read_rows, rows_of_model
-from speechxfer.workflows.row_building import result_row, row_key, training_cards
+from speechxfer.workflows.results import Forgetting, ResultRow, add_forgetting, add_row, read_rows, rows_of_model
+from speechxfer.workflows.run_inputs import trained_audio_options
 
 Score = WerReport | PooledScore
+ROW_DETAILS = ("train_hours", "seed", "steps", "command", "commit", "date", "hardware", "wall_s")
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def evaluate_models(
     utterances = read_manifest(manifest)
     cards = [read_card(name) for name in models]
     if len(models) > 1:
-        check_same_training(models, cards)
+        _check_same_training(models, cards)
     if results:
         _check_recordable(models, cards, results, as_parent)
     reports = []
@@ -80,18 +79,23 @@ def evaluate_models(
             scored.to(default_device()), utterances, resample=audio.resample, mono=audio.mono, phones=inventory
         )
         if is_main_process():
-            _write_report(report, out if len(models) == 1 else out / str(number))
+            folder = out if len(models) == 1 else out / str(number)
+            write_atomically(folder / "report.json", report.to_json())
+            write_atomically(folder / "report.txt", render_report(report))
         reports.append(report)
     summary = reports[0] if len(reports) == 1 else pool(reports)
     if results:
-        _record(
-            results, cards, reports, summary, _score_source(cards, utterances, audio) if as_parent else None, manifest
-        )
+        split, before = results.split or manifest.stem, None
+        if as_parent:
+            source = load_model(cards[0].parent).to(default_device())
+            before = evaluate(source, utterances, resample=audio.resample, mono=audio.mono)
+        if is_main_process():
+            _record(RowTarget(results.path, results.row, split), cards, summary, before, reports[0].phones)
     log_info(f"wrote {out}" + (f" and a row of {results.path}" if results else ""))
     return summary
 
 
-def check_same_training(models: Sequence[str], cards: Sequence[Card]) -> None:
+def _check_same_training(models: Sequence[str], cards: Sequence[Card]) -> None:
     """InputError unless the models differ in nothing but the seed: same source, data and settings."""
     first = _training(models[0], cards[0])
     for name, card in zip(models[1:], cards[1:], strict=True):
@@ -123,43 +127,79 @@ def _training(name: str, card: Card) -> dict[str, Any]:
 
 def _check_recordable(models: Sequence[str], cards: Sequence[Card], results: RowTarget, as_parent: bool) -> None:
     """Raise before decoding what would fail after it."""
-    training_cards(models, cards)
+    _check_training_record(models, cards)
     if as_parent:
-        rows_of_model(results.path, *row_key(cards, results.row))
+        rows_of_model(results.path, *_row_key(cards, results.row))
     elif results.path.exists():
         read_rows(results.path)
 
 
-def _score_source(cards: Sequence[Card], utterances: Sequence[Utterance], audio: AudioOptions) -> WerReport:
-    source = load_model(cards[0].parent).to(default_device())
-    return evaluate(source, utterances, resample=audio.resample, mono=audio.mono)
+def _check_training_record(models: Sequence[str], cards: Sequence[Card]) -> None:
+    for name, card in zip(models, cards, strict=True):
+        missing = [key for key in ROW_DETAILS if key not in card.details]
+        if missing:
+            raise InputError(
+                f"{name}: its card does not state {missing[0]!r}, which a row of results needs; "
+                "name a model that `speechxfer train` or `adapt` made, or omit --results"
+            )
+
+
+def record_pooled_row(models: Sequence[str], report: WerReport, results: RowTarget) -> None:
+    """Add a row for models that share one report, as the folds of a cross-validation do."""
+    cards = [read_card(name) for name in models]
+    _check_training_record(models, cards)
+    _record(results, cards, report, None, None)
 
 
 def _record(
     results: RowTarget,
     cards: Sequence[Card],
-    reports: Sequence[WerReport],
-    summary: Score,
+    score: Score,
     before: WerReport | None,
-    manifest: Path,
+    phones: Sequence[str] | None,
 ) -> None:
-    if not is_main_process():
-        return
-    split = results.split or manifest.stem
+    """Add a row with the score or, where there is a report of the source, what was forgotten, to the model's rows."""
+    name, source, hours = _row_key(cards, results.row)
     if before:
-        rates = (before.wer, summary.wer, before.cer, summary.cer)
-        forgetting = Forgetting(split, *(round(100 * rate, 2) for rate in rates))
-        add_forgetting(results.path, *row_key(cards, results.row), forgetting)
-    else:
-        add_row(results.path, result_row(cards, reports, results.row, split))
+        rates = (before.wer, score.wer, before.cer, score.cer)
+        forgetting = Forgetting(results.split, *(round(100 * rate, 2) for rate in rates))
+        add_forgetting(results.path, name, source, hours, forgetting)
+        return
+    details = [card.details for card in cards]
+    first = details[0]
+    counts = score.word_counts if isinstance(score, WerReport) else None
+    row = ResultRow(
+        name=name,
+        source=source,
+        train_hours=hours,
+        split=results.split,
+        decoder=f"greedy, {len(phones)} phones" if phones else "greedy",
+        seeds=sorted({d["seed"] for d in details}),
+        steps=first["steps"],
+        wer=100 * score.wer,
+        wer_low=100 * score.wer_interval[0],
+        wer_high=100 * score.wer_interval[1],
+        cer=100 * score.cer,
+        cer_low=100 * score.cer_interval[0],
+        cer_high=100 * score.cer_interval[1],
+        command=first["command"],
+        commit=first["commit"],
+        date=first["date"],
+        hardware=first["hardware"],
+        wall_s=sum(d["wall_s"] for d in details),
+        substitutions=counts.substitutions if counts else None,
+        deletions=counts.deletions if counts else None,
+        insertions=counts.insertions if counts else None,
+        words=score.words,
+    )
+    add_row(results.path, row)
 
 
-def record_pooled_row(models: Sequence[str], report: WerReport, results: RowTarget) -> None:
-    """Add a row for models that share one report, as the folds of a cross-validation do."""
-    cards = training_cards(models, [read_card(name) for name in models])
-    add_row(results.path, result_row(cards, [report], results.row, results.split))
-
-
-def _write_report(report: WerReport, folder: Path) -> None:
-    write_atomically(folder / "report.json", report.to_json())
-    write_atomically(folder / "report.txt", render_report(report))
+def _row_key(cards: Sequence[Card], row: str) -> tuple[str, str, float]:
+    """Name, source and training hours, by which a model's rows are found; InputError if the models differ in source."""
+    sources = {card.parent for card in cards}
+    if len(sources) > 1:
+        raise InputError(
+            f"models of several sources ({', '.join(sorted(sources))}) cannot share a row; score them separately"
+        )
+    return row or cards[0].name, Path(cards[0].parent).name, round(cards[0].details["train_hours"], 2)

@@ -10,10 +10,23 @@ from speechxfer.errors import InputError
 from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import pool
 from speechxfer.workflows.baselines import baseline_settings
-from speechxfer.workflows.plots import CurvePoint, curve_table, plot_learning_curve
+from speechxfer.workflows.plots import new_figure, save_figure
 from speechxfer.workflows.studies import Splits, StudyRun, StudySettings, run_study
 
 MINUTES = (10.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Error rates of one kind of model trained on so many hours; rates are fractions, means over seeds."""
+
+    kind: str
+    part: str
+    hours: float
+    wer: float
+    wer_interval: tuple[float, float]
+    cer: float
+    cer_interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -23,7 +36,11 @@ class LearningCurve:
     points: tuple[CurvePoint, ...]
 
     def __str__(self) -> str:
-        return curve_table(self.points).rstrip("\n")
+        lines = ["kind\tpart\thours\twer\twer_low\twer_high\tcer\tcer_low\tcer_high"]
+        for p in self.points:
+            rates = (p.wer, *p.wer_interval, p.cer, *p.cer_interval)
+            lines.append("\t".join([p.kind, p.part, f"{p.hours:g}", *(f"{100 * rate:.2f}" for rate in rates)]))
+        return "\n".join(lines)
 
 
 def learning_curve(
@@ -68,12 +85,31 @@ def learning_curve(
             score = pool([next(reports) for _ in range(seeds)])
             hours = round(total_duration_s(part) / 3600, 3)
             points.append(CurvePoint(kind, name, hours, score.wer, score.wer_interval, score.cer, score.cer_interval))
-    write_atomically(out / "curve.tsv", curve_table(points))
-    plot_learning_curve(points, out / "curve.png")
+    curve = LearningCurve(tuple(points))
+    write_atomically(out / "curve.tsv", f"{curve}\n")
+    _plot(points, out / "curve.png")
     log_info(f"wrote {out / 'curve.tsv'} and {out / 'curve.png'}")
-    return LearningCurve(tuple(points))
+    return curve
 
 
 def _parts(utterances: Sequence[Utterance], minutes: Sequence[float]) -> dict[str, list[Utterance]]:
     parts = {f"{size:g}min": take_seconds(utterances, 60 * size, "curve") for size in sorted(set(minutes))}
     return {name: part for name, part in parts.items() if 0 < len(part) < len(utterances)} | {"all": list(utterances)}
+
+
+def _plot(points: Sequence[CurvePoint], png: Path) -> None:
+    """Draw WER and CER by hours of training speech, one line for each kind, with intervals."""
+    figure = new_figure()
+    for axes, rate in zip(figure.subplots(2, 1, sharex=True), ("wer", "cer"), strict=True):
+        for kind in dict.fromkeys(point.kind for point in points):
+            of_kind = [point for point in points if point.kind == kind]
+            hours = [point.hours for point in of_kind]
+            means = [100 * getattr(point, rate) for point in of_kind]
+            intervals = [[100 * end for end in getattr(point, f"{rate}_interval")] for point in of_kind]
+            below = [mean - low for mean, (low, _) in zip(means, intervals, strict=True)]
+            above = [high - mean for mean, (_, high) in zip(means, intervals, strict=True)]
+            axes.errorbar(hours, means, yerr=[below, above], marker="o", markersize=3, capsize=3, label=kind)
+        axes.set(ylabel=f"{rate.upper()}, percent", xscale="log", ylim=(0, None))
+    axes.set_xlabel("hours of training speech")
+    axes.legend()
+    save_figure(figure, png)

@@ -23,7 +23,7 @@ from speechxfer.runtime import log_info
 from speechxfer.scoring import WerReport
 from speechxfer.training import encode_targets, frames_needed, utterance_losses
 from speechxfer.workflows.logme import Floats, logme_score
-from speechxfer.workflows.text_settings import build_normalizer, build_vocabulary
+from speechxfer.workflows.run_inputs import build_normalizer, build_vocabulary
 
 PROBE_STEPS, PROBE_LR, PROBE_BATCH_S = 300, 1e-2, 60.0
 JACKKNIFE_PARTS = 10

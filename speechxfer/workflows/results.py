@@ -67,13 +67,6 @@ class ResultRow:
     words: int | None = None
     forgetting: "Forgetting | None" = None
 
-    def summary(self) -> str:
-        """One line for a model's card."""
-        return (
-            f"{self.split}: WER {self.wer:.1f} % [{self.wer_low:.1f}, {self.wer_high:.1f}], "
-            f"CER {self.cer:.1f} % [{self.cer_low:.1f}, {self.cer_high:.1f}] ({self.name}, {self.decoder})"
-        )
-
 
 Key = tuple[str, str, float, str, str]
 _ROWS = TypeAdapter(list[ResultRow])
@@ -82,15 +75,23 @@ _ROWS = TypeAdapter(list[ResultRow])
 def add_row(results_json: Path, row: ResultRow) -> None:
     """Add a row to the file, in the place of the row with the same key if there is one.
 
-    The key is name, source, train_hours, split and decoder. Rates are rounded to two decimals. Processes that write to the
-    same file wait for each other.
+    The key is name, source, train_hours, split and decoder. Rates are rounded to two decimals. Forgetting that was measured of
+    the same trained model is kept. Processes that write to the same file wait for each other.
 
     Raises:
         InputError: the file is there and malformed, or the row holds a number that is not finite.
     """
+    rates = ("wer", "wer_low", "wer_high", "cer", "cer_low", "cer_high")
+    digits = {"train_hours": 3, "wall_s": 1} | dict.fromkeys(rates, 2)
+    row = dataclasses.replace(row, **{name: round(getattr(row, name), places) for name, places in digits.items()})
     with file_lock(results_json):
-        rows = read_rows(results_json) if results_json.exists() else []
-        _write_rows(results_json, _with_row(rows, _rounded(row)))
+        rows = {_key(old): old for old in (read_rows(results_json) if results_json.exists() else [])}
+        older = rows.get(_key(row))
+        trained = (row.commit, row.wall_s, row.seeds)
+        if older and not row.forgetting and (older.commit, older.wall_s, older.seeds) == trained:
+            row = dataclasses.replace(row, forgetting=older.forgetting)
+        rows[_key(row)] = row
+        _write_rows(results_json, list(rows.values()))
 
 
 def add_forgetting(results_json: Path, name: str, source: str, train_hours: float, forgetting: Forgetting) -> None:
@@ -104,17 +105,6 @@ def add_forgetting(results_json: Path, name: str, source: str, train_hours: floa
         rows = read_rows(results_json)
         changed = [dataclasses.replace(row, forgetting=forgetting) if _key(row) in found else row for row in rows]
         _write_rows(results_json, changed)
-
-
-def _with_row(rows: Sequence[ResultRow], row: ResultRow) -> list[ResultRow]:
-    """The rows with `row` added or replaced; forgetting that was measured of the same trained model is kept."""
-    if _key(row) not in map(_key, rows):
-        return [*rows, row]
-    older = next(old for old in rows if _key(old) == _key(row))
-    same_model = (older.commit, older.wall_s, older.seeds) == (row.commit, row.wall_s, row.seeds)
-    if row.forgetting is None and same_model:
-        row = dataclasses.replace(row, forgetting=older.forgetting)
-    return [row if old is older else old for old in rows]
 
 
 def _write_rows(results_json: Path, rows: Sequence[ResultRow]) -> None:
@@ -143,20 +133,6 @@ def read_rows(results_json: Path) -> list[ResultRow]:
         InputError: the file is missing, is no JSON list of rows, or holds two rows with one key.
     """
     return _parse_rows(read_text(results_json, fix="delete it and evaluate again"), str(results_json))
-
-
-def _rounded(row: ResultRow) -> ResultRow:
-    return dataclasses.replace(
-        row,
-        train_hours=round(row.train_hours, 3),
-        wer=round(row.wer, 2),
-        wer_low=round(row.wer_low, 2),
-        wer_high=round(row.wer_high, 2),
-        cer=round(row.cer, 2),
-        cer_low=round(row.cer_low, 2),
-        cer_high=round(row.cer_high, 2),
-        wall_s=round(row.wall_s, 1),
-    )
 
 
 def _key(row: ResultRow) -> Key:

@@ -1,14 +1,17 @@
-"""Training and development data of a run: manifests' paths or utterances, read once."""
+"""What a run reads: manifests or utterances, the normaliser and vocabulary of ``[text]``, and how audio may be converted."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from speechxfer.checkpoints import read_card
 from speechxfer.config import Config
-from speechxfer.data import Utterance, read_concatenated, read_manifests
+from speechxfer.data import Utterance, read_manifests
 from speechxfer.errors import InputError
+from speechxfer.features import AudioOptions, FeatureSpec
+from speechxfer.text import Kind, Normalizer, Vocabulary, read_letter_tables
 
 Manifests: TypeAlias = Path | str | Sequence[Path | str] | Sequence[Utterance]
 """The path of a manifest, paths of several, or utterances."""
@@ -38,11 +41,7 @@ class RunData:
                 "in their order"
             )
         times = repeats or [1] * len(self.train_parts)
-        return [u for part, count in zip(self.train_parts, times, strict=True) for _ in range(count) for u in part]
-
-    def source_data(self, config: Config) -> list[Utterance]:
-        """The source's own training data, as ``finetune.source_manifests`` names them."""
-        return read_concatenated([Path(path) for path in config.finetune.source_manifests])
+        return [u for part, count in zip(self.train_parts, times, strict=True) for u in part * count]
 
 
 def read_run_data(train: Manifests, dev: Manifests) -> RunData:
@@ -51,8 +50,7 @@ def read_run_data(train: Manifests, dev: Manifests) -> RunData:
     Raises:
         InputError: a bad manifest, no utterance, or an id that occurs twice in `train` or in `dev`.
     """
-    train_parts, dev_parts = _parts(train, "train"), _parts(dev, "dev")
-    return RunData(train_parts, tuple(utterance for part in dev_parts for utterance in part))
+    return RunData(_parts(train, "train"), tuple(utterance for part in _parts(dev, "dev") for utterance in part))
 
 
 def _parts(given: Manifests, name: str) -> tuple[tuple[Utterance, ...], ...]:
@@ -74,3 +72,38 @@ def _parts(given: Manifests, name: str) -> tuple[tuple[Utterance, ...], ...]:
             f"{name}: id {repeated[0]!r} occurs twice among the utterances; ids must be unique: rename one"
         )
     return (tuple(utterances),)
+
+
+def build_normalizer(config: Config) -> Normalizer:
+    """The normaliser of transcripts that ``[text]`` describes."""
+    text = config.text
+    return Normalizer(form=text.form, lowercase=text.lowercase, punctuation=text.punctuation)
+
+
+def vocabulary_kind(config: Config) -> Kind:
+    """The kind of symbols; a classifier's symbols are labels, each the whole text of an utterance."""
+    return "labels" if config.text.task == "classify" else config.text.vocabulary
+
+
+def build_vocabulary(config: Config, utterances: Sequence[Utterance]) -> Vocabulary:
+    """The vocabulary of these utterances' texts, of the kind that ``[text]`` describes."""
+    texts, kind, settings = (u.text for u in utterances), vocabulary_kind(config), config.text
+    vocabulary = Vocabulary.from_texts(texts, kind, normalizer=build_normalizer(config), bpe_size=settings.bpe_size)
+    return replace(vocabulary, letters=read_letter_tables(Path(settings.letters))) if settings.letters else vocabulary
+
+
+def trained_audio_options(model: str, spec: FeatureSpec, resample: bool | None, mono: bool | None) -> AudioOptions:
+    """How audio is read for the named model.
+
+    Args:
+        resample, mono: permissions as in `read_audio`; None: those of the run that trained the model, as its card states
+            them, else not permitted.
+    """
+    config = read_card(model).details.get("config")
+    data = config.get("data") if isinstance(config, dict) else None
+    stated = data if isinstance(data, dict) else {}
+    return AudioOptions(
+        spec,
+        stated.get("resample") is True if resample is None else resample,
+        stated.get("mono") is True if mono is None else mono,
+    )

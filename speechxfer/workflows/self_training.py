@@ -65,7 +65,9 @@ def self_train(
     Raises:
         InputError: no utterance is selected, or unlabelled speech is also in train, dev or test.
     """
-    settings = _with_steps(settings, splits)
+    if settings.config.finetune.steps is None:
+        steps = default_steps(total_duration_s(read_concatenated(splits.train)), settings.config.finetune.batch_s)
+        settings = settings.with_settings("finetune", steps=steps)
     candidates = _unlabelled_utterances(read_concatenated(unlabelled), splits, settings.config.data.max_duration_s)
     teacher = out / "labelled"
     reports = run_study([StudyRun(settings, splits, teacher)], 1, "labelled speech alone")
@@ -88,14 +90,6 @@ def self_train(
     return result
 
 
-def _with_steps(settings: StudySettings, splits: Splits) -> StudySettings:
-    """The settings, with the default number of steps for the labelled speech where none is set."""
-    if settings.config.finetune.steps is not None:
-        return settings
-    train_s = total_duration_s(read_concatenated(splits.train))
-    return settings.with_settings("finetune", steps=default_steps(train_s, settings.config.finetune.batch_s))
-
-
 def _unlabelled_utterances(unlabelled: Sequence[Utterance], splits: Splits, max_duration_s: float) -> list[Utterance]:
     """The unlabelled utterances without texts; those that are too long to train on are excluded, with a message.
 
@@ -109,7 +103,9 @@ def _unlabelled_utterances(unlabelled: Sequence[Utterance], splits: Splits, max_
     for utterance in labelled:
         by_recording.setdefault(utterance.audio_filepath, []).append(utterance)
     for utterance in unlabelled:
-        same = [other.id for other in by_recording.get(utterance.audio_filepath, []) if _overlap(utterance, other)]
+        begin, end = utterance.offset, utterance.offset + utterance.duration
+        others = by_recording.get(utterance.audio_filepath, [])
+        same = [one.id for one in others if begin < one.offset + one.duration and one.offset < end]
         if same or utterance.id in ids:
             raise InputError(
                 f"{utterance.id}: the unlabelled speech is also in train, dev or test ({same[0] if same else 'its id'}), so the "
@@ -120,10 +116,6 @@ def _unlabelled_utterances(unlabelled: Sequence[Utterance], splits: Splits, max_
         count = len(unlabelled) - len(short)
         log_info(f"{count} unlabelled utterances are longer than {max_duration_s:g} s and excluded; cut them at pauses")
     return short
-
-
-def _overlap(one: Utterance, other: Utterance) -> bool:
-    return one.offset < other.offset + other.duration and other.offset < one.offset + one.duration
 
 
 def _select_transcripts(

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from speechxfer.config import Config, change_settings
 from speechxfer.errors import InputError
 from speechxfer.runtime import run_parallel
 from speechxfer.scoring import WerReport
+from speechxfer.workflows.evaluation_runs import evaluate_models
+from speechxfer.workflows.training_runs import adapt, train_from_scratch
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,6 @@ def run_study(runs: Sequence[StudyRun], jobs: int | None, description: str) -> l
 
 
 def _train_and_score(run: StudyRun) -> WerReport:
-    from speechxfer.workflows.evaluation_runs import evaluate_models
-    from speechxfer.workflows.training_runs import adapt, train_from_scratch
-
     settings, splits, out = run.settings, run.splits, run.out
     if splits.test is None:
         raise InputError(f"{out}: a study scores its runs, but no test manifest is given; give one")
@@ -75,7 +75,4 @@ def _train_and_score(run: StudyRun) -> WerReport:
             adapt(settings.source, splits.train, splits.dev, out=out, config=settings.config, **card)
         else:
             train_from_scratch(splits.train, splits.dev, out=out, config=settings.config, **card)
-        report = evaluate_models([str(out)], splits.test, out / "scored")
-    if not isinstance(report, WerReport):
-        raise TypeError("one model has one report")
-    return report
+        return cast(WerReport, evaluate_models([str(out)], splits.test, out / "scored"))  # one model has one report

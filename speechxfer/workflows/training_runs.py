@@ -6,6 +6,7 @@
 """
 
 import datetime
+import hashlib
 import json
 import shlex
 from collections.abc import Sequence
@@ -17,27 +18,33 @@ import torch
 
 from speechxfer import __version__
 from speechxfer.adaptation import HeadRow, HeadTable, read_symbol_map, transfer, with_new_layers
-from speechxfer.checkpoints import (
-    Card,
-    Source,
-    load_model,
-    read_card,
-    resolve_source,
-    save_model,
-    save_pack,
-)
+from speechxfer.checkpoints import Card, Source, load_model, read_card, resolve_source, save_model, save_pack
 from speechxfer.config import Config, TransferConfig
-from speechxfer.data import Utterance
+from speechxfer.data import Utterance, read_concatenated
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset
 from speechxfer.models import AcousticModel, Architecture, with_lora
-from speechxfer.runtime import command_line, commit, hardware, is_main_process, log_info, run_lock, write_atomically
+from speechxfer.runtime import (
+    command_line,
+    commit,
+    hardware,
+    is_main_process,
+    log_info,
+    read_bytes,
+    read_json,
+    run_lock,
+    write_atomically,
+)
 from speechxfer.text import describe_letter_tables
-from speechxfer.training import finetune, hash_source, training_cost
+from speechxfer.training import (
+    compare_fingerprints,
+    finetune,
+    hash_source,
+    hash_utterances,
+    training_cost,
+)
 from speechxfer.workflows.plots import plot_curves
-from speechxfer.workflows.run_folders import is_finished, read_head_table, requested_run
-from speechxfer.workflows.run_inputs import Manifests, RunData, read_run_data
-from speechxfer.workflows.text_settings import build_normalizer, build_vocabulary
+from speechxfer.workflows.run_inputs import Manifests, RunData, build_normalizer, build_vocabulary, read_run_data
 
 
 @dataclass(frozen=True)
@@ -112,38 +119,38 @@ def train_from_scratch(
 
 
 def _run(config: Config, data: RunData, out: Path, source: Source | None, language: str, licence: str) -> Adapted:
-    repeated, source_data = data.repeated(config.data.repeats), data.source_data(config)
+    repeated = data.repeated(config.data.repeats)
+    source_data = read_concatenated([Path(path) for path in config.finetune.source_manifests])
     language = language or data.train[0].lang
     pretrained = load_model(source) if source else None
     hashed = hash_source(pretrained) if pretrained else ""
-    requested = requested_run(config, data, source_data, hashed, language, licence)
-    if is_finished(out, requested):
+    requested = _requested_run(config, data, source_data, hashed, language, licence)
+    if _is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
-        return Adapted(load_model(out), read_head_table(out), out)
+        lines = (out / "head.tsv").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        head = HeadTable(HeadRow(*line.split("\t")) for line in lines)  # type: ignore[arg-type]
+        return Adapted(load_model(out), head, out)
     model, head = _starting_model(config, data.train, pretrained, language)
     with run_lock(out):
-        _write_request(out, requested, head)
+        if is_main_process() and not (out / "state" / "current.json").exists():  # a run that is resumed keeps its own
+            write_atomically(out / "head.tsv", f"{head}\n")
+            write_atomically(out / "run.json", json.dumps(requested, indent=1) + "\n")
         log_info(
             f"{len(data.train)} training and {len(data.dev)} dev utterances, {millions_of_parameters(model):.2f} M parameters"
         )
         log_info(head.summary())
         if pretrained and any(row.how in ("phone", "roman") for row in head):
             log_info(f"{describe_letter_tables(pretrained.vocabulary.letters, language)} (see {out / 'head.tsv'})")
-        finetune(
-            model,
-            repeated,
-            data.dev,
-            config.finetune,
-            out=out,
-            data=config.data,
-            source_data=source_data,
-        )
+        finetune(model, repeated, data.dev, config.finetune, out=out, data=config.data, source_data=source_data)
         if is_main_process():
             details = _details(config, data, out) | {"train_data": requested["train"]}
             if source and source.kind != "folder":
                 details |= {f"source {key}": value for key, value in read_card(source).details.items()}
             card = Card(out.name, source.name if source else "", language, licence, details)
-            _plot(out)
+            try:
+                plot_curves(out / "metrics.jsonl", out / "curves.png")
+            except InputError as error:
+                log_info(f"no curves.png: {error}")
             if source and config.transfer.lora_rank:
                 save_pack(model, out / "pack", card, base=source)
             save_model(model, out / "model", card)
@@ -152,48 +159,89 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, langua
     return Adapted(model, head, out)
 
 
+def _requested_run(
+    config: Config, data: RunData, source_data: Sequence[Utterance], source: str, language: str, licence: str
+) -> dict[str, Any]:
+    """The fingerprint of a run, for ``run.json``: settings, and the contents of everything that it reads.
+
+    Args:
+        source: hash of the source model; empty: none.
+        language, licence: of the model to be trained.
+
+    Raises:
+        InputError: a file that the settings or manifests name cannot be read.
+    """
+    settings = config.model_dump(mode="json")
+    del settings["data"]["cache_dir"]  # where features are kept does not change them
+    paths = {"symbol_map": config.transfer.symbol_map, "letters": config.text.letters}
+    fix = "correct its path, or copy it again"
+    return {
+        "config": settings,
+        **{
+            name: hashlib.sha256(read_bytes(path, fix=fix)).hexdigest() if path else None
+            for name, path in paths.items()
+        },
+        "language": language,
+        "licence": licence,
+        "train": [hash_utterances(part) for part in data.train_parts],
+        "dev": hash_utterances(data.dev),
+        "source": source,
+        "source_data": hash_utterances(source_data),
+    }
+
+
+def _is_finished(out: Path, requested: dict[str, Any]) -> bool:
+    """Whether `out` holds the requested run, finished; InputError if it holds another one."""
+    path = out / "run.json"
+    started = (out / "state" / "current.json").exists() or (out / "model" / "model.json").exists()
+    if started and not path.exists():
+        raise InputError(
+            f"{out}: holds a model or a run, but no run.json that says what it was trained on; choose another --out, so that "
+            "it is not lost"
+        )
+    if not started:
+        return False  # a start that failed or was stopped before its first state has nothing to lose
+    recorded = read_json(path, fix="choose another --out, or delete that folder to start anew")
+    if not isinstance(recorded, dict):
+        raise InputError(f"{path}: damaged (not an object); choose another --out, or delete that folder to start anew")
+    differing = compare_fingerprints(recorded, requested)
+    if differing:
+        raise InputError(
+            f"{out}: holds a run with other settings or data ({', '.join(differing[:5])} differ); choose another --out, "
+            "or delete that folder to start anew"
+        )
+    return (out / "model" / "model.json").exists()
+
+
 def _starting_model(
     config: Config, train: Sequence[Utterance], pretrained: AcousticModel | None, language: str
 ) -> tuple[AcousticModel, HeadTable]:
     normalizer, vocabulary, task = build_normalizer(config), build_vocabulary(config, train), config.text.task
     if pretrained is None:
         torch.manual_seed(config.finetune.seed)
-        architecture = Architecture(
-            config.model.encoder, config.model.size, config.model.subsampling, config.model.dropout
-        )
-        model = AcousticModel(architecture, vocabulary, feature_preset(config.model.features), normalizer, task)
+        network = config.model
+        architecture = Architecture(network.encoder, network.size, network.subsampling, network.dropout)
+        model = AcousticModel(architecture, vocabulary, feature_preset(network.features), normalizer, task)
         return model, HeadTable(HeadRow(symbol, "random") for symbol in vocabulary.symbols)
+    settings, seed = config.transfer, config.finetune.seed
     adapted = transfer(
         pretrained,
         vocabulary,
-        head=read_symbol_map(config.transfer.symbol_map) if config.transfer.symbol_map else config.transfer.head,
+        head=read_symbol_map(settings.symbol_map) if settings.symbol_map else settings.head,
         language=language,
         normalizer=normalizer,
         task=task,
         dropout=config.model.dropout,
-        seed=config.finetune.seed,
+        seed=seed,
     )
     model = adapted.model
-    settings = config.transfer
     if settings.adapter_dim or settings.extra_layers:
-        model = with_new_layers(
-            model,
-            adapter_dim=settings.adapter_dim,
-            extra_layers=settings.extra_layers,
-            seed=config.finetune.seed,
-        )
+        model = with_new_layers(model, adapter_dim=settings.adapter_dim, extra_layers=settings.extra_layers, seed=seed)
     if settings.lora_rank:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.finetune.seed)
+            torch.manual_seed(seed)
             model = with_lora(model, settings.lora_rank)
     return model, adapted.head
-
-
-def _write_request(out: Path, requested: dict[str, Any], head: HeadTable) -> None:
-    if not is_main_process() or (out / "state" / "current.json").exists():
-        return  # a run that is resumed keeps its own
-    write_atomically(out / "head.tsv", f"{head}\n")
-    write_atomically(out / "run.json", json.dumps(requested, indent=1) + "\n")
 
 
 def millions_of_parameters(model: torch.nn.Module) -> float:
@@ -218,10 +266,3 @@ def _details(config: Config, data: RunData, out: Path) -> dict[str, Any]:
         "wall_s": round(wall_s, 1),
         "version": __version__,
     }
-
-
-def _plot(out: Path) -> None:
-    try:
-        plot_curves(out / "metrics.jsonl", out / "curves.png")
-    except InputError as error:
-        log_info(f"no curves.png: {error}")

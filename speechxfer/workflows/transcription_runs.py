@@ -14,7 +14,7 @@ from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import default_device, log_info
-from speechxfer.workflows.audio_permissions import trained_audio_options
+from speechxfer.workflows.run_inputs import trained_audio_options
 
 CHUNK_S = 300.0  # speech that is transcribed before its results are printed
 
