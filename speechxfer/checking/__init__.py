@@ -4,10 +4,8 @@
 utterances that have errors. `ctc_frames_needed` is the rule of CTC feasibility, which training applies as well.
 """
 
-from speechxfer.checking.checker import check_manifests
-from speechxfer.checking.feasibility import ctc_frames_needed
-from speechxfer.checking.repair import repair
-from speechxfer.checking.report import CheckReport
-from speechxfer.checking.settings import CheckSettings
-
-__all__ = ["CheckReport", "CheckSettings", "check_manifests", "ctc_frames_needed", "repair"]
+from speechxfer.checking.checker import check_manifests as check_manifests
+from speechxfer.checking.feasibility import ctc_frames_needed as ctc_frames_needed
+from speechxfer.checking.repair import repair as repair
+from speechxfer.checking.report import CheckReport as CheckReport
+from speechxfer.checking.settings import CheckSettings as CheckSettings
