@@ -11,13 +11,13 @@ Conventions:
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from speechxfer.checking.audio_rules import audio_findings
-from speechxfer.checking.findings import Entry, SplitManifest, SplitSummary
+from speechxfer.checking.findings import ADVICE, Entry, SplitManifest, SplitSummary
 from speechxfer.checking.measurement import measure_recordings
-from speechxfer.checking.reading import in_order, read_leniently, split_manifests
+from speechxfer.checking.reading import read_leniently, split_manifests
 from speechxfer.checking.report import CheckReport
 from speechxfer.checking.settings import CheckSettings
 from speechxfer.checking.sharing_rules import duplicate_findings, shared_sentence_findings, shared_speaker_findings
@@ -26,37 +26,35 @@ from speechxfer.text import Kind
 
 
 def check_manifests(
-    paths: Mapping[str, Path] | Sequence[Path],
-    settings: CheckSettings = CheckSettings(),
-    *,
-    options: Sequence[str] = (),
+    paths: Sequence[Path], settings: CheckSettings = CheckSettings(), *, options: Sequence[str] = ()
 ) -> CheckReport:
     """Check manifests, alone and against each other; every recording is decoded once.
 
     Args:
-        paths: manifests, as a mapping from split names or as a sequence. The role of each (train, dev or test) is taken
-            from its name; of those whose name contains no role, the first is train (if no other is) and the others are
-            test.
+        paths: manifests. The role of each (train, dev or test) is taken from its name; of those whose name contains no
+            role, the first is train (if no other is) and the others are test.
         settings: the requirements of the intended training.
         options: options of the command line that the report repeats in the commands it suggests.
 
     Raises:
-        InputError: a manifest cannot be opened, none is given, or two have one name. Faults *inside* a manifest are
+        InputError: a manifest cannot be opened, none is given, or one is given twice. Faults *inside* a manifest are
             findings, never raised.
     """
     splits = split_manifests(paths)
     entries, findings = read_leniently(splits, settings.normalizer)
     entries, unreadable = measure_recordings(entries)
-    vocabulary = settings.vocabulary or train_vocabulary(entries, settings)
+    vocabulary = train_vocabulary(entries, settings)
     findings += [*unreadable, *audio_findings(entries, settings), *text_findings(entries, settings, vocabulary)]
     findings += [*rate_findings(entries), *shared_sentence_findings(entries), *shared_speaker_findings(splits, entries)]
     findings += duplicate_findings(entries, {(f.split, f.line) for f in findings if f.removes_utterance})
-    kind = settings.vocabulary.kind if settings.vocabulary else settings.vocabulary_kind
+    kinds = {kind: i for i, kind in enumerate(ADVICE)}
+    places = {split.name: i for i, split in enumerate(splits)}
+    findings.sort(key=lambda f: (f.severity, kinds[f.kind], places.get(f.split, len(places)), f.line))
     return CheckReport(
-        splits=tuple(_summary(split, entries, kind) for split in splits),
-        findings=in_order(findings, splits),
+        splits=tuple(_summary(split, entries, settings.vocabulary_kind) for split in splits),
+        findings=tuple(findings),
         unseen_symbols=find_unseen_symbols(entries, vocabulary),
-        settings=settings.to_dict(),
+        settings=settings,
         entries=tuple(entries),
         options=tuple(options),
     )
@@ -65,9 +63,7 @@ def check_manifests(
 def _summary(split: SplitManifest, entries: Sequence[Entry], kind: Kind) -> SplitSummary:
     own = [entry for entry in entries if entry.split == split.name]
     return SplitSummary(
-        name=split.name,
-        role=split.role,
-        path=split.path,
+        **vars(split),
         utterances=len(own),
         seconds=math.fsum(entry.utterance.duration for entry in own),
         speakers=len({entry.utterance.speaker for entry in own} - {""}),

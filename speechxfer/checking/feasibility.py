@@ -20,7 +20,7 @@ def kaldi_frames(samples: int, sample_rate_hz: int = 16_000) -> int:
     return 0 if samples < window else 1 + (samples - window) // hop
 
 
-def subsampled_frames(frames: int, factor: int) -> int:
+def subsampled_frames(frames: int, factor: int = 4) -> int:
     """Frames after subsampling by `factor` (1, 2, 4, 8, ...): each stage keeps every second frame, from the first on."""
     while factor > 1:
         frames, factor = (frames + 1) // 2, factor // 2

@@ -26,7 +26,6 @@ ADVICE = {  # every kind of finding, in the order of the report
     "not finite": "convert the file again from its source",
     "silence": "record it again or remove it",
     "empty text": "write the transcript or remove the utterance",
-    "unknown symbol": "correct the transcripts, or make the vocabulary from this training text",
     "single example": "record each label several times, or remove it",
     "too few frames": "correct transcript or duration, use a smaller subsampling, or classify if few texts recur",
     "duplicate audio": "keep one copy; no recording of train may be in dev or test",
@@ -80,26 +79,23 @@ class UnseenSymbol:
 
 
 @dataclass(frozen=True)
-class SplitSummary:
-    """Contents of a manifest; `seconds` by the manifest, `rates_hz` by the recordings."""
-
-    name: str
-    role: Role
-    path: Path
-    utterances: int
-    seconds: float
-    speakers: int
-    symbols: int
-    rates_hz: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class SplitManifest:
     """A manifest with the name and the role of its split."""
 
     name: str
     role: Role
     path: Path
+
+
+@dataclass(frozen=True)
+class SplitSummary(SplitManifest):
+    """A manifest with its contents; `seconds` by the manifest, `rates_hz` by the recordings."""
+
+    utterances: int
+    seconds: float
+    speakers: int
+    symbols: int
+    rates_hz: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ class MeasuredAudio:
     missing_s: float  # of what was asked for
     channels_cancel: bool  # their average is almost silent
     finite: bool
-    peak: float
+    peak: float  # without the mean (DC)
     zeros: float  # share of samples
     clipped: float  # share of samples
     digest: str
@@ -125,11 +121,6 @@ class MeasuredAudio:
     def seconds(self) -> float:
         """Duration of the samples that were read."""
         return self.samples / self.rate_hz
-
-    @property
-    def file_s(self) -> float:
-        """Duration of the file."""
-        return self.file_samples / self.rate_hz
 
 
 @dataclass(frozen=True)

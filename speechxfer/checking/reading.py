@@ -3,12 +3,13 @@
 import codecs
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from speechxfer.checking.findings import ADVICE, Entry, Finding, Role, SplitManifest
-from speechxfer.data import LONGEST_S, Utterance, parse_line
+from speechxfer.data import MAX_BYTES, parse_line
 from speechxfer.errors import InputError
+from speechxfer.runtime import read_bytes
 from speechxfer.text import Normalizer
 
 ROLE_WORDS: dict[str, Role] = {
@@ -18,36 +19,25 @@ ROLE_WORDS: dict[str, Role] = {
 }  # fmt: skip
 
 
-def in_order(findings: Iterable[Finding], splits: Sequence[SplitManifest]) -> tuple[Finding, ...]:
-    """Errors first, then by kind as in `ADVICE`, by split as given, by line."""
-    kinds = {kind: i for i, kind in enumerate(ADVICE)}
-    places = {split.name: i for i, split in enumerate(splits)}
-    return tuple(sorted(findings, key=lambda f: (f.severity, kinds[f.kind], places.get(f.split, len(places)), f.line)))
-
-
-def split_manifests(paths: Mapping[str, Path] | Sequence[Path]) -> list[SplitManifest]:
-    """Names, roles and paths; a name is the key, or the file's name, or the whole path if two files have one name."""
-    if isinstance(paths, Mapping):
-        named = [(name, Path(path)) for name, path in paths.items()]
-    else:
-        stems = Counter(Path(path).stem for path in paths)
-        named = [(Path(path).stem if stems[Path(path).stem] == 1 else str(path), Path(path)) for path in paths]
-    if not named:
+def split_manifests(paths: Sequence[Path]) -> list[SplitManifest]:
+    """Names, roles and paths; a name is that of the file, or the whole path if two files have one name."""
+    if not paths:
         raise InputError("check: no manifest was given; expected one or more .jsonl files, train first; name them")
-    twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
+    twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
         raise InputError(f"check: {twice[0]} was given twice; expected every manifest once; name it once")
-    roles = [(_role(name) if isinstance(paths, Mapping) else None) or _role(path.stem) for name, path in named]
-    defaults: list[Role] = ["test" if i or "train" in roles else "train" for i in range(len(named))]
-    return [
-        SplitManifest(name, role or defaults[i], path)
-        for i, ((name, path), role) in enumerate(zip(named, roles, strict=True))
-    ]
+    stems = [path.stem for path in paths]
+    roles = [_role(stem) for stem in stems]
+    splits = []
+    for i, (path, stem, role) in enumerate(zip(paths, stems, roles, strict=True)):
+        default: Role = "test" if i or "train" in roles else "train"
+        splits.append(SplitManifest(stem if stems.count(stem) == 1 else str(path), role or default, path))
+    return splits
 
 
-def _role(name: str) -> Role | None:
+def _role(stem: str) -> Role | None:
     """The role by the words of a name; test and dev come first, so that Kaldi's ``train_dev`` is dev."""
-    words = re.findall(r"[a-z]+", name.lower())
+    words = re.findall(r"[a-z]+", stem.lower())
     return next((role for word, role in ROLE_WORDS.items() if word in words), None)
 
 
@@ -59,10 +49,11 @@ def read_leniently(splits: Sequence[SplitManifest], normalizer: Normalizer) -> t
     for split in splits:
         before = len(entries)
         for number, data in _numbered_lines(split.path):
-            utterance = _read_line(data, f"{split.path}:{number}", split.path.parent)
-            if isinstance(utterance, str):
+            try:
+                utterance = parse_line(data, f"{split.path}:{number}", split.path.parent)
+            except InputError as error:
                 name = f"{split.path.name}:{number}"
-                findings.append(Finding("error", "broken line", split.name, name, utterance, number))
+                findings.append(Finding("error", "broken line", split.name, name, str(error), number))
                 continue
             entry = Entry(split.name, split.role, number, utterance, normalizer(utterance.text))
             if entry.id in used:
@@ -77,26 +68,9 @@ def read_leniently(splits: Sequence[SplitManifest], normalizer: Normalizer) -> t
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: it cannot be read ({error.strerror}); expected a manifest; give its path") from error
+    data = read_bytes(path, fix="give the path of a manifest", max_bytes=MAX_BYTES)
     data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # as `read_manifest` does
-    lines = data.split(b"\n")
-    return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-
-
-def _read_line(data: bytes, where: str, folder: Path) -> Utterance | str:
-    """The utterance, or why there is none."""
-    try:
-        utterance = parse_line(data.decode("utf-8"), where, folder)
-    except InputError as error:
-        return str(error)
-    except (ValueError, OverflowError, RecursionError) as error:  # not UTF-8, or numbers or nesting beyond all limits
-        return f"{where}: not a manifest line ({error}); expected a JSON object in UTF-8; correct it"
-    if utterance.offset + utterance.duration > LONGEST_S:
-        return f"{where}: offset and duration exceed 30 years; expected seconds; correct them"
-    return utterance
+    return ((number, line) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip())
 
 
 def _duplicate_id(entry: Entry, other: Entry) -> Finding:

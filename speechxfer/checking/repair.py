@@ -82,10 +82,6 @@ def _clean_paths(report: CheckReport, out_dir: Path, kept: Mapping[str, Sequence
             kinds = Counter(f.kind for f in report.errors if f.split == split.name).most_common(3)
             shown = ", ".join(f"{kind} x{count:,}" for kind, count in kinds)
             raise InputError(f"{split.path}: no utterance would remain ({shown}); expected some; {ADVICE[kinds[0][0]]}")
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out_dir}: it cannot be made ({error.strerror}); expected a folder; name another") from error
     return paths
 
 

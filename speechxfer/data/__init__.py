@@ -21,6 +21,7 @@ from speechxfer.data.decoder import decode_audio as decode_audio
 from speechxfer.data.decoder import hash_audio_file as hash_audio_file
 from speechxfer.data.decoder import read_audio_header as read_audio_header
 from speechxfer.data.manifest import LONGEST_S as LONGEST_S
+from speechxfer.data.manifest import MAX_BYTES as MAX_BYTES
 from speechxfer.data.manifest import Utterance as Utterance
 from speechxfer.data.manifest import parse_line as parse_line
 from speechxfer.data.manifest import read_concatenated as read_concatenated

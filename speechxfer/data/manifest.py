@@ -96,7 +96,7 @@ def read_manifests(paths: Sequence[Path]) -> list[list[Utterance]]:
     return manifests
 
 
-def parse_line(line: str, where: str, folder: Path) -> Utterance:
+def parse_line(line: str | bytes, where: str, folder: Path) -> Utterance:
     """Parse one line of a manifest in `folder`; `where` (file:line) opens the message of the InputError."""
     row = parse_json(line, where, fix="expected one JSON object a line")
     if not isinstance(row, dict):
