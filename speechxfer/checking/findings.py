@@ -155,8 +155,3 @@ class Entry:
         """A finding about this utterance; `what` says what was found and what was expected."""
         message = f"{what}; {advice or ADVICE[kind]}"
         return Finding(severity, kind, self.split, self.id, message, self.line, correct_duration_s)
-
-
-def count_of(count: int, noun: str) -> str:
-    """'1 warning', '2 warnings'."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speechxfer.checking.findings import SHOWN_IDS, Entry, Finding, Role, SplitSummary, UnseenSymbol, count_of
+from speechxfer.checking.findings import SHOWN_IDS, Entry, Finding, Role, SplitSummary, UnseenSymbol
 from speechxfer.checking.settings import CheckSettings
-from speechxfer.errors import first_names
+from speechxfer.errors import count_of, first_names
 from speechxfer.text import describe_symbol
 
 SHOWN_SYMBOLS = 20

@@ -15,9 +15,8 @@ from speechxfer.checking.findings import (
     MeasuredAudio,
     Role,
     SplitManifest,
-    count_of,
 )
-from speechxfer.errors import first_names
+from speechxfer.errors import count_of, first_names
 
 KEPT_FIRST: tuple[Role, ...] = ("test", "dev", "train")  # the split whose copy of a shared recording is kept
 

@@ -11,15 +11,13 @@ from speechxfer.errors import InputError
 from speechxfer.scoring.alignment import most_frequent, sum_confusions
 from speechxfer.scoring.bootstrap import (
     bootstrap_interval,
-    choose_unit,
-    rate_intervals,
+    choose_intervals,
     resampled_sums,
     unit_table,
     units_with_words,
 )
 from speechxfer.scoring.comparison import check_same_task
-from speechxfer.scoring.counts import Interval, Unit
-from speechxfer.scoring.formatting import format_rate
+from speechxfer.scoring.counts import Interval, Unit, format_rate
 from speechxfer.scoring.report import WerReport
 
 
@@ -63,17 +61,13 @@ def join(reports: Sequence[WerReport]) -> WerReport:
             f"join: {len(reports)} reports, {len(duplicates)} utterances in two of them; expected reports on different "
             "utterances under one normaliser"
         )
-    unit, reason = choose_unit(rows)
     unknown: Counter[str] = Counter()
     for report in reports:
         unknown.update(dict(report.unknown_symbols or ()))
     return WerReport(
         rows,
         reports[0].normalizer,
-        *rate_intervals(rows, unit, reports[0].seed),
-        unit,
-        reason,
-        reports[0].seed,
+        *choose_intervals(rows, reports[0].seed),
         sum_confusions([report.word_confusions for report in reports]),
         sum_confusions([report.character_confusions for report in reports]),
         None if reports[0].unknown_symbols is None else most_frequent(unknown),
