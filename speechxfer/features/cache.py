@@ -6,7 +6,6 @@ folder may be deleted at any time.
 """
 
 import os
-import re
 import shutil
 import struct
 import time
@@ -16,7 +15,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, S
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,19 +31,14 @@ SUFFIX = ".features"
 _MAGIC = b"sxferft1"
 _HEADER = struct.Struct("<8sIII")  # magic, rows, bytes of a row, CRC-32 of the rows
 _WAIT_S = 0.2
-_OLDER_FORMAT = re.compile(r"[0-9a-f]{24}(\.\d+)?\.(bin|json|partial)")
-
-
-class CacheKey(NamedTuple):
-    """Name of an entry: `shard` names the folder and the lock, `digest` the file."""
-
-    shard: str
-    digest: str
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Arrays `[rows, ...]` of one type and row shape in a folder."""
+    """Arrays `[rows, ...]` of one type and row shape in a folder.
+
+    The key of an entry is its file's path in the folder, ``SHARD/DIGEST``; entries of one shard have one lock.
+    """
 
     folder: Path
     dtype: npt.DTypeLike
@@ -54,9 +47,6 @@ class FeatureCache:
     def __post_init__(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for path in self.folder.iterdir():
-                if _OLDER_FORMAT.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(
                 f"{self.folder}: features cannot be stored there ({error.strerror}); set data.cache_dir"
@@ -67,40 +57,39 @@ class FeatureCache:
         """Bytes of one row."""
         return int(np.prod(self.row_shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
-    def path(self, key: CacheKey) -> Path:
+    def path(self, key: str) -> Path:
         """File of an entry."""
-        return self.folder / key.shard / (key.digest + SUFFIX)
+        return self.folder / (key + SUFFIX)
 
-    def rows(self, key: CacheKey) -> int | None:
+    def rows(self, key: str) -> int | None:
         """Rows of an entry, without reading them; None where it is missing or not whole."""
         try:
             with self.path(key).open("rb") as file:
-                header, size = file.read(_HEADER.size), os.fstat(file.fileno()).st_size
+                return self._read_header(file.read(_HEADER.size), os.fstat(file.fileno()).st_size)[0]
         except OSError:
             return None
-        if len(header) < _HEADER.size:
-            return None
-        magic, rows, row_bytes, _ = _HEADER.unpack(header)
-        whole = magic == _MAGIC and row_bytes == self.row_bytes and size == _HEADER.size + rows * row_bytes
-        return int(rows) if whole else None
 
-    def read(self, key: CacheKey) -> Array | None:
+    def read(self, key: str) -> Array | None:
         """An entry; None where it is missing or damaged."""
         try:
             data = self.path(key).read_bytes()
         except OSError:
             return None
-        if len(data) < _HEADER.size:
-            return None
-        magic, rows, row_bytes, checksum = _HEADER.unpack_from(data)
+        rows, checksum = self._read_header(data, len(data))
         values = memoryview(data)[_HEADER.size :]
-        if magic != _MAGIC or len(values) != rows * row_bytes or row_bytes != self.row_bytes:
-            return None
-        if zlib.crc32(values) != checksum:
+        if rows is None or zlib.crc32(values) != checksum:
             return None
         return np.frombuffer(values, dtype=self.dtype).reshape(rows, *self.row_shape)
 
-    def write(self, key: CacheKey, values: Array) -> None:
+    def _read_header(self, data: bytes, file_bytes: int) -> tuple[int | None, int]:
+        """Rows and checksum of an entry; no rows where the file is of another kind or not whole."""
+        if len(data) < _HEADER.size:
+            return None, 0
+        magic, rows, row_bytes, checksum = _HEADER.unpack_from(data)
+        whole = magic == _MAGIC and row_bytes == self.row_bytes and file_bytes == _HEADER.size + rows * row_bytes
+        return (rows if whole else None), checksum
+
+    def write(self, key: str, values: Array) -> None:
         """Store an entry; InputError where the disk is full."""
         data = np.ascontiguousarray(values, dtype=self.dtype).tobytes()
         header = _HEADER.pack(_MAGIC, len(values), self.row_bytes, zlib.crc32(data))
@@ -108,7 +97,7 @@ class FeatureCache:
             partial.write_bytes(header + data)
 
     def fill(
-        self, missing: Sequence[CacheKey], compute: Callable[[CacheKey], Array], needed_bytes: int, used: Set[CacheKey]
+        self, missing: Sequence[str], compute: Callable[[str], Array], needed_bytes: int, used: Set[str]
     ) -> Iterator[None]:
         """Compute the missing entries; yields after each.
 
@@ -121,9 +110,9 @@ class FeatureCache:
         if not missing:
             return
         self._make_room(needed_bytes, used)
-        by_shard: dict[str, list[CacheKey]] = defaultdict(list)
+        by_shard: dict[str, list[str]] = defaultdict(list)
         for key in missing:
-            by_shard[key.shard].append(key)
+            by_shard[key.partition("/")[0]].append(key)
         for shard in self._locked_in_turn(by_shard):
             for key in by_shard[shard]:
                 if self.rows(key) is None:
@@ -131,7 +120,7 @@ class FeatureCache:
                 yield
         self._evict(LIMIT_BYTES, used)
 
-    def mark_used(self, keys: Collection[CacheKey]) -> None:
+    def mark_used(self, keys: Collection[str]) -> None:
         """Note the time of use, by which entries are removed."""
         for key in keys:
             with suppress(OSError):  # a folder that may only be read
@@ -158,7 +147,7 @@ class FeatureCache:
             finally:
                 lock.release()
 
-    def _make_room(self, needed_bytes: int, used: Set[CacheKey]) -> None:
+    def _make_room(self, needed_bytes: int, used: Set[str]) -> None:
         """Log the space needed, remove old entries if the disk lacks the room; InputError where that is not enough."""
         free = shutil.disk_usage(self.folder).free
         if needed_bytes > free:
@@ -179,7 +168,7 @@ class FeatureCache:
     def _used_bytes(self) -> int:
         return sum(entry.stat().st_size for entry in self._entries())
 
-    def _evict(self, limit_bytes: int, used: Set[CacheKey]) -> None:
+    def _evict(self, limit_bytes: int, used: Set[str]) -> None:
         """Remove the entries used least recently until the rest fits, but none of `used`."""
         kept = {str(self.path(key)) for key in used}
         found = []
