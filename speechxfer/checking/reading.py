@@ -1,15 +1,13 @@
 """Lenient reading of manifests: every line becomes an entry or a finding, and broken lines do not stop it."""
 
-import codecs
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from speechxfer.checking.findings import ADVICE, Entry, Finding, Role, SplitManifest
-from speechxfer.data import MAX_BYTES, parse_line
+from speechxfer.data import number_lines, parse_line
 from speechxfer.errors import InputError
-from speechxfer.runtime import read_bytes
 from speechxfer.text import Normalizer
 
 ROLE_WORDS: dict[str, Role] = {
@@ -48,7 +46,7 @@ def read_leniently(splits: Sequence[SplitManifest], normalizer: Normalizer) -> t
     used: dict[str, Entry] = {}
     for split in splits:
         before = len(entries)
-        for number, data in _numbered_lines(split.path):
+        for number, data in number_lines(split.path):
             try:
                 utterance = parse_line(data, f"{split.path}:{number}", split.path.parent)
             except InputError as error:
@@ -65,12 +63,6 @@ def read_leniently(splits: Sequence[SplitManifest], normalizer: Normalizer) -> t
             message = f"{split.path}: it has no utterance; expected one JSON object a line; {ADVICE['empty manifest']}"
             findings.append(Finding("error", "empty manifest", split.name, split.path.name, message))
     return entries, findings
-
-
-def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    data = read_bytes(path, fix="give the path of a manifest", max_bytes=MAX_BYTES)
-    data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # as `read_manifest` does
-    return ((number, line) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip())
 
 
 def _duplicate_id(entry: Entry, other: Entry) -> Finding:

@@ -54,20 +54,14 @@ def _table(report: CheckReport) -> str:
     rows = [("split", "role", "utterances", "hours", "speakers", "symbols", "rate_hz", "errors", "warnings")]
     errors, warnings = (Counter(finding.split for finding in some) for some in (report.errors, report.warnings))
     for split in report.splits:
-        cells = (
-            f"{split.utterances:,}",
-            f"{split.seconds / 3600:.3f}",
-            f"{split.speakers or 'unnamed'}",
-            f"{split.symbols}",
-        )
-        rate = "+".join(map(str, split.rates_hz)) or "-"
-        rows.append((split.name, split.role, *cells, rate, f"{errors[split.name]:,}", f"{warnings[split.name]:,}"))
+        amounts = (f"{split.utterances:,}", f"{split.seconds / 3600:.3f}", f"{split.speakers or 'unnamed'}")
+        rates = "+".join(map(str, split.rates_hz)) or "-"
+        counts = (f"{errors[split.name]:,}", f"{warnings[split.name]:,}")
+        rows.append((split.name, split.role, *amounts, f"{split.symbols}", rates, *counts))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    alignments = "<<" + ">" * (len(widths) - 2)
     return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, alignments, widths, strict=True))
         for row in rows
     )
 

@@ -53,7 +53,7 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     return parse_config(tree, str(path) if path else "settings", overridden)
 
 
-def parse_config(tree: Tree, where: str = "settings", overridden: Mapping[str, str] = {}) -> Config:
+def parse_config(tree: Mapping[str, object], where: str = "settings", overridden: Mapping[str, str] = {}) -> Config:
     """Validate nested tables, such as the JSON dump of a `Config`.
 
     Args:

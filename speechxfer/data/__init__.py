@@ -1,6 +1,6 @@
 """Data: manifests, splits and audio.
 
-- `Utterance`, `read_manifest`, `read_manifests`, `read_concatenated`, `write_manifest`, `parse_line`: manifests
+- `Utterance`, `read_manifest`, `read_manifests`, `read_concatenated`, `write_manifest`, `number_lines`, `parse_line`: manifests
 - `read_audio`, `decode_audio`, `read_audio_header`, `resample_audio`, `hash_audio_file`: the only reader of audio files
 - `collect_audio_warnings`, `channels_cancel`: what reading reports
 - `split_train_dev`, `split_into_folds`, `choose_group_key`, `check_disjoint`, `count_shared_sentences`: splits without overlap
@@ -21,8 +21,8 @@ from speechxfer.data.decoder import decode_audio as decode_audio
 from speechxfer.data.decoder import hash_audio_file as hash_audio_file
 from speechxfer.data.decoder import read_audio_header as read_audio_header
 from speechxfer.data.manifest import LONGEST_S as LONGEST_S
-from speechxfer.data.manifest import MAX_BYTES as MAX_BYTES
 from speechxfer.data.manifest import Utterance as Utterance
+from speechxfer.data.manifest import number_lines as number_lines
 from speechxfer.data.manifest import parse_line as parse_line
 from speechxfer.data.manifest import read_concatenated as read_concatenated
 from speechxfer.data.manifest import read_manifest as read_manifest

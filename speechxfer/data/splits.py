@@ -5,7 +5,7 @@ same corpus is split alike on every machine. The official splits of corpora are 
 """
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
@@ -16,9 +16,7 @@ from speechxfer.text import Normalizer
 GroupKey = Literal["speaker", "sentence", "utterance"]
 DEV_SHARE = 0.1
 LARGEST_SPEAKER_SHARE = 0.5  # of the speech; up to it folds are made by speaker
-SENTENCE_CORPUS_SHARE = (
-    0.5  # distinct sentences per utterance; above it a corpus is one of sentences, not of repeated words
-)
+SENTENCE_CORPUS_SHARE = 0.5  # distinct sentences per utterance; above it a corpus is not one of repeated words
 
 
 def digest(*parts: str) -> str:
@@ -157,7 +155,7 @@ def split_train_dev(utterances: Sequence[Utterance], seed: str = "") -> tuple[li
 def count_shared_sentences(train: Iterable[Utterance], test: Iterable[Utterance]) -> int:
     """Number of test utterances whose sentence occurs in training."""
     known = {_sentence(utterance) for utterance in train}
-    return Counter(_sentence(utterance) in known for utterance in test)[True]
+    return sum(_sentence(utterance) in known for utterance in test)
 
 
 _normalizer = Normalizer()

@@ -6,22 +6,21 @@ folder may be deleted at any time.
 """
 
 import os
+import random
 import shutil
 import struct
-import time
 import zlib
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from speechxfer.errors import InputError
-from speechxfer.runtime import atomic_file, log_info
+from speechxfer.runtime import atomic_file, file_lock, log_info
 
 Array = npt.NDArray[np.generic]
 
@@ -30,7 +29,6 @@ REPORTED_BYTES = 1_000_000_000  # a computation that needs more is announced
 SUFFIX = ".features"
 _MAGIC = b"sxferft1"
 _HEADER = struct.Struct("<8sIII")  # magic, rows, bytes of a row, CRC-32 of the rows
-_WAIT_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -113,11 +111,13 @@ class FeatureCache:
         by_shard: dict[str, list[str]] = defaultdict(list)
         for key in missing:
             by_shard[key.partition("/")[0]].append(key)
-        for shard in self._locked_in_turn(by_shard):
-            for key in by_shard[shard]:
-                if self.rows(key) is None:
-                    self.write(key, compute(key))
-                yield
+        in_own_order = random.Random(os.getpid()).sample(sorted(by_shard), len(by_shard))  # so that they rarely meet
+        for shard in in_own_order:
+            with file_lock(self.folder / shard / "entries"):
+                for key in by_shard[shard]:
+                    if self.rows(key) is None:
+                        self.write(key, compute(key))
+                    yield
         self._evict(LIMIT_BYTES, used)
 
     def mark_used(self, keys: Collection[str]) -> None:
@@ -126,32 +126,12 @@ class FeatureCache:
             with suppress(OSError):  # a folder that may only be read
                 os.utime(self.path(key))
 
-    def _locked_in_turn(self, shards: Mapping[str, object]) -> Iterator[str]:
-        """Each shard while this process has its lock; those that are locked by others come later."""
-        waiting, refused = deque(sorted(shards, key=lambda shard: (int(shard, 16) - os.getpid()) % 256)), 0
-        while waiting:
-            shard = waiting.popleft()
-            (self.folder / shard).mkdir(exist_ok=True)
-            lock = FileLock(self.folder / shard / "lock", blocking=False)
-            try:
-                lock.acquire()
-            except Timeout:
-                waiting.append(shard)
-                refused += 1
-                if refused >= len(waiting):
-                    time.sleep(_WAIT_S)
-                    refused = 0
-                continue
-            try:
-                yield shard
-            finally:
-                lock.release()
-
     def _make_room(self, needed_bytes: int, used: Set[str]) -> None:
         """Log the space needed, remove old entries if the disk lacks the room; InputError where that is not enough."""
         free = shutil.disk_usage(self.folder).free
         if needed_bytes > free:
-            self._evict(max(0, self._used_bytes() - (needed_bytes - free)), used)
+            stored_bytes = sum(size for _, size, _ in self._entries())
+            self._evict(max(0, stored_bytes - (needed_bytes - free)), used)
             free = shutil.disk_usage(self.folder).free
         if needed_bytes > free:
             raise InputError(
@@ -161,24 +141,23 @@ class FeatureCache:
         if needed_bytes > REPORTED_BYTES:
             log_info(f"features take about {needed_bytes / 1e9:.1f} GB in {self.folder}")
 
-    def _entries(self) -> list[os.DirEntry[str]]:
-        shards = [entry.path for entry in os.scandir(self.folder) if entry.is_dir()]
-        return [entry for shard in shards for entry in os.scandir(shard) if entry.name.endswith(SUFFIX)]
-
-    def _used_bytes(self) -> int:
-        return sum(entry.stat().st_size for entry in self._entries())
+    def _entries(self) -> list[tuple[int, int, Path]]:
+        """Time of the last use, bytes and file of each entry."""
+        found = []
+        for path in self.folder.glob(f"*/*{SUFFIX}"):
+            with suppress(FileNotFoundError):  # another process has removed it
+                status = path.stat()
+                found.append((status.st_mtime_ns, status.st_size, path))
+        return found
 
     def _evict(self, limit_bytes: int, used: Set[str]) -> None:
         """Remove the entries used least recently until the rest fits, but none of `used`."""
-        kept = {str(self.path(key)) for key in used}
-        found = []
-        for entry in self._entries():
-            with suppress(FileNotFoundError):  # another process has removed it
-                found.append((entry.stat().st_mtime_ns, entry.stat().st_size, entry.path))
-        total = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
+        kept = {self.path(key) for key in used}
+        entries = sorted(self._entries())
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in entries:
             if total <= limit_bytes:
                 return
             if path not in kept:
-                Path(path).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
                 total -= size

@@ -1,5 +1,6 @@
 """Error counts, scored utterances and confusions: the data of a score report; rates and counts as short texts."""
 
+import operator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -38,12 +39,7 @@ class Counts:
         return self.errors / self.total if self.total else float("inf") if self.errors else 0.0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.hits + other.hits,
-            self.substitutions + other.substitutions,
-            self.deletions + other.deletions,
-            self.insertions + other.insertions,
-        )
+        return Counts(*map(operator.add, vars(self).values(), vars(other).values()))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 from speechxfer.errors import InputError
+from speechxfer.runtime import import_extra
 
 
 def train_bpe(lines: list[str], size: int) -> bytes:
@@ -51,13 +52,7 @@ def load_sentencepiece(model: bytes) -> Any:
 
 def load_tokenizer(description: bytes) -> Any:
     """The tokenizers library's tokenizer of a ``tokenizer.json``; InputError if the library (extra ``hf``) is not installed."""
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise InputError(
-            "vocabulary: these pieces need the package tokenizers, which is not installed; "
-            "install it with: pip install 'speechxfer[hf]'"
-        ) from error
+    tokenizers = import_extra("tokenizers", "hf", "vocabulary: a tokenizer.json")
     tokenizer = tokenizers.Tokenizer.from_buffer(description)
     tokenizer.no_padding()  # a saved tokenizer may be set to pad or truncate
     tokenizer.no_truncation()
@@ -65,11 +60,4 @@ def load_tokenizer(description: bytes) -> Any:
 
 
 def _sentencepiece() -> Any:
-    try:
-        import sentencepiece
-    except ImportError as error:
-        raise InputError(
-            "vocabulary: kind 'bpe' needs the package sentencepiece, which is not installed; "
-            "install it with: pip install 'speechxfer[bpe]'"
-        ) from error
-    return sentencepiece
+    return import_extra("sentencepiece", "bpe", "vocabulary: kind 'bpe'")

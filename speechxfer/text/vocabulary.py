@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, first_names
 from speechxfer.runtime import read_json, write_atomically
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.sentencepieces import load_sentencepiece, load_tokenizer, train_bpe
@@ -217,11 +217,10 @@ class Vocabulary:
         return frozenset("".join(pieces).replace("▁", " ")) | {" "}
 
     def _missing_message(self, missing: "Counter[str]", text: str, utterance_id: str) -> str:
-        shown = ", ".join(f"{describe_symbol(symbol)} x{count}" for symbol, count in missing.most_common(5))
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        shown = first_names([f"{describe_symbol(symbol)} x{count}" for symbol, count in missing.most_common()])
         where = f"utterance {utterance_id!r}" if utterance_id else f"text {text[:60]!r}"
         return (
-            f"{where}: not in the vocabulary of {len(self.symbols)} symbols: {shown}{more}; expected only symbols of "
+            f"{where}: not in the vocabulary of {len(self.symbols)} symbols: {shown}; expected only symbols of "
             "the training text; correct the transcript, normalise it with the model's normalizer, add such text to the "
             "training set, or skip these symbols (unknown='skip')"
         )
