@@ -6,8 +6,9 @@ Licence: the United Nations publish the texts for free distribution; the reposit
 Layout: ``udhr_<key>.xml``; root attributes ``xml:lang`` and ``n`` (the language's name); text in ``para`` elements,
 namespace ``http://efele.net/udhr``. Read are the files of `VOICES`, in the folder given or in its ``data/udhr``.
 
-Written: ``sentences.tsv`` with the columns ``id``, ``lang``, ``voice`` (of espeak-ng) and ``text``. They are
-sentences only; ``synthesize_multilingual.py`` makes speech of them. Excluded: Vietnamese (espeak-ng 1.52 crashes on
+Written: ``sentences.tsv`` with the columns ``id``, ``lang``, ``voice`` (of espeak-ng) and ``text``, and ``words.tsv``, the same
+with `WORDS` single words per language, chosen by hash. They are texts only; ``synthesize_multilingual.py`` makes speech of
+them. Excluded: Vietnamese (espeak-ng 1.52 crashes on
 some sentences); Hebrew, Japanese and Thai (it guesses most vowels, spells characters, or reads letters singly). Ten Bantu
 languages that espeak-ng does not know are read by its Swahili voice: their words and syllables with a related sound system.
 
@@ -17,16 +18,21 @@ languages that espeak-ng does not know are read by its Swahili voice: their word
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 from data_scripts.corpus import command_line, one_space, print_line, skip
+from speechxfer.data import digest
 from speechxfer.errors import InputError
 from speechxfer.runtime import write_atomically
+from speechxfer.text import Normalizer
 
 PARAGRAPH = "{http://efele.net/udhr}para"
 FEWEST_PARAGRAPHS = 25  # Chuvash has 27, most have about 60
+WORDS = 150  # single words per language
+SHORTEST_WORD = 2  # letters
+UNSPACED = ("CJK", "KHMER", "LAO", "MYANMAR", "THAI")  # scripts without spaces between words
 LONGEST = 110  # letters of a clause; about eight seconds
 SHORTEST = 8  # letters; shorter remainders of a sentence are dropped
 CHARACTER_LETTERS = {"CJK": 4, "HANGUL": 3}  # how many letters' time one character of these scripts takes
@@ -63,6 +69,7 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> Path:
     """
     folder = corpus_dir / "data" / "udhr" if (corpus_dir / "data" / "udhr").is_dir() else corpus_dir
     rows: list[str] = []
+    word_rows: list[str] = []
     languages = 0
     for key, voice in VOICES.items():
         found = _paragraphs(folder / f"udhr_{key}.xml", partial=partial)
@@ -72,11 +79,14 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> Path:
         lang, paragraphs = found
         clauses = dict.fromkeys(clause for paragraph in paragraphs for clause in clauses_of(paragraph))
         rows += [f"{key}-{number:03d}\t{lang}\t{voice}\t{text}\n" for number, text in enumerate(clauses)]
+        words = sample_words(key, clauses)
+        word_rows += [f"{key}_word-{number:03d}\t{lang}\t{voice}\t{word}\n" for number, word in enumerate(words)]
     if not rows:
         raise InputError(f"{folder}: no text found; expected files such as udhr_swh.xml: give the repository's folder")
     path = out_dir / "sentences.tsv"
     write_atomically(path, "id\tlang\tvoice\ttext\n" + "".join(rows))
-    print_line(f"{path}: {len(rows):,} clauses in {languages} languages")
+    write_atomically(out_dir / "words.tsv", "id\tlang\tvoice\ttext\n" + "".join(word_rows))
+    print_line(f"{path}: {len(rows):,} clauses in {languages} languages; words.tsv: {len(word_rows):,} words")
     print_line(
         f"written to {out_dir}; next: python -m data_scripts.synthesize_multilingual {shlex.quote(str(path))} OUT_DIR"
     )
@@ -117,6 +127,20 @@ def clauses_of(paragraph: str) -> Iterator[str]:
                 piece = ""
         if _letters(piece) >= SHORTEST:
             yield piece
+
+
+def sample_words(key: str, clauses: Iterable[str]) -> list[str]:
+    """At most `WORDS` different words of the clauses in lower case, the same ones at every run; none in unspaced scripts."""
+    normalizer = Normalizer()
+    words = {word for clause in clauses for word in normalizer(clause).split()}
+    spelt = [
+        word
+        for word in words
+        if len(word) >= SHORTEST_WORD
+        and all(unicodedata.category(letter)[0] in "LM" for letter in word)
+        and not unicodedata.name(word[0], "").startswith(UNSPACED)
+    ]
+    return sorted(spelt, key=lambda word: digest("word", key, word))[:WORDS]
 
 
 def _letters(text: str) -> int:

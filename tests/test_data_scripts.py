@@ -832,6 +832,10 @@ def test_udhr_in_its_original_layout(tmp_path, monkeypatch, capsys):
     assert path.read_text(encoding="utf-8") == (
         "id\tlang\tvoice\ttext\nswh-000\tsw\tsw\tKwa kuwa ni lazima, watu wote.\nswh-001\tsw\tsw\tWawe huru!\n"
     )  # 'Ndiyo.' is shorter than 8 letters
+    header, *rows = (tmp_path / "out" / "words.tsv").read_text(encoding="utf-8").splitlines()
+    assert header == "id\tlang\tvoice\ttext"
+    assert [row.split("\t")[:3] for row in rows] == [[f"swh_word-{number:03d}", "sw", "sw"] for number in range(8)]
+    assert {row.split("\t")[3] for row in rows} == {"kwa", "kuwa", "ni", "lazima", "watu", "wote", "wawe", "huru"}
     text(tmp_path / "udhr" / "data" / "udhr" / "udhr_swh.xml", UDHR[:200])
     with pytest.raises(InputError, match="cannot be read"):
         prepare_udhr.prepare(tmp_path / "udhr", tmp_path / "out", partial=True)
@@ -851,6 +855,17 @@ def test_clauses_are_short_and_lose_no_word():
         )
     )
     assert chinese == ["人人生而自由， 在尊严和权利上一律平等。", "他们赋有理性和良心， 并应以兄弟关系的精神相对待。"]
+
+
+def test_words_are_chosen_by_hash_whatever_the_order_of_the_clauses():
+    clauses = [f"neno{chr(97 + number // 26)}{chr(97 + number % 26)}, 12 a" for number in range(300)]
+    words = prepare_udhr.sample_words("swh", clauses)
+    assert len(set(words)) == 150 and all(
+        word.startswith("neno") for word in words
+    )  # numbers and single letters are not words
+    assert prepare_udhr.sample_words("swh", clauses[::-1]) == words
+    assert set(prepare_udhr.sample_words("lin", clauses)) != set(words)
+    assert prepare_udhr.sample_words("cmn_hans", ["人人生而自由，在尊严和权利上一律平等。"]) == []
 
 
 def test_udhr_real(shared_data, tmp_path):

@@ -15,6 +15,7 @@ if stage prepare; then
   python -m data_scripts.prepare_udhr "$udhr" data/udhr
   python -m data_scripts.synthesize_multilingual data/udhr/sentences.tsv data/spoken --takes 1
   python -m data_scripts.synthesize_multilingual data/udhr/sentences.tsv data/spoken_twice --takes 2
+  python -m data_scripts.synthesize_multilingual data/udhr/words.tsv data/spoken_words --takes 2
   python -m data_scripts.prepare_speechocean762 "$speechocean762" data/letters/speechocean762
   python -m data_scripts.prepare_kathleen "$kathleen" data/letters/kathleen
   for split in {speechocean762,kathleen}/{train,dev,test}; do
@@ -89,28 +90,35 @@ adapt_real_speech() { # adapt_real_speech SOURCE OUT: another round, with real s
 if stage adapt_real_speech; then adapt_real_speech exp/multilingual-second exp/multilingual-third; fi
 if stage adapt_real_speech_again; then adapt_real_speech exp/multilingual-third exp/multilingual-small; fi
 model=multilingual-small-2
-# Real speech of the clones, and how often an epoch repeats it, so that languages with little speech have enough weight.
+base=${BASE:-exp/multilingual-small} # BASE=multilingual-small-1 continues from the shipped weights, without the stages before
+# Real speech in many languages, and how often an epoch repeats it, so that languages with little speech have enough weight.
 real="debian:2 malagasy:1 amharic:2 kinyarwanda:2 malayalam:4 kerstin:2 nathalie:2 mandarin/words:1 mandarin/syllables:1 gcompris:4
   artikulate:3 ktuberling:4"
+long=(--config recipe.toml --set data.max_duration_s=45.0 "${words[@]}")
 if stage remove_mismatches; then # utterances whose text belongs to another recording, according to the model so far
   for entry in $real; do
-    name=${entry%:*}
-    "${launch[@]}" evaluate exp/multilingual-small --on data/phones/$name/train.jsonl --out exp/recognised/$name --resample --mono
-    python -m data_scripts.drop_mismatches data/phones/$name/train.jsonl exp/recognised/$name/report.json data/clean/$name/train.jsonl
+    name=${entry%:*} checked=data/phones/${entry%:*}/train.jsonl
+    if [[ $name != debian ]]; then # those that the base was trained on
+      speechxfer evaluate "$base" --on "$checked" --out exp/recognised/$name --resample --mono
+      python -m data_scripts.drop_mismatches "$checked" exp/recognised/$name/report.json data/clean/$name/train.jsonl
+      checked=data/clean/$name/train.jsonl
+    fi
+    speechxfer check "$checked" "${long[@]}" --fix data/checked/$name
   done
 fi
 if stage adapt_all_real_speech; then
-  repeats="1, 1, 1, 2" manifests=(--train data/phones/kinyarwanda/test.jsonl) # no published results on this test set
+  repeats="1, 1, 1, 1, 2" manifests=(--train data/spoken_words/train.jsonl --dev data/spoken_words/dev.jsonl)
+  manifests+=(--train data/phones/kinyarwanda/test.jsonl) # no published results on this test set
   for entry in $real; do
-    manifests+=(--train data/clean/${entry%:*}/train.jsonl)
+    manifests+=(--train data/checked/${entry%:*}/train.jsonl)
     repeats+=", ${entry#*:}"
     [[ ! -f data/phones/${entry%:*}/dev.jsonl ]] || manifests+=(--dev data/phones/${entry%:*}/dev.jsonl)
   done
   licence="$licence, Asterisk's prompts (CC BY-SA 3.0), Fish Fillets NG, Tux Paint, KLettres, KTuberling (GPL 2), Malagasy, Amharic and \
 Kinyarwanda speech of AMMI students (MIT), Malayalam Speech Corpus (CC BY-SA 4.0), Kerstin and Nathalie (CC0), audio-cmn (CC BY-SA), \
 GCompris voices (public domain, CC BY-SA, GPL), Artikulate (CC BY-SA 3.0)"
-  run adapt exp/$model spoken --source exp/multilingual-small "${manifests[@]}" --set "data.repeats=[$repeats]" \
-    --set data.max_duration_s=45.0 --set finetune.steps=8250 "${again[@]}" "${words[@]}"
+  run adapt exp/$model spoken --source "$base" "${manifests[@]}" --set "data.repeats=[$repeats]" \
+    --set finetune.steps=13000 "${again[@]}" "${long[@]:2}"
 fi
 if stage evaluate; then
   for set in phones/{speechocean762/test,kathleen/test,debian/unseen,artikulate/unseen,gcompris/unseen,ktuberling/unseen} \
