@@ -79,23 +79,20 @@ class UnseenSymbol:
 
 
 @dataclass(frozen=True)
-class SplitManifest:
-    """A manifest with the name and the role of its split."""
+class SplitSummary:
+    """A manifest with the name and role of its split and, once it is read, its contents.
+
+    `seconds` are those of the manifest, `rates_hz` of the recordings.
+    """
 
     name: str
     role: Role
     path: Path
-
-
-@dataclass(frozen=True)
-class SplitSummary(SplitManifest):
-    """A manifest with its contents; `seconds` by the manifest, `rates_hz` by the recordings."""
-
-    utterances: int
-    seconds: float
-    speakers: int
-    symbols: int
-    rates_hz: tuple[int, ...]
+    utterances: int = 0
+    seconds: float = 0.0
+    speakers: int = 0
+    symbols: int = 0
+    rates_hz: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from speechxfer.text.phones import find_phone as find_phone
 from speechxfer.text.phones import find_romanised_phone as find_romanised_phone
 from speechxfer.text.phones import select_letter_tables as select_letter_tables
 from speechxfer.text.phones import split_phones as split_phones
-from speechxfer.text.sentencepieces import load_sentencepiece as load_sentencepiece
 from speechxfer.text.vocabulary import BLANK as BLANK
 from speechxfer.text.vocabulary import Kind as Kind
 from speechxfer.text.vocabulary import Vocabulary as Vocabulary
 from speechxfer.text.vocabulary import describe_symbol as describe_symbol
+from speechxfer.text.vocabulary import load_sentencepiece as load_sentencepiece
 from speechxfer.text.vocabulary import read_letter_tables as read_letter_tables
