@@ -82,9 +82,7 @@ def choose_group_key(utterances: Sequence[Utterance], folds: int) -> GroupKey:
     return _sentence_or_utterance(utterances)
 
 
-def split_into_folds(
-    utterances: Sequence[Utterance], folds: int, group_by: GroupKey, seed: str = ""
-) -> list[list[Utterance]]:
+def split_into_folds(utterances: Sequence[Utterance], folds: int, group_by: GroupKey) -> list[list[Utterance]]:
     """Split a corpus into folds of about equal time; no speaker (or sentence) is in two of them.
 
     Returns:
@@ -106,7 +104,7 @@ def split_into_folds(
         )
     filled = [0.0] * folds
     place: dict[str, int] = {}
-    for name in sorted(groups, key=lambda name: (-total_duration_s(groups[name]), digest(seed, name))):
+    for name in sorted(groups, key=lambda name: (-total_duration_s(groups[name]), digest("", name))):
         lightest = min(range(folds), key=filled.__getitem__)
         place[name] = lightest
         filled[lightest] += total_duration_s(groups[name])

@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from speechxfer.errors import InputError
@@ -80,11 +80,9 @@ def recover_folder(folder: Path | str) -> None:
         return
     if folder.exists():
         shutil.rmtree(older, ignore_errors=True)
-        return
-    try:
-        older.rename(folder)
-    except FileNotFoundError:  # another process has done it in the meantime
-        return
+    else:
+        with suppress(FileNotFoundError):  # another process has done it in the meantime
+            older.rename(folder)
 
 
 @contextmanager

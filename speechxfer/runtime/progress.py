@@ -35,12 +35,12 @@ def escape_unencodable_output() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def progress_bar(*, transient: bool = True) -> "Progress":
-    """An empty progress display; disabled unless stderr is a terminal and this is the first process."""
+def progress_bar() -> "Progress":
+    """An empty progress display, cleared at its end; disabled unless stderr is a terminal and this is the first process."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=transient, disable=not shows_bar())
+    return Progress(*columns, console=console, transient=True, disable=not shows_bar())
 
 
 def shows_bar() -> bool:
