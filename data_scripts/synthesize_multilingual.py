@@ -33,10 +33,11 @@ from rich.progress import track
 
 from data_scripts import espeak, spellings
 from data_scripts.corpus import exit_on_bad_input, print_line, read_lines, write_splits
+from data_scripts.letter_phones import estimate_letter_phones
 from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
 from speechxfer.runtime import write_atomically
-from speechxfer.text import Normalizer, estimate_letter_phones, split_phones
+from speechxfer.text import Normalizer, split_phones
 
 SAMPLE_RATE_HZ = 16000
 UNSEEN = ("cy", "eu", "ka", "kn", "tr")  # Welsh, Basque, Georgian, Kannada, Turkish

@@ -28,7 +28,7 @@ def settings_page() -> str:
 def _row(name: str, setting: FieldInfo) -> str:
     default = setting.get_default(call_default_factory=True)
     shown = "not set" if default is None else f"`{json.dumps(default)}`"  # as TOML writes them, too
-    description = (setting.description or "").replace("|", "\\|")
+    description = " ".join((setting.description or "").split()).replace("|", "\\|")
     return f"| `{name}` | {shown} | {_values(setting)} | {description} |"
 
 

@@ -22,3 +22,8 @@ class InputError(ValueError):
 def first_names(names: Sequence[str], most: int = 5) -> str:
     """The first few names and how many more there are: 'a, b, c, d, e and 415 more'."""
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def count_of(count: int, noun: str) -> str:
+    """'1 warning', '2,000 warnings'."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

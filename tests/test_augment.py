@@ -6,9 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from speechxfer.features import distortion as augment
-from speechxfer.features.augmentation import change_speed, spec_augment
-from speechxfer.features.distortion import distort
+from speechxfer.features import augmentation as augment
+from speechxfer.features.augmentation import change_speed, distort, spec_augment
 
 RATE = 16_000
 

@@ -11,6 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import librosa
@@ -30,7 +31,6 @@ from speechxfer.checking.report import CheckReport
 from speechxfer.checking.settings import CheckSettings
 from speechxfer.data.manifest import read_manifest
 from speechxfer.errors import InputError
-from speechxfer.text.vocabulary import Vocabulary
 
 RATE_HZ = 16_000
 TEXT = "kitabu"
@@ -398,12 +398,11 @@ def test_ctc_is_checked_without_train_too(corpus: Corpus) -> None:
 @pytest.mark.parametrize(
     ("options", "frames"),
     [
-        ({"subsampling": 8}, 13),  # 98, 49, 25, 13
-        ({"subsampling": 1}, 98),
-        ({"speed": 1.1}, 23),  # ceil(16000 / 1.1) = 14546 samples: 89 frames, 45, 23
-        ({"sample_rate_hz": 8000, "resample": True}, 25),  # 8000 samples, windows of 200 every 80: 98 frames
+        ({"encoder_frames": partial(subsampled_frames, factor=8)}, 13),  # 98, 49, 25, 13
+        ({"encoder_frames": partial(subsampled_frames, factor=1)}, 98),
+        ({"sample_rate_hz": 8000, "resample": True, "feature_frames": lambda samples: 1 + (samples - 200) // 80}, 25),
         ({"encoder_frames": lambda frames: frames // 3}, 32),
-        ({"frames_of_samples": lambda samples: samples // 1000, "subsampling": 2}, 8),
+        ({"feature_frames": lambda samples: samples // 500}, 8),  # 32, 16, 8
     ],
 )
 def test_ctc_follows_the_front_end(corpus: Corpus, options: dict[str, object], frames: int) -> None:
@@ -425,17 +424,6 @@ def test_words_are_symbols_where_asked(corpus: Corpus) -> None:
     report = corpus.check(vocabulary_kind="words")
     assert findings_of(report) == []
     assert report.splits[0].symbols == 2
-
-
-def test_train_is_compared_with_a_given_vocabulary_too(corpus: Corpus) -> None:
-    corpus.add("train", "bad", text="kitabu kitamu")
-    corpus.add("dev", "odd", text="mama")
-    report = corpus.check(vocabulary=Vocabulary(("<blank>", " ", *"abiktu")))
-    assert findings_of(report) == [error("unknown symbol"), warning("unseen symbol", "odd", "dev")]
-    assert [(symbol.split, symbol.symbol, symbol.count) for symbol in report.unseen_symbols] == [
-        ("train", "m", 1),
-        ("dev", "m", 2),
-    ]
 
 
 def test_symbols_unseen_in_train(corpus: Corpus) -> None:
@@ -589,8 +577,7 @@ def test_no_content_stops_the_check(corpus: Corpus, lines: list[bytes]) -> None:
     corpus.write()
     corpus.path("dev").write_bytes(b"\n".join(lines))
     report = check_manifests([corpus.path("train"), corpus.path("dev")])
-    str(report).encode()
-    assert json.loads(report.to_json())["errors"] == len(report.errors)
+    assert str(report).encode()
 
 
 def test_an_id_used_twice_in_a_manifest_is_an_error(corpus: Corpus) -> None:
@@ -715,13 +702,6 @@ def test_roles_come_from_the_files_names(corpus: Corpus, names: tuple[str, ...],
     assert tuple(split.role for split in report.splits) == roles
 
 
-def test_splits_may_be_named(corpus: Corpus) -> None:
-    corpus.add("part1", "p", text="taka")
-    corpus.write()
-    report = check_manifests({"train": corpus.path("part1"), "dev": corpus.path("train")})
-    assert [(split.name, split.role) for split in report.splits] == [("train", "train"), ("dev", "dev")]
-
-
 def test_files_of_one_name_are_named_by_their_folders(corpus: Corpus, tmp_path: Path) -> None:
     corpus.write()
     (tmp_path / "more").mkdir()
@@ -740,8 +720,6 @@ def test_wrong_calls_are_input_errors(corpus: Corpus) -> None:
         (lambda: check_manifests([]), "no manifest"),
         (lambda: check_manifests([corpus.folder / "no.jsonl"]), "no.jsonl"),
         (lambda: check_manifests([corpus.path("train")] * 2), "twice"),
-        (lambda: corpus.check(subsampling=3), "power of two"),
-        (lambda: corpus.check(speed=0.0), "speed"),
     ):
         with pytest.raises(InputError, match=words):
             call()
@@ -924,18 +902,6 @@ def test_suggested_commands_can_be_copied(tmp_path: Path, monkeypatch: pytest.Mo
     ]
 
 
-def test_json_has_everything(faulty: Corpus) -> None:
-    report = faulty.check()
-    data = json.loads(report.to_json())
-    assert (data["errors"], data["warnings"]) == (12, 3)
-    assert len(data["findings"]) == 15
-    assert data["findings"][0]["kind"] == "broken line" and data["findings"][0]["line"] == 13
-    assert {finding["kind"] for finding in data["findings"]} <= ADVICE.keys()
-    assert data["splits"][0]["path"] == str(faulty.path("train"))
-    assert data["settings"]["sample_rate_hz"] == RATE_HZ
-    assert report.to_json() == faulty.check().to_json()
-
-
 # ----------------------------------------------------------------------------------------------------- repair
 def test_repair_writes_what_remains_and_lists_what_was_removed(
     faulty: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -1018,7 +984,7 @@ def test_repair_refuses_to_overwrite_and_to_write_empty_manifests(corpus: Corpus
         repair(check_manifests(paths), tmp_path / "clean")
     with pytest.raises(InputError, match=r"no utterance would remain \(silence x1\)"):
         repair(check_manifests(paths[1:]), tmp_path / "clean")
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises(InputError, match="cannot be written"):
         repair(check_manifests(paths[:1]), tmp_path / "audio" / "a.wav" / "clean")
     assert not (tmp_path / "clean").exists()
 

@@ -17,8 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from speechxfer.data.audio import read_audio
 from speechxfer.errors import InputError
-from speechxfer.features.fingerprint import feature_fingerprint
-from speechxfer.features.log_mel import Filterbank, filterbank
+from speechxfer.features.log_mel import Filterbank, feature_fingerprint, filterbank
 from speechxfer.features.mel_filters import mel_filters
 from speechxfer.features.presets import PRESETS, feature_preset
 from speechxfer.features.spec import FeatureSpec

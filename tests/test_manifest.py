@@ -55,7 +55,6 @@ def test_blank_lines_and_windows_line_ends_are_no_fault(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("{", "not JSON"),
-        ("\ufeff" + LINE, "not JSON"),
         (LINE + LINE, "not JSON"),
         ("[]", "found list"),
         ('"a"', "found str"),
@@ -147,6 +146,12 @@ def test_paths_hold_through_a_folder_that_is_a_link(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "real" / "deep" / "out.jsonl") == [utterance]
 
 
+def test_files_with_byte_order_marks_may_be_joined(tmp_path: Path) -> None:
+    rows = [json.dumps({"id": name, "audio_filepath": "a.wav", "duration": 1.0}) + "\r\n" for name in "ab"]
+    (tmp_path / "joined.jsonl").write_bytes(b"".join(b"\xef\xbb\xbf" + row.encode() for row in rows))
+    assert [utterance.id for utterance in read_manifest(tmp_path / "joined.jsonl")] == ["a", "b"]
+
+
 def test_a_file_that_is_no_manifest_is_named(tmp_path: Path) -> None:
     empty, latin1 = tmp_path / "empty.jsonl", tmp_path / "latin1.jsonl"
     empty.write_text("\n \n")
@@ -159,7 +164,7 @@ def test_a_file_that_is_no_manifest_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError) as raised:
             read_manifest(path)
-        assert str(raised.value).startswith(f"{path}: ")
+        assert str(raised.value).startswith(f"{path}:")
         assert words in str(raised.value)
 
 

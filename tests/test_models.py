@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from speechxfer.adaptation.partial_loading import load_matching
 from speechxfer.errors import InputError
-from speechxfer.features.padding import padding_mask
+from speechxfer.features.batches import padding_mask
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture, build_encoder

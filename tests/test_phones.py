@@ -4,16 +4,18 @@ import sys
 
 import pytest
 
+from data_scripts.letter_phones import estimate_letter_phones
 from speechxfer.adaptation.symbol_mapping import plan_head
 from speechxfer.errors import InputError
-from speechxfer.text.languages import describe_letter_tables, match_language, select_letter_tables
 from speechxfer.text.letters import remove_tone_marks
 from speechxfer.text.phones import (
-    estimate_letter_phones,
+    describe_letter_tables,
     find_phone,
     find_romanised_phone,
+    match_language,
     merge_letter_tables,
     nearest_phone,
+    select_letter_tables,
     split_phones,
 )
 from speechxfer.text.vocabulary import BLANK, Vocabulary

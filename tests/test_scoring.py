@@ -451,7 +451,6 @@ def test_text_shows_speakers_confusions_and_alignments() -> None:
     assert report.word_confusions.substitutions == (("the", "a", 2), ("by", "right", 1))
     assert ("\u0301", 1) in report.character_confusions.deletions
     assert "(U+0301 COMBINING ACUTE ACCENT)" in text
-    assert "u3" not in render_report(report, worst=1)
 
 
 def test_text_of_a_perfect_report_is_only_the_headline() -> None:

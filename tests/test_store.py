@@ -17,7 +17,7 @@ import soundfile
 from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError
 from speechxfer.features import cache as cache_module
-from speechxfer.features import extraction, fingerprint
+from speechxfer.features import extraction, log_mel
 from speechxfer.features import store as store_module
 from speechxfer.features.extraction import AudioOptions, report_resampling, utterance_features
 from speechxfer.features.log_mel import filterbank
@@ -174,7 +174,7 @@ def test_another_version_of_the_front_end_computes_anew(
     corpus: list[Utterance], tmp_path: Path, computed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_features(corpus, READING, tmp_path / "cache")
-    monkeypatch.setattr(fingerprint, "CODE_VERSION", fingerprint.CODE_VERSION + 1)
+    monkeypatch.setattr(log_mel, "CODE_VERSION", log_mel.CODE_VERSION + 1)
     store_features(corpus, READING, tmp_path / "cache")
     assert len(computed) == 2 * len(corpus)
 
@@ -296,15 +296,6 @@ def test_a_full_disk_is_one_message_and_leaves_no_partial_file(
     with pytest.raises(InputError, match="no space left on the disk"):
         store_features(corpus, READING, tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*.partial")) and not entries(tmp_path / "cache")
-
-
-def test_files_of_the_former_format_are_removed_and_no_others(corpus: list[Utterance], tmp_path: Path) -> None:
-    (tmp_path / "cache").mkdir()
-    former = [f"{'0a' * 12}{suffix}" for suffix in (".bin", ".json", ".123.partial")]
-    for name in (*former, "mine.json", "results.bin"):
-        (tmp_path / "cache" / name).write_text("x")
-    store_features(corpus[:1], READING, tmp_path / "cache")
-    assert {path.name for path in (tmp_path / "cache").iterdir() if path.is_file()} == {"mine.json", "results.bin"}
 
 
 def test_an_utterance_shorter_than_a_window_has_no_frames(corpus: list[Utterance], tmp_path: Path) -> None:

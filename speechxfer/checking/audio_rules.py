@@ -55,7 +55,7 @@ def _place_findings(entry: Entry, audio: MeasuredAudio, *, only_user: bool) -> I
     """Whether offset and duration are inside the file; `only_user`: no other utterance uses the file."""
     utterance = entry.utterance
     end_s = utterance.offset + utterance.duration
-    what = f"{utterance.offset:g} s to {end_s:g} s of {entry.path}, which has {audio.file_s:g} s"
+    what = f"{utterance.offset:g} s to {end_s:g} s of {entry.path}, which has {audio.file_samples / audio.rate_hz:g} s"
     if not audio.file_samples:
         yield entry.finding("error", "zero length", f"{entry.path} has no samples; expected speech")
     elif not audio.asked:
@@ -73,7 +73,7 @@ def _place_findings(entry: Entry, audio: MeasuredAudio, *, only_user: bool) -> I
 
 
 def _length_findings(entry: Entry, audio: MeasuredAudio, settings: CheckSettings) -> Iterator[Finding]:
-    if settings.feature_frames(audio) < 1:
+    if settings.count_frames(audio) < 1:
         yield entry.finding("error", "too short", f"{audio.samples} samples; expected enough for one frame")
     if audio.seconds > settings.max_duration_s:
         what = f"{audio.seconds:.1f} s; expected at most {settings.max_duration_s:g} s"

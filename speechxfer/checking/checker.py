@@ -11,66 +11,130 @@ Conventions:
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from speechxfer.checking.audio_rules import audio_findings
-from speechxfer.checking.findings import Entry, SplitManifest, SplitSummary
+from speechxfer.checking.findings import ADVICE, Entry, Finding, Role, SplitSummary
 from speechxfer.checking.measurement import measure_recordings
-from speechxfer.checking.reading import in_order, read_leniently, split_manifests
 from speechxfer.checking.report import CheckReport
 from speechxfer.checking.settings import CheckSettings
 from speechxfer.checking.sharing_rules import duplicate_findings, shared_sentence_findings, shared_speaker_findings
 from speechxfer.checking.text_rules import find_unseen_symbols, rate_findings, text_findings, train_vocabulary
-from speechxfer.text import Kind
+from speechxfer.data import number_lines, parse_line
+from speechxfer.errors import InputError
+from speechxfer.text import Kind, Normalizer
+
+ROLE_WORDS: dict[str, Role] = {
+    "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
+    "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "development": "dev",
+    "train": "train", "training": "train",
+}  # fmt: skip
 
 
 def check_manifests(
-    paths: Mapping[str, Path] | Sequence[Path],
-    settings: CheckSettings = CheckSettings(),
-    *,
-    options: Sequence[str] = (),
+    paths: Sequence[Path], settings: CheckSettings = CheckSettings(), *, options: Sequence[str] = ()
 ) -> CheckReport:
     """Check manifests, alone and against each other; every recording is decoded once.
 
     Args:
-        paths: manifests, as a mapping from split names or as a sequence. The role of each (train, dev or test) is taken
-            from its name; of those whose name contains no role, the first is train (if no other is) and the others are
-            test.
+        paths: manifests. The role of each (train, dev or test) is taken from its name; of those whose name contains no
+            role, the first is train (if no other is) and the others are test.
         settings: the requirements of the intended training.
         options: options of the command line that the report repeats in the commands it suggests.
 
     Raises:
-        InputError: a manifest cannot be opened, none is given, or two have one name. Faults *inside* a manifest are
+        InputError: a manifest cannot be opened, none is given, or one is given twice. Faults *inside* a manifest are
             findings, never raised.
     """
     splits = split_manifests(paths)
     entries, findings = read_leniently(splits, settings.normalizer)
     entries, unreadable = measure_recordings(entries)
-    vocabulary = settings.vocabulary or train_vocabulary(entries, settings)
+    vocabulary = train_vocabulary(entries, settings)
     findings += [*unreadable, *audio_findings(entries, settings), *text_findings(entries, settings, vocabulary)]
     findings += [*rate_findings(entries), *shared_sentence_findings(entries), *shared_speaker_findings(splits, entries)]
     findings += duplicate_findings(entries, {(f.split, f.line) for f in findings if f.removes_utterance})
-    kind = settings.vocabulary.kind if settings.vocabulary else settings.vocabulary_kind
+    kinds = {kind: i for i, kind in enumerate(ADVICE)}
+    places = {split.name: i for i, split in enumerate(splits)}
+    findings.sort(key=lambda f: (f.severity, kinds[f.kind], places.get(f.split, len(places)), f.line))
     return CheckReport(
-        splits=tuple(_summary(split, entries, kind) for split in splits),
-        findings=in_order(findings, splits),
+        splits=tuple(_summary(split, entries, settings.vocabulary_kind) for split in splits),
+        findings=tuple(findings),
         unseen_symbols=find_unseen_symbols(entries, vocabulary),
-        settings=settings.to_dict(),
+        settings=settings,
         entries=tuple(entries),
         options=tuple(options),
     )
 
 
-def _summary(split: SplitManifest, entries: Sequence[Entry], kind: Kind) -> SplitSummary:
+def _summary(split: SplitSummary, entries: Sequence[Entry], kind: Kind) -> SplitSummary:
     own = [entry for entry in entries if entry.split == split.name]
-    return SplitSummary(
-        name=split.name,
-        role=split.role,
-        path=split.path,
+    return replace(
+        split,
         utterances=len(own),
         seconds=math.fsum(entry.utterance.duration for entry in own),
         speakers=len({entry.utterance.speaker for entry in own} - {""}),
         symbols=len({s for entry in own for s in (entry.text.split() if kind in ("words", "phones") else entry.text)}),
         rates_hz=tuple(sorted({entry.audio.rate_hz for entry in own if entry.audio})),
     )
+
+
+def split_manifests(paths: Sequence[Path]) -> list[SplitSummary]:
+    """Names, roles and paths; a name is that of the file, or the whole path if two files have one name."""
+    if not paths:
+        raise InputError("check: no manifest was given; expected one or more .jsonl files, train first; name them")
+    twice = [path for path, count in Counter(paths).items() if count > 1]
+    if twice:
+        raise InputError(f"check: {twice[0]} was given twice; expected every manifest once; name it once")
+    stems = [path.stem for path in paths]
+    roles = [_role(stem) for stem in stems]
+    splits = []
+    for i, (path, stem, role) in enumerate(zip(paths, stems, roles, strict=True)):
+        default: Role = "test" if i or "train" in roles else "train"
+        splits.append(SplitSummary(stem if stems.count(stem) == 1 else str(path), role or default, path))
+    return splits
+
+
+def _role(stem: str) -> Role | None:
+    """The role by the words of a name; test and dev come first, so that Kaldi's ``train_dev`` is dev."""
+    words = re.findall(r"[a-z]+", stem.lower())
+    return next((role for word, role in ROLE_WORDS.items() if word in words), None)
+
+
+def read_leniently(splits: Sequence[SplitSummary], normalizer: Normalizer) -> tuple[list[Entry], list[Finding]]:
+    """The entries of all manifests, and findings about broken lines, duplicate ids and empty manifests."""
+    entries: list[Entry] = []
+    findings: list[Finding] = []
+    used: dict[str, Entry] = {}
+    for split in splits:
+        before = len(entries)
+        for number, data in number_lines(split.path):
+            try:
+                utterance = parse_line(data, f"{split.path}:{number}", split.path.parent)
+            except InputError as error:
+                name = f"{split.path.name}:{number}"
+                findings.append(Finding("error", "broken line", split.name, name, str(error), number))
+                continue
+            entry = Entry(split.name, split.role, number, utterance, normalizer(utterance.text))
+            if entry.id in used:
+                findings.append(_duplicate_id(entry, used[entry.id]))
+            if entry.id not in used or used[entry.id].split != entry.split:
+                used[entry.id] = entry
+            entries.append(entry)
+        if len(entries) == before:
+            message = f"{split.path}: it has no utterance; expected one JSON object a line; {ADVICE['empty manifest']}"
+            findings.append(Finding("error", "empty manifest", split.name, split.path.name, message))
+    return entries, findings
+
+
+def _duplicate_id(entry: Entry, other: Entry) -> Finding:
+    """An error within a manifest, which could then not be read; across manifests ids may just be numbered alike."""
+    what = (
+        f"line {entry.line}: id {entry.id!r} was already used on line {other.line} of {other.split}; ids must be unique"
+    )
+    if entry.split == other.split:
+        return entry.finding("error", "duplicate id", what)
+    return entry.finding("warning", "duplicate id", what, "harmless if the recordings differ")

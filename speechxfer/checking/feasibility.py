@@ -14,13 +14,12 @@ def ctc_frames_needed(symbols: Sequence[int]) -> int:
     return len(symbols) + sum(a == b for a, b in pairwise(symbols))
 
 
-def kaldi_frames(samples: int, sample_rate_hz: int = 16_000) -> int:
-    """Number of whole frames of 25 ms every 10 ms in this number of samples (Kaldi's snip-edges)."""
-    window, hop = sample_rate_hz * 25 // 1000, sample_rate_hz // 100
-    return 0 if samples < window else 1 + (samples - window) // hop
+def kaldi_frames(samples: int) -> int:
+    """Number of whole frames of 25 ms every 10 ms in this number of samples at 16 kHz (Kaldi's snip-edges)."""
+    return 0 if samples < 400 else 1 + (samples - 400) // 160
 
 
-def subsampled_frames(frames: int, factor: int) -> int:
+def subsampled_frames(frames: int, factor: int = 4) -> int:
     """Frames after subsampling by `factor` (1, 2, 4, 8, ...): each stage keeps every second frame, from the first on."""
     while factor > 1:
         frames, factor = (frames + 1) // 2, factor // 2

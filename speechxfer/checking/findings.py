@@ -26,7 +26,6 @@ ADVICE = {  # every kind of finding, in the order of the report
     "not finite": "convert the file again from its source",
     "silence": "record it again or remove it",
     "empty text": "write the transcript or remove the utterance",
-    "unknown symbol": "correct the transcripts, or make the vocabulary from this training text",
     "single example": "record each label several times, or remove it",
     "too few frames": "correct transcript or duration, use a smaller subsampling, or classify if few texts recur",
     "duplicate audio": "keep one copy; no recording of train may be in dev or test",
@@ -81,25 +80,19 @@ class UnseenSymbol:
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """Contents of a manifest; `seconds` by the manifest, `rates_hz` by the recordings."""
+    """A manifest with the name and role of its split and, once it is read, its contents.
+
+    `seconds` are those of the manifest, `rates_hz` of the recordings.
+    """
 
     name: str
     role: Role
     path: Path
-    utterances: int
-    seconds: float
-    speakers: int
-    symbols: int
-    rates_hz: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class SplitManifest:
-    """A manifest with the name and the role of its split."""
-
-    name: str
-    role: Role
-    path: Path
+    utterances: int = 0
+    seconds: float = 0.0
+    speakers: int = 0
+    symbols: int = 0
+    rates_hz: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,7 @@ class MeasuredAudio:
     missing_s: float  # of what was asked for
     channels_cancel: bool  # their average is almost silent
     finite: bool
-    peak: float
+    peak: float  # without the mean (DC)
     zeros: float  # share of samples
     clipped: float  # share of samples
     digest: str
@@ -125,11 +118,6 @@ class MeasuredAudio:
     def seconds(self) -> float:
         """Duration of the samples that were read."""
         return self.samples / self.rate_hz
-
-    @property
-    def file_s(self) -> float:
-        """Duration of the file."""
-        return self.file_samples / self.rate_hz
 
 
 @dataclass(frozen=True)
@@ -164,8 +152,3 @@ class Entry:
         """A finding about this utterance; `what` says what was found and what was expected."""
         message = f"{what}; {advice or ADVICE[kind]}"
         return Finding(severity, kind, self.split, self.id, message, self.line, correct_duration_s)
-
-
-def count_of(count: int, noun: str) -> str:
-    """'1 warning', '2 warnings'."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -7,14 +7,14 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from speechxfer.checking.findings import Entry, Finding, Key, MeasuredAudio
-from speechxfer.data import Samples, UnreadableAudioError, Utterance, channels_cancel, decode_audio
+from speechxfer.data import UnreadableAudioError, Utterance, channels_cancel, decode_audio
 from speechxfer.runtime import track
 
 LARGEST_SAMPLE = 1e6  # some float files contain 16-bit numbers; larger values are garbage
@@ -35,62 +35,34 @@ def measure_recordings(entries: Sequence[Entry]) -> tuple[list[Entry], list[Find
             try:
                 measured[entry.key] = _measure_segment(path, entry.utterance)
             except UnreadableAudioError as error:
-                kind, reason = ("missing audio", "the file does not exist") if missing else _unreadable(error)
+                kind = "missing audio" if missing else "unreadable audio"
+                reason = "the file does not exist" if missing else error.reason
                 findings.append(entry.finding("error", kind, f"{path}: {reason}; expected a recording"))
     return [replace(entry, audio=measured.get(entry.key)) for entry in entries], findings
 
 
-def _unreadable(error: UnreadableAudioError) -> tuple[str, str]:
-    return "unreadable audio", error.reason
-
-
 def _measure_segment(path: Path, utterance: Utterance) -> MeasuredAudio:
     decoded = decode_audio(path, offset_s=utterance.offset, duration_s=utterance.duration)
-    header, samples = decoded.header, decoded.samples
+    header = decoded.header
     file_samples = header.samples + header.missing_samples
     if header.truncated and header.lossy:  # its length is unknown
         file_samples = max(file_samples, decoded.start + decoded.asked)
-    signal = _measure_signal(samples, FULL_SCALE.get(header.subtype, 32767 / 32768))
+    samples = decoded.samples if decoded.samples.size else np.zeros((1, header.channels), np.float32)
+    finite = bool((np.abs(samples) <= LARGEST_SAMPLE).all())  # false for NaN too
+    if not finite:
+        samples = np.clip(np.nan_to_num(samples), -LARGEST_SAMPLE, LARGEST_SAMPLE)
+    mixed = samples.mean(axis=1)
+    full = np.max(np.abs(samples), axis=1) >= FULL_SCALE.get(header.subtype, 32767 / 32768) - 1e-6
     return MeasuredAudio(
         rate_hz=header.rate_hz,
         channels=header.channels,
         file_samples=file_samples,
         start=decoded.start,
         asked=decoded.asked,
-        samples=len(samples),
+        samples=len(decoded.samples),
         truncated=header.truncated,
         missing_s=decoded.missing_s,
-        channels_cancel=channels_cancel(samples),
-        finite=signal.finite,
-        peak=signal.peak,
-        zeros=signal.zeros,
-        clipped=signal.clipped,
-        digest=signal.digest,
-    )
-
-
-@dataclass(frozen=True)
-class _Signal:
-    finite: bool
-    peak: float
-    """Without the mean (DC)."""
-    zeros: float
-    """Share of the samples."""
-    clipped: float
-    """Share of the samples."""
-    digest: str
-
-
-def _measure_signal(samples: Samples, full_scale: float) -> _Signal:
-    """Measure `[samples, channels]`."""
-    if not samples.size:
-        return _Signal(finite=True, peak=0.0, zeros=0.0, clipped=0.0, digest="")
-    finite = bool((np.abs(samples) <= LARGEST_SAMPLE).all())  # false for NaN too
-    if not finite:
-        samples = np.clip(np.nan_to_num(samples), -LARGEST_SAMPLE, LARGEST_SAMPLE)
-    mixed = samples.mean(axis=1)
-    full = np.max(np.abs(samples), axis=1) >= full_scale - 1e-6
-    return _Signal(
+        channels_cancel=channels_cancel(decoded.samples),
         finite=finite,
         peak=float(np.abs(mixed - mixed.mean(dtype=np.float64)).max()),
         zeros=float((mixed == 0).mean()),

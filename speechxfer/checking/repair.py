@@ -42,8 +42,10 @@ def repair(report: CheckReport, out_dir: Path | str) -> list[Path]:
     paths = _clean_paths(report, out_dir, kept)
     for split, path in zip(report.splits, paths, strict=False):
         write_manifest(path, kept[split.name])
-    _write_removed(paths[-1], removed)
-    _print_rows([*map(_removed_row, removed.values()), *corrections], paths[-1])
+    changes = [*_write_removed(paths[-1], removed), *corrections]
+    print(*changes[:SHOWN_REMOVED], sep="\n", end="\n" if changes else "")
+    if len(changes) > SHOWN_REMOVED:
+        print(f"and {len(changes) - SHOWN_REMOVED:,} more (all that were removed: {paths[-1]})")
     _print_warnings(report, kept)
     counts = ", ".join(f"{len(kept[split.name]):,} of {split.utterances:,} in {split.name}" for split in report.splits)
     print(f"written to {out_dir}: {counts}; reasons in {paths[-1]}; next: {check_command(report, paths[:-1])}")
@@ -82,32 +84,20 @@ def _clean_paths(report: CheckReport, out_dir: Path, kept: Mapping[str, Sequence
             kinds = Counter(f.kind for f in report.errors if f.split == split.name).most_common(3)
             shown = ", ".join(f"{kind} x{count:,}" for kind, count in kinds)
             raise InputError(f"{split.path}: no utterance would remain ({shown}); expected some; {ADVICE[kinds[0][0]]}")
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out_dir}: it cannot be made ({error.strerror}); expected a folder; name another") from error
     return paths
 
 
-def _write_removed(path: Path, removed: Mapping[Key, Sequence[Finding]]) -> None:
-    lines = []
+def _write_removed(path: Path, removed: Mapping[Key, Sequence[Finding]]) -> list[str]:
+    """Write which lines were removed and why; returns a short text for each."""
+    lines, shown = [], []
     for (split, number), findings in removed.items():
         reasons = [{"kind": finding.kind, "message": finding.message} for finding in findings]
         row = {"id": findings[0].id, "split": split, "line": number, "reasons": reasons}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+        kinds = ", ".join(dict.fromkeys(finding.kind for finding in findings))
+        shown.append(f"removed: {findings[0].id} ({split}): {kinds}")
     write_atomically(path, "".join(lines))
-
-
-def _removed_row(findings: Sequence[Finding]) -> str:
-    kinds = ", ".join(dict.fromkeys(finding.kind for finding in findings))
-    return f"removed: {findings[0].id} ({findings[0].split}): {kinds}"
-
-
-def _print_rows(rows: Sequence[str], where: Path) -> None:
-    for row in rows[:SHOWN_REMOVED]:
-        print(row)
-    if len(rows) > SHOWN_REMOVED:
-        print(f"and {len(rows) - SHOWN_REMOVED:,} more (all that were removed: {where})")
+    return shown
 
 
 def _print_warnings(report: CheckReport, kept: Mapping[str, Sequence[Utterance]]) -> None:

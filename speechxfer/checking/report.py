@@ -1,19 +1,17 @@
-"""The report of a check: a table, findings by kind, next steps and a verdict; JSON with all findings."""
+"""The report of a check: a table, findings by kind, next steps and a verdict."""
 
-import json
 import math
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from speechxfer.checking.findings import SHOWN_IDS, Entry, Finding, Role, SplitSummary, UnseenSymbol, count_of
-from speechxfer.errors import first_names
+from speechxfer.checking.findings import SHOWN_IDS, Entry, Finding, Role, SplitSummary, UnseenSymbol
+from speechxfer.checking.settings import CheckSettings
+from speechxfer.errors import count_of, first_names
 from speechxfer.text import describe_symbol
 
-FORMAT = "speechxfer-check-1"
 SHOWN_SYMBOLS = 20
 SHOWN_INVENTORY = 100
 LITTLE_SPEECH_S = 300.0
@@ -22,12 +20,12 @@ RARE = 5  # occurrences of a symbol in train
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All findings; ``str`` gives a summary, `to_json` everything."""
+    """All findings; ``str`` gives a summary."""
 
     splits: tuple[SplitSummary, ...]
     findings: tuple[Finding, ...]
     unseen_symbols: tuple[UnseenSymbol, ...]
-    settings: dict[str, Any]
+    settings: CheckSettings
     entries: tuple[Entry, ...] = field(repr=False)
     options: tuple[str, ...] = ()
     """Of the command line, which the suggested commands repeat."""
@@ -41,19 +39,6 @@ class CheckReport:
     def warnings(self) -> tuple[Finding, ...]:
         """Findings for a person to look at."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
-
-    def to_json(self) -> str:
-        """The whole report as JSON text: splits, findings, unseen symbols and settings."""
-        data = {
-            "format": FORMAT,
-            "errors": len(self.errors),
-            "warnings": len(self.warnings),
-            "splits": [asdict(split) | {"path": str(split.path)} for split in self.splits],
-            "findings": [asdict(finding) for finding in self.findings],
-            "unseen_symbols": [asdict(symbol) for symbol in self.unseen_symbols],
-            "settings": self.settings | {"options": list(self.options)},
-        }
-        return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
 
     def __str__(self) -> str:
         parts = [_table(self)]
@@ -69,20 +54,14 @@ def _table(report: CheckReport) -> str:
     rows = [("split", "role", "utterances", "hours", "speakers", "symbols", "rate_hz", "errors", "warnings")]
     errors, warnings = (Counter(finding.split for finding in some) for some in (report.errors, report.warnings))
     for split in report.splits:
-        cells = (
-            f"{split.utterances:,}",
-            f"{split.seconds / 3600:.3f}",
-            f"{split.speakers or 'unnamed'}",
-            f"{split.symbols}",
-        )
-        rate = "+".join(map(str, split.rates_hz)) or "-"
-        rows.append((split.name, split.role, *cells, rate, f"{errors[split.name]:,}", f"{warnings[split.name]:,}"))
+        amounts = (f"{split.utterances:,}", f"{split.seconds / 3600:.3f}", f"{split.speakers or 'unnamed'}")
+        rates = "+".join(map(str, split.rates_hz)) or "-"
+        counts = (f"{errors[split.name]:,}", f"{warnings[split.name]:,}")
+        rows.append((split.name, split.role, *amounts, f"{split.symbols}", rates, *counts))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    alignments = "<<" + ">" * (len(widths) - 2)
     return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, alignments, widths, strict=True))
         for row in rows
     )
 
@@ -120,7 +99,7 @@ def _unseen_lines(symbols: Sequence[UnseenSymbol]) -> list[str]:
 
 def _inventory_lines(report: CheckReport) -> list[str]:
     """The characters of train, and those to look at: rare ones, which are often typing errors, and digits."""
-    if report.settings["vocabulary_kind"] != "characters":
+    if report.settings.vocabulary_kind != "characters":
         return []
     counts: Counter[str] = Counter()
     ids: dict[str, list[str]] = defaultdict(list)
@@ -131,9 +110,8 @@ def _inventory_lines(report: CheckReport) -> list[str]:
                 ids[symbol].append(entry.id)
     if not counts:
         return []
-    common = [f"{symbol} x{count:,}" for symbol, count in counts.most_common(SHOWN_INVENTORY)]
-    more = f" and {len(counts) - SHOWN_INVENTORY:,} more" if len(counts) > SHOWN_INVENTORY else ""
-    lines = ["", f"symbols of train: {', '.join(common)}{more}"]
+    common = [f"{symbol} x{count:,}" for symbol, count in counts.most_common()]
+    lines = ["", f"symbols of train: {first_names(common, SHOWN_INVENTORY)}"]
     for title, chosen in (
         (f"fewer than {RARE} times, too few to train on; typing errors?", [s for s in counts if counts[s] < RARE]),
         ("digits, better written as they are said", [s for s in counts if s.isnumeric()]),
@@ -189,7 +167,7 @@ def adapt_command(report: CheckReport) -> str:
 
 
 def _permissions(report: CheckReport) -> list[str]:
-    return [f"--{name}" for name in ("resample", "mono") if report.settings[name]]
+    return [f"--{name}" for name in ("resample", "mono") if getattr(report.settings, name)]
 
 
 def _verdict(report: CheckReport) -> str:

@@ -14,10 +14,9 @@ from speechxfer.checking.findings import (
     Key,
     MeasuredAudio,
     Role,
-    SplitManifest,
-    count_of,
+    SplitSummary,
 )
-from speechxfer.errors import first_names
+from speechxfer.errors import count_of, first_names
 
 KEPT_FIRST: tuple[Role, ...] = ("test", "dev", "train")  # the split whose copy of a shared recording is kept
 
@@ -73,7 +72,7 @@ def shared_sentence_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
             yield entry.finding("warning", "shared sentence", what)
 
 
-def shared_speaker_findings(splits: Sequence[SplitManifest], entries: Sequence[Entry]) -> Iterator[Finding]:
+def shared_speaker_findings(splits: Sequence[SplitSummary], entries: Sequence[Entry]) -> Iterator[Finding]:
     """A warning for each pair of splits that share speakers."""
     counts: dict[str, Counter[str]] = {split.name: Counter() for split in splits}
     for entry in entries:

@@ -19,6 +19,7 @@ from speechxfer.text import Vocabulary, describe_symbol
 RATE_DEVIATIONS = 6.0  # robust standard deviations of the log speaking rate
 RATE_LEAST_SPREAD = 0.1  # of the log rate, so that rounding makes no outliers where nearly all rates are equal
 RATE_LEAST_UTTERANCES = 20
+# Words in brackets, such as (laugh), often describe the recording and are not said in it.
 REMARK = re.compile(r"\([^()]+\)|\[[^][]+\]|\{[^{}]+\}|<[^<>]+>|\*[^*]+\*|（[^（）]+）|【[^【】]+】")
 
 
@@ -40,30 +41,19 @@ def text_findings(
             what = f"nothing remains of the text {original[:60]!r}" if original else "there is no text"
             yield entry.finding("error", "empty text", f"{what}; expected what is said")
             continue
-        yield from _remark_findings(entry)
+        remarks = REMARK.findall(entry.utterance.text)
+        if remarks:
+            what = f"{', '.join(remarks)[:60]} in the text; expected only what is said"
+            yield entry.finding("warning", "remark", what)
         if vocabulary:
-            yield from _symbol_findings(entry, vocabulary)
+            if unseen := vocabulary.unknown(entry.text):
+                shown = ", ".join(f"{describe_symbol(symbol)} x{count}" for symbol, count in sorted(unseen.items()))
+                what = f"not in train: {shown}; expected train's symbols only"
+                yield entry.finding("warning", "unseen symbol", what)
             if not settings.classify:
                 yield from _ctc_findings(entry, settings, vocabulary)
     if settings.classify:
         yield from _label_findings(entries)
-
-
-def _remark_findings(entry: Entry) -> Iterator[Finding]:
-    """Words in brackets, such as (laugh), often describe the recording and are not said in it."""
-    remarks = REMARK.findall(entry.utterance.text)
-    if remarks:
-        what = f"{', '.join(remarks)[:60]} in the text; expected only what is said"
-        yield entry.finding("warning", "remark", what)
-
-
-def _symbol_findings(entry: Entry, vocabulary: Vocabulary) -> Iterator[Finding]:
-    symbols = vocabulary.unknown(entry.text)
-    shown = ", ".join(f"{describe_symbol(symbol)} x{count}" for symbol, count in sorted(symbols.items()))
-    if symbols and entry.role == "train":
-        yield entry.finding("error", "unknown symbol", f"not in the vocabulary: {shown}; expected its symbols only")
-    elif symbols:
-        yield entry.finding("warning", "unseen symbol", f"not in train: {shown}; expected train's symbols only")
 
 
 def _label_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
@@ -77,11 +67,11 @@ def _label_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
 
 def _ctc_findings(entry: Entry, settings: CheckSettings, vocabulary: Vocabulary) -> Iterator[Finding]:
     """Too few frames for CTC: an error in train; elsewhere the model cannot output the whole text, which costs accuracy."""
-    frames = settings.feature_frames(entry.audio) if entry.audio else 0
+    frames = settings.count_frames(entry.audio) if entry.audio else 0
     if not entry.audio or not frames:
         return
     symbols = vocabulary.encode(entry.text, unknown="skip")
-    encoded, needed = settings.encoded_frames(frames), ctc_frames_needed(symbols)
+    encoded, needed = settings.encoder_frames(frames), ctc_frames_needed(symbols)
     if encoded < needed:
         what = (
             f"{encoded} encoder frames ({entry.audio.seconds:.2f} s), but CTC needs {needed} to align {len(symbols)} symbols "
@@ -117,7 +107,7 @@ def find_unseen_symbols(entries: Sequence[Entry], vocabulary: Vocabulary | None)
     """Symbols that are not in the vocabulary, by split as given, the most frequent first."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     ids: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for entry in entries if vocabulary else ():
+    for entry in entries:
         for symbol, count in vocabulary.unknown(entry.text).items() if vocabulary else ():
             counts[entry.split][symbol] += count
             ids[entry.split, symbol].append(entry.id)

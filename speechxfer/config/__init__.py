@@ -5,29 +5,15 @@
 - `Config`, `DataConfig`, `TextConfig`, `ModelConfig`, `TransferConfig`, `FinetuneConfig`: the settings; `check_lora`: one check.
 """
 
-from speechxfer.config.loading import change_settings, load_config, parse_config, settings_from_scratch
-from speechxfer.config.settings import (
-    DEFAULT_L2_SP,
-    Config,
-    DataConfig,
-    FinetuneConfig,
-    ModelConfig,
-    TextConfig,
-    TransferConfig,
-    check_lora,
-)
-
-__all__ = [
-    "DEFAULT_L2_SP",
-    "Config",
-    "DataConfig",
-    "FinetuneConfig",
-    "ModelConfig",
-    "TextConfig",
-    "TransferConfig",
-    "change_settings",
-    "check_lora",
-    "load_config",
-    "parse_config",
-    "settings_from_scratch",
-]
+from speechxfer.config.loading import change_settings as change_settings
+from speechxfer.config.loading import load_config as load_config
+from speechxfer.config.loading import parse_config as parse_config
+from speechxfer.config.loading import settings_from_scratch as settings_from_scratch
+from speechxfer.config.settings import DEFAULT_L2_SP as DEFAULT_L2_SP
+from speechxfer.config.settings import Config as Config
+from speechxfer.config.settings import DataConfig as DataConfig
+from speechxfer.config.settings import FinetuneConfig as FinetuneConfig
+from speechxfer.config.settings import ModelConfig as ModelConfig
+from speechxfer.config.settings import TextConfig as TextConfig
+from speechxfer.config.settings import TransferConfig as TransferConfig
+from speechxfer.config.settings import check_lora as check_lora

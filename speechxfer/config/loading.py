@@ -9,26 +9,12 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from speechxfer.config.settings import (
-    Config,
-    DataConfig,
-    FinetuneConfig,
-    ModelConfig,
-    Section,
-    TextConfig,
-    TransferConfig,
-)
+from speechxfer.config.settings import Config, Section
 from speechxfer.errors import InputError
 from speechxfer.runtime import parse_toml, read_toml
 
 Tree = dict[str, object]  # settings before validation: nested tables as TOML and JSON give them
-SECTIONS: dict[str, type[Section]] = {
-    "data": DataConfig,
-    "text": TextConfig,
-    "model": ModelConfig,
-    "transfer": TransferConfig,
-    "finetune": FinetuneConfig,
-}
+SECTIONS: dict[str, type[Section]] = {name: type(section) for name, section in Config()}
 SOURCE_SETTINGS = (  # of [finetune]; they refer to the weights, outputs or data of a source model
     "freeze",
     "unfreeze_every_steps",
@@ -64,16 +50,28 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     overridden = {}
     for override in overrides:
         overridden[_apply_override(tree, override)] = override
-    return _validate(tree, str(path) if path else "settings", overridden)
+    return parse_config(tree, str(path) if path else "settings", overridden)
 
 
-def parse_config(tree: Mapping[str, object], where: str = "settings") -> Config:
-    """Validate nested tables, such as the JSON dump of a `Config`; `where` names their origin in errors.
+def parse_config(tree: Mapping[str, object], where: str = "settings", overridden: Mapping[str, str] = {}) -> Config:
+    """Validate nested tables, such as the JSON dump of a `Config`.
+
+    Args:
+        tree: the tables.
+        where: names their origin in errors.
+        overridden: the override that gave the value of a ``section.key``; named in place of `where`.
 
     Raises:
         InputError: as `load_config`.
     """
-    return _validate(dict(tree), where, {})
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        problems: dict[str, list[ErrorDetails]] = {}
+        for detail in error.errors(include_url=False):
+            problems.setdefault(".".join(str(part) for part in detail["loc"][:2]), []).append(detail)
+        lines = [_explain(key, details, where, overridden) for key, details in problems.items()]
+        raise InputError("; ".join(lines)) from error
 
 
 def change_settings(config: Config, section: str, **values: object) -> Config:
@@ -123,17 +121,6 @@ def _override_value(text: str) -> object:
     return text if len(parsed) > 1 or is_date else value
 
 
-def _validate(tree: Tree, where: str, overridden: Mapping[str, str]) -> Config:
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        problems: dict[str, list[ErrorDetails]] = {}
-        for detail in error.errors(include_url=False):
-            problems.setdefault(".".join(str(part) for part in detail["loc"][:2]), []).append(detail)
-        lines = [_explain(key, details, where, overridden) for key, details in problems.items()]
-        raise InputError("; ".join(lines)) from error
-
-
 def _explain(key: str, details: list[ErrorDetails], where: str, overridden: Mapping[str, str]) -> str:
     """One line for all errors of one key; each alternative of a union reports its own."""
     origin = f"--set {overridden[key]}" if key in overridden else where
@@ -145,15 +132,12 @@ def _explain(key: str, details: list[ErrorDetails], where: str, overridden: Mapp
     section, _, name = key.partition(".")
     if not name:
         return f"{origin}: {section!r} must be a table; write its settings under [{section}]"
-    expected = " or ".join(dict.fromkeys(_expectation(detail) for detail in details))
+    expectations = [TYPE_NAMES.get(d["type"]) or d["msg"].removeprefix("Input should be ") for d in details]
+    expected = " or ".join(dict.fromkeys(expectations))
     value = json.dumps(first["input"], ensure_ascii=False, default=str)
     value = value if len(value) <= 100 else f"{value[:100]}..."
-    meaning = SECTIONS[section].model_fields[name].description
+    meaning = " ".join((SECTIONS[section].model_fields[name].description or "").split())
     return f"{origin}: {key} = {value} is not allowed: expected {expected} ({meaning})"
-
-
-def _expectation(detail: ErrorDetails) -> str:
-    return TYPE_NAMES.get(detail["type"]) or detail["msg"].removeprefix("Input should be ")
 
 
 def _suggest(key: str) -> str:

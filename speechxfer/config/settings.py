@@ -7,63 +7,56 @@ reads the dump back. This module imports no torch.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-
-
-def _tuple_from_list(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
-    """Base of all sections: immutable, no unknown keys, no implicit conversion of types, no infinities or NaN."""
+    """Base of all sections: immutable, no unknown keys, no implicit conversion of types, no infinities or NaN.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    The text below a setting is its description, in error messages and in docs/settings.md.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class DataConfig(Section):
     """[data]: how recordings are read."""
 
-    resample: bool = Field(default=False, description="resample audio whose sampling rate differs from the model's")
-    mono: bool = Field(default=False, description="mix the channels of stereo audio into one")
-    cache_dir: str | None = Field(
-        default=None,
-        min_length=1,
-        description="folder of the feature cache, relative to the working directory; not set: `.features` beside the "
-        "run's folder",
-    )
-    max_duration_s: float = Field(default=30.0, gt=0, description="longest utterance that is trained on, in seconds")
-    unknown_symbols: Literal["error", "skip"] = Field(
-        default="error",
-        description="what to do with a symbol that the vocabulary lacks: stop, or skip it and report how often",
-    )
-    repeats: list[Annotated[int, Field(ge=1)]] = Field(
-        default=[],
-        description="how often an epoch contains each training manifest, in the order of --train, to balance a small one "
-        "against a large one; empty: each once",
-    )
+    resample: bool = False
+    """resample audio whose sampling rate differs from the model's"""
+    mono: bool = False
+    """mix the channels of stereo audio into one"""
+    cache_dir: str | None = Field(default=None, min_length=1)
+    """folder of the feature cache, relative to the working directory; not set: `.features` beside the run's folder"""
+    max_duration_s: float = Field(default=30.0, gt=0)
+    """longest utterance that is trained on, in seconds"""
+    unknown_symbols: Literal["error", "skip"] = "error"
+    """what to do with a symbol that the vocabulary lacks: stop, or skip it and report how often"""
+    repeats: list[Annotated[int, Field(ge=1)]] = []
+    """how often an epoch contains each training manifest, in the order of --train, to balance a small one against a large one;
+    empty: each once"""
 
 
 class TextConfig(Section):
     """[text]: what is predicted, and how transcripts are normalised on both sides of scoring."""
 
-    task: Literal["ctc", "classify"] = Field(
-        default="ctc", description="transcribe (ctc), or choose one label per utterance: its whole text (classify)"
-    )
-    vocabulary: Literal["characters", "words", "bpe", "phones"] = Field(
-        default="characters", description="what a symbol is"
-    )
-    form: Literal["NFC", "NFD"] = Field(
-        default="NFC", description="Unicode form; NFD makes tone marks and accents symbols of their own"
-    )
-    lowercase: bool = Field(default=True, description="fold letters to lower case")
-    punctuation: Literal["strip", "keep"] = Field(default="strip", description="drop or keep punctuation between words")
-    bpe_size: int = Field(default=500, ge=8, description="number of symbols of a bpe vocabulary")
-    letters: str | None = Field(
-        default=None,
-        min_length=1,
-        description="path of a JSON file (language: letter: phone), relative to the working directory; stored with a "
-        "vocabulary of phones, so that a new language's letters can be initialised from phones",
-    )
+    task: Literal["ctc", "classify"] = "ctc"
+    """transcribe (ctc), or choose one label per utterance: its whole text (classify)"""
+    vocabulary: Literal["characters", "words", "bpe", "phones"] = "characters"
+    """what a symbol is"""
+    form: Literal["NFC", "NFD"] = "NFC"
+    """Unicode form; NFD makes tone marks and accents symbols of their own"""
+    lowercase: bool = True
+    """fold letters to lower case"""
+    punctuation: Literal["strip", "keep"] = "strip"
+    """drop or keep punctuation between words"""
+    bpe_size: int = Field(default=500, ge=8)
+    """number of symbols of a bpe vocabulary"""
+    letters: str | None = Field(default=None, min_length=1)
+    """path of a JSON file (language: letter: phone), relative to the working directory; stored with a vocabulary of phones, so
+    that a new language's letters can be initialised from phones"""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -78,13 +71,16 @@ class TextConfig(Section):
 class ModelConfig(Section):
     """[model]: the network that `train` initialises at random; `adapt` takes the source's, with this dropout."""
 
-    encoder: Literal["conformer", "cnn", "dnn"] = Field(default="conformer", description="kind of encoder")
-    size: Literal["tiny", "small", "base"] = Field(default="small", description="size of the encoder")
-    subsampling: Literal[1, 4, 8] = Field(
-        default=4, description="feature frames (10 ms each) per encoder frame: 4 or 8 for conformer and cnn, 1 for dnn"
-    )
-    features: str = Field(default="kaldi-mvn-78db-1.5s", min_length=1, description="name of the feature preset")
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="probability that an activation is dropped in training")
+    encoder: Literal["conformer", "cnn", "dnn"] = "conformer"
+    """kind of encoder"""
+    size: Literal["tiny", "small", "base"] = "small"
+    """size of the encoder"""
+    subsampling: Literal[1, 4, 8] = 4
+    """feature frames (10 ms each) per encoder frame: 4 or 8 for conformer and cnn, 1 for dnn"""
+    features: str = Field(default="kaldi-mvn-78db-1.5s", min_length=1)
+    """name of the feature preset"""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """probability that an activation is dropped in training"""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -100,25 +96,16 @@ class ModelConfig(Section):
 class TransferConfig(Section):
     """[transfer]: how the model of the target is built from the source model."""
 
-    head: Literal["symbols", "random"] = Field(
-        default="symbols",
-        description="how the new head is initialised: each symbol from the source's row of the same or nearest symbol, or "
-        "all rows at random",
-    )
-    symbol_map: str | None = Field(
-        default=None,
-        min_length=1,
-        description="path of a TSV of rows `target symbol TAB source symbol`, relative to the working directory",
-    )
-    lora_rank: int = Field(
-        default=0,
-        ge=0,
-        description="train a low-rank update (LoRA) of this rank instead of the encoder's weights (extra `lora`); 0: off",
-    )
-    adapter_dim: int = Field(
-        default=0, ge=0, description="width of a bottleneck adapter added after each encoder layer; 0: none"
-    )
-    extra_layers: int = Field(default=0, ge=0, description="Conformer layers added between encoder and head")
+    head: Literal["symbols", "random"] = "symbols"
+    """how the new head is initialised: each symbol from the source's row of the same or nearest symbol, or all rows at random"""
+    symbol_map: str | None = Field(default=None, min_length=1)
+    """path of a TSV of rows `target symbol TAB source symbol`, relative to the working directory"""
+    lora_rank: int = Field(default=0, ge=0)
+    """train a low-rank update (LoRA) of this rank instead of the encoder's weights (extra `lora`); 0: off"""
+    adapter_dim: int = Field(default=0, ge=0)
+    """width of a bottleneck adapter added after each encoder layer; 0: none"""
+    extra_layers: int = Field(default=0, ge=0)
+    """Conformer layers added between encoder and head"""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -137,103 +124,63 @@ DEFAULT_L2_SP = 0.5  # no measurable cost for the target, less forgetting of the
 class FinetuneConfig(Section):
     """[finetune]: the training loop, for `train` and `adapt` alike."""
 
-    seed: int = Field(default=1, ge=0, lt=2**32, description="seed of every random generator")
-    steps: int | None = Field(
-        default=None,
-        ge=1,
-        description="number of updates; not set: from the amount of training speech (1,800 of 20 s for ten minutes, 4,409 "
-        "for an hour)",
-    )
-    batch_s: float = Field(default=20.0, gt=0, description="seconds of audio per step and process")
-    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="optimiser")
-    encoder_lr: float = Field(default=5e-4, ge=0, description="peak learning rate of the encoder")
-    head_lr: float = Field(default=2e-3, ge=0, description="peak learning rate of the head and of added layers")
-    layer_decay: float = Field(
-        default=1.0, gt=0, le=1, description="learning rate of each encoder layer relative to the layer above it"
-    )
-    warmup_steps: int | None = Field(
-        default=None, ge=0, description="steps of linear warm-up; not set: 10 % of the steps"
-    )
-    weight_decay: float = Field(default=0.01, ge=0, description="weight decay")
-    freeze: Literal["none", "encoder"] | Annotated[int, Field(ge=0)] = Field(
-        default="none",
-        description="what is not trained: nothing, the whole encoder, or the lowest N encoder layers; adapters inside a "
-        "frozen encoder are trained",
-    )
-    unfreeze_every_steps: int = Field(
-        default=0,
-        ge=0,
-        description="gradual unfreezing: train the head alone, then one more encoder layer, from the top down, every so "
-        "many steps; 0: off",
-    )
-    batch_norm: Literal["train", "frozen"] = Field(
-        default="train",
-        description="batch norms of the encoder: update their statistics on the target, or keep the source's",
-    )
-    l2_sp: float | None = Field(
-        default=None,
-        ge=0,
-        description="lambda of L2-SP, which pulls encoder weights towards the source's; not set: 0.5 for a transferred "
-        "model whose encoder is trained without another regulariser, else 0",
-    )
-    distillation: float = Field(
-        default=0.0,
-        ge=0,
-        description="lambda of the divergence from the source model's output distributions on the same speech; 0: off",
-    )
-    replay: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="share of each step's speech that is source data, with the source's head; needs source_manifests",
-    )
-    source_manifests: list[str] = Field(
-        default=[], description="paths of manifests of the source model's training data, for replay"
-    )
-    evaluate_every_steps: int | None = Field(
-        default=None,
-        ge=1,
-        description="steps between evaluations on dev; not set: a twentieth of the steps, at least 1",
-    )
-    patience: int = Field(
-        default=0, ge=0, description="evaluations without a better dev score before stopping; 0: never stop early"
-    )
-    select_by: Literal["wer", "cer"] = Field(
-        default="wer", description="dev score by which the best evaluations are chosen"
-    )
-    average_best: int = Field(default=5, ge=1, description="how many of the best evaluations' weights are averaged")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="number format of the arithmetic; auto: bf16 on a device that gains by it"
-    )
-    gradient_checkpointing: bool = Field(
-        default=False,
-        description="recompute each layer's activations in the backward pass: less memory for large transformers encoders",
-    )
-    speed_factors: Annotated[tuple[SpeedFactor, ...], BeforeValidator(_tuple_from_list)] = Field(
-        default=(0.9, 1.0, 1.1),
-        description="speed perturbation: factors from which each utterance's is sampled; [1.0]: off",
-    )
-    distortion: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="share of the utterances that are distorted, each time anew, by simulated rooms, microphones, lines "
-        "and noise",
-    )
-    spec_augment: float = Field(
-        default=1.0,
-        ge=0,
-        le=4,
-        description="strength of SpecAugment: 1 masks up to 10 mel bins and twice up to 5 % of the frames; 0: off",
-    )
-    augment_warmup_steps: int = Field(default=0, ge=0, description="steps before augmentation begins")
-    intermediate_ctc: float | None = Field(
-        default=None,
-        ge=0,
-        lt=1,
-        description="weight of the CTC loss of the middle encoder layer, through the same head; not set: 0.3 for ctc on an "
-        "encoder whose layers have equal width, else 0",
-    )
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    """seed of every random generator"""
+    steps: int | None = Field(default=None, ge=1)
+    """number of updates; not set: from the amount of training speech (1,800 of 20 s for ten minutes, 4,409 for an hour)"""
+    batch_s: float = Field(default=20.0, gt=0)
+    """seconds of audio per step and process"""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """optimiser"""
+    encoder_lr: float = Field(default=5e-4, ge=0)
+    """peak learning rate of the encoder"""
+    head_lr: float = Field(default=2e-3, ge=0)
+    """peak learning rate of the head and of added layers"""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """learning rate of each encoder layer relative to the layer above it"""
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """steps of linear warm-up; not set: 10 % of the steps"""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """weight decay"""
+    freeze: Literal["none", "encoder"] | Annotated[int, Field(ge=0)] = "none"
+    """what is not trained: nothing, the whole encoder, or the lowest N encoder layers; adapters inside a frozen encoder are
+    trained"""
+    unfreeze_every_steps: int = Field(default=0, ge=0)
+    """gradual unfreezing: train the head alone, then one more encoder layer, from the top down, every so many steps; 0: off"""
+    batch_norm: Literal["train", "frozen"] = "train"
+    """batch norms of the encoder: update their statistics on the target, or keep the source's"""
+    l2_sp: float | None = Field(default=None, ge=0)
+    """lambda of L2-SP, which pulls encoder weights towards the source's; not set: 0.5 for a transferred model whose encoder is
+    trained without another regulariser, else 0"""
+    distillation: float = Field(default=0.0, ge=0)
+    """lambda of the divergence from the source model's output distributions on the same speech; 0: off"""
+    replay: float = Field(default=0.0, ge=0, lt=1)
+    """share of each step's speech that is source data, with the source's head; needs source_manifests"""
+    source_manifests: list[str] = []
+    """paths of manifests of the source model's training data, for replay"""
+    evaluate_every_steps: int | None = Field(default=None, ge=1)
+    """steps between evaluations on dev; not set: a twentieth of the steps, at least 1"""
+    patience: int = Field(default=0, ge=0)
+    """evaluations without a better dev score before stopping; 0: never stop early"""
+    select_by: Literal["wer", "cer"] = "wer"
+    """dev score by which the best evaluations are chosen"""
+    average_best: int = Field(default=5, ge=1)
+    """how many of the best evaluations' weights are averaged"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """number format of the arithmetic; auto: bf16 on a device that gains by it"""
+    gradient_checkpointing: bool = False
+    """recompute each layer's activations in the backward pass: less memory for large transformers encoders"""
+    speed_factors: tuple[SpeedFactor, ...] = Field(default=(0.9, 1.0, 1.1), strict=False)  # TOML and JSON give a list
+    """speed perturbation: factors from which each utterance's is sampled; [1.0]: off"""
+    distortion: float = Field(default=0.0, ge=0, le=1)
+    """share of the utterances that are distorted, each time anew, by simulated rooms, microphones, lines and noise"""
+    spec_augment: float = Field(default=1.0, ge=0, le=4)
+    """strength of SpecAugment: 1 masks up to 10 mel bins and twice up to 5 % of the frames; 0: off"""
+    augment_warmup_steps: int = Field(default=0, ge=0)
+    """steps before augmentation begins"""
+    intermediate_ctc: float | None = Field(default=None, ge=0, lt=1)
+    """weight of the CTC loss of the middle encoder layer, through the same head; not set: 0.3 for ctc on an encoder whose layers
+    have equal width, else 0"""
 
     @property
     def regularizers(self) -> list[str]:
@@ -285,13 +232,11 @@ class Config(Section):
         pydantic.ValidationError: an unknown setting, a wrong type or range, or settings that contradict each other.
     """
 
-    data: DataConfig = Field(default=DataConfig(), description="how recordings are read")
-    text: TextConfig = Field(default=TextConfig(), description="what is predicted, and how text is normalised")
-    model: ModelConfig = Field(default=ModelConfig(), description="the network")
-    transfer: TransferConfig = Field(
-        default=TransferConfig(), description="how the target model is built from the source"
-    )
-    finetune: FinetuneConfig = Field(default=FinetuneConfig(), description="the training loop")
+    data: DataConfig = DataConfig()
+    text: TextConfig = TextConfig()
+    model: ModelConfig = ModelConfig()
+    transfer: TransferConfig = TransferConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,75 +1,40 @@
 """Data: manifests, splits and audio.
 
-- `Utterance`, `read_manifest`, `read_manifests`, `read_concatenated`, `write_manifest`, `parse_line`: manifests
+- `Utterance`, `read_manifest`, `read_manifests`, `read_concatenated`, `write_manifest`, `number_lines`, `parse_line`: manifests
 - `read_audio`, `decode_audio`, `read_audio_header`, `resample_audio`, `hash_audio_file`: the only reader of audio files
 - `collect_audio_warnings`, `channels_cancel`: what reading reports
 - `split_train_dev`, `split_into_folds`, `choose_group_key`, `check_disjoint`, `count_shared_sentences`: splits without overlap
 - `take_seconds`, `order_proportionally`, `total_duration_s`, `digest`: subsets by duration, in an order that depends on ids alone
 """
 
-from speechxfer.data.audio import channels_cancel, collect_audio_warnings, read_audio, resample_audio
-from speechxfer.data.decoder import (
-    MISSING_AT_MOST,
-    UNKNOWN_LENGTH,
-    AudioHeader,
-    DecodedAudio,
-    Samples,
-    UnreadableAudioError,
-    decode_audio,
-    hash_audio_file,
-    read_audio_header,
-)
-from speechxfer.data.manifest import (
-    LONGEST_S,
-    Utterance,
-    parse_line,
-    read_concatenated,
-    read_manifest,
-    read_manifests,
-    write_manifest,
-)
-from speechxfer.data.splits import (
-    GroupKey,
-    check_disjoint,
-    choose_group_key,
-    count_shared_sentences,
-    digest,
-    order_proportionally,
-    split_into_folds,
-    split_train_dev,
-    take_seconds,
-    total_duration_s,
-)
-
-__all__ = [
-    "LONGEST_S",
-    "MISSING_AT_MOST",
-    "UNKNOWN_LENGTH",
-    "AudioHeader",
-    "DecodedAudio",
-    "GroupKey",
-    "Samples",
-    "UnreadableAudioError",
-    "Utterance",
-    "channels_cancel",
-    "check_disjoint",
-    "choose_group_key",
-    "collect_audio_warnings",
-    "count_shared_sentences",
-    "decode_audio",
-    "digest",
-    "hash_audio_file",
-    "order_proportionally",
-    "parse_line",
-    "read_audio",
-    "read_audio_header",
-    "read_concatenated",
-    "read_manifest",
-    "read_manifests",
-    "resample_audio",
-    "split_into_folds",
-    "split_train_dev",
-    "take_seconds",
-    "total_duration_s",
-    "write_manifest",
-]
+from speechxfer.data.audio import channels_cancel as channels_cancel
+from speechxfer.data.audio import collect_audio_warnings as collect_audio_warnings
+from speechxfer.data.audio import read_audio as read_audio
+from speechxfer.data.audio import resample_audio as resample_audio
+from speechxfer.data.decoder import MISSING_AT_MOST as MISSING_AT_MOST
+from speechxfer.data.decoder import UNKNOWN_LENGTH as UNKNOWN_LENGTH
+from speechxfer.data.decoder import AudioHeader as AudioHeader
+from speechxfer.data.decoder import DecodedAudio as DecodedAudio
+from speechxfer.data.decoder import Samples as Samples
+from speechxfer.data.decoder import UnreadableAudioError as UnreadableAudioError
+from speechxfer.data.decoder import decode_audio as decode_audio
+from speechxfer.data.decoder import hash_audio_file as hash_audio_file
+from speechxfer.data.decoder import read_audio_header as read_audio_header
+from speechxfer.data.manifest import LONGEST_S as LONGEST_S
+from speechxfer.data.manifest import Utterance as Utterance
+from speechxfer.data.manifest import number_lines as number_lines
+from speechxfer.data.manifest import parse_line as parse_line
+from speechxfer.data.manifest import read_concatenated as read_concatenated
+from speechxfer.data.manifest import read_manifest as read_manifest
+from speechxfer.data.manifest import read_manifests as read_manifests
+from speechxfer.data.manifest import write_manifest as write_manifest
+from speechxfer.data.splits import GroupKey as GroupKey
+from speechxfer.data.splits import check_disjoint as check_disjoint
+from speechxfer.data.splits import choose_group_key as choose_group_key
+from speechxfer.data.splits import count_shared_sentences as count_shared_sentences
+from speechxfer.data.splits import digest as digest
+from speechxfer.data.splits import order_proportionally as order_proportionally
+from speechxfer.data.splits import split_into_folds as split_into_folds
+from speechxfer.data.splits import split_train_dev as split_train_dev
+from speechxfer.data.splits import take_seconds as take_seconds
+from speechxfer.data.splits import total_duration_s as total_duration_s

@@ -92,15 +92,16 @@ def channels_cancel(samples: Samples) -> bool:
 
 
 @contextmanager
-def collect_audio_warnings() -> Iterator[None]:
+def collect_audio_warnings() -> Iterator[_Warnings]:
     """Report truncated files and cancelling channels once at the end, with five names and the count, not file by file."""
-    if _collected.get() is not None:
-        yield
+    outer = _collected.get()
+    if outer is not None:
+        yield outer
         return
     warnings: _Warnings = {}
     token = _collected.set(warnings)
     try:
-        yield
+        yield warnings
     finally:
         _collected.reset(token)
         for kind, files in warnings.items():
@@ -124,11 +125,8 @@ def _check_segment(path: Path, decoded: DecodedAudio) -> None:
 
 
 def _warn(kind: str, path: Path, missing_s: float) -> None:
-    collected = _collected.get()
-    if collected is None:
-        _report(kind, {path: missing_s})
-    else:
-        files = collected.setdefault(kind, {})
+    with collect_audio_warnings() as warnings:
+        files = warnings.setdefault(kind, {})
         files[path] = max(missing_s, files.get(path, 0.0))
 
 

@@ -24,10 +24,7 @@ from speechxfer.errors import InputError
 Samples = npt.NDArray[np.float32]
 FileKey = tuple[str, int, int, int]  # path, inode, size, time of the last change
 
-LOSSY_FORMATS = {
-    "OGG",
-    "MP3",
-}  # libsndfile does not seek to the exact sample in them: segments are cut from the decoded file
+LOSSY_FORMATS = ("OGG", "MP3")  # libsndfile does not seek exactly in them: segments are cut from the decoded file
 LOSSY_SLACK_S = 0.1  # headers of lossy files may promise this much more than decodes
 UNKNOWN_LENGTH = 2**40  # samples; libsndfile gives a number near 2**63 where it does not know
 SAMPLES_PER_BYTE = 4096  # no codec reaches this; a header that promises more is damaged

@@ -4,16 +4,17 @@
 relative to the manifest's own folder. Corpora are converted to manifests by ``data_scripts/`` and judged by ``speechxfer check``.
 """
 
+import codecs
 import json
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speechxfer.errors import InputError, first_names
-from speechxfer.runtime import parse_json, read_text, write_atomically
+from speechxfer.runtime import parse_json, read_bytes, write_atomically
 
 REQUIRED = ("id", "audio_filepath", "duration")
 TEXT_FIELDS = ("text", "speaker", "lang")
@@ -53,13 +54,9 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     8
     """
     path = Path(path)
-    text = read_text(path, fix="give the path of a manifest (.jsonl, UTF-8)", max_bytes=MAX_BYTES)
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     utterances: list[Utterance] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in number_lines(path):
         utterance = parse_line(line, f"{path}:{number}", path.parent)
         if utterance.id in seen:
             raise InputError(
@@ -96,9 +93,16 @@ def read_manifests(paths: Sequence[Path]) -> list[list[Utterance]]:
     return manifests
 
 
-def parse_line(line: str, where: str, folder: Path) -> Utterance:
+def number_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a manifest that are not blank, with their numbers; InputError if it cannot be read."""
+    data = read_bytes(path, fix="give the path of a manifest (.jsonl, UTF-8)", max_bytes=MAX_BYTES)
+    data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return ((number, line) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip())
+
+
+def parse_line(line: bytes, where: str, folder: Path) -> Utterance:
     """Parse one line of a manifest in `folder`; `where` (file:line) opens the message of the InputError."""
-    row = parse_json(line, where, fix="expected one JSON object a line")
+    row = parse_json(line, where, fix="expected one JSON object a line (UTF-8)")
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected a JSON object with {', '.join(REQUIRED)}, found {type(row).__name__}")
     missing = [key for key in REQUIRED if key not in row]

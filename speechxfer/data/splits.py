@@ -5,7 +5,7 @@ same corpus is split alike on every machine. The official splits of corpora are 
 """
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
@@ -16,9 +16,7 @@ from speechxfer.text import Normalizer
 GroupKey = Literal["speaker", "sentence", "utterance"]
 DEV_SHARE = 0.1
 LARGEST_SPEAKER_SHARE = 0.5  # of the speech; up to it folds are made by speaker
-SENTENCE_CORPUS_SHARE = (
-    0.5  # distinct sentences per utterance; above it a corpus is one of sentences, not of repeated words
-)
+SENTENCE_CORPUS_SHARE = 0.5  # distinct sentences per utterance; above it a corpus is not one of repeated words
 
 
 def digest(*parts: str) -> str:
@@ -84,9 +82,7 @@ def choose_group_key(utterances: Sequence[Utterance], folds: int) -> GroupKey:
     return _sentence_or_utterance(utterances)
 
 
-def split_into_folds(
-    utterances: Sequence[Utterance], folds: int, group_by: GroupKey, seed: str = ""
-) -> list[list[Utterance]]:
+def split_into_folds(utterances: Sequence[Utterance], folds: int, group_by: GroupKey) -> list[list[Utterance]]:
     """Split a corpus into folds of about equal time; no speaker (or sentence) is in two of them.
 
     Returns:
@@ -108,7 +104,7 @@ def split_into_folds(
         )
     filled = [0.0] * folds
     place: dict[str, int] = {}
-    for name in sorted(groups, key=lambda name: (-total_duration_s(groups[name]), digest(seed, name))):
+    for name in sorted(groups, key=lambda name: (-total_duration_s(groups[name]), digest("", name))):
         lightest = min(range(folds), key=filled.__getitem__)
         place[name] = lightest
         filled[lightest] += total_duration_s(groups[name])
@@ -157,7 +153,7 @@ def split_train_dev(utterances: Sequence[Utterance], seed: str = "") -> tuple[li
 def count_shared_sentences(train: Iterable[Utterance], test: Iterable[Utterance]) -> int:
     """Number of test utterances whose sentence occurs in training."""
     known = {_sentence(utterance) for utterance in train}
-    return Counter(_sentence(utterance) in known for utterance in test)[True]
+    return sum(_sentence(utterance) in known for utterance in test)
 
 
 _normalizer = Normalizer()

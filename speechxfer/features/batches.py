@@ -107,6 +107,11 @@ def load_in_background(load: Callable[[Planned], Loaded], planned: Iterable[Plan
                 future.cancel()
 
 
+def padding_mask(lengths: Tensor, frames: int) -> Tensor:
+    """Boolean `[batch, frames]`, true where a frame belongs to the utterance."""
+    return torch.arange(frames, device=lengths.device)[None, :] < lengths[:, None]
+
+
 def collate(ids: Sequence[str], features: Sequence[Samples], targets: Sequence[Sequence[int]]) -> Batch:
     """Pad features `[frames, mels]` of several utterances with zeros and join their targets."""
     lengths = torch.tensor([len(values) for values in features])

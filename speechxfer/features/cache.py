@@ -6,24 +6,21 @@ folder may be deleted at any time.
 """
 
 import os
-import re
+import random
 import shutil
 import struct
-import time
 import zlib
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from speechxfer.errors import InputError
-from speechxfer.runtime import atomic_file, log_info
+from speechxfer.runtime import atomic_file, file_lock, log_info
 
 Array = npt.NDArray[np.generic]
 
@@ -32,20 +29,14 @@ REPORTED_BYTES = 1_000_000_000  # a computation that needs more is announced
 SUFFIX = ".features"
 _MAGIC = b"sxferft1"
 _HEADER = struct.Struct("<8sIII")  # magic, rows, bytes of a row, CRC-32 of the rows
-_WAIT_S = 0.2
-_OLDER_FORMAT = re.compile(r"[0-9a-f]{24}(\.\d+)?\.(bin|json|partial)")
-
-
-class CacheKey(NamedTuple):
-    """Name of an entry: `shard` names the folder and the lock, `digest` the file."""
-
-    shard: str
-    digest: str
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Arrays `[rows, ...]` of one type and row shape in a folder."""
+    """Arrays `[rows, ...]` of one type and row shape in a folder.
+
+    The key of an entry is its file's path in the folder, ``SHARD/DIGEST``; entries of one shard have one lock.
+    """
 
     folder: Path
     dtype: npt.DTypeLike
@@ -54,9 +45,6 @@ class FeatureCache:
     def __post_init__(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for path in self.folder.iterdir():
-                if _OLDER_FORMAT.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(
                 f"{self.folder}: features cannot be stored there ({error.strerror}); set data.cache_dir"
@@ -67,40 +55,39 @@ class FeatureCache:
         """Bytes of one row."""
         return int(np.prod(self.row_shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
-    def path(self, key: CacheKey) -> Path:
+    def path(self, key: str) -> Path:
         """File of an entry."""
-        return self.folder / key.shard / (key.digest + SUFFIX)
+        return self.folder / (key + SUFFIX)
 
-    def rows(self, key: CacheKey) -> int | None:
+    def rows(self, key: str) -> int | None:
         """Rows of an entry, without reading them; None where it is missing or not whole."""
         try:
             with self.path(key).open("rb") as file:
-                header, size = file.read(_HEADER.size), os.fstat(file.fileno()).st_size
+                return self._read_header(file.read(_HEADER.size), os.fstat(file.fileno()).st_size)[0]
         except OSError:
             return None
-        if len(header) < _HEADER.size:
-            return None
-        magic, rows, row_bytes, _ = _HEADER.unpack(header)
-        whole = magic == _MAGIC and row_bytes == self.row_bytes and size == _HEADER.size + rows * row_bytes
-        return int(rows) if whole else None
 
-    def read(self, key: CacheKey) -> Array | None:
+    def read(self, key: str) -> Array | None:
         """An entry; None where it is missing or damaged."""
         try:
             data = self.path(key).read_bytes()
         except OSError:
             return None
-        if len(data) < _HEADER.size:
-            return None
-        magic, rows, row_bytes, checksum = _HEADER.unpack_from(data)
+        rows, checksum = self._read_header(data, len(data))
         values = memoryview(data)[_HEADER.size :]
-        if magic != _MAGIC or len(values) != rows * row_bytes or row_bytes != self.row_bytes:
-            return None
-        if zlib.crc32(values) != checksum:
+        if rows is None or zlib.crc32(values) != checksum:
             return None
         return np.frombuffer(values, dtype=self.dtype).reshape(rows, *self.row_shape)
 
-    def write(self, key: CacheKey, values: Array) -> None:
+    def _read_header(self, data: bytes, file_bytes: int) -> tuple[int | None, int]:
+        """Rows and checksum of an entry; no rows where the file is of another kind or not whole."""
+        if len(data) < _HEADER.size:
+            return None, 0
+        magic, rows, row_bytes, checksum = _HEADER.unpack_from(data)
+        whole = magic == _MAGIC and row_bytes == self.row_bytes and file_bytes == _HEADER.size + rows * row_bytes
+        return (rows if whole else None), checksum
+
+    def write(self, key: str, values: Array) -> None:
         """Store an entry; InputError where the disk is full."""
         data = np.ascontiguousarray(values, dtype=self.dtype).tobytes()
         header = _HEADER.pack(_MAGIC, len(values), self.row_bytes, zlib.crc32(data))
@@ -108,7 +95,7 @@ class FeatureCache:
             partial.write_bytes(header + data)
 
     def fill(
-        self, missing: Sequence[CacheKey], compute: Callable[[CacheKey], Array], needed_bytes: int, used: Set[CacheKey]
+        self, missing: Sequence[str], compute: Callable[[str], Array], needed_bytes: int, used: Set[str]
     ) -> Iterator[None]:
         """Compute the missing entries; yields after each.
 
@@ -121,48 +108,30 @@ class FeatureCache:
         if not missing:
             return
         self._make_room(needed_bytes, used)
-        by_shard: dict[str, list[CacheKey]] = defaultdict(list)
+        by_shard: dict[str, list[str]] = defaultdict(list)
         for key in missing:
-            by_shard[key.shard].append(key)
-        for shard in self._locked_in_turn(by_shard):
-            for key in by_shard[shard]:
-                if self.rows(key) is None:
-                    self.write(key, compute(key))
-                yield
+            by_shard[key.partition("/")[0]].append(key)
+        in_own_order = random.Random(os.getpid()).sample(sorted(by_shard), len(by_shard))  # so that they rarely meet
+        for shard in in_own_order:
+            with file_lock(self.folder / shard / "entries"):
+                for key in by_shard[shard]:
+                    if self.rows(key) is None:
+                        self.write(key, compute(key))
+                    yield
         self._evict(LIMIT_BYTES, used)
 
-    def mark_used(self, keys: Collection[CacheKey]) -> None:
+    def mark_used(self, keys: Collection[str]) -> None:
         """Note the time of use, by which entries are removed."""
         for key in keys:
             with suppress(OSError):  # a folder that may only be read
                 os.utime(self.path(key))
 
-    def _locked_in_turn(self, shards: Mapping[str, object]) -> Iterator[str]:
-        """Each shard while this process has its lock; those that are locked by others come later."""
-        waiting, refused = deque(sorted(shards, key=lambda shard: (int(shard, 16) - os.getpid()) % 256)), 0
-        while waiting:
-            shard = waiting.popleft()
-            (self.folder / shard).mkdir(exist_ok=True)
-            lock = FileLock(self.folder / shard / "lock", blocking=False)
-            try:
-                lock.acquire()
-            except Timeout:
-                waiting.append(shard)
-                refused += 1
-                if refused >= len(waiting):
-                    time.sleep(_WAIT_S)
-                    refused = 0
-                continue
-            try:
-                yield shard
-            finally:
-                lock.release()
-
-    def _make_room(self, needed_bytes: int, used: Set[CacheKey]) -> None:
+    def _make_room(self, needed_bytes: int, used: Set[str]) -> None:
         """Log the space needed, remove old entries if the disk lacks the room; InputError where that is not enough."""
         free = shutil.disk_usage(self.folder).free
         if needed_bytes > free:
-            self._evict(max(0, self._used_bytes() - (needed_bytes - free)), used)
+            stored_bytes = sum(size for _, size, _ in self._entries())
+            self._evict(max(0, stored_bytes - (needed_bytes - free)), used)
             free = shutil.disk_usage(self.folder).free
         if needed_bytes > free:
             raise InputError(
@@ -172,24 +141,23 @@ class FeatureCache:
         if needed_bytes > REPORTED_BYTES:
             log_info(f"features take about {needed_bytes / 1e9:.1f} GB in {self.folder}")
 
-    def _entries(self) -> list[os.DirEntry[str]]:
-        shards = [entry.path for entry in os.scandir(self.folder) if entry.is_dir()]
-        return [entry for shard in shards for entry in os.scandir(shard) if entry.name.endswith(SUFFIX)]
-
-    def _used_bytes(self) -> int:
-        return sum(entry.stat().st_size for entry in self._entries())
-
-    def _evict(self, limit_bytes: int, used: Set[CacheKey]) -> None:
-        """Remove the entries used least recently until the rest fits, but none of `used`."""
-        kept = {str(self.path(key)) for key in used}
+    def _entries(self) -> list[tuple[int, int, Path]]:
+        """Time of the last use, bytes and file of each entry."""
         found = []
-        for entry in self._entries():
+        for path in self.folder.glob(f"*/*{SUFFIX}"):
             with suppress(FileNotFoundError):  # another process has removed it
-                found.append((entry.stat().st_mtime_ns, entry.stat().st_size, entry.path))
-        total = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
+                status = path.stat()
+                found.append((status.st_mtime_ns, status.st_size, path))
+        return found
+
+    def _evict(self, limit_bytes: int, used: Set[str]) -> None:
+        """Remove the entries used least recently until the rest fits, but none of `used`."""
+        kept = {self.path(key) for key in used}
+        entries = sorted(self._entries())
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in entries:
             if total <= limit_bytes:
                 return
             if path not in kept:
-                Path(path).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
                 total -= size

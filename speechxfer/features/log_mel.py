@@ -3,9 +3,11 @@
 One implementation works on padded batches with lengths, so that an utterance has the same values in a batch and alone.
 An exported graph differs in two steps only, because its runtimes lack strided views and complex numbers: frames are cut
 by indexing, and the spectrum is computed by two matrix products. The order of operations follows Kaldi's
-``feature-fbank``.
+``feature-fbank``. The fingerprint at the end is stored with every model, so that other features are refused.
 """
 
+import hashlib
+import json
 import math
 from functools import lru_cache
 
@@ -15,9 +17,11 @@ from torch.nn.functional import pad
 
 from speechxfer.data import Samples
 from speechxfer.errors import InputError
+from speechxfer.features.batches import padding_mask
 from speechxfer.features.mel_filters import analysis_window, computation_dtype, mel_filters
-from speechxfer.features.padding import padding_mask
 from speechxfer.features.spec import FeatureSpec, count_windows
+
+CODE_VERSION = 1  # of reading and features; raise it with a change of the code that the test signal does not show
 
 
 def filterbank(samples: Tensor | Samples, spec: FeatureSpec) -> Tensor:
@@ -123,7 +127,8 @@ class Filterbank(nn.Module):
         positions = torch.arange(shortest, device=signal.device) - missing // 2
         inside = (positions >= 0) & (positions < lengths[:, None])
         centred = torch.where(inside, head.gather(1, positions.clamp(min=0)), 0.0)
-        level = head.abs().amax(dim=-1, keepdim=True) * noise_gain(spec) * missing
+        gain = 10 ** (-spec.surround_db / 20) / shortest  # relative to the peak, for each sample that is missing
+        level = head.abs().amax(dim=-1, keepdim=True) * gain * missing
         head = centred + level * self._table("noise", signal)
         return torch.cat([head, rest], dim=1), lengths.clamp(min=shortest)
 
@@ -217,13 +222,37 @@ def _cached_filterbank(spec: FeatureSpec) -> Filterbank:
     return Filterbank(spec)
 
 
-def noise_gain(spec: FeatureSpec) -> float:
-    """Level of the noise around a short utterance, relative to its peak, for each sample that is missing."""
-    return 10 ** (-spec.surround_db / 20) / max(1, spec.shortest_samples)
-
-
 @lru_cache(maxsize=32)
 def white_noise(samples: int) -> Tensor:
     """Noise of deviation 1, `[samples]`, made from integers so that it is the same on every machine."""
     number = torch.arange(samples)
     return ((number * number % 65_521) * number % 65_521).double() / 32_760 * math.sqrt(3) - math.sqrt(3)
+
+
+def feature_fingerprint(spec: FeatureSpec) -> dict[str, list[float]]:
+    """Feature values that this machine computes for a fixed test signal; stored with every model.
+
+    Values instead of a hash of them, because two machines may differ in the last bits: compare with a tolerance.
+
+    Returns:
+        the first, middle and last frame in full, and the mean of every frame, which also gives the number of frames.
+    """
+    values = filterbank(_test_signal(spec.sample_rate_hz), spec)
+    middle = len(values) // 2
+    parts = {"first": values[:1], "middle": values[middle : middle + 1], "last": values[-1:]}
+    stored = {name: part.flatten() for name, part in parts.items()} | {"means": values.mean(dim=1)}
+    return {name: [round(value, 4) for value in part.tolist()] for name, part in stored.items()}
+
+
+def front_end_version(spec: FeatureSpec) -> str:
+    """Hash of code version and feature fingerprint; part of the names of stored features and of run fingerprints."""
+    return hashlib.sha256(json.dumps([CODE_VERSION, feature_fingerprint(spec)]).encode()).hexdigest()[:16]
+
+
+def _test_signal(rate_hz: int) -> Tensor:
+    """0.55 s of noise from whole numbers, the same everywhere: loud, silent, fading by 140 dB, loud; loud parts off centre."""
+    noise = white_noise(round(0.55 * rate_hz)) / math.sqrt(3)
+    time_s = torch.arange(len(noise)) / rate_hz
+    loud = (time_s < 0.1) | (time_s >= 0.45)
+    faded = torch.where(time_s < 0.2, 0.0, 10.0 ** (-7.0 * (time_s - 0.2) / 0.25))
+    return torch.where(loud, 0.1 + 0.5 * noise, 0.5 * faded * noise).float()

@@ -21,10 +21,6 @@ RATES_HZ = (100, 768_000)
 LONGEST_NOISE_S = 10  # of `shortest_samples`
 
 
-def _all_numbers(values: object) -> bool:
-    return isinstance(values, tuple) and all(isinstance(value, int | float) for value in values)
-
-
 @dataclass(frozen=True)
 class FeatureSpec:
     """Everything that defines a filterbank; lengths in samples, frequencies in hertz."""
@@ -81,7 +77,8 @@ class FeatureSpec:
         for name, hint in get_type_hints(type(self)).items():
             value = getattr(self, name)
             if get_origin(hint) is tuple:
-                fits, expected = _all_numbers(value), "a list of numbers"
+                fits = isinstance(value, tuple) and all(isinstance(item, int | float) for item in value)
+                expected = "a list of numbers"
             elif choices := get_args(hint):
                 fits, expected = value in choices, ", ".join(map(repr, choices))
             else:

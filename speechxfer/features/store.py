@@ -15,9 +15,9 @@ import numpy as np
 
 from speechxfer.data import Samples, UnreadableAudioError, Utterance, collect_audio_warnings, hash_audio_file
 from speechxfer.errors import InputError
-from speechxfer.features.cache import Array, CacheKey, FeatureCache
+from speechxfer.features.cache import Array, FeatureCache
 from speechxfer.features.extraction import AudioOptions, utterance_features, utterance_samples
-from speechxfer.features.fingerprint import front_end_version
+from speechxfer.features.log_mel import front_end_version
 from speechxfer.runtime import track
 
 SAMPLE_SCALE = 32767.0
@@ -30,34 +30,25 @@ class FeatureStore:
     """Features of a manifest at one or several speeds; entries that are damaged or removed meanwhile are computed again."""
 
     cache: FeatureCache
-    keys: tuple[tuple[CacheKey, ...], ...]
+    keys: tuple[tuple[str, ...], ...]
     """[speed][utterance]"""
     frames: tuple[tuple[int, ...], ...]
     """[speed][utterance]"""
     utterances: Sequence[Utterance]
     speeds: tuple[float, ...]
     compute: _Compute
+    scale: float = 1.0
+    """Stored values are divided by it."""
 
     def get(self, index: int, speed_index: int = 0) -> Samples:
-        """float32 `[frames, mels]` of utterance `index` at speed number `speed_index`."""
+        """float32 `[frames, mels]` (or `[samples]`) of utterance `index` at speed number `speed_index`."""
         key = self.keys[speed_index][index]
         values = self.cache.read(key)
         if values is None:
             values = self.compute(self.utterances[index], self.speeds[speed_index])
             self.cache.write(key, values)
-        return np.array(values, dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class SampleStore:
-    """Samples of a manifest, read and resampled once."""
-
-    store: FeatureStore
-
-    def get(self, index: int) -> Samples:
-        """float32 `[samples]` of utterance `index`, in [-1, 1]."""
-        samples: Samples = self.store.get(index) / SAMPLE_SCALE
-        return samples
+        restored: Samples = np.array(values, dtype=np.float32)
+        return restored if self.scale == 1.0 else restored / self.scale
 
 
 def store_features(
@@ -84,12 +75,12 @@ def store_features(
         return utterance_features(utterance, options, speed).astype(cache.dtype)
 
     front_end = [options.spec.to_dict(), front_end_version(options.spec), options.resample, options.mono, half]
-    row_s = 1 / options.spec.frames_per_s
-    return _fill_store(utterances, speeds, cache, compute, _Kind(front_end, row_s, "computing features"))
+    rows_per_s, what = options.spec.frames_per_s, "computing features"
+    return _fill_store(utterances, cache, compute, front_end, rows_per_s, what, speeds)
 
 
-def store_samples(utterances: Sequence[Utterance], options: AudioOptions, folder: Path) -> SampleStore:
-    """Like `store_features`, of samples: 16 bit, at the rate of the features."""
+def store_samples(utterances: Sequence[Utterance], options: AudioOptions, folder: Path) -> FeatureStore:
+    """Like `store_features`, of samples in [-1, 1]: 16 bit, at the rate of the features."""
     cache = FeatureCache(folder, np.int16, ())
 
     def compute(utterance: Utterance, _: float) -> Array:
@@ -97,33 +88,34 @@ def store_samples(utterances: Sequence[Utterance], options: AudioOptions, folder
 
     rate_hz = options.spec.sample_rate_hz
     reading = ["samples", rate_hz, options.resample, options.mono]
-    return SampleStore(_fill_store(utterances, (1.0,), cache, compute, _Kind(reading, 1 / rate_hz, "reading samples")))
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """What is stored: everything but the utterance that determines an entry, seconds per row, and a title for progress."""
-
-    identity: Sequence[object]
-    row_s: float
-    title: str
+    return _fill_store(utterances, cache, compute, reading, rate_hz, "reading samples", scale=SAMPLE_SCALE)
 
 
 def _fill_store(
-    utterances: Sequence[Utterance], speeds: Sequence[float], cache: FeatureCache, compute: _Compute, kind: _Kind
+    utterances: Sequence[Utterance],
+    cache: FeatureCache,
+    compute: _Compute,
+    identity: Sequence[object],
+    rows_per_s: float,
+    title: str,
+    speeds: Sequence[float] = (1.0,),
+    scale: float = 1.0,
 ) -> FeatureStore:
-    keys = tuple(tuple(_entry_key(utterance, [*kind.identity, speed]) for utterance in utterances) for speed in speeds)
+    """Compute what is missing; `identity`: everything but utterance and speed that determines an entry."""
+    keys = tuple(tuple(_entry_key(utterance, [*identity, speed]) for utterance in utterances) for speed in speeds)
     wanted = {  # sorted by file and place, so that long recordings are decoded once
         key: (utterance, speed)
         for speed, row in zip(speeds, keys, strict=True)
-        for key, utterance in sorted(zip(row, utterances, strict=True), key=lambda pair: _place(pair[1]))
+        for key, utterance in sorted(
+            zip(row, utterances, strict=True), key=lambda pair: (str(pair[1].audio_filepath), pair[1].offset)
+        )
     }
     missing = [key for key in wanted if cache.rows(key) is None]
     needed_s = sum(wanted[key][0].duration / wanted[key][1] for key in missing)
     with collect_audio_warnings():
-        needed_bytes = round(needed_s / kind.row_s * cache.row_bytes)
+        needed_bytes = round(needed_s * rows_per_s * cache.row_bytes)
         filling = cache.fill(missing, lambda key: compute(*wanted[key]), needed_bytes, wanted.keys())
-        for _ in track(filling, kind.title, total=len(missing)):
+        for _ in track(filling, title, total=len(missing)):
             pass
     cache.mark_used(wanted)
     rows = {key: cache.rows(key) for key in wanted}
@@ -133,17 +125,13 @@ def _fill_store(
             cache.write(key, values)
             rows[key] = len(values)
     frames = tuple(tuple(rows[key] or 0 for key in row) for row in keys)
-    return FeatureStore(cache, keys, frames, utterances, tuple(speeds), compute)
+    return FeatureStore(cache, keys, frames, utterances, tuple(speeds), compute, scale)
 
 
-def _place(utterance: Utterance) -> tuple[str, float]:
-    return str(utterance.audio_filepath), utterance.offset
-
-
-def _entry_key(utterance: Utterance, identity: Sequence[object]) -> CacheKey:
+def _entry_key(utterance: Utterance, identity: Sequence[object]) -> str:
     try:
         contents = hash_audio_file(utterance.audio_filepath)
     except UnreadableAudioError as error:
         raise InputError(f"{utterance.id}: {error}") from error
     what = json.dumps([contents, utterance.offset, utterance.duration, *identity])
-    return CacheKey(contents[:2], hashlib.sha256(what.encode()).hexdigest()[:40])
+    return f"{contents[:2]}/{hashlib.sha256(what.encode()).hexdigest()[:40]}"

@@ -1,67 +1,44 @@
 """Runtime: files, processes, devices and progress; nothing specific to speech. Imports torch only when needed.
 
 * Files: `write_atomically`, `atomic_file`, `atomic_folder`, `recover_folder`; `run_lock` (a run's folder), `file_lock`.
-* Files from outside, with bounds: `read_text`, `read_bytes`, `read_json`, `read_toml`, `read_yaml`, `decompress_gzip`; for texts
-  `parse_json`, `parse_toml`, `parse_yaml`.
+* Files from outside, with bounds: `read_text`, `read_bytes`, `read_json`, `read_toml`; for texts `parse_json`, `parse_toml`,
+  `parse_yaml`.
 * Processes and devices: `default_device`, `runs_on_cpu_only`, `uses_bfloat16`, `world_size`, `rank_and_world_size`,
   `is_main_process`, `check_process_environment`; `run_parallel` (calls in parallel processes).
 * Output: `log_info` (one line on stderr), `track`, `progress_bar`, `ProgressLog`, `format_duration`, `console`,
   `escape_unencodable_output`.
-* Provenance of results: `command_line`, `commit`, `hardware`.
+* Provenance of results: `command_line`, `commit`, `hardware`. Optional packages: `import_extra`.
 """
 
-from speechxfer.runtime.devices import default_device, rank_and_world_size, runs_on_cpu_only, uses_bfloat16
-from speechxfer.runtime.environment import command_line, commit, hardware
-from speechxfer.runtime.files import atomic_file, atomic_folder, recover_folder, write_atomically
-from speechxfer.runtime.locks import file_lock, run_lock
-from speechxfer.runtime.output import escape_unencodable_output
-from speechxfer.runtime.parallel import run_parallel
-from speechxfer.runtime.parsing import (
-    decompress_gzip,
-    parse_json,
-    parse_toml,
-    parse_yaml,
-    read_bytes,
-    read_json,
-    read_text,
-    read_toml,
-    read_yaml,
-)
-from speechxfer.runtime.processes import check_process_environment, is_main_process, world_size
-from speechxfer.runtime.progress import ProgressLog, console, format_duration, log_info, progress_bar, track
-
-__all__ = [
-    "ProgressLog",
-    "atomic_file",
-    "atomic_folder",
-    "check_process_environment",
-    "command_line",
-    "commit",
-    "console",
-    "decompress_gzip",
-    "default_device",
-    "escape_unencodable_output",
-    "file_lock",
-    "format_duration",
-    "hardware",
-    "is_main_process",
-    "log_info",
-    "parse_json",
-    "parse_toml",
-    "parse_yaml",
-    "progress_bar",
-    "rank_and_world_size",
-    "read_bytes",
-    "read_json",
-    "read_text",
-    "read_toml",
-    "read_yaml",
-    "recover_folder",
-    "run_lock",
-    "run_parallel",
-    "runs_on_cpu_only",
-    "track",
-    "uses_bfloat16",
-    "world_size",
-    "write_atomically",
-]
+from speechxfer.runtime.devices import default_device as default_device
+from speechxfer.runtime.devices import rank_and_world_size as rank_and_world_size
+from speechxfer.runtime.devices import runs_on_cpu_only as runs_on_cpu_only
+from speechxfer.runtime.devices import uses_bfloat16 as uses_bfloat16
+from speechxfer.runtime.environment import command_line as command_line
+from speechxfer.runtime.environment import commit as commit
+from speechxfer.runtime.environment import hardware as hardware
+from speechxfer.runtime.extras import import_extra as import_extra
+from speechxfer.runtime.files import atomic_file as atomic_file
+from speechxfer.runtime.files import atomic_folder as atomic_folder
+from speechxfer.runtime.files import file_lock as file_lock
+from speechxfer.runtime.files import recover_folder as recover_folder
+from speechxfer.runtime.files import run_lock as run_lock
+from speechxfer.runtime.files import write_atomically as write_atomically
+from speechxfer.runtime.parallel import run_parallel as run_parallel
+from speechxfer.runtime.parsing import parse_json as parse_json
+from speechxfer.runtime.parsing import parse_toml as parse_toml
+from speechxfer.runtime.parsing import parse_yaml as parse_yaml
+from speechxfer.runtime.parsing import read_bytes as read_bytes
+from speechxfer.runtime.parsing import read_json as read_json
+from speechxfer.runtime.parsing import read_text as read_text
+from speechxfer.runtime.parsing import read_toml as read_toml
+from speechxfer.runtime.processes import check_process_environment as check_process_environment
+from speechxfer.runtime.processes import is_main_process as is_main_process
+from speechxfer.runtime.processes import world_size as world_size
+from speechxfer.runtime.progress import ProgressLog as ProgressLog
+from speechxfer.runtime.progress import console as console
+from speechxfer.runtime.progress import escape_unencodable_output as escape_unencodable_output
+from speechxfer.runtime.progress import format_duration as format_duration
+from speechxfer.runtime.progress import log_info as log_info
+from speechxfer.runtime.progress import progress_bar as progress_bar
+from speechxfer.runtime.progress import track as track

@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all.
+"""Files and folders that are written whole or not at all, and locks between processes.
 
 Everything is written to a temporary name beside the target (``NAME.<hex>.partial``) and renamed once it is complete, so that
 a reader never sees half a file and a failed write (full disk, kill, exception) leaves the earlier one intact. The operating
@@ -13,10 +13,11 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from speechxfer.errors import InputError
+from speechxfer.runtime.processes import is_main_process
 
 OLDER = ".older"
 _LEFTOVER = re.compile(r".+\.[0-9a-f]{8}\.partial")
@@ -79,11 +80,49 @@ def recover_folder(folder: Path | str) -> None:
         return
     if folder.exists():
         shutil.rmtree(older, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):  # another process has done it in the meantime
+            older.rename(folder)
+
+
+@contextmanager
+def run_lock(out: Path) -> Iterator[None]:
+    """Exclusive use of the run's folder `out`, for this call and those within it.
+
+    The lock is the operating system's, so it ends with the process, however that ends. Of the processes of one run the first
+    one holds it.
+
+    Raises:
+        InputError: another process trains there.
+    """
+    if not is_main_process():
+        yield
         return
+    from filelock import FileLock, Timeout
+
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / "lock", blocking=False, is_singleton=True)
     try:
-        older.rename(folder)
-    except FileNotFoundError:  # another process has done it in the meantime
-        return
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"{out}: another process trains there; wait for its end, or choose another `out`") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Exclusive access to a file that several processes read, change and write; waits for the process that has it.
+
+    The lock is on ``.NAME.lock`` beside the file, which stays there.
+    """
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield
 
 
 @contextmanager

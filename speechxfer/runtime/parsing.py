@@ -1,4 +1,4 @@
-"""Readers of untrusted JSON, TOML, YAML and gzip: what is ambiguous or would exhaust memory or time is refused.
+"""Readers of untrusted JSON, TOML and YAML: what is ambiguous or would exhaust memory or time is refused.
 
 Bounded are the size of a file, the depth of nesting (`MAX_DEPTH`), the digits of a whole number (`MAX_DIGITS`) and, in YAML, the
 size after all aliases are expanded. Refused are keys that occur twice and halves of surrogate pairs, which no file in UTF-8 can
@@ -8,11 +8,12 @@ hold. Every refusal is one `InputError` that names the file, what is wrong and h
 import json
 import re
 import stat
-import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from speechxfer.errors import InputError
+from speechxfer.runtime.extras import import_extra
 
 MAX_BYTES = 256 << 20  # a score report of 100,000 utterances has about 100 MB
 MAX_SETTINGS_BYTES = 1 << 20
@@ -101,11 +102,6 @@ def parse_toml(text: str, where: str, *, fix: str) -> dict[str, Any]:
     return tables
 
 
-def read_yaml(path: Path | str, *, fix: str, max_bytes: int = MAX_YAML_BYTES) -> Any:
-    """Value of a YAML file; arguments and errors as `read_bytes` and `parse_yaml`."""
-    return parse_yaml(read_bytes(path, fix=fix, max_bytes=max_bytes), str(path), fix=fix)
-
-
 def parse_yaml(content: bytes | str, where: str, *, fix: str) -> Any:
     """Value of a YAML document of plain types; tags that name code are refused.
 
@@ -113,12 +109,7 @@ def parse_yaml(content: bytes | str, where: str, *, fix: str) -> Any:
         InputError: PyYAML is missing (extra ``hf``); too large, not YAML, too deep, aliases that expand to more than
             `MAX_YAML_NODES` values, a key twice, a number of too many digits, or half a surrogate pair.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise InputError(
-            f"{where}: YAML needs the package pyyaml; install it with: pip install 'speechxfer[hf]'"
-        ) from error
+    yaml = import_extra("yaml", "hf", f"{where}: YAML")
     if len(content) > MAX_YAML_BYTES:
         raise InputError(f"{where}: has {len(content):,} bytes; expected at most {MAX_YAML_BYTES:,}; {fix}")
     text = _decode(content, where, fix) if isinstance(content, bytes) else content
@@ -139,26 +130,6 @@ def parse_yaml(content: bytes | str, where: str, *, fix: str) -> Any:
     return value
 
 
-def decompress_gzip(path: Path | str, *, fix: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """Unpacked content of a gzip file, of at most `max_bytes`.
-
-    Raises:
-        InputError: as `read_bytes`; not gzip, damaged, or larger than `max_bytes` when unpacked.
-    """
-    import gzip
-
-    path = Path(path)
-    read_bytes(path, fix=fix, max_bytes=max_bytes)
-    try:
-        with gzip.open(path) as file:
-            content = file.read(max_bytes + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be unpacked ({error}); {fix}") from error
-    if len(content) > max_bytes:
-        raise InputError(f"{path}: unpacks to more than {max_bytes:,} bytes; {fix}")
-    return content
-
-
 def _decode(content: bytes, where: str, fix: str) -> str:
     try:
         return content.decode("utf-8-sig")
@@ -175,10 +146,12 @@ def _bounded_int(digits: str) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        seen: set[str] = set()
-        key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"key {key!r} occurs twice")
+        raise ValueError(f"key {_most_frequent([key for key, _ in pairs])!r} occurs twice")
     return value
+
+
+def _most_frequent(names: list[str]) -> str:
+    return Counter(names).most_common(1)[0][0]
 
 
 def _check_values(value: Any, where: str, fix: str) -> None:
@@ -219,9 +192,9 @@ def _check_node(node: Any, where: str, fix: str, sizes: dict[int, int], depth: i
             raise InputError(f"{where}: a whole number of {len(node.value):,} digits; {fix}")
     elif node.id == "mapping":
         names = [key.value for key, _ in node.value if isinstance(key.value, str)]
-        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
-        if twice is not None:
-            raise InputError(f"{where}: key {twice!r} occurs twice, line {node.start_mark.line + 1}; {fix}")
+        if len(set(names)) < len(names):
+            twice = f"key {_most_frequent(names)!r} occurs twice, line {node.start_mark.line + 1}"
+            raise InputError(f"{where}: {twice}; {fix}")
         size += sum(_check_node(part, where, fix, sizes, depth + 1) for pair in node.value for part in pair)
     else:
         size += sum(_check_node(part, where, fix, sizes, depth + 1) for part in node.value)

@@ -1,5 +1,6 @@
-"""Progress on stderr: a bar on a terminal; one line every half minute, with the time left, in a log file."""
+"""Output on stderr: messages, and progress (a bar on a terminal; in a log file a line every half minute, with the time left)."""
 
+import io
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,12 +28,19 @@ def log_info(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def progress_bar(*, transient: bool = True) -> "Progress":
-    """An empty progress display; disabled unless stderr is a terminal and this is the first process."""
+def escape_unencodable_output() -> None:
+    """Make stdout and stderr escape characters that their encoding lacks: names of files need not be valid UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def progress_bar() -> "Progress":
+    """An empty progress display, cleared at its end; disabled unless stderr is a terminal and this is the first process."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=transient, disable=not shows_bar())
+    return Progress(*columns, console=console, transient=True, disable=not shows_bar())
 
 
 def shows_bar() -> bool:
@@ -69,16 +77,14 @@ class ProgressLog:
     def update(self, number: int, details: str = "") -> None:
         """Log that `number` items are done, if the last line is old enough."""
         now_s = time.monotonic()
-        if now_s - self._logged_s > LOG_EVERY_S:
-            self._logged_s = now_s
-            log_info(f"{self._what}: {number:,}{self._of_total(number, now_s)}{details}")
-
-    def _of_total(self, number: int, now_s: float) -> str:
-        if not self._total:
-            return ""
+        if now_s - self._logged_s <= LOG_EVERY_S:
+            return
+        self._logged_s = now_s
         speed = (number - self._done) / (now_s - self._started_s)
-        left = f", about {format_duration((self._total - number) / speed)} left" if speed > 0 else ""
-        return f" of {self._total:,}{left}"
+        of_total = f" of {self._total:,}" if self._total else ""
+        if self._total and speed > 0:
+            of_total += f", about {format_duration((self._total - number) / speed)} left"
+        log_info(f"{self._what}: {number:,}{of_total}{details}")
 
 
 def format_duration(seconds: float) -> str:

@@ -5,21 +5,13 @@
 * `compare`: a paired test of two systems, a `Comparison`; `check_same_task` refuses reports that cannot be compared.
 """
 
-from speechxfer.scoring.comparison import Comparison, check_same_task, compare
-from speechxfer.scoring.pooling import PooledScore, join, pool
-from speechxfer.scoring.rendering import render_report
-from speechxfer.scoring.report import WerReport, read_report
-from speechxfer.scoring.scorer import score
-
-__all__ = [
-    "Comparison",
-    "PooledScore",
-    "WerReport",
-    "check_same_task",
-    "compare",
-    "join",
-    "pool",
-    "read_report",
-    "render_report",
-    "score",
-]
+from speechxfer.scoring.comparison import Comparison as Comparison
+from speechxfer.scoring.comparison import check_same_task as check_same_task
+from speechxfer.scoring.comparison import compare as compare
+from speechxfer.scoring.pooling import PooledScore as PooledScore
+from speechxfer.scoring.pooling import join as join
+from speechxfer.scoring.pooling import pool as pool
+from speechxfer.scoring.rendering import render_report as render_report
+from speechxfer.scoring.report import WerReport as WerReport
+from speechxfer.scoring.report import read_report as read_report
+from speechxfer.scoring.scorer import score as score

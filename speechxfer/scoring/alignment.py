@@ -7,28 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 import jiwer
 
 from speechxfer.scoring.counts import CONFUSIONS_KEPT, Confusions, Counts, Pair
-from speechxfer.text import Vocabulary
 
 
-def align_words(pairs: Sequence[tuple[str, str]]) -> list[list[Pair]]:
-    """Align the words of normalised (reference, hypothesis) texts: aligned pairs per utterance."""
-    return _align([(reference.split(), hypothesis.split()) for reference, hypothesis in pairs], words=True)
-
-
-def align_characters(pairs: Sequence[tuple[str, str]]) -> list[list[Pair]]:
-    """Align the characters of normalised (reference, hypothesis) texts: aligned pairs per utterance."""
-    return _align([(list(reference), list(hypothesis)) for reference, hypothesis in pairs], words=False)
-
-
-def _align(pairs: Sequence[tuple[list[str], list[str]]], *, words: bool) -> list[list[Pair]]:
+def align(pairs: Sequence[tuple[str, str]], *, words: bool) -> list[list[Pair]]:
+    """Align the words, or the characters, of normalised (reference, hypothesis) texts: aligned pairs per utterance."""
     separator, process = (" ", jiwer.process_words) if words else ("", jiwer.process_characters)
-    complete = [(reference, hypothesis) for reference, hypothesis in pairs if reference and hypothesis]
+    units = [tuple(text.split() if words else list(text) for text in pair) for pair in pairs]
+    complete = [(reference, hypothesis) for reference, hypothesis in units if reference and hypothesis]
     chunks: Iterator[list[jiwer.AlignmentChunk]] = iter(())
     if complete:
-        references, hypotheses = ([separator.join(units) for units in side] for side in zip(*complete, strict=True))
+        references, hypotheses = ([separator.join(text) for text in side] for side in zip(*complete, strict=True))
         chunks = iter(process(references, hypotheses).alignments)
     aligned: list[list[Pair]] = []
-    for reference, hypothesis in pairs:
+    for reference, hypothesis in units:
         if reference and hypothesis:
             aligned.append([pair for chunk in next(chunks) for pair in _pairs_of(chunk, reference, hypothesis)])
         else:  # one side is empty: nothing to align
@@ -48,7 +39,7 @@ def _pairs_of(chunk: jiwer.AlignmentChunk, reference: list[str], hypothesis: lis
 
 def count_errors(pairs: Iterable[Pair]) -> Counts:
     """Hits, substitutions, deletions and insertions of aligned pairs."""
-    tally = Counter(edit_operation(pair) for pair in pairs)
+    tally = Counter(map(edit_operation, pairs))
     return Counts(tally["="], tally["S"], tally["D"], tally["I"])
 
 
@@ -70,51 +61,29 @@ def remove_marks(text: str) -> str:
 
 def count_confusions(aligned: Iterable[Iterable[Pair]]) -> Confusions:
     """The most frequent substitutions, deletions and insertions of aligned utterances."""
-    substitutions: Counter[tuple[str, str]] = Counter()
-    deletions: Counter[str] = Counter()
-    insertions: Counter[str] = Counter()
-    for pairs in aligned:
-        for reference, hypothesis in pairs:
-            if reference is None and hypothesis is not None:
-                insertions[hypothesis] += 1
-            elif reference is not None and hypothesis is None:
-                deletions[reference] += 1
-            elif reference is not None and hypothesis is not None and reference != hypothesis:
-                substitutions[reference, hypothesis] += 1
-    return _ranked(substitutions, deletions, insertions)
+    return _rank(Counter(pair for pairs in aligned for pair in pairs))
 
 
 def sum_confusions(several: Iterable[Confusions]) -> Confusions:
     """The confusions of several reports in one; each report contributes only its 50 most frequent ones of a kind."""
-    substitutions: Counter[tuple[str, str]] = Counter()
-    deletions: Counter[str] = Counter()
-    insertions: Counter[str] = Counter()
+    counts: Counter[Pair] = Counter()
     for each in several:
-        substitutions.update({(reference, hypothesis): count for reference, hypothesis, count in each.substitutions})
-        deletions.update(dict(each.deletions))
-        insertions.update(dict(each.insertions))
-    return _ranked(substitutions, deletions, insertions)
+        counts.update({(reference, hypothesis): count for reference, hypothesis, count in each.substitutions})
+        counts.update({(reference, None): count for reference, count in each.deletions})
+        counts.update({(None, hypothesis): count for hypothesis, count in each.insertions})
+    return _rank(counts)
 
 
-def _ranked(
-    substitutions: "Counter[tuple[str, str]]", deletions: "Counter[str]", insertions: "Counter[str]"
-) -> Confusions:
-    frequent = sorted(substitutions.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS_KEPT]
+def _rank(counts: "Counter[Pair]") -> Confusions:
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0][0] or "", item[0][1] or ""))
+    substitutions = [(r, h, count) for (r, h), count in ranked if r is not None and h is not None and r != h]
+    deletions = [(r, count) for (r, h), count in ranked if r is not None and h is None]
+    insertions = [(h, count) for (r, h), count in ranked if r is None and h is not None]
     return Confusions(
-        tuple((reference, hypothesis, count) for (reference, hypothesis), count in frequent),
-        most_frequent(deletions)[:CONFUSIONS_KEPT],
-        most_frequent(insertions)[:CONFUSIONS_KEPT],
+        tuple(substitutions[:CONFUSIONS_KEPT]), tuple(deletions[:CONFUSIONS_KEPT]), tuple(insertions[:CONFUSIONS_KEPT])
     )
 
 
 def most_frequent(counts: "Counter[str]") -> tuple[tuple[str, int], ...]:
     """Items and counts, the most frequent first, ties in order of the items."""
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def count_unknown_symbols(vocabulary: Vocabulary, texts: Iterable[str]) -> tuple[tuple[str, int], ...]:
-    """Symbols of normalised texts that the vocabulary lacks, with counts, the most frequent first."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(vocabulary.unknown(text))
-    return most_frequent(counts)

@@ -65,12 +65,13 @@ def units_with_words(sums: Floats, column: int) -> Floats:
     return sums[sums[:, column] > 0]
 
 
-def rate_intervals(rows: Sequence[ScoredUtterance], unit: Unit, seed: int) -> tuple[Interval, Interval, Interval]:
-    """95 % intervals of WER, CER and base-letter CER, as fractions."""
+def choose_intervals(rows: Sequence[ScoredUtterance], seed: int) -> tuple[Interval, Interval, Interval, Unit, str, int]:
+    """95 % intervals of WER, CER and base-letter CER, as fractions; what they resample, why, and with which seed."""
+    unit, reason = choose_unit(rows)
     table = unit_table(rows, unit)
     sums = resampled_sums(table, np.random.default_rng(seed))
     wer, cer, base = (_rate_interval(table[:, start : start + 2], sums[:, start : start + 2]) for start in (0, 2, 4))
-    return wer, cer, base
+    return wer, cer, base, unit, reason, seed
 
 
 def _rate_interval(counts: Floats, sums: Floats) -> Interval:

@@ -107,13 +107,13 @@ def check_same_task(a: WerReport, b: WerReport) -> None:
             f"compare: the reports were normalised differently ({a.normalizer} and {b.normalizer}); "
             "expected one normaliser; score both with the same"
         )
-    for name, what in (("reference", "reference"), ("speaker", "speaker")):
+    for name in ("reference", "speaker"):
         differing = [
             x.id for x, y in zip(a.utterances, b.utterances, strict=True) if getattr(x, name) != getattr(y, name)
         ]
         if differing:
             raise InputError(
-                f"compare: {len(differing)} utterances have another {what} in the second report: {first_names(differing)}; "
+                f"compare: {len(differing)} utterances have another {name} in the second report: {first_names(differing)}; "
                 "expected the same; score both against the same manifest"
             )
     lengths = [[(row.words.total, row.characters.total) for row in report.utterances] for report in (a, b)]

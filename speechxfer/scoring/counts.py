@@ -1,5 +1,6 @@
-"""Error counts, scored utterances and confusions: the data of a score report."""
+"""Error counts, scored utterances and confusions: the data of a score report; rates and counts as short texts."""
 
+import operator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -38,12 +39,7 @@ class Counts:
         return self.errors / self.total if self.total else float("inf") if self.errors else 0.0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.hits + other.hits,
-            self.substitutions + other.substitutions,
-            self.deletions + other.deletions,
-            self.insertions + other.insertions,
-        )
+        return Counts(*map(operator.add, vars(self).values(), vars(other).values()))
 
 
 @dataclass(frozen=True)
@@ -78,3 +74,13 @@ class Confusions:
     substitutions: tuple[tuple[str, str, int], ...] = ()
     deletions: tuple[tuple[str, int], ...] = ()
     insertions: tuple[tuple[str, int], ...] = ()
+
+
+def format_rate(rate: float, interval: Interval) -> str:
+    """A rate with its 95 % interval in per cent: ``31.2 % [29.6, 32.9]``."""
+    return f"{100 * rate:.1f} % [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
+def format_counts(counts: Counts) -> str:
+    """Errors by kind, and the length of the reference: ``3 sub, 1 del, 0 ins of 20``."""
+    return f"{counts.substitutions:,} sub, {counts.deletions:,} del, {counts.insertions:,} ins of {counts.total:,}"

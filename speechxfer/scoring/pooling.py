@@ -11,15 +11,13 @@ from speechxfer.errors import InputError
 from speechxfer.scoring.alignment import most_frequent, sum_confusions
 from speechxfer.scoring.bootstrap import (
     bootstrap_interval,
-    choose_unit,
-    rate_intervals,
+    choose_intervals,
     resampled_sums,
     unit_table,
     units_with_words,
 )
 from speechxfer.scoring.comparison import check_same_task
-from speechxfer.scoring.counts import Interval, Unit
-from speechxfer.scoring.formatting import format_rate
+from speechxfer.scoring.counts import Interval, Unit, format_rate
 from speechxfer.scoring.report import WerReport
 
 
@@ -63,17 +61,13 @@ def join(reports: Sequence[WerReport]) -> WerReport:
             f"join: {len(reports)} reports, {len(duplicates)} utterances in two of them; expected reports on different "
             "utterances under one normaliser"
         )
-    unit, reason = choose_unit(rows)
     unknown: Counter[str] = Counter()
     for report in reports:
         unknown.update(dict(report.unknown_symbols or ()))
     return WerReport(
         rows,
         reports[0].normalizer,
-        *rate_intervals(rows, unit, reports[0].seed),
-        unit,
-        reason,
-        reports[0].seed,
+        *choose_intervals(rows, reports[0].seed),
         sum_confusions([report.word_confusions for report in reports]),
         sum_confusions([report.character_confusions for report in reports]),
         None if reports[0].unknown_symbols is None else most_frequent(unknown),
@@ -99,21 +93,21 @@ def pool(reports: Sequence[WerReport]) -> PooledScore:
     rng = np.random.default_rng(first.seed)
     sums = units_with_words(resampled_sums(table, rng), column=-2)
     sampled_seeds = rng.integers(0, count, size=(len(sums), count))  # [resamples, seeds]
-    intervals, rates = [], []
-    for offset in (0, 1):
-        each = tuple(report.wer if offset == 0 else report.cer for report in reports)
+
+    def interval_of_mean(rates: Sequence[float], offset: int) -> Interval:
         resampled = sums[:, offset : 2 * count : 2] / sums[:, [-2 + offset]]  # [resamples, seeds]
-        mean = sum(each) / count
         values = np.take_along_axis(resampled, sampled_seeds, axis=1).mean(axis=1)
-        intervals.append(bootstrap_interval(values, mean, len(table), (0.0, max(1.0, mean))))
-        rates.append((mean, each))
+        mean = sum(rates) / count
+        return bootstrap_interval(values, mean, len(table), (0.0, max(1.0, mean)))
+
+    wers, cers = tuple(report.wer for report in reports), tuple(report.cer for report in reports)
     return PooledScore(
-        wer=rates[0][0],
-        wer_interval=intervals[0],
-        cer=rates[1][0],
-        cer_interval=intervals[1],
-        wers=rates[0][1],
-        cers=rates[1][1],
+        wer=sum(wers) / count,
+        wer_interval=interval_of_mean(wers, 0),
+        cer=sum(cers) / count,
+        cer_interval=interval_of_mean(cers, 1),
+        wers=wers,
+        cers=cers,
         resampling=first.resampling,
         words=first.words,
         utterances=len(first.utterances),

@@ -3,27 +3,24 @@
 import unicodedata
 from collections.abc import Sequence
 
-from speechxfer.scoring.alignment import align_words, edit_operation
+from speechxfer.errors import count_of
+from speechxfer.scoring.alignment import align, edit_operation
 from speechxfer.scoring.counts import Confusions, Pair, ScoredUtterance, SpeakerScore
-from speechxfer.scoring.formatting import count_of
 from speechxfer.scoring.report import WerReport
 from speechxfer.text import describe_symbol
 
+SHOWN = 20  # rows of each of the six tables of confusions; utterances aligned
+COLUMNS = 100
 
-def render_report(report: WerReport, *, confusions: int = 20, worst: int = 20) -> str:
-    """The whole report as text.
 
-    Args:
-        report: what to show.
-        confusions: rows of each of the six tables of confusions (words and characters; substitutions, deletions, insertions).
-        worst: how many utterances to show aligned, those with the most word errors first.
-    """
+def render_report(report: WerReport) -> str:
+    """The whole report as text."""
     parts = [str(report)]
     if any(row.speaker for row in report.utterances):
         parts.append(_speaker_table(report.speakers))
-    parts.append(_confusion_table("words", report.word_confusions, confusions))
-    parts.append(_confusion_table("characters", report.character_confusions, confusions))
-    parts.append(_worst_errors(report.utterances, worst))
+    parts.append(_confusion_table("words", report.word_confusions))
+    parts.append(_confusion_table("characters", report.character_confusions))
+    parts.append(_worst_errors(report.utterances))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -40,15 +37,15 @@ def _speaker_table(speakers: Sequence[SpeakerScore]) -> str:
     return "\n".join(lines)
 
 
-def _confusion_table(unit: str, confusions: Confusions, most: int) -> str:
+def _confusion_table(unit: str, confusions: Confusions) -> str:
     """Three lists, the most frequent first; empty when there is no error."""
     listed = {
         f"{unit}: substitutions": [
             f"{count:>7,}  {_shown(reference)} > {_shown(hypothesis)}"
-            for reference, hypothesis, count in confusions.substitutions[:most]
+            for reference, hypothesis, count in confusions.substitutions[:SHOWN]
         ],
-        f"{unit}: deletions": [f"{count:>7,}  {_shown(text)}" for text, count in confusions.deletions[:most]],
-        f"{unit}: insertions": [f"{count:>7,}  {_shown(text)}" for text, count in confusions.insertions[:most]],
+        f"{unit}: deletions": [f"{count:>7,}  {_shown(text)}" for text, count in confusions.deletions[:SHOWN]],
+        f"{unit}: insertions": [f"{count:>7,}  {_shown(text)}" for text, count in confusions.insertions[:SHOWN]],
     }
     return "\n\n".join(f"{title}\n" + "\n".join(rows) for title, rows in listed.items() if rows)
 
@@ -58,13 +55,13 @@ def _shown(text: str) -> str:
     return text if any(character.isalnum() for character in text) else describe_symbol(text)
 
 
-def _worst_errors(rows: Sequence[ScoredUtterance], most: int) -> str:
+def _worst_errors(rows: Sequence[ScoredUtterance]) -> str:
     """The utterances with the most word errors, reference above hypothesis; errors in capitals S, D, I below."""
-    worst = sorted((row for row in rows if row.words.errors), key=lambda row: (-row.words.errors, row.id))[:most]
+    worst = sorted((row for row in rows if row.words.errors), key=lambda row: (-row.words.errors, row.id))[:SHOWN]
     if not worst:
         return ""
-    aligned = align_words([(row.normalized_reference, row.normalized_hypothesis) for row in worst])
-    blocks = [f"worst errors: {count_of(worst, 'utterance')}"]
+    aligned = align([(row.normalized_reference, row.normalized_hypothesis) for row in worst], words=True)
+    blocks = [f"worst errors: {count_of(len(worst), 'utterance')}"]
     for row, pairs in zip(worst, aligned, strict=True):
         who = f", {row.speaker}" if row.speaker else ""
         blocks.append(
@@ -73,14 +70,14 @@ def _worst_errors(rows: Sequence[ScoredUtterance], most: int) -> str:
     return "\n\n".join(blocks)
 
 
-def _format_alignment(pairs: Sequence[Pair], columns: int = 100) -> str:
-    """REF, HYP and error rows, wrapped at about `columns` columns."""
+def _format_alignment(pairs: Sequence[Pair]) -> str:
+    """REF, HYP and error rows, wrapped at about `COLUMNS` columns."""
     blocks: list[list[str]] = []
-    used = columns
+    used = COLUMNS
     for pair in pairs:
         reference, hypothesis = pair
         width = max(_width(reference or ""), _width(hypothesis or ""), 1)
-        if used + width > columns:
+        if used + width > COLUMNS:
             blocks.append(["REF:", "HYP:", "    "])
             used = 4
         verdict = edit_operation(pair).replace("=", "")

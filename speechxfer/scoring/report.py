@@ -9,11 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from speechxfer.errors import InputError
+from pydantic import TypeAdapter, ValidationError
+
+from speechxfer.errors import InputError, count_of, first_names
 from speechxfer.runtime import parse_json, read_text
 from speechxfer.scoring.bootstrap import RESAMPLES
-from speechxfer.scoring.counts import Confusions, Counts, Interval, ScoredUtterance, SpeakerScore, Unit
-from speechxfer.scoring.formatting import count_of, format_counts, format_rate
+from speechxfer.scoring.counts import (
+    Confusions,
+    Counts,
+    Interval,
+    ScoredUtterance,
+    SpeakerScore,
+    Unit,
+    format_counts,
+    format_rate,
+)
 from speechxfer.text import Normalizer, describe_symbol
 
 FORMAT = "speechxfer-score-1"
@@ -122,7 +132,11 @@ class WerReport:
         )
 
     def __str__(self) -> str:
-        words, characters, utterances = self.word_counts, self.character_counts, count_of(self.utterances, "utterance")
+        words, characters, utterances = (
+            self.word_counts,
+            self.character_counts,
+            count_of(len(self.utterances), "utterance"),
+        )
         lines = [
             f"WER {format_rate(self.wer, self.wer_interval)} ({format_counts(words)} words, {utterances})",
             f"CER {format_rate(self.cer, self.cer_interval)} ({format_counts(characters)} characters)",
@@ -133,9 +147,8 @@ class WerReport:
         if self.phones:
             lines.append(f"output restricted to {len(self.phones)} phones: {' '.join(self.phones)}")
         if self.unknown_symbols:
-            shown = ", ".join(f"{describe_symbol(symbol)} x{count:,}" for symbol, count in self.unknown_symbols[:10])
-            more = f" and {len(self.unknown_symbols) - 10} more" if len(self.unknown_symbols) > 10 else ""
-            lines.append(f"symbols of the references that the model's vocabulary lacks: {shown}{more}")
+            shown = first_names([f"{describe_symbol(symbol)} x{count:,}" for symbol, count in self.unknown_symbols], 10)
+            lines.append(f"symbols of the references that the model's vocabulary lacks: {shown}")
         return "\n".join(lines)
 
     def to_json(self) -> str:
@@ -180,25 +193,16 @@ class WerReport:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise InputError(f"{where}: 'format' is not {FORMAT!r}; {FIX}")
         try:
-            unknown = data["unknown_symbols"]
-            return cls(
-                utterances=tuple(_row_from_dict(row) for row in data["utterances"]),
-                normalizer=Normalizer.from_dict(data["normalizer"]),
-                wer_interval=_interval_from_list(data["wer_interval"]),
-                cer_interval=_interval_from_list(data["cer_interval"]),
-                base_letter_cer_interval=_interval_from_list(data["base_letter_cer_interval"]),
-                resampling=data["resampling"],
-                resampling_reason=data["resampling_reason"],
-                seed=data["seed"],
-                word_confusions=_confusions_from_dict(data["word_confusions"]),
-                character_confusions=_confusions_from_dict(data["character_confusions"]),
-                unknown_symbols=None if unknown is None else tuple((symbol, count) for symbol, count in unknown),
-                phones=tuple(data["phones"]) if "phones" in data else None,
-            )
+            normalizer = Normalizer.from_dict(data.get("normalizer"))
+            return TypeAdapter(cls).validate_python(data | {"normalizer": normalizer})
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise InputError(
+                f"{where}: field {field!r} is missing or of another kind ({first['msg']}); {FIX}"
+            ) from error
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{where}: a field is missing or of another kind ({error!r}); {FIX}") from error
 
 
 def read_report(path: Path | str) -> WerReport:
@@ -220,20 +224,3 @@ def _json(data: dict[str, Any]) -> str:
             body = json.dumps(value, ensure_ascii=False)
         fields.append(f" {json.dumps(key)}: {body}")
     return "{\n" + ",\n".join(fields) + "\n}\n"
-
-
-def _row_from_dict(row: dict[str, Any]) -> ScoredUtterance:
-    parts = {name: Counts(**row[name]) for name in ("words", "characters", "base_letters")}
-    return ScoredUtterance(**(row | parts))
-
-
-def _interval_from_list(pair: list[float]) -> Interval:
-    return pair[0], pair[1]
-
-
-def _confusions_from_dict(data: dict[str, Any]) -> Confusions:
-    return Confusions(
-        tuple((reference, hypothesis, count) for reference, hypothesis, count in data["substitutions"]),
-        tuple((unit, count) for unit, count in data["deletions"]),
-        tuple((unit, count) for unit, count in data["insertions"]),
-    )

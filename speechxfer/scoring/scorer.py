@@ -16,18 +16,12 @@ Conventions:
 Source of the alignment: Levenshtein's, by jiwer. Intervals: see `bootstrap`.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 from speechxfer.errors import InputError, first_names
-from speechxfer.scoring.alignment import (
-    align_characters,
-    align_words,
-    count_confusions,
-    count_errors,
-    count_unknown_symbols,
-    remove_marks,
-)
-from speechxfer.scoring.bootstrap import choose_unit, rate_intervals
+from speechxfer.scoring.alignment import align, count_confusions, count_errors, most_frequent, remove_marks
+from speechxfer.scoring.bootstrap import choose_intervals
 from speechxfer.scoring.counts import ScoredUtterance
 from speechxfer.scoring.report import WerReport
 from speechxfer.text import Normalizer, Vocabulary
@@ -77,8 +71,9 @@ def score(
     spelt = pairs
     if vocabulary and vocabulary.kind == "phones":
         spelt = [(reference.replace(" ", ""), hypothesis.replace(" ", "")) for reference, hypothesis in pairs]
-    words, characters = align_words(pairs), align_characters(spelt)
-    base = align_characters([(remove_marks(reference), remove_marks(hypothesis)) for reference, hypothesis in spelt])
+    words, characters = align(pairs, words=True), align(spelt, words=False)
+    bare = [(remove_marks(reference), remove_marks(hypothesis)) for reference, hypothesis in spelt]
+    base_letters = align(bare, words=False)
     rows = tuple(
         ScoredUtterance(
             id=ids[i],
@@ -89,24 +84,20 @@ def score(
             normalized_hypothesis=pairs[i][1],
             words=count_errors(words[i]),
             characters=count_errors(characters[i]),
-            base_letters=count_errors(base[i]),
+            base_letters=count_errors(base_letters[i]),
         )
         for i in range(len(ids))
     )
-    unit, reason = choose_unit(rows)
-    intervals = rate_intervals(rows, unit, seed)
+    unknown: Counter[str] = Counter()
+    for text in references.values() if vocabulary else ():
+        unknown.update(vocabulary.unknown((symbol_normalizer or normalizer)(text)) if vocabulary else ())
     return WerReport(
         rows,
         normalizer,
-        *intervals,
-        unit,
-        reason,
-        seed,
+        *choose_intervals(rows, seed),
         count_confusions(words),
         count_confusions(characters),
-        None
-        if vocabulary is None
-        else count_unknown_symbols(vocabulary, map(symbol_normalizer or normalizer, references.values())),
+        most_frequent(unknown) if vocabulary else None,
     )
 
 

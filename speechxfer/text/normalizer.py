@@ -102,18 +102,16 @@ class Normalizer:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Normalizer":
+    def from_dict(cls, data: Any) -> "Normalizer":
         """The normaliser that `to_dict` described.
 
         Raises:
             InputError: an unknown or a missing key, or a version or value this release does not know.
         """
-        known = [entry.name for entry in fields(cls)]
-        differing = sorted(set(data) ^ set(known))
-        if differing:
-            what = "unknown" if differing[0] in data else "missing"
+        known = {entry.name for entry in fields(cls)}
+        if not isinstance(data, dict) or data.keys() != known:
             raise InputError(
-                f"normalizer: {what} key {differing[0]!r}; expected {', '.join(known)}; "
+                f"normalizer: {data!r:.200}; expected the keys {', '.join(sorted(known))}; "
                 "correct it, or use the release of speechxfer that wrote it"
             )
         return cls(**data)

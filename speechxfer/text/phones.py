@@ -1,15 +1,14 @@
 """Phones: reduction of IPA to one small inventory, and the phone that a letter most likely stands for.
 
-`split_phones` turns the IPA of a synthesiser or dictionary into symbols; `estimate_letter_phones` estimates a letter table from
-spelt and transcribed words; `find_phone` looks a letter up. This is no pronunciation dictionary: one phone a letter is an
-initialisation for training, not a transcription.
+`split_phones` turns the IPA of a synthesiser or dictionary into symbols; `find_phone` looks a letter up in letter tables, which
+``data_scripts/letter_phones.py`` estimates. This is no pronunciation dictionary: one phone a letter is an initialisation for
+training, not a transcription.
 
-Sources: the IPA chart (2020); ASCII letters in espeak-ng's output follow Kirshenbaum's ASCII-IPA; alignment: IBM model 1 (Brown
-et al., 1993) with a diagonal prior (Dyer, Chahuneau and Smith, 2013); articulatory distance: panphon (Mortensen et al., 2016);
-romanisation of scripts that no table covers: the package anyascii. The last two are in the extra ``letters``.
+Sources: the IPA chart (2020); ASCII letters in espeak-ng's output follow Kirshenbaum's ASCII-IPA; articulatory distance: panphon
+(Mortensen et al., 2016); romanisation of scripts that no table covers: the package anyascii (both in the extra ``letters``);
+languages with one letter table: Unicode CLDR language matching, by the package langcodes.
 """
 
-import math
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from functools import cache
 from typing import Any
 
 from speechxfer.errors import InputError
+from speechxfer.runtime import import_extra
 
 LetterTable = Mapping[str, str]  # letter -> phone, of one language
 IPA_LETTERS = frozenset(
@@ -28,9 +28,7 @@ EQUIVALENT = {  # look-alikes and other notations
     "S": "ʃ", "Z": "ʒ", "N": "ŋ", "?": "ʔ",
 }  # fmt: skip
 ROMAN_PAIRS = {"sh": "ʃ", "zh": "ʒ", "ch": "ʃ", "ng": "ŋ"}  # of romanisations; ch, like č, gets one phone
-INSTALL = "install it with: pip install 'speechxfer[letters]'"
-ITERATIONS = 8  # of expectation maximisation
-DIAGONAL = 8.0  # how strongly letters and phones at the same relative position are preferred
+MAX_DISTANCE = 10  # between language codes (Unicode CLDR) that share a letter table, such as Bosnian and Croatian
 
 
 def split_phones(ipa: str) -> list[str]:
@@ -51,43 +49,6 @@ def split_phones(ipa: str) -> list[str]:
     return phones
 
 
-def estimate_letter_phones(words: Iterable[tuple[str, Sequence[str], int]]) -> dict[str, str]:
-    """For every letter the phone that it is aligned with most often: a letter table.
-
-    Args:
-        words: each with its letters (composed and in lower case), its phones, and how often it occurs.
-    """
-    pairs = [(word, tuple(phones), count) for word, phones, count in words if word and phones]
-    probability: dict[tuple[str, str], float] = defaultdict(lambda: 1.0)
-    expected: dict[str, dict[str, float]] = {}
-    for _ in range(ITERATIONS):
-        expected = _expected_counts(pairs, probability)
-        probability = defaultdict(float)
-        for letter, phones_of in expected.items():
-            total = sum(phones_of.values())
-            for phone, value in phones_of.items():
-                probability[letter, phone] = value / total
-    return {letter: max(sorted(phones), key=phones.__getitem__) for letter, phones in sorted(expected.items())}
-
-
-def _expected_counts(
-    pairs: Sequence[tuple[str, tuple[str, ...], int]], probability: Mapping[tuple[str, str], float]
-) -> dict[str, dict[str, float]]:
-    """Expected number of times that each letter produced each phone; every phone of a word comes from one of its letters."""
-    expected: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for word, phones, count in pairs:
-        for place, phone in enumerate(phones):
-            weights = [
-                probability[letter, phone]
-                * math.exp(-DIAGONAL * abs((i + 0.5) / len(word) - (place + 0.5) / len(phones)))
-                for i, letter in enumerate(word)
-            ]
-            total = sum(weights)
-            for letter, weight in zip(word, weights, strict=True) if total > 0 else ():
-                expected[letter][phone] += count * weight / total
-    return expected
-
-
 def merge_letter_tables(tables: Iterable[LetterTable]) -> dict[str, str]:
     """The phone of each letter in most languages; each language has one vote, ties go to the first phone by code point."""
     votes: dict[str, Counter[str]] = defaultdict(Counter)
@@ -95,6 +56,36 @@ def merge_letter_tables(tables: Iterable[LetterTable]) -> dict[str, str]:
         for letter, phone in table.items():
             votes[letter][phone] += 1
     return {letter: max(sorted(phones), key=phones.__getitem__) for letter, phones in sorted(votes.items())}
+
+
+def select_letter_tables(letters: Mapping[str, LetterTable], language: str) -> tuple[LetterTable, ...]:
+    """The table of `language`, if there is one (see `match_language`), then the merged table of all languages."""
+    code = match_language(letters, language)
+    return (*([letters[code]] if code else []), merge_letter_tables(letters.values()))
+
+
+def match_language(letters: Mapping[str, LetterTable], language: str) -> str:
+    """The code in `letters` that means `language`, in any of its notations (sw, swa, swh, sw-KE, sw_KE); "" if there is none.
+
+    Members of a macrolanguage match, and so do closely related languages.
+    """
+    from langcodes import closest_match, tag_is_valid
+
+    if language in letters:
+        return language
+    if not tag_is_valid(language):
+        return ""
+    code, distance = closest_match(language, list(filter(tag_is_valid, letters)), max_distance=MAX_DISTANCE)
+    return code if distance <= MAX_DISTANCE else ""
+
+
+def describe_letter_tables(letters: Mapping[str, LetterTable], language: str) -> str:
+    """One line: which letter table initialises the letters."""
+    code = match_language(letters, language)
+    if code:
+        return f"letters are initialised with the source's letter table of {code}"
+    missing = language or "a language without a code"
+    return f"letters are initialised with the merged letter table of all languages, as the source has none of {missing}"
 
 
 def find_phone(letter: str, tables: Sequence[LetterTable], inventory: Sequence[str]) -> str:
@@ -124,29 +115,21 @@ def find_romanised_phone(letter: str, tables: Sequence[LetterTable], inventory: 
     Raises:
         InputError: anyascii (extra ``letters``) is not installed.
     """
-    roman = "" if letter.isascii() else _romanise(letter)
+    roman = ""
+    if not letter.isascii():
+        anyascii = import_extra("anyascii", "letters", f"{letter!r}: romanising this script").anyascii
+        roman = anyascii(letter).lower()
     if roman[:2] in ROMAN_PAIRS:
         roman = ROMAN_PAIRS[roman[:2]]
     first = roman.replace("'", "ʔ")[:1]
     return find_phone(first, tables, inventory) if first.isalpha() else ""
 
 
-def _romanise(letter: str) -> str:
-    try:
-        from anyascii import anyascii
-    except ImportError as error:
-        raise InputError(f"{letter!r}: romanising this script needs the package anyascii; {INSTALL}") from error
-    return anyascii(letter).lower()
-
-
 @cache
 def nearest_phone(phone: str, inventory: tuple[str, ...]) -> str:
     """The member of `inventory` with the smallest weighted feature edit distance; "" if panphon does not know the phone."""
-    try:
-        import panphon.distance
-    except ImportError as error:
-        raise InputError(f"{phone!r}: the nearest phone needs the package panphon; {INSTALL}") from error
-    distance = _instance(panphon.distance.Distance)
+    module = import_extra("panphon.distance", "letters", f"{phone!r}: the nearest phone")
+    distance = _instance(module.Distance)
     if not distance.fm.seg_known(phone):  # it would be equally far from all phones
         return ""
     return min(sorted(inventory), key=lambda other: distance.weighted_feature_edit_distance(phone, other))

@@ -2,10 +2,13 @@
 
 Symbol 0 is the CTC blank; the others are in order of code points (so the space, if any, is symbol 1). Kinds: characters, words,
 sentencepiece BPE, phones, and labels, whole texts that a classifier distinguishes.
+
+Sources: BPE: Sennrich, Haddow and Birch, ACL 2016; sentencepiece: Kudo and Richardson, EMNLP 2018.
 """
 
 import base64
 import binascii
+import io
 import itertools
 import json
 import re
@@ -17,10 +20,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from speechxfer.errors import InputError
-from speechxfer.runtime import read_json, write_atomically
+from speechxfer.errors import InputError, first_names
+from speechxfer.runtime import import_extra, read_json, write_atomically
 from speechxfer.text.normalizer import Normalizer
-from speechxfer.text.sentencepieces import load_sentencepiece, load_tokenizer, train_bpe
 
 Kind = Literal["characters", "words", "bpe", "phones", "labels"]
 BLANK = "<blank>"
@@ -217,11 +219,10 @@ class Vocabulary:
         return frozenset("".join(pieces).replace("▁", " ")) | {" "}
 
     def _missing_message(self, missing: "Counter[str]", text: str, utterance_id: str) -> str:
-        shown = ", ".join(f"{describe_symbol(symbol)} x{count}" for symbol, count in missing.most_common(5))
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        shown = first_names([f"{describe_symbol(symbol)} x{count}" for symbol, count in missing.most_common()])
         where = f"utterance {utterance_id!r}" if utterance_id else f"text {text[:60]!r}"
         return (
-            f"{where}: not in the vocabulary of {len(self.symbols)} symbols: {shown}{more}; expected only symbols of "
+            f"{where}: not in the vocabulary of {len(self.symbols)} symbols: {shown}; expected only symbols of "
             "the training text; correct the transcript, normalise it with the model's normalizer, add such text to the "
             "training set, or skip these symbols (unknown='skip')"
         )
@@ -257,3 +258,56 @@ def read_letter_tables(path: Path) -> dict[str, dict[str, str]]:
         return validate_letter_tables(data)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def train_bpe(lines: list[str], size: int) -> bytes:
+    """Train a BPE model on sorted, normalised lines: one thread, every character covered, no byte pieces.
+
+    Raises:
+        InputError: `size` is less than the number of characters needs, or sentencepiece (extra ``bpe``) is not installed.
+    """
+    needed = len(set("".join(lines)) | {" "}) + 1
+    if size < needed:
+        raise InputError(
+            f"vocabulary: bpe_size is {size}, but the text has {needed - 1} different characters; "
+            f"expected at least {needed} (one more, for the blank); raise bpe_size, or use kind 'characters'"
+        )
+    model = io.BytesIO()
+    _sentencepiece().SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=size,
+        hard_vocab_limit=False,  # a short text gives fewer pieces
+        character_coverage=1.0,
+        byte_fallback=False,
+        normalization_rule_name="identity",  # the lines are normalised already
+        split_by_unicode_script=False,  # marks and apostrophes do not end a piece
+        num_threads=1,
+        shuffle_input_sentence=False,
+        max_sentence_length=max(10, *(len(line.encode()) + 1 for line in lines)),  # longer ones would be skipped
+        unk_id=0,  # row 0, which becomes the blank
+        bos_id=-1,
+        eos_id=-1,
+        pad_id=-1,
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def load_sentencepiece(model: bytes) -> Any:
+    """The library's processor of a sentencepiece model; InputError if it is not installed."""
+    return _sentencepiece().SentencePieceProcessor(model_proto=model)
+
+
+def load_tokenizer(description: bytes) -> Any:
+    """The tokenizers library's tokenizer of a ``tokenizer.json``; InputError if the library (extra ``hf``) is not installed."""
+    tokenizers = import_extra("tokenizers", "hf", "vocabulary: a tokenizer.json")
+    tokenizer = tokenizers.Tokenizer.from_buffer(description)
+    tokenizer.no_padding()  # a saved tokenizer may be set to pad or truncate
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _sentencepiece() -> Any:
+    return import_extra("sentencepiece", "bpe", "vocabulary: kind 'bpe'")

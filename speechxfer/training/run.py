@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from speechxfer.config import FinetuneConfig
 from speechxfer.data import Utterance
 from speechxfer.decoding import SegmentedUtterances
-from speechxfer.features import FeatureStore, SampleStore
+from speechxfer.features import FeatureStore
 from speechxfer.models import AcousticModel
 from speechxfer.training.regularizers import SourceRegularizer
 
@@ -24,7 +24,7 @@ class TrainingData:
     """Symbols of each training utterance."""
     features: FeatureStore
     """Of the training utterances, at each speed factor."""
-    samples: SampleStore | None
+    samples: FeatureStore | None
     """Waveforms of the training utterances, if some are to be distorted."""
     feasible_speeds: Sequence[Sequence[int]]
     """Of each training utterance, the indices of the speed factors at which CTC can align it."""

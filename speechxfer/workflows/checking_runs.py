@@ -1,11 +1,12 @@
 """The verb `check`: manifests against the settings and the model of a training."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from speechxfer.checking import CheckReport, CheckSettings, check_manifests, repair
+from speechxfer.checking import CheckReport, CheckSettings, check_manifests, repair, subsampled_frames
 from speechxfer.checkpoints import load_model
 from speechxfer.config import Config
 from speechxfer.features import feature_preset
@@ -32,9 +33,10 @@ def check_run(
     spec = loaded.spec if loaded else feature_preset(config.model.features)
     settings = CheckSettings(
         sample_rate_hz=spec.sample_rate_hz,
-        subsampling=config.model.subsampling,
-        frames_of_samples=spec.frames,
-        encoder_frames=(lambda frames: int(loaded.encoder.output_lengths(torch.tensor(frames)))) if loaded else None,
+        feature_frames=spec.frames,
+        encoder_frames=(lambda frames: int(loaded.encoder.output_lengths(torch.tensor(frames))))
+        if loaded
+        else partial(subsampled_frames, factor=config.model.subsampling),
         normalizer=build_normalizer(config),
         vocabulary_kind=vocabulary_kind(config),
         bpe_size=config.text.bpe_size,
