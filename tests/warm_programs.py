@@ -99,19 +99,17 @@ def request(address: str, name: str, arguments: list[str]) -> NoReturn:
 
 def serve(address: str) -> list[str]:
     """Fork for each request until the standard input ends. Returns in the forks only: what ``python`` has to run."""
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(f"{address}.new")
-    listening.listen(64)
+    incoming = socket.create_server(f"{address}.new", family=socket.AF_UNIX)
     with selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ)
-        selector.register(listening, selectors.EVENT_READ)
+        selector.register(incoming, selectors.EVENT_READ)
         os.rename(f"{address}.new", address)
         while True:
             key, _ = selector.select()[0]
             if key.fileobj == 0:
                 os.killpg(0, signal.SIGKILL)
-            elif key.fileobj is listening:
-                connection, _ = listening.accept()
+            elif key.fileobj is incoming:
+                connection, _ = incoming.accept()
                 _, streams, _, _ = socket.recv_fds(connection, 1, 3)
                 wanted = json.loads(connection.makefile("rb").readline())
                 process_id = os.fork()
