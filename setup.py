@@ -18,7 +18,7 @@ BPE = ["sentencepiece>=0.2"]
 LETTERS = ["anyascii>=0.3", "panphon>=0.22"]
 PLOT = ["matplotlib>=3.8"]
 TENSORBOARD = ["tensorboard>=2.16"]
-DEMO = ["espeakng-loader>=0.2.4", "langcodes[data]>=3.5", "num2words>=0.5.13", "soxr>=0.5"]
+DEMO = ["espeakng-loader>=0.2.4", "langcodes[data]>=3.5", "num2words>=0.5.13"]
 MEDIA = ["av>=14"]  # data_scripts/prepare_malayalam.py: WebM
 LORA = ["peft>=0.17"]
 STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed
@@ -26,6 +26,7 @@ HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and h
 ONNX = ["onnx>=1.17", "onnxscript>=0.5"]
 TEST = [
     "pytest>=8",
+    "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "lhotse>=1.33",
     *BPE,
@@ -84,6 +85,7 @@ setup(
         "rich>=14.1",
         "safetensors>=0.5",
         "soundfile>=0.13",
+        "soxr>=0.5",
         "typer>=0.15",
     ],
     extras_require={

@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
 
 from speechxfer.data import decoder
-from speechxfer.data.audio import collect_audio_warnings, read_audio
+from speechxfer.data.audio import collect_audio_warnings, read_audio, resample_audio
 from speechxfer.data.decoder import UnreadableAudioError, decode_audio, read_audio_header
 from speechxfer.errors import InputError
 
@@ -78,6 +79,15 @@ def test_another_rate_is_refused_or_resampled(tmp_path: Path) -> None:
     half = read_audio(path, offset_s=0.25, duration_s=0.5, resample=True)  # seconds, whatever the rate
     assert half.shape == (8000,)
     assert np.abs(half - tone(440, 16_000)[4000:12_000])[500:-500].max() < 1e-3
+
+
+@pytest.mark.parametrize("from_hz", [8000, 11_025, 22_050, 44_100, 48_000, 0.9 * RATE, 1.1 * RATE])
+@pytest.mark.parametrize("samples", [1, 2, 3, 100, 16_001])
+def test_resampled_values_are_librosas(from_hz: float, samples: int) -> None:
+    recording = noise(samples)
+    expected = librosa.resample(recording, orig_sr=from_hz, target_sr=RATE, res_type="soxr_hq")
+    resampled = resample_audio(recording, from_hz, RATE)
+    assert resampled.dtype == np.float32 and np.array_equal(resampled, expected)
 
 
 def written(path: Path, **options: Any) -> bytes:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from speechxfer import cli
 from speechxfer.checkpoints.card import Card
+from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.decoding import inventory as inventories
 from speechxfer.decoding import transcription
@@ -26,7 +27,7 @@ from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.scoring.report import WerReport
 from speechxfer.text.phones import nearest_phone
 from speechxfer.text.vocabulary import Vocabulary
-from speechxfer.workflows.row_building import result_row
+from speechxfer.workflows.results import read_rows
 from tests.small_models import source_model
 from tests.tone_corpus import write_tone_corpus
 
@@ -361,8 +362,10 @@ def test_evaluate_records_the_phones(folder: Path, tmp_path: Path, capsys: pytes
     assert report.phones == ("b", "kʰ")
     assert "output restricted to 2 phones: b kʰ" in (tmp_path / "s" / "report.txt").read_text("utf-8")
     details = dict(train_hours=1.0, seed=1, steps=3, command="c", commit="c", date="d", hardware="h", wall_s=1.0)
-    restricted = result_row([Card("m", details=details)], [report], "", "dev")
-    assert restricted.decoder == "greedy, 2 phones", "another row than the one without a restriction"
+    save_model(load_model(folder / "phones"), tmp_path / "trained", Card("trained", details=details))
+    recorded = ["evaluate", tmp_path / "trained", *command[2:], "--results", tmp_path / "results.json"]
+    assert run([*recorded, "--phones", "b kʰ"], capsys)[0] == run(recorded, capsys)[0] == 0
+    assert {row.decoder for row in read_rows(tmp_path / "results.json")} == {"greedy", "greedy, 2 phones"}
     assert run(command, capsys)[0] == 0
     assert "phones" not in json.loads((tmp_path / "s" / "report.json").read_text("utf-8"))
     code, _, err = run([*command, "--as-parent", "--language", "sw"], capsys)

@@ -34,8 +34,9 @@ QUICK = (
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A copy of what recipes need, so that a test never touches their real results."""
+def copy(tmp_path: Path, warm_programs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what recipes need, so that a test never touches their real results; PATH begins with warm programs."""
+    monkeypatch.setenv("PATH", f"{warm_programs}{os.pathsep}{os.environ['PATH']}")
     for folder in ("recipes", "data_scripts"):
         ignore = shutil.ignore_patterns("exp", "data", "*results.json", "RESULTS.md", "ranking-*.tsv", "__pycache__")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
@@ -43,9 +44,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def run(copy: Path, recipe: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = ["bash", str(copy / "recipes" / recipe / "run.sh"), *map(str, arguments)]
-    variables = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
 
 
@@ -159,7 +159,9 @@ def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path
     assert part.returncode == 0 and not part.stdout.count("better than"), part.stderr
 
 
-def test_own_recordings_in_one_command(copy: Path, tmp_path: Path) -> None:
+def test_own_recordings_in_one_command(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the interpreter and the program as they are installed."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     utterances = write_tone_corpus(tmp_path / "mine" / "all.jsonl", 40, letters="abcde", seed=5)
     table = tmp_path / "mine" / "recordings.tsv"
     rows = [f"{utterance.audio_filepath}\t{utterance.text}\n" for utterance in utterances]
@@ -191,8 +193,7 @@ def test_a_finished_run_keeps_its_data_when_rows_are_added(copy: Path, tmp_path:
 def test_relative_paths_in_settings_are_relative_to_the_caller(copy: Path, tmp_path: Path) -> None:
     script = f"cd {tmp_path} && cd {copy}/recipes/own && source ../stages.sh && echo $SETTINGS + $PREPARE"
     settings = "--set finetune.steps=20 --set transfer.symbol_map=maps/my.tsv --set text.letters=/l.json"
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    variables = {**os.environ, "PATH": path, "SETTINGS": settings, "PREPARE": "--partial --audio-dir clips"}
+    variables = {**os.environ, "SETTINGS": settings, "PREPARE": "--partial --audio-dir clips"}
     done = subprocess.run(["bash", "-c", script], env=variables, capture_output=True, text=True, check=True)
     expected = settings.replace("maps/", f"{tmp_path}/maps/") + f" + --partial --audio-dir {tmp_path}/clips\n"
     assert done.stdout == expected

@@ -7,7 +7,6 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -69,10 +68,11 @@ def adapt_arguments(corpus: Path, out: Path, *settings: str, source: Path | None
     return [*words, *itertools.chain(*(("--set", setting) for setting in settings))]
 
 
-def start(*words: str) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+def start(programs: Path, *words: str) -> "subprocess.Popen[str]":
+    python = str(programs / "python")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHON_EXEC": python}  # of torchrun
     return subprocess.Popen(
-        [sys.executable, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [python, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -158,20 +158,20 @@ def killed_at_step(process: "subprocess.Popen[str]", metrics: Path, step: int) -
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this test's killer forks")
-def test_a_killed_run_ends_with_the_same_bits(corpus: Path, tmp_path: Path) -> None:
+def test_a_killed_run_ends_with_the_same_bits(corpus: Path, tmp_path: Path, warm_programs: Path) -> None:
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
-    finish(start("-m", "speechxfer", *adapt_arguments(corpus, undisturbed, *RESUMED)))
+    finish(start(warm_programs, "-m", "speechxfer", *adapt_arguments(corpus, undisturbed, *RESUMED)))
     arguments = adapt_arguments(corpus, disturbed, *RESUMED)
-    killed_at_step(start("-m", "speechxfer", *arguments), disturbed / "metrics.jsonl", 8)
+    killed_at_step(start(warm_programs, "-m", "speechxfer", *arguments), disturbed / "metrics.jsonl", 8)
     step = json.loads((disturbed / "state" / "current.json").read_text())["progress"]["step"]
     assert step < 16, "there is something left to be killed in"
-    out, _ = finish(start("-c", KILLER, json.dumps([moment[:3] for moment in MOMENTS]), *arguments))
+    out, _ = finish(start(warm_programs, "-c", KILLER, json.dumps([moment[:3] for moment in MOMENTS]), *arguments))
     expected = []
     for path, _, _, gained in MOMENTS:
         step = min(24, step + gained)
         expected.append(f"{path} {-signal.SIGKILL} {step}")
     assert out.splitlines() == expected
-    _, err = finish(start("-m", "speechxfer", *arguments))
+    _, err = finish(start(warm_programs, "-m", "speechxfer", *arguments))
     assert "resuming at step 24 of 24" in err
     for name in ("metrics.jsonl", "head.tsv", "model/weights.safetensors", "model/vocabulary.json"):
         assert (disturbed / name).read_bytes() == (undisturbed / name).read_bytes(), name
@@ -185,21 +185,21 @@ def test_a_killed_run_ends_with_the_same_bits(corpus: Path, tmp_path: Path) -> N
     assert contents(tmp_path) == before, "the same command once more changes nothing"
 
 
-def test_two_runs_in_one_folder_are_refused(corpus: Path, tmp_path: Path) -> None:
+def test_two_runs_in_one_folder_are_refused(corpus: Path, tmp_path: Path, warm_programs: Path) -> None:
     arguments = adapt_arguments(corpus, tmp_path / "run", "finetune.steps=4000", "finetune.evaluate_every_steps=4000")
-    first = start("-m", "speechxfer", *arguments)
+    first = start(warm_programs, "-m", "speechxfer", *arguments)
     deadline = time.monotonic() + TIMEOUT_S
     while first.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     asked = (tmp_path / "run" / "run.json").read_bytes()
     for others in (arguments, [*arguments, "--set", "finetune.seed=7"]):
-        second = start("-m", "speechxfer", *others)
+        second = start(warm_programs, "-m", "speechxfer", *others)
         out, err = second.communicate(timeout=TIMEOUT_S)
         assert second.returncode == 2 and "another process trains there" in err and not out
         assert first.poll() is None and (tmp_path / "run" / "run.json").read_bytes() == asked
     first.kill()
     first.communicate()
-    finish(start("-m", "speechxfer", *adapt_arguments(corpus, tmp_path / "run", "finetune.steps=2")))
+    finish(start(warm_programs, "-m", "speechxfer", *adapt_arguments(corpus, tmp_path / "run", "finetune.steps=2")))
 
 
 def manifests(corpus: Path) -> tuple[list[Path], list[Path]]:
@@ -241,12 +241,12 @@ def test_adapt_refuses_utterances_that_are_none_repeated_or_mixed(corpus: Path, 
 # Several processes ---------------------------------------------------------------------------------------------------
 
 
-def torchrun(*words: str) -> "subprocess.Popen[str]":
+def torchrun(programs: Path, *words: str) -> "subprocess.Popen[str]":
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     where = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(port)]
-    return start("-m", "torch.distributed.run", *where, "-m", "speechxfer", *words)
+    return start(programs, "-m", "torch.distributed.run", *where, "-m", "speechxfer", *words)
 
 
 # All utterances in every step, and nothing drawn at random: then how they are divided must not matter.
@@ -265,13 +265,13 @@ WHOLE = (
 
 
 @pytest.mark.distributed
-def test_two_processes_train_like_one(corpus: Path, tmp_path: Path) -> None:
+def test_two_processes_train_like_one(corpus: Path, tmp_path: Path, warm_programs: Path) -> None:
     """The gradient of two batches over two processes is the gradient of both joined, whatever their sizes.
 
     Of the feed-forward network, that is: a batch norm sees the share of its own process.
     """
     source = write_model(tmp_path / "source", "dnn")
-    _, err = finish(torchrun(*adapt_arguments(corpus, tmp_path / "two", *WHOLE, source=source)))
+    _, err = finish(torchrun(warm_programs, *adapt_arguments(corpus, tmp_path / "two", *WHOLE, source=source)))
     adapt(str(source), *manifests(corpus), out=tmp_path / "one", config=load_config(None, WHOLE))
     one, two = (load_file(tmp_path / name / "model" / "weights.safetensors") for name in ("one", "two"))
     start_weights = load_file(source / "weights.safetensors")
@@ -289,12 +289,12 @@ def test_two_processes_train_like_one(corpus: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.distributed
-def test_two_processes_score_like_one(corpus: Path, tmp_path: Path) -> None:
+def test_two_processes_score_like_one(corpus: Path, tmp_path: Path, warm_programs: Path) -> None:
     """Enough utterances for several batches, so that both processes decode some."""
     test = tmp_path / "test.jsonl"
     write_tone_corpus(test, 60, letters="abcd", seed=3)
     model = write_model(tmp_path / "model", "cnn", "abcd ")
-    out, _ = finish(torchrun("evaluate", str(model), "--on", str(test), "--out", str(tmp_path / "two")))
+    out, _ = finish(torchrun(warm_programs, "evaluate", str(model), "--on", str(test), "--out", str(tmp_path / "two")))
     report = evaluate_models([str(model)], test, tmp_path / "one")
     assert report.substitutions > 10, "there is something to get wrong differently"
     for name in ("report.json", "report.txt"):
@@ -303,7 +303,7 @@ def test_two_processes_score_like_one(corpus: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.distributed
-def test_two_processes_compute_the_head_that_one_does(corpus: Path, tmp_path: Path) -> None:
+def test_two_processes_compute_the_head_that_one_does(corpus: Path, tmp_path: Path, warm_programs: Path) -> None:
     """A classifier on a frozen encoder: both processes distort recordings in the same way, so the bytes are the same."""
     for split, count, seed in (("train", 24, 1), ("dev", 8, 2)):
         write_tone_corpus(
@@ -311,7 +311,7 @@ def test_two_processes_compute_the_head_that_one_does(corpus: Path, tmp_path: Pa
         )
     words = ("text.task=classify", "text.vocabulary=words", "finetune.freeze=encoder", "finetune.distortion=0.5")
     source = corpus / "source"
-    _, err = finish(torchrun(*adapt_arguments(tmp_path, tmp_path / "two", *words, source=source)))
+    _, err = finish(torchrun(warm_programs, *adapt_arguments(tmp_path, tmp_path / "two", *words, source=source)))
     assert "using the closed-form solution, no gradient steps" in err
     adapt(str(source), *manifests(tmp_path), out=tmp_path / "one", config=load_config(None, words))
     weights = [(tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("one", "two")]
@@ -320,8 +320,10 @@ def test_two_processes_compute_the_head_that_one_does(corpus: Path, tmp_path: Pa
 
 
 @pytest.mark.distributed
-def test_bad_input_ends_all_processes(tmp_path: Path) -> None:
-    process = torchrun("evaluate", str(tmp_path / "gone"), "--on", "gone.jsonl", "--out", str(tmp_path / "out"))
+def test_bad_input_ends_all_processes(tmp_path: Path, warm_programs: Path) -> None:
+    process = torchrun(
+        warm_programs, "evaluate", str(tmp_path / "gone"), "--on", "gone.jsonl", "--out", str(tmp_path / "out")
+    )
     _, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode != 0 and "speechxfer: gone.jsonl: cannot be read" in err
 

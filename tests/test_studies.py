@@ -42,6 +42,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs of a study one after the other in this process, which has imported torch."""
+    monkeypatch.setattr(
+        "speechxfer.workflows.studies.run_parallel", lambda run, calls, *_: [run(*call) for call in calls]
+    )
+
+
 def study(corpus: Path, *settings: str, source: str = "source") -> StudySettings:
     return StudySettings(str(corpus / source), load_config(None, [*SETTINGS, *settings]))
 
@@ -62,6 +70,7 @@ def validated(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[C
     return crossval(corpus, folder, 2), folder
 
 
+@pytest.mark.usefixtures("one_process")
 def test_folds_in_parallel_give_the_bytes_of_sequential_ones(
     corpus: Path, tmp_path: Path, validated: tuple[CrossValidation, Path]
 ) -> None:
@@ -92,6 +101,7 @@ def test_every_utterance_is_scored_by_a_model_not_trained_on_its_speaker(
     assert row.wer == pytest.approx(100 * errors / words)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_extra_training_data_is_in_every_fold_and_never_scored(corpus: Path, tmp_path: Path) -> None:
     others = write_tone_corpus(tmp_path / "others.jsonl", 4, letters="abc", seed=4, words=(1, 2))
     others = [replace(each, id=f"other-{each.id}", speaker="another") for each in others]
@@ -116,6 +126,7 @@ def test_extra_training_data_shares_no_speaker_with_the_corpus(corpus: Path, tmp
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_stopped_study_keeps_finished_runs(
     corpus: Path, tmp_path: Path, validated: tuple[CrossValidation, Path]
 ) -> None:
@@ -128,6 +139,7 @@ def test_a_stopped_study_keeps_finished_runs(
     assert kept.stat().st_mtime_ns == before and again.report == found.report
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_baseline_is_trained_and_compared(corpus: Path, tmp_path: Path) -> None:
     found = compare_with_baseline(study(corpus, "finetune.l2_sp=1.0"), splits(corpus), tmp_path / "run", jobs=2)
     adapted, scratch = (read_report(tmp_path / "run" / part / "report.json") for part in ("scored", "baseline/scored"))
@@ -157,6 +169,7 @@ def test_the_conclusion_follows_the_paired_test() -> None:
     assert conclusion(outcome(0.3, 0.4, 0.2)).startswith("Adaptation made no significant difference")
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_learning_curve_has_nested_parts_and_a_row_for_each_kind(corpus: Path, tmp_path: Path) -> None:
     whole = read_manifest(corpus / "all.jsonl")
     minutes = total_duration_s(whole) / 60
@@ -201,6 +214,7 @@ def test_expected_error_rates_by_hand() -> None:
     assert expected([0.1, 0.2, 0.4, 0.6, 0.8, 0.9]) == pytest.approx([0.9, 0.9, 0.5, 0.5, 0.1, 0.1])
 
 
+@pytest.mark.usefixtures("one_process")
 def test_confident_own_transcripts_are_trained_on(corpus: Path, tmp_path: Path) -> None:
     more = write_tone_corpus(tmp_path / "more" / "more.jsonl", 4, letters="abc", seed=3, words=(1, 2))
     hidden = [replace(u, id=f"u-{u.id}", text="hidden text") for u in more]
@@ -219,6 +233,7 @@ def test_confident_own_transcripts_are_trained_on(corpus: Path, tmp_path: Path) 
     assert (found.comparison.cer.a, found.comparison.cer.b) == (found.rounds[-1].cer, found.labelled.cer)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_self_training_without_a_good_transcript_is_refused(corpus: Path, tmp_path: Path) -> None:
     more = write_tone_corpus(tmp_path / "more" / "more.jsonl", 2, letters="abc", seed=3, words=(1, 2))
     write_manifest(tmp_path / "more.jsonl", [replace(u, id=f"u-{u.id}") for u in more])

@@ -1,15 +1,17 @@
 """Reading audio for training and inference: files or segments of files to float32 samples in [-1, 1] at the wanted rate.
 
-Built on `decode_audio`; resampling by soxr, through librosa. Anything that would change the signal silently is refused (another
+Built on `decode_audio`; resampling by soxr. Anything that would change the signal silently is refused (another
 rate, several channels, samples that are not finite) or reported (a truncated file, channels that cancel each other).
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
+import soxr
 
 from speechxfer.data.decoder import MISSING_AT_MOST, DecodedAudio, Samples, UnreadableAudioError, decode_audio
 from speechxfer.errors import InputError, first_names
@@ -74,12 +76,15 @@ def read_audio(
 
 
 def resample_audio(samples: Samples, from_hz: float, to_hz: float) -> Samples:
-    """`[samples]` at another rate, by soxr's high-quality filter."""
+    """`[samples]` at another rate, rounded up in number, by soxr's high-quality filter: the values of ``librosa.resample``.
+
+    Called directly, because importing librosa takes more than a second.
+    """
     if from_hz == to_hz or samples.size == 0:
         return np.ascontiguousarray(samples, dtype=np.float32)
-    import librosa  # takes half a second to import, and is seldom needed
-
-    return np.asarray(librosa.resample(samples, orig_sr=from_hz, target_sr=to_hz, res_type="soxr_hq"), dtype=np.float32)
+    count = math.ceil(samples.size * (to_hz / from_hz))
+    resampled = soxr.resample(np.asarray(samples, dtype=np.float32), from_hz, to_hz, quality="HQ")[:count]
+    return np.pad(resampled, (0, count - resampled.size))
 
 
 def channels_cancel(samples: Samples) -> bool:
