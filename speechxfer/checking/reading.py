@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from speechxfer.checking.findings import ADVICE, Entry, Finding, Role, SplitManifest
-from speechxfer.data import LONGEST_S, Utterance, parse_line
+from speechxfer.data import LONGEST_S, MAX_MANIFEST_BYTES, Utterance, parse_line
 from speechxfer.errors import InputError
+from speechxfer.runtime import read_bytes
 from speechxfer.text import Normalizer
 
 ROLE_WORDS: dict[str, Role] = {
@@ -77,10 +78,7 @@ def read_leniently(splits: Sequence[SplitManifest], normalizer: Normalizer) -> t
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: it cannot be read ({error.strerror}); expected a manifest; give its path") from error
+    data = read_bytes(path, fix="give the path of a manifest (.jsonl, UTF-8)", max_bytes=MAX_MANIFEST_BYTES)
     data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # as `read_manifest` does
     lines = data.split(b"\n")
     return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())

@@ -21,6 +21,7 @@ from speechxfer.data.decoder import (
 )
 from speechxfer.data.manifest import (
     LONGEST_S,
+    MAX_MANIFEST_BYTES,
     Utterance,
     parse_line,
     read_concatenated,
@@ -43,6 +44,7 @@ from speechxfer.data.splits import (
 
 __all__ = [
     "LONGEST_S",
+    "MAX_MANIFEST_BYTES",
     "MISSING_AT_MOST",
     "UNKNOWN_LENGTH",
     "AudioHeader",

@@ -19,7 +19,7 @@ REQUIRED = ("id", "audio_filepath", "duration")
 TEXT_FIELDS = ("text", "speaker", "lang")
 _CONTROL = ("Cc", "Zl", "Zp")  # tabs, line breaks and other characters that break lines of output
 LONGEST_S = 1e9  # thirty years: a longer one is no duration
-MAX_BYTES = 4 << 30  # ten million utterances
+MAX_MANIFEST_BYTES = 4 << 30  # ten million utterances
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     8
     """
     path = Path(path)
-    text = read_text(path, fix="give the path of a manifest (.jsonl, UTF-8)", max_bytes=MAX_BYTES)
+    text = read_text(path, fix="give the path of a manifest (.jsonl, UTF-8)", max_bytes=MAX_MANIFEST_BYTES)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     utterances: list[Utterance] = []
     seen: dict[str, int] = {}
