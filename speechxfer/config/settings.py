@@ -36,7 +36,7 @@ class DataConfig(Section):
         default="error",
         description="what to do with a symbol that the vocabulary lacks: stop, or skip it and report how often",
     )
-    repeats: list[Annotated[int, Field(ge=1)]] = Field(
+    repeats: list[Annotated[int, Field(ge=1, le=1000)]] = Field(
         default=[],
         description="how often an epoch contains each training manifest, in the order of --train, to balance a small one "
         "against a large one; empty: each once",
@@ -57,7 +57,7 @@ class TextConfig(Section):
     )
     lowercase: bool = Field(default=True, description="fold letters to lower case")
     punctuation: Literal["strip", "keep"] = Field(default="strip", description="drop or keep punctuation between words")
-    bpe_size: int = Field(default=500, ge=8, description="number of symbols of a bpe vocabulary")
+    bpe_size: int = Field(default=500, ge=8, le=100_000, description="number of symbols of a bpe vocabulary")
     letters: str | None = Field(
         default=None,
         min_length=1,
