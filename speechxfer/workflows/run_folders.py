@@ -8,6 +8,7 @@ from speechxfer.adaptation import HeadRow, HeadTable
 from speechxfer.config import Config
 from speechxfer.data import Utterance
 from speechxfer.errors import InputError
+from speechxfer.features import feature_preset, front_end_version
 from speechxfer.runtime import read_json
 from speechxfer.training import compare_fingerprints, hash_file, hash_utterances
 from speechxfer.workflows.run_inputs import RunData
@@ -28,7 +29,7 @@ def requested_run(
     settings = config.model_dump(mode="json")
     del settings["data"]["cache_dir"]  # where features are kept does not change them
     paths = {"symbol_map": config.transfer.symbol_map, "letters": config.text.letters}
-    return {
+    requested = {
         "config": settings,
         **{name: hash_file(Path(path)) if path else None for name, path in paths.items()},
         "language": language,
@@ -38,6 +39,9 @@ def requested_run(
         "source": source,
         "source_data": hash_utterances(source_data),
     }
+    if not source:  # that of a source is part of its hash
+        requested["front end"] = front_end_version(feature_preset(config.model.features))
+    return requested
 
 
 def is_finished(out: Path, requested: dict[str, Any]) -> bool:
