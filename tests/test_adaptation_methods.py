@@ -475,6 +475,30 @@ def test_a_run_is_resumed_only_with_the_same_source_and_source_data(tones: Tones
     resume(source_model(), source_data)
 
 
+def test_a_finished_run_notices_other_source_data(tones: Tones, tmp_path: Path) -> None:
+    save_model(source_model("dnn"), tmp_path / "source", Card("source"))
+    lines = (tones.folder / "source.jsonl").read_text().splitlines(keepends=True)
+    replayed = tones.folder / "replayed.jsonl"
+    replayed.write_text("".join(lines))
+    names = (
+        "steps=2",
+        "evaluate_every_steps=1",
+        "replay=0.5",
+        f'source_manifests=["{replayed}"]',
+        "speed_factors=[1.0]",
+    )
+    config = load_config(None, [f"finetune.{name}" for name in names])
+
+    def run() -> None:
+        manifests = tones.folder / "train.jsonl", tones.folder / "dev.jsonl"
+        adapt(tmp_path / "source", *manifests, out=tmp_path / "run", config=config)
+
+    run()
+    replayed.write_text("".join(lines[:-1]))
+    with pytest.raises(InputError, match=r"other settings or data \(source_data differ\)"):
+        run()
+
+
 # Forgetting, measured ------------------------------------------------------------------------------------------------
 
 

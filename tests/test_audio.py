@@ -1,6 +1,5 @@
 """Reading audio: exact segments, what is refused, what is reported, and how much stays in memory."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from speechxfer.data import decoder
 from speechxfer.data.audio import collect_audio_warnings, read_audio, resample_audio
 from speechxfer.data.decoder import UnreadableAudioError, decode_audio, read_audio_header
 from speechxfer.errors import InputError
+from tests.pipes import unread_pipe
 
 RATE = 16_000
 
@@ -264,10 +264,10 @@ def test_channels_that_cancel_each_other_are_reported(tmp_path: Path, capsys: py
 
 
 def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.wav")
-    for read in (read_audio, read_audio_header):
-        with pytest.raises(InputError, match=r"pipe\.wav: not readable as audio \(it is a pipe or device\)"):
-            read(tmp_path / "pipe.wav")
+    with unread_pipe(tmp_path / "pipe.wav") as pipe:
+        for read in (read_audio, read_audio_header):
+            with pytest.raises(InputError, match=r"pipe\.wav: not readable as audio \(it is a pipe or device\)"):
+                read(pipe)
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b.wav", "file/inside.wav"])

@@ -31,6 +31,7 @@ from speechxfer.checking.report import CheckReport
 from speechxfer.checking.settings import CheckSettings
 from speechxfer.data.manifest import read_manifest
 from speechxfer.errors import InputError
+from tests.pipes import unread_pipe
 
 RATE_HZ = 16_000
 TEXT = "kitabu"
@@ -723,6 +724,12 @@ def test_wrong_calls_are_input_errors(corpus: Corpus) -> None:
     ):
         with pytest.raises(InputError, match=words):
             call()
+
+
+def test_a_pipe_in_place_of_a_manifest_is_refused_at_once(tmp_path: Path) -> None:
+    message = r"train\.jsonl: is a pipe or device, not a file; give the path of a manifest"
+    with unread_pipe(tmp_path / "train.jsonl") as pipe, pytest.raises(InputError, match=message):
+        check_manifests([pipe])
 
 
 def test_lone_carriage_returns_end_lines_as_in_reading(corpus: Corpus) -> None:

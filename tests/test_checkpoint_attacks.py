@@ -20,6 +20,7 @@ from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.checkpoints.weights import read_weights, write_weights
 from speechxfer.errors import InputError
 from tests import external_models as other
+from tests.pipes import unread_pipe
 from tests.small_models import source_model
 
 ROOM_BYTES = 3 << 30  # of address space beyond what the process has, more than any of these small models needs
@@ -82,6 +83,12 @@ def test_external_weights_that_are_not_finite_are_not_loaded(tmp_path: Path) -> 
     weights["encoder.conv1.bias"][0] = float("inf")
     safetensors.torch.save_file(weights, path, {"format": "pt"})
     refuse(tmp_path / "whisper", r"conv1\.bias has values that are NaN or infinite")
+
+
+def test_a_pipe_in_place_of_weights_is_refused_at_once(saved: Path) -> None:
+    (saved / "weights.safetensors").unlink()
+    with unread_pipe(saved / "weights.safetensors"):
+        refuse(saved, r"weights\.safetensors: missing or damaged \(no file\)")
 
 
 # --- Sizes that are claimed -----------------------------------------------------------------------------------------------

@@ -202,6 +202,8 @@ def test_keys_outside_any_section_are_explained(tmp_path: Path) -> None:
         ("finetune.freeze=true", "expected 'none' or 'encoder' or a whole number"),
         ("model.subsampling=2", "expected 1, 4 or 8"),
         ("text.form=NFKC", "expected 'NFC' or 'NFD'"),
+        ("text.bpe_size=1000000000000", "expected less than or equal to 100000"),
+        ("data.repeats=[1, 1000000000]", "expected less than or equal to 1000"),
     ],
 )
 def test_wrong_type_or_range_is_refused_in_one_line(override: str, expected: str) -> None:

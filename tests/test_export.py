@@ -185,6 +185,15 @@ def test_exporting_to_onnx_prints_one_line(tmp_path: Path) -> None:
     ]
 
 
+def test_a_graph_does_not_replace_a_part_of_its_model(tmp_path: Path) -> None:
+    save_model(source_model("dnn"), tmp_path / "model", Card("model"))
+    weights = tmp_path / "model" / "weights.safetensors"
+    before = weights.read_bytes()
+    with pytest.raises(InputError, match=r"weights\.safetensors: is part of the model that is exported"):
+        export(str(tmp_path / "model"), "onnx", weights)
+    assert weights.read_bytes() == before
+
+
 @pytest.mark.parametrize(("to", "out"), [("nemo-manifest", "x.jsonl"), ("hf", "")])
 def test_unknown_formats_and_places_are_refused(tmp_path: Path, to: str, out: str) -> None:
     with pytest.raises(InputError, match="unknown; expected one of hf, onnx" if out else "no place to write"):

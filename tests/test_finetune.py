@@ -383,6 +383,20 @@ def test_loading_goes_on_across_epochs(corpus: Corpus, tmp_path: Path, monkeypat
     assert len(highest) > 3 and highest[0] >= 1 and highest[1] >= 2
 
 
+def test_masks_cover_both_of_two_stacked_frames(corpus: Corpus, tmp_path: Path) -> None:
+    """The features of Wav2Vec2-BERT are pairs of frames of 80 bands."""
+    train, dev = corpus
+    model = make_model(train, "dnn", features="seamless")
+    run = prepare_run(model, train, dev, settings(spec_augment=4.0), DataConfig(), tmp_path)
+    masked_bands = 0
+    for epoch in range(5):
+        augmented, plain = loading._augment(run, 0, 0, epoch), run.data.features.get(0, 0)
+        masked = (augmented == plain.mean()).all(axis=0).reshape(2, 80)
+        assert np.array_equal(masked[0], masked[1])
+        masked_bands += masked[0].sum()
+    assert masked_bands > 20
+
+
 def test_batch_statistics_become_the_same_in_all_processes(corpus: Corpus) -> None:
     """Each process gathers them on its own share; counts of batches are the same anyway and stay whole numbers."""
     model = make_model(corpus[0], "cnn")

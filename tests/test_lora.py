@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from speechxfer.adaptation.construction import transfer, with_new_layers
+from speechxfer.checkpoints import sources
 from speechxfer.checkpoints.card import Card, read_description
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
@@ -354,6 +355,25 @@ def test_a_pack_for_a_shipped_base_names_it(tmp_path: Path) -> None:
     assert description["base"]["name"] == "english-1"
     assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
     description["base"]["name"] = "english"  # as packs named it before shipped models had versions
+    (tmp_path / "pack" / "model.json").write_text(json.dumps(description))
+    assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
+
+
+def test_a_pack_finds_the_version_that_it_was_made_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packs from before shipped models had versions name none; a newer version does not break them."""
+    for version in (1, 2):
+        model = source_model("dnn")
+        with torch.no_grad():
+            model.head.bias.add_(version)
+        save_model(model, tmp_path / "shipped" / f"small-{version}", Card(f"small-{version}"))
+    monkeypatch.setattr(sources, "SHIPPED", tmp_path / "shipped")
+    first, second = (weights_hash(f"small-{version}") for version in (1, 2))
+    assert weights_hash("small") == second != first
+    model = with_lora(transfer(load_model("small-1"), Vocabulary.from_texts(["dcab"])).model, RANK, ALPHA)
+    save_pack(model, tmp_path / "pack", CARD, base="small-1")
+    description = read_description(tmp_path / "pack")
+    assert description["base"] == {"name": "small-1", "weights": first}
+    description["base"]["name"] = "small"
     (tmp_path / "pack" / "model.json").write_text(json.dumps(description))
     assert load_model(tmp_path / "pack").vocabulary.symbols[1:] == tuple("abcd")
 

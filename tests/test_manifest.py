@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from speechxfer.checking.checker import check_manifests
 from speechxfer.data.manifest import Utterance, read_concatenated, read_manifest, write_manifest
 from speechxfer.errors import InputError
+from tests.pipes import unread_pipe
 
 LINE = '{"id": "a", "audio_filepath": "a.wav", "duration": 1.0}'
 
@@ -113,9 +114,8 @@ def test_an_id_that_would_break_a_line_of_output_is_refused(tmp_path: Path, name
 
 
 def test_a_pipe_in_place_of_a_manifest_is_refused_at_once(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "m.jsonl")
-    with pytest.raises(InputError, match=r"m\.jsonl: is a pipe"):
-        read_manifest(tmp_path / "m.jsonl")
+    with unread_pipe(tmp_path / "m.jsonl") as pipe, pytest.raises(InputError, match=r"m\.jsonl: is a pipe"):
+        read_manifest(pipe)
 
 
 def test_ids_of_two_manifests_are_named_five_and_a_count(tmp_path: Path) -> None:

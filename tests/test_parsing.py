@@ -1,6 +1,5 @@
 """Files from outside: whatever they hold, reading them ends soon, with a value or with one error that names the file."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from speechxfer.errors import InputError
 from speechxfer.runtime import read_bytes, read_json, read_toml
 from speechxfer.runtime.parsing import MAX_YAML_BYTES, parse_json, parse_toml, parse_yaml
+from tests.pipes import unread_pipe
 
 FIX = "copy it again"
 LIMIT_S = 20.0  # far above the milliseconds that a refusal takes, far below what an attack asks for
@@ -80,15 +80,14 @@ def test_attacks_end_in_one_error(
 
 @pytest.mark.parametrize("read", [read_json, read_toml, read_yaml])
 def test_what_is_no_file_of_text_is_refused(tmp_path: Path, read: Callable[..., Any]) -> None:
-    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "latin").write_bytes(b'a = "\xe9"')
     (tmp_path / "large").write_bytes(b" " * 101)
     with pytest.raises(InputError, match=r"gone: cannot be read \(No such file or directory\); copy it again"):
         read(tmp_path / "gone", fix=FIX)
     with pytest.raises(InputError, match="is a folder, not a file"):
         read(tmp_path, fix=FIX)
-    with pytest.raises(InputError, match="is a pipe or device"):
-        read(tmp_path / "pipe", fix=FIX)
+    with unread_pipe(tmp_path / "pipe") as pipe, pytest.raises(InputError, match="is a pipe or device"):
+        read(pipe, fix=FIX)
     with pytest.raises(InputError, match="not UTF-8 at byte 5"):
         read(tmp_path / "latin", fix=FIX)
     with pytest.raises(InputError, match="has 101 bytes; expected at most 100"):

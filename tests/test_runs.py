@@ -372,6 +372,9 @@ def test_models_that_differ_in_more_than_the_seed_are_not_pooled(corpus: Path, t
         with pytest.raises(InputError, match=f"not one model with several seeds .*{difference}"):
             evaluate_models(models, corpus / "dev.jsonl", tmp_path / "scores")
     assert not (tmp_path / "scores").exists()
+    with pytest.raises(InputError, match=r"a and \S+ were trained with the same seed \(1\)"):
+        evaluate_models([str(tmp_path / "a"), str(tmp_path / "a" / "model")], corpus / "dev.jsonl", tmp_path / "scores")
+    assert not (tmp_path / "scores").exists()
     with pytest.raises(InputError, match="its card does not state how it was trained"):
         evaluate_models([str(corpus / "source")] * 2, corpus / "dev.jsonl", tmp_path / "scores")
 

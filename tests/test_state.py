@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from speechxfer.config.loading import load_config
 from speechxfer.config.settings import Config, FinetuneConfig
 from speechxfer.data.manifest import Utterance, read_manifest
 from speechxfer.errors import InputError
+from speechxfer.features import fingerprint as features_fingerprint
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.text.vocabulary import Vocabulary
+from speechxfer.training import metrics
 from speechxfer.training.fingerprint import compare_fingerprints
 from speechxfer.training.loop import finetune
 from speechxfer.training.state import training_cost
-from speechxfer.workflows.training_runs import adapt
-from tests.small_models import settings, source_model, state
+from speechxfer.workflows.training_runs import adapt, train_from_scratch
+from tests.small_models import SOURCE, settings, source_model, state
 from tests.tone_corpus import write_tone_corpus
 
 SETTINGS = ("finetune.steps=2", "finetune.precision=fp32", "finetune.speed_factors=[1.0]", "finetune.batch_s=8.0")
@@ -34,12 +37,14 @@ Corpus = Path
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """train.jsonl, dev.jsonl, an untrained source, a symbol map, and a finished run of two steps."""
+    """train.jsonl, dev.jsonl, an untrained source, a symbol map, letter tables, and a finished run of two steps."""
     folder = tmp_path_factory.mktemp("runs")
     write_tone_corpus(folder / "train.jsonl", 4, letters="dcab", seed=2)
     write_tone_corpus(folder / "dev.jsonl", 2, letters="dcab", seed=3)
-    save_model(source_model("dnn", dropout=0.0), folder / "source", Card("source"))
+    source = source_model("dnn", vocabulary=replace(SOURCE, letters={"xx": {"d": "b"}}), dropout=0.0)
+    save_model(source, folder / "source", Card("source"))
     (folder / "map.tsv").write_text("d\ta\n", encoding="utf-8")
+    (folder / "letters.json").write_text('{"xx": {"d": "a"}}', encoding="utf-8")
     run(folder)
     return folder
 
@@ -51,7 +56,8 @@ def corpus(made: Corpus, tmp_path: Path) -> Corpus:
 
 
 def run(folder: Corpus, *changes: str, **options: str) -> Path:
-    config = load_config(None, [*SETTINGS, f"transfer.symbol_map={folder / 'map.tsv'}", *changes])
+    files = (f"transfer.symbol_map={folder / 'map.tsv'}", f"text.letters={folder / 'letters.json'}")
+    config = load_config(None, [*SETTINGS, *files, *changes])
     manifests = folder / "train.jsonl", folder / "dev.jsonl"
     return adapt(str(folder / "source"), *manifests, out=folder / "run", config=config, **options).folder
 
@@ -65,10 +71,11 @@ def stop(folder: Corpus) -> None:
     shutil.rmtree(folder / "run" / "model")
 
 
-def move_symbol_map(folder: Corpus) -> None:
-    """The settings name its path, which differs between copies."""
+def move_files(folder: Corpus) -> None:
+    """The settings name the paths of symbol map and letter tables, which differ between copies."""
     recorded = json.loads((folder / "run" / "run.json").read_text())
     recorded["config"]["transfer"]["symbol_map"] = str(folder / "map.tsv")
+    recorded["config"]["text"]["letters"] = str(folder / "letters.json")
     (folder / "run" / "run.json").write_text(json.dumps(recorded))
 
 
@@ -77,6 +84,15 @@ def move_symbol_map(folder: Corpus) -> None:
 
 def change_symbol_map(folder: Corpus) -> None:
     (folder / "map.tsv").write_text("d\tb\n", encoding="utf-8")
+
+
+def change_letters(folder: Corpus) -> None:
+    (folder / "letters.json").write_text('{"xx": {"d": "c"}}', encoding="utf-8")
+
+
+def change_letters_of_the_source(folder: Corpus) -> None:
+    path = folder / "source" / "vocabulary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"letters": {"xx": {"d": "c"}}}))
 
 
 def change_audio(folder: Corpus) -> None:
@@ -99,6 +115,8 @@ def change_dev_text(folder: Corpus) -> None:
     ("change", "arguments", "options", "named"),
     [
         (change_symbol_map, (), {}, "symbol_map"),
+        (change_letters, (), {}, "letters"),
+        (change_letters_of_the_source, (), {}, "source"),
         (change_audio, (), {}, "train"),
         (change_dev_text, (), {}, "dev"),
         (None, (), {"language": "yo"}, "language"),
@@ -115,7 +133,7 @@ def test_every_change_of_what_a_run_reads_is_noticed(
     finished: bool,
 ) -> None:
     """Of a finished run and of a stopped one; nothing in its folder is changed by the refusal."""
-    move_symbol_map(corpus)
+    move_files(corpus)
     if not finished:
         stop(corpus)
     if change:
@@ -127,7 +145,7 @@ def test_every_change_of_what_a_run_reads_is_noticed(
 
 
 def test_a_run_that_did_not_change_is_finished_and_resumed(corpus: Corpus) -> None:
-    move_symbol_map(corpus)
+    move_files(corpus)
     before = contents(corpus / "run")
     run(corpus)
     run(corpus, f"data.cache_dir={corpus / 'elsewhere'}")  # where features are kept does not change them
@@ -138,9 +156,32 @@ def test_a_run_that_did_not_change_is_finished_and_resumed(corpus: Corpus) -> No
     assert weights.read_bytes() == before[weights]
 
 
+def test_another_version_of_the_features_is_another_run(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finished or stopped, adapted or trained from scratch, from the command line or with `finetune`."""
+    move_files(corpus)
+    manifests = corpus / "train.jsonl", corpus / "dev.jsonl"
+    config = load_config(None, [*SETTINGS, "model.encoder=dnn", "model.subsampling=1", "model.size=tiny"])
+
+    def train() -> None:
+        train_from_scratch(*manifests, out=corpus / "scratch", config=config)
+
+    def fine_tune() -> None:
+        trained(corpus, corpus / "tuned", settings(steps=1, evaluate_every_steps=1))
+
+    train()
+    fine_tune()
+    monkeypatch.setattr(features_fingerprint, "CODE_VERSION", features_fingerprint.CODE_VERSION + 1)
+    for attempt in (lambda: run(corpus), train, fine_tune):
+        with pytest.raises(InputError, match=r"\((source|front end) differ\)"):
+            attempt()
+    shutil.rmtree(corpus / "scratch" / "model")
+    with pytest.raises(InputError, match=r"other settings or data \(front end differ\)"):
+        train()
+
+
 def test_a_setting_that_was_added_later_had_its_default(corpus: Corpus) -> None:
     """A finished run and a stopped one are compared in the same way."""
-    move_symbol_map(corpus)
+    move_files(corpus)
     for name in ("run.json", "state/current.json"):
         path = corpus / "run" / name
         recorded = json.loads(path.read_text())
@@ -234,7 +275,7 @@ DAMAGES = [
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_state_is_one_clear_error(corpus: Corpus, damage: Callable[[dict[str, Any]], object]) -> None:
-    move_symbol_map(corpus)
+    move_files(corpus)
     stop(corpus)
     path = corpus / "run" / "state" / "current.json"
     path.write_text(json.dumps(damage(json.loads(path.read_text()))))
@@ -245,7 +286,7 @@ def test_a_damaged_state_is_one_clear_error(corpus: Corpus, damage: Callable[[di
 
 @pytest.mark.parametrize("line", ['{"loss": 1.0}', '{"step": "2"}', "[2]", '{"step": 2'])
 def test_a_damaged_line_of_metrics_is_named(corpus: Corpus, line: str) -> None:
-    move_symbol_map(corpus)
+    move_files(corpus)
     stop(corpus)
     path = corpus / "run" / "metrics.jsonl"
     path.write_text(line + "\n" + path.read_text())
@@ -254,7 +295,7 @@ def test_a_damaged_line_of_metrics_is_named(corpus: Corpus, line: str) -> None:
 
 
 def test_a_last_line_of_metrics_that_was_not_written_whole_is_removed(corpus: Corpus) -> None:
-    move_symbol_map(corpus)
+    move_files(corpus)
     stop(corpus)
     path = corpus / "run" / "metrics.jsonl"
     whole = path.read_text()
@@ -298,6 +339,29 @@ def test_a_full_disk_is_one_clear_error_and_leaves_the_previous_state(
     assert training_cost(tmp_path / "run")[0] == 2
     resumed = state(trained(made, tmp_path / "run", config))
     assert all(torch.equal(value, undisturbed[name]) for name, value in resumed.items())
+
+
+def test_a_disk_that_is_full_for_metrics_is_one_clear_error(
+    made: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError, match=r"/dev/full: cannot be written \(No space left on device\)"):
+        metrics._append(Path("/dev/full"), b"row")
+    pytest.importorskip("tensorboard")
+    monkeypatch.setitem(metrics._event_files, tmp_path / "tensorboard", Path("/dev/full"))
+    with pytest.raises(InputError, match=r"/dev/full: cannot be written"):
+        trained(made, tmp_path, settings(steps=1, evaluate_every_steps=1))
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_metrics_are_shown_by_tensorboard(made: Corpus) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    shown = reader.EventAccumulator(str(made / "run" / "tensorboard")).Reload()
+    rows = [json.loads(line) for line in (made / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == 2 and set(shown.Tags()["scalars"]) == {"dev_wer", "dev_cer", "blank_ratio"}
+    for name in ("dev_wer", "dev_cer"):
+        assert [(event.step, event.value) for event in shown.Scalars(name)] == [
+            (row["step"], pytest.approx(row[name])) for row in rows
+        ]
 
 
 def test_weights_that_are_not_finite_are_not_saved(made: Corpus, tmp_path: Path) -> None:

@@ -123,6 +123,13 @@ def test_a_recording_that_is_listed_twice_is_named(tmp_path: Path) -> None:
         read_table(tmp_path, "path\ttext\tsplit\na.wav\tone\ttrain\na.wav\ttwo\ttrain\n")
 
 
+def test_the_suggested_command_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "my tables"
+    write_recording(folder / "a.wav", 1)
+    read_table(folder, "path\ttext\tsplit\na.wav\tone\ttrain\n")
+    assert f"next: speechxfer check '{folder}/out/train.jsonl'" in capsys.readouterr().out
+
+
 def test_an_id_with_a_line_break_is_refused(tmp_path: Path) -> None:
     write_recording(tmp_path / "a.wav", 1)
     with pytest.raises(InputError, match=r"id 'x\\ny' has a tab or a line break"):

@@ -38,6 +38,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         InputError: the file is missing or damaged, or a value is NaN or infinite.
     """
+    _check_file(path)
     try:
         weights = safetensors.torch.load_file(str(path))
     except (safetensors.SafetensorError, OSError) as error:
@@ -48,11 +49,18 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 def read_shapes(path: Path) -> dict[str, torch.Size]:
     """Shapes of the tensors of a safetensors file, from its header; errors as `read_weights`."""
+    _check_file(path)
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             return {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"{path}: missing or damaged ({error}); {COPY_AGAIN}") from error
+
+
+def _check_file(path: Path) -> None:
+    """Refuse a pipe, which would block for ever."""
+    if not path.is_file():
+        raise InputError(f"{path}: missing or damaged (no file); {COPY_AGAIN}")
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:

@@ -34,7 +34,7 @@ class DataConfig(Section):
     """longest utterance that is trained on, in seconds"""
     unknown_symbols: Literal["error", "skip"] = "error"
     """what to do with a symbol that the vocabulary lacks: stop, or skip it and report how often"""
-    repeats: list[Annotated[int, Field(ge=1)]] = []
+    repeats: list[Annotated[int, Field(ge=1, le=1000)]] = []
     """how often an epoch contains each training manifest, in the order of --train, to balance a small one against a large one;
     empty: each once"""
 
@@ -52,7 +52,7 @@ class TextConfig(Section):
     """fold letters to lower case"""
     punctuation: Literal["strip", "keep"] = "strip"
     """drop or keep punctuation between words"""
-    bpe_size: int = Field(default=500, ge=8)
+    bpe_size: int = Field(default=500, ge=8, le=100_000)
     """number of symbols of a bpe vocabulary"""
     letters: str | None = Field(default=None, min_length=1)
     """path of a JSON file (language: letter: phone), relative to the working directory; stored with a vocabulary of phones, so

@@ -20,7 +20,7 @@ REQUIRED = ("id", "audio_filepath", "duration")
 TEXT_FIELDS = ("text", "speaker", "lang")
 _CONTROL = ("Cc", "Zl", "Zp")  # tabs, line breaks and other characters that break lines of output
 LONGEST_S = 1e9  # thirty years: a longer one is no duration
-MAX_BYTES = 4 << 30  # ten million utterances
+MAX_MANIFEST_BYTES = 4 << 30  # ten million utterances
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def read_manifests(paths: Sequence[Path]) -> list[list[Utterance]]:
 
 def number_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines of a manifest that are not blank, with their numbers; InputError if it cannot be read."""
-    data = read_bytes(path, fix="give the path of a manifest (.jsonl, UTF-8)", max_bytes=MAX_BYTES)
+    data = read_bytes(path, fix="give the path of a manifest (.jsonl, UTF-8)", max_bytes=MAX_MANIFEST_BYTES)
     data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return ((number, line) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip())
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from speechxfer.checkpoints import resolve_source
 from speechxfer.errors import InputError
 from speechxfer.export.onnx_graph import export_onnx
 from speechxfer.export.transformers_models import export_hf
@@ -19,10 +20,13 @@ def export(name: str, to: str, out: Path | str) -> None:
         out: folder (hf) or file (onnx) to write.
 
     Raises:
-        InputError: the format is unknown or cannot represent the model, or `out` cannot be written.
+        InputError: the format is unknown or cannot represent the model, or `out` cannot be written or is part of the model.
     """
     if to not in EXPORT_FORMATS:
         raise InputError(f"export format {to!r} is unknown; expected one of {', '.join(EXPORT_FORMATS)}")
     if not str(out).strip() or str(out) == ".":
         raise InputError("export: no place to write was given; name a folder or file with --out")
+    source = resolve_source(name)
+    if Path(out).resolve().is_relative_to(source.path.resolve()):
+        raise InputError(f"{out}: is part of the model that is exported; choose another place")
     EXPORT_FORMATS[to](name, Path(out))

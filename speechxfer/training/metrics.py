@@ -1,6 +1,9 @@
 """Metrics of a run, one JSON object a line in ``metrics.jsonl``, and in TensorBoard where it is installed."""
 
+import io
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +18,16 @@ def log_metrics(run: TrainingRun, row: dict[str, Any]) -> None:
     """Append a row to ``metrics.jsonl``; its key ``step`` is the number of steps done."""
     if not run.accelerator.is_main_process:
         return
-    path = run.out / "metrics.jsonl"
+    _append(run.out / "metrics.jsonl", (json.dumps(row) + "\n").encode())
+    _log_to_tensorboard(run.out / "tensorboard", row)
+
+
+def _append(path: Path, content: bytes) -> None:
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        with path.open("ab") as file:
+            file.write(content)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); make room and start the run again") from error
-    writer = _tensorboard(run.out)
-    if writer:
-        for name, value in row.items():
-            if name != "step":
-                writer.add_scalar(name, value, row["step"])
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -52,16 +54,30 @@ def truncate_metrics(path: Path, step: int) -> None:
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in read_metrics(path) if row["step"] <= step))
 
 
-_writers: dict[Path, Any] = {}
+_event_files: dict[Path, Path] = {}  # of this process, by folder
 
 
-def _tensorboard(out: Path) -> Any:
-    """A TensorBoard writer for the run, or None where the extra is not installed."""
-    if out not in _writers:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            _writers[out] = None
-        else:
-            _writers[out] = SummaryWriter(str(out / "tensorboard"))
-    return _writers[out]
+def _log_to_tensorboard(folder: Path, row: dict[str, Any]) -> None:
+    """Append a row to the event file that TensorBoard shows, where the extra is installed.
+
+    TensorBoard's own writer writes in a thread, which prints a traceback if the disk is full.
+    """
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+    except ImportError:
+        return
+    if folder not in _event_files:
+        folder.mkdir(exist_ok=True)
+        _event_files[folder] = folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
+        _append_event(_event_files[folder], Event(wall_time=time.time(), file_version="brain.Event:2"))
+    values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "step"]
+    _append_event(_event_files[folder], Event(wall_time=time.time(), step=row["step"], summary=Summary(value=values)))
+
+
+def _append_event(path: Path, event: Any) -> None:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    record = io.BytesIO()
+    RecordWriter(record).write(event.SerializeToString())
+    _append(path, record.getvalue())

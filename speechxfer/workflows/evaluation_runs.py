@@ -96,7 +96,7 @@ def evaluate_models(
 
 
 def _check_same_training(models: Sequence[str], cards: Sequence[Card]) -> None:
-    """InputError unless the models differ in nothing but the seed: same source, data and settings."""
+    """InputError unless the models differ in the seed and in nothing else: same source, data and settings."""
     first = _training(models[0], cards[0])
     for name, card in zip(models[1:], cards[1:], strict=True):
         training = _training(name, card)
@@ -106,6 +106,14 @@ def _check_same_training(models: Sequence[str], cards: Sequence[Card]) -> None:
                 f"{models[0]} and {name} are not one model with several seeds ({', '.join(differing)} differ); evaluate them "
                 "separately, and compare their reports with `speechxfer compare`"
             )
+    seeds = [card.details["config"].get("finetune", {}).get("seed") for card in cards]
+    repeated = next((number for number, seed in enumerate(seeds) if seed in seeds[:number]), None)
+    if repeated is not None:
+        first_of_seed = models[seeds.index(seeds[repeated])]
+        raise InputError(
+            f"{first_of_seed} and {models[repeated]} were trained with the same seed ({seeds[repeated]}), so they show no spread "
+            "between seeds; name each model once, or train with another finetune.seed"
+        )
 
 
 def _training(name: str, card: Card) -> dict[str, Any]:

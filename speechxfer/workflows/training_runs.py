@@ -22,7 +22,7 @@ from speechxfer.checkpoints import Card, Source, load_model, read_card, resolve_
 from speechxfer.config import Config, TransferConfig
 from speechxfer.data import Utterance, read_concatenated
 from speechxfer.errors import InputError
-from speechxfer.features import feature_preset
+from speechxfer.features import feature_preset, front_end_version
 from speechxfer.models import AcousticModel, Architecture, with_lora
 from speechxfer.runtime import (
     command_line,
@@ -175,7 +175,7 @@ def _requested_run(
     del settings["data"]["cache_dir"]  # where features are kept does not change them
     paths = {"symbol_map": config.transfer.symbol_map, "letters": config.text.letters}
     fix = "correct its path, or copy it again"
-    return {
+    requested = {
         "config": settings,
         **{
             name: hashlib.sha256(read_bytes(path, fix=fix)).hexdigest() if path else None
@@ -188,6 +188,9 @@ def _requested_run(
         "source": source,
         "source_data": hash_utterances(source_data),
     }
+    if not source:  # that of a source is part of its hash
+        requested["front end"] = front_end_version(feature_preset(config.model.features))
+    return requested
 
 
 def _is_finished(out: Path, requested: dict[str, Any]) -> bool:
