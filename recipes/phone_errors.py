@@ -111,6 +111,9 @@ def read_measurements(path: Path) -> list[Measurement]:
 
 
 def _rounded(row: LanguageErrors) -> LanguageErrors:
-    rates = {name: getattr(row, name) for name in ("per", "pfer", "mean_per", "mean_pfer")}
-    short = {name: Rate(*(round(x, 2) for x in (rate.value, rate.low, rate.high))) for name, rate in rates.items()}
-    return replace(row, **short)
+    def short(rate: Rate) -> Rate:
+        return Rate(round(rate.value, 2), round(rate.low, 2), round(rate.high, 2))
+
+    return replace(
+        row, per=short(row.per), pfer=short(row.pfer), mean_per=short(row.mean_per), mean_pfer=short(row.mean_pfer)
+    )

@@ -5,6 +5,7 @@ python -m recipes.rendering recipes/mboshi   # the RESULTS.md of one recipe
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ LANGUAGE_COLUMNS = (
     "PER %, mean of utterances",
     "PFER %, mean of utterances",
 )
-SUMMARY_COLUMNS = ("task", "training speech", "from scratch: WER %, CER %", "adapted: WER %, CER %")
+SUMMARY_COLUMNS = ("task", "training speech", "from scratch: WER %, CER %", "adapted: WER %, CER %", "source")
 SUMMARY = (  # task, recipe, training hours and split of a line of README.md, and the name of the adapted model's row
     ("Mboshi, sentences", "mboshi", 0.17, "dev", "finetuned"),
     ("Mboshi, sentences", "mboshi", 1.0, "dev", "finetuned"),
@@ -51,13 +52,13 @@ SUMMARY = (  # task, recipe, training hours and split of a line of README.md, an
     ("English digits", "fsdd", 0.29, "test", "finetuned"),
     ("English digits, unseen speakers", "fsdd", 0.62, "6 folds by speaker", "crossval"),
 )
-SUMMARY_SOURCE = "multilingual-small"
+SUMMARY_SOURCE = "multilingual-small"  # the newest version that has the row
 PICTURE = ("mboshi", "dev")  # recipe and split
 PICTURE_TITLE = "Mboshi: character error rate (95 % intervals) against hours of training speech"
-PICTURE_SERIES = (  # name in the legend, name and source of the rows
+PICTURE_SERIES = (  # title in the legend, with the source for {}, name of the rows, and their source without its version
     ("from scratch", "scratch", ""),
-    ("adapted from english", "plain", "english"),
-    ("adapted from multilingual-small", "plain", "multilingual-small"),
+    ("adapted from {}", "plain", "english"),
+    ("adapted from {}", "plain", "multilingual-small"),
 )
 
 
@@ -135,11 +136,13 @@ def picture(recipes_dir: Path) -> str:
     rows = [row for row in read_rows(recipes_dir / recipe / "results.json") if row.split == split]
     series = []
     for title, name, source in PICTURE_SERIES:
-        found = sorted((r for r in rows if (r.name, r.source) == (name, source)), key=lambda row: row.train_hours)
-        if not found:
+        named = [row for row in rows if row.name == name and _unversioned(row.source) == source]
+        if not named:
             raise InputError(f"{recipe}: no row {name!r} from {source!r}; run the recipe, or correct PICTURE_SERIES")
+        newest = max((row.source for row in named), key=_version)
+        found = sorted((row for row in named if row.source == newest), key=lambda row: row.train_hours)
         points = tuple(Point(row.train_hours, row.cer, row.cer_low, row.cer_high) for row in found)
-        series.append(Series(title, points))
+        series.append(Series(title.format(newest), points))
     return draw_rates(PICTURE_TITLE, series)
 
 
@@ -152,14 +155,25 @@ def _summary(recipes_dir: Path) -> str:
             if (row.train_hours, row.split) == (hours, split)
         ]
         scratch = next((row for row in rows if (row.name, row.source) == ("scratch", "")), None)
-        adapted = next((row for row in rows if (row.name, row.source) == (name, SUMMARY_SOURCE)), None)
-        if adapted is None:
+        versions = [row for row in rows if row.name == name and _unversioned(row.source) == SUMMARY_SOURCE]
+        if not versions:
             raise InputError(
                 f"{recipe}: no row {name!r} of {hours:g} h for README.md; run the recipe, or correct SUMMARY"
             )
-        length = f"{round(60 * hours)} min"
-        lines.append((f"[{task}](recipes/{recipe}/RESULTS.md)", length, _rates(scratch), _rates(adapted)))
+        adapted = max(versions, key=lambda row: _version(row.source))
+        link, length = f"[{task}](recipes/{recipe}/RESULTS.md)", f"{round(60 * hours)} min"
+        lines.append((link, length, _rates(scratch), _rates(adapted), f"`{adapted.source}`"))
     return _table(SUMMARY_COLUMNS, lines)
+
+
+def _unversioned(source: str) -> str:
+    """The name of a shipped model without its version: ``english`` for ``english-1``."""
+    return re.sub(r"-\d+$", "", source)
+
+
+def _version(source: str) -> int:
+    match = re.search(r"-(\d+)$", source)
+    return int(match[1]) if match else 0
 
 
 def _rates(row: ResultRow | None) -> str:

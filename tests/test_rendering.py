@@ -129,15 +129,17 @@ def test_the_page_of_all_recipes_has_a_section_each(results_json: Path, tmp_path
 def test_the_readme_has_one_line_per_task(results_json: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "SUMMARY", (("Mboshi, words", "mboshi", 1.0, "dev", "finetuned"),))
     monkeypatch.setattr(rendering, "SUMMARY_SOURCE", "english")
+    for version, cer in ((9, 9.5), (10, 9.25)):  # numbers, not texts: 10 is newer than 9
+        add_row(results_json, dataclasses.replace(ROW, source=f"english-{version}", cer=cer))
     readme = tmp_path / "README.md"
     readme.write_text("# Title\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n", encoding="utf-8")
     update_readme(readme, tmp_path / "recipes")
     assert readme.read_text(encoding="utf-8") == (
         "# Title\n<!-- results:begin -->\n"
-        "| task | training speech | from scratch: WER %, CER % | adapted: WER %, CER % |\n"
-        "| --- | --- | --- | --- |\n"
+        "| task | training speech | from scratch: WER %, CER % | adapted: WER %, CER % | source |\n"
+        "| --- | --- | --- | --- | --- |\n"
         "| [Mboshi, words](recipes/mboshi/RESULTS.md) | 60 min | 60.0 [29.6, 32.9], 10.0 [9.0, 11.0] "
-        "| 31.3 [29.6, 32.9], 10.0 [9.0, 11.0] |\n"
+        "| 31.3 [29.6, 32.9], 9.2 [9.0, 11.0] | `english-10` |\n"
         "<!-- results:end -->\nafter\n"
     )
     monkeypatch.setattr(rendering, "SUMMARY", (("Mboshi, words", "mboshi", 2.0, "dev", "finetuned"),))
