@@ -14,7 +14,6 @@ from speechxfer.data.audio import resample_audio as resample_audio
 from speechxfer.data.decoder import MISSING_AT_MOST as MISSING_AT_MOST
 from speechxfer.data.decoder import UNKNOWN_LENGTH as UNKNOWN_LENGTH
 from speechxfer.data.decoder import AudioHeader as AudioHeader
-from speechxfer.data.decoder import DecodedAudio as DecodedAudio
 from speechxfer.data.decoder import Samples as Samples
 from speechxfer.data.decoder import UnreadableAudioError as UnreadableAudioError
 from speechxfer.data.decoder import decode_audio as decode_audio

@@ -3,7 +3,7 @@
 * Files: `write_atomically`, `atomic_file`, `atomic_folder`, `recover_folder`; `run_lock` (a run's folder), `file_lock`.
 * Files from outside, with bounds: `read_text`, `read_bytes`, `read_json`, `read_toml`; for texts `parse_json`, `parse_toml`,
   `parse_yaml`.
-* Processes and devices: `default_device`, `runs_on_cpu_only`, `uses_bfloat16`, `world_size`, `rank_and_world_size`,
+* Processes and devices: `default_device`, `runs_on_cpu_only`, `uses_bfloat16`, `rank_and_world_size`,
   `is_main_process`, `check_process_environment`; `run_parallel` (calls in parallel processes).
 * Output: `log_info` (one line on stderr), `track`, `progress_bar`, `ProgressLog`, `format_duration`, `console`,
   `escape_unencodable_output`.
@@ -34,7 +34,6 @@ from speechxfer.runtime.parsing import read_text as read_text
 from speechxfer.runtime.parsing import read_toml as read_toml
 from speechxfer.runtime.processes import check_process_environment as check_process_environment
 from speechxfer.runtime.processes import is_main_process as is_main_process
-from speechxfer.runtime.processes import world_size as world_size
 from speechxfer.runtime.progress import ProgressLog as ProgressLog
 from speechxfer.runtime.progress import console as console
 from speechxfer.runtime.progress import escape_unencodable_output as escape_unencodable_output
