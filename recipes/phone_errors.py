@@ -111,6 +111,8 @@ def read_measurements(path: Path) -> list[Measurement]:
 
 
 def _rounded(row: LanguageErrors) -> LanguageErrors:
-    rates = {name: getattr(row, name) for name in ("per", "pfer", "mean_per", "mean_pfer")}
-    short = {name: Rate(*(round(x, 2) for x in (rate.value, rate.low, rate.high))) for name, rate in rates.items()}
-    return replace(row, **short)
+    short = [
+        Rate(round(rate.value, 2), round(rate.low, 2), round(rate.high, 2))
+        for rate in (row.per, row.pfer, row.mean_per, row.mean_pfer)
+    ]
+    return replace(row, per=short[0], pfer=short[1], mean_per=short[2], mean_pfer=short[3])
