@@ -111,9 +111,8 @@ def read_measurements(path: Path) -> list[Measurement]:
 
 
 def _rounded(row: LanguageErrors) -> LanguageErrors:
-    def short(rate: Rate) -> Rate:
-        return Rate(round(rate.value, 2), round(rate.low, 2), round(rate.high, 2))
-
-    return replace(
-        row, per=short(row.per), pfer=short(row.pfer), mean_per=short(row.mean_per), mean_pfer=short(row.mean_pfer)
-    )
+    short = [
+        Rate(round(rate.value, 2), round(rate.low, 2), round(rate.high, 2))
+        for rate in (row.per, row.pfer, row.mean_per, row.mean_pfer)
+    ]
+    return replace(row, per=short[0], pfer=short[1], mean_per=short[2], mean_pfer=short[3])

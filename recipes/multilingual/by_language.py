@@ -54,16 +54,31 @@ class PhoneErrors:
 
 
 def feature_distance(reference: str, hypothesis: str) -> float:
-    """panphon's feature edit distance of phones that are separated by spaces.
+    """panphon's feature edit distance of phones that are separated by spaces; costs of phones are computed once.
 
     Raises:
         InputError: panphon does not read a phone as one segment; it would ignore or divide it.
     """
-    distance = _panphon()
-    for phone in {*reference.split(), *hypothesis.split()}:
-        if len(distance.fm.ipa_segs(phone)) != 1:
-            raise InputError(f"panphon has no features of {phone!r}; write it as phones of the IPA, spaces between")
-    return float(distance.feature_edit_distance(hypothesis.replace(" ", ""), reference.replace(" ", "")))
+    phones = [""], hypothesis.split(), reference.split()
+    return float(_panphon().min_edit_distance(_missing, _missing, _replaced, *phones))
+
+
+@cache
+def _missing(phone: str) -> float:
+    return float(_panphon().unweighted_deletion_cost(_vector(phone)))
+
+
+@cache
+def _replaced(phone: str, other: str) -> float:
+    return float(_panphon().unweighted_substitution_cost(_vector(phone), _vector(other)))
+
+
+@cache
+def _vector(phone: str) -> list[int]:
+    vectors = _panphon().fm.word_to_vector_list(phone, numeric=True)
+    if len(vectors) != 1:
+        raise InputError(f"panphon has no features of {phone!r}; write it as phones of the IPA, spaces between")
+    return list(vectors[0])
 
 
 @cache
