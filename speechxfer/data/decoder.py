@@ -208,7 +208,7 @@ def _missing_samples(file: soundfile.SoundFile) -> int:
     frames = LOGGED_FRAMES.search(file.extra_info)
     if frames and int(frames[1]) > file.frames:
         return int(frames[1]) - int(file.frames)
-    return round(file.frames * (promised / present - 1))
+    return round(int(file.frames) * (promised / present - 1))
 
 
 def _has_last_ogg_page(path: Path | str) -> bool:
