@@ -220,9 +220,12 @@ def test_a_truncated_ogg_is_read_as_far_as_it_goes(
     assert f"{round(1000 * (3 - len(present) / RATE))} ms are missing" in capsys.readouterr().err
     with pytest.raises(InputError, match="it is truncated"):
         read_audio(path, duration_s=30.0)
-    written(path, subtype=subtype)
+    data = written(path, subtype=subtype)
     read_audio(path)
     assert capsys.readouterr().err == ""
+    path.write_bytes(data[: data.rindex(b"OggS")])  # whole pages, but not the last
+    read_audio(path)
+    assert "an unknown part is missing at the end" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])

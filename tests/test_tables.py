@@ -142,6 +142,10 @@ def test_the_suggested_command_can_be_copied(tmp_path: Path, capsys: pytest.Capt
     write_recording(folder / "a.wav", 1)
     read_table(folder, "path\ttext\tsplit\na.wav\tone\ttrain\n")
     assert f"next: speechxfer check '{folder}/out/train.jsonl'" in capsys.readouterr().out
+    prepare_table.prepare(folder / "table.tsv", folder / "more", untranscribed=True)
+    assert (
+        f"multilingual-small '{folder}/more/untranscribed.jsonl' --out '{folder}/more/map'" in capsys.readouterr().out
+    )
 
 
 def test_an_id_with_a_line_break_is_refused(tmp_path: Path) -> None:
