@@ -336,6 +336,13 @@ def _speakers(utterances: Sequence[Utterance]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------ command line
+def path_argument(text: str) -> Path:
+    """The path that an argument names; an empty one, which would mean the current folder, is refused."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; name a file or folder")
+    return Path(text)
+
+
 def command_line(prepare: Callable[..., object], description: str | None, *, lang: str = "") -> None:
     """Command line of a corpus script: ``CORPUS_DIR OUT_DIR [--partial] [--lang xx]``; bad input exits with 2.
 
@@ -347,8 +354,8 @@ def command_line(prepare: Callable[..., object], description: str | None, *, lan
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("corpus_dir", type=Path, help="folder of the corpus, as published")
-    parser.add_argument("out_dir", type=Path, help="folder for the manifests")
+    parser.add_argument("corpus_dir", type=path_argument, help="folder of the corpus, as published")
+    parser.add_argument("out_dir", type=path_argument, help="folder for the manifests")
     parser.add_argument("--partial", action="store_true", help="accept other counts than the published ones")
     if lang:
         parser.add_argument("--lang", default=lang, help="language code for the manifests (default: %(default)s)")

@@ -35,7 +35,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from data_scripts.corpus import Placed, exit_on_bad_input, measure, print_line, write_splits
+from data_scripts.corpus import Placed, exit_on_bad_input, measure, path_argument, print_line, write_splits
 from data_scripts.tables import read_segments
 from speechxfer.data import Utterance, digest, take_seconds, write_manifest
 from speechxfer.errors import InputError
@@ -178,10 +178,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("table", type=Path, help="TSV or CSV table, or a folder with transcripts.tsv")
-    parser.add_argument("out_dir", type=Path, help="folder for the manifests")
+    parser.add_argument("table", type=path_argument, help="TSV or CSV table, or a folder with transcripts.tsv")
+    parser.add_argument("out_dir", type=path_argument, help="folder for the manifests")
     parser.add_argument("--lang", default="", help="language code for rows that name none, e.g. yo")
-    parser.add_argument("--audio-dir", type=Path, help="folder that paths are relative to (default: the table's)")
+    parser.add_argument(
+        "--audio-dir", type=path_argument, help="folder that paths are relative to (default: the table's)"
+    )
     parser.add_argument("--limit-hours", type=float, help="keep at most this much of train")
     parser.add_argument("--partial", action="store_true", help="accept any number of rows whose audio is missing")
     parser.add_argument(

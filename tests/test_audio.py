@@ -183,6 +183,23 @@ def test_a_truncated_wav_is_read_as_far_as_it_goes(tmp_path: Path, capsys: pytes
     assert (header.samples, header.missing_samples, header.truncated) == (43_200, 4_800, True)
 
 
+@pytest.mark.parametrize("name", ["a.aiff", "a.au", "a.rf64", "a.w64"])
+def test_truncated_files_of_other_formats_are_read_as_far_as_they_go(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, samples = tmp_path / name, tone(440.0, 16_000)
+    soundfile.write(path, samples, RATE, subtype="PCM_16")
+    assert len(read_audio(path)) == 16_000 and capsys.readouterr().err == ""
+    path.write_bytes(path.read_bytes()[:-8_000])  # 4,000 samples, a quarter of a second
+    read = read_audio(path)
+    assert np.abs(read - samples[:12_000]).max() < 2.0**-14
+    missing_ms = 249 if name == "a.w64" else 250  # its log has the size of the whole file only, header included
+    assert f"warning: {path}: {missing_ms} ms are missing" in capsys.readouterr().err
+    path.write_bytes(path.read_bytes()[:10_000])
+    with pytest.raises(InputError, match=r"it is truncated: .* samples are missing"):
+        read_audio(path)
+
+
 @pytest.mark.parametrize("segment", [{"duration_s": 3.1}, {"offset_s": 2.6, "duration_s": 0.4}])
 def test_a_segment_that_is_mostly_cut_off_is_refused(tmp_path: Path, segment: dict[str, float]) -> None:
     path = truncated(tmp_path / "cut.wav", 0.9)  # 2.7 s are there
@@ -213,9 +230,12 @@ def test_a_truncated_ogg_is_read_as_far_as_it_goes(
     assert f"{round(1000 * (3 - len(present) / RATE))} ms are missing" in capsys.readouterr().err
     with pytest.raises(InputError, match="it is truncated"):
         read_audio(path, duration_s=30.0)
-    written(path, subtype=subtype)
+    data = written(path, subtype=subtype)
     read_audio(path)
     assert capsys.readouterr().err == ""
+    path.write_bytes(data[: data.rindex(b"OggS")])  # whole pages, but not the last
+    read_audio(path)
+    assert "an unknown part is missing at the end" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])

@@ -230,6 +230,7 @@ def test_misspelt_verbs_and_options(speechxfer: Speechxfer) -> None:
         ("train", "--out", "x"): "--train",
         ("export", "a", "--to", "nemo-manifest", "--out", "x"): "nemo-manifest",
         ("curve", "--seeds", "0"): "--seeds",
+        ("curve", "--seeds", "1000000000"): "--seeds",
     }
     for arguments, mention in mistakes.items():
         assert_refused(speechxfer(*arguments), mention, "--help)")

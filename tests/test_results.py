@@ -17,7 +17,7 @@ from speechxfer.runtime import environment
 from speechxfer.training.metrics import read_metrics
 from speechxfer.workflows import plots
 from speechxfer.workflows.plots import plot_curves
-from speechxfer.workflows.results import ResultRow, add_row, read_rows
+from speechxfer.workflows.results import Forgetting, ResultRow, add_forgetting, add_row, read_rows
 
 ROW = ResultRow(
     name="finetuned",
@@ -112,6 +112,27 @@ def test_numbers_that_are_not_finite_are_refused_and_the_file_is_unchanged(resul
 def _add_many(path: Path, name: str) -> None:
     for number in range(20):
         add_row(path, dataclasses.replace(ROW, name=f"{name}-{number}"))
+
+
+def _forget_many(path: Path) -> None:
+    for number in range(20):
+        forgetting = Forgetting("own speech", 1.0, float(number), 1.0, 2.0)
+        add_forgetting(path, ROW.name, ROW.source, ROW.train_hours, forgetting)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the second process is a fork")
+def test_a_process_that_adds_forgetting_loses_no_row_of_another(tmp_path: Path) -> None:
+    path, fork = tmp_path / "results.json", multiprocessing.get_context("fork")
+    add_row(path, ROW)
+    processes = [fork.Process(target=_add_many, args=(path, "a")), fork.Process(target=_forget_many, args=(path,))]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    first, *others = read_rows(path)
+    assert first.forgetting and first.forgetting.wer_after == 19.0
+    assert sorted(row.name for row in others) == sorted(f"a-{n}" for n in range(20))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the second process is a fork")

@@ -123,11 +123,29 @@ def test_a_recording_that_is_listed_twice_is_named(tmp_path: Path) -> None:
         read_table(tmp_path, "path\ttext\tsplit\na.wav\tone\ttrain\na.wav\ttwo\ttrain\n")
 
 
+def test_an_empty_path_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would mean the current folder."""
+    write_recording(tmp_path / "a.wav", 1)
+    (tmp_path / "t.tsv").write_text("path\ttext\tsplit\na.wav\tone\ttrain\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["prepare_table", "t.tsv", ""])
+    with pytest.raises(SystemExit) as end:
+        prepare_table.main()
+    assert end.value.code == 2 and "out_dir: is empty" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "t.tsv"]
+
+
 def test_the_suggested_command_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "my tables"
     write_recording(folder / "a.wav", 1)
     read_table(folder, "path\ttext\tsplit\na.wav\tone\ttrain\n")
     assert f"next: speechxfer check '{folder}/out/train.jsonl'" in capsys.readouterr().out
+    prepare_table.prepare(folder / "table.tsv", folder / "more", untranscribed=True)
+    assert (
+        f"multilingual-small '{folder}/more/untranscribed.jsonl' --out '{folder}/more/map'" in capsys.readouterr().out
+    )
 
 
 def test_an_id_with_a_line_break_is_refused(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def curve(
         list[float] | None,
         typer.Option("--minutes", help="Training data of a point; may be repeated. Default: 10, 30, 60."),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")] = 3,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="How many seeds.")] = 3,
     settings: Set = None,
     language: Language = "",
     licence: Licence = "",

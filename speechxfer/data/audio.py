@@ -34,7 +34,7 @@ def read_audio(
 ) -> Samples:
     """Samples of an audio file (WAV, FLAC, MP3, OGG Vorbis or Opus: whatever libsndfile reads) or of a segment of it.
 
-    A truncated WAV or OGG file is read as far as it goes, with a warning that says how much is missing.
+    A truncated WAV, AIFF, AU or OGG file is read as far as it goes, with a warning that says how much is missing.
 
     Args:
         path: the file.

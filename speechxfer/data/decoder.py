@@ -1,8 +1,8 @@
 """Decoding of audio files: samples, rate and channels of a file or of a segment, and what of it is missing.
 
 The only place that opens audio files (libsndfile, through soundfile). Its callers judge rate, channels and signal: `read_audio`
-for training and inference, `speechxfer check` for its report. A WAV whose header promises more samples than the file has, and
-an OGG file without its last page (RFC 3533, section 6), are truncated: they are read as far as they go.
+for training and inference, `speechxfer check` for its report. A WAV, RF64, W64, AIFF or AU whose header promises more samples
+than the file has, and an OGG file without its last page (RFC 3533, section 6), are truncated: they are read as far as they go.
 """
 
 import hashlib
@@ -28,12 +28,14 @@ LOSSY_FORMATS = ("OGG", "MP3")  # libsndfile does not seek exactly in them: segm
 LOSSY_SLACK_S = 0.1  # headers of lossy files may promise this much more than decodes
 UNKNOWN_LENGTH = 2**40  # samples; libsndfile gives a number near 2**63 where it does not know
 SAMPLES_PER_BYTE = 4096  # no codec reaches this; a header that promises more is damaged
-STREAMED_BYTES = 0x7FF00000  # sizes from here on are placeholders in WAV headers written to a pipe
+STREAMED_BYTES = 0x7F000000  # sizes from here on are placeholders in headers written to a pipe (SoX, FFmpeg)
 MISSING_AT_MOST = 0.5  # of the samples; a file of which more is missing is an error
 DECODED_CACHE_BYTES = 256_000_000
 BLOCK_SAMPLES = 1 << 20
 LARGEST_OGG_PAGE_BYTES = 65_307
-WAV_SIZES = re.compile(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+WITH_SIZES = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU")  # whose sizes libsndfile compares with the file and logs
+LOGGED_SIZES = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+LOGGED_FRAMES = re.compile(r"^\s*Frames\s*:\s*(\d+)", re.MULTILINE)  # promised by the headers of AIFF and RF64
 
 
 class UnreadableAudioError(InputError):
@@ -56,7 +58,7 @@ class AudioHeader:
     samples: int
     """Present in the file."""
     missing_samples: int
-    """Promised by the header of a truncated WAV, beyond those present."""
+    """Promised by the header of a truncated file, beyond those present."""
     truncated: bool
     """The end of the file is missing; how much is unknown for an OGG file."""
     container: str
@@ -179,12 +181,9 @@ def _header(path: Path | str, file: soundfile.SoundFile) -> AudioHeader:
         raise UnreadableAudioError(
             path, f"it is damaged: its header promises {hours:,.0f} h of sound", "copy the file again"
         )
-    if file.format in ("WAV", "WAVEX"):
-        sizes = WAV_SIZES.search(file.extra_info)
-        promised, present = (int(size) for size in sizes.groups()) if sizes else (0, 0)
-        if present < promised < STREAMED_BYTES and present:
-            missing = round(file.frames * (promised / present - 1))
-            truncated = missing > 0
+    if file.format in WITH_SIZES:
+        missing = _missing_samples(file)
+        truncated = missing > 0
     elif file.format == "OGG":
         truncated = not _has_last_ogg_page(path)
     if truncated and not file.frames:
@@ -195,6 +194,18 @@ def _header(path: Path | str, file: soundfile.SoundFile) -> AudioHeader:
     return AudioHeader(
         int(file.samplerate), int(file.channels), int(file.frames), missing, truncated, file.format, file.subtype
     )
+
+
+def _missing_samples(file: soundfile.SoundFile) -> int:
+    """Samples that a header promises beyond those present, by libsndfile's log."""
+    sizes = LOGGED_SIZES.search(file.extra_info)
+    promised, present = (int(size) for size in sizes.groups()) if sizes else (0, 0)
+    if not 0 < present < promised < STREAMED_BYTES:
+        return 0
+    frames = LOGGED_FRAMES.search(file.extra_info)
+    if frames and int(frames[1]) > file.frames:
+        return int(frames[1]) - int(file.frames)
+    return round(int(file.frames) * (promised / present - 1))
 
 
 def _has_last_ogg_page(path: Path | str) -> bool:
