@@ -99,7 +99,7 @@ def test_the_notice_is_installed() -> None:
 @pytest.mark.parametrize("name", SHA256)
 def test_info_shows_the_licence_of_the_weights_and_the_notice(name: str) -> None:
     lines = describe(name).splitlines()
-    assert f"weights, licence: {read_card(name).licence} (each corpus: {SHIPPED / 'NOTICE.md'})" in lines
+    assert f"licence of the weights: {read_card(name).licence}; each corpus: {SHIPPED / 'NOTICE.md'}" in lines
 
 
 @pytest.mark.parametrize(

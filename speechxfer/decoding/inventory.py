@@ -176,10 +176,11 @@ def _nearest_symbol(phone: str, part: str, vocabulary: Vocabulary) -> str:
 def _choose_written(symbol: str, matched: dict[str, str]) -> str:
     """How a symbol is written, of the phones that match it (in the order in which they were given)."""
     rivals = [written for written, of in matched.items() if of == symbol]
-    chosen = min(rivals, key=lambda written: (written != symbol, split_phones(written) != [symbol]))
+    composed = unicodedata.normalize("NFC", symbol)
+    chosen = min(rivals, key=lambda written: (written != composed, split_phones(written) != [composed]))
     if len(rivals) > 1:
         both = "both" if len(rivals) == 2 else "all"
         log_info(f"phones: {', '.join(rivals)} are {both} recognised as {symbol}; {chosen} is written")
-    elif chosen != symbol:
+    elif chosen != composed:
         log_info(f"phones: {chosen} is recognised as {symbol}")
     return chosen

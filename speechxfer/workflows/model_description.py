@@ -9,12 +9,12 @@ def describe(name: str) -> str:
     source = resolve_source(name)
     card, model = read_card(source), load_model(source)
     tables = model.vocabulary.letters
-    notice = f" (each corpus: {source.path.parent / 'NOTICE.md'})" if source.is_shipped else ""
+    notice = f"; each corpus: {source.path.parent / 'NOTICE.md'}" if source.is_shipped else ""
     encoder = model.architecture
     lines = [
         f"{card.name or name}: {source.path}",
         f"language: {card.language or 'not stated'}; parent: {card.parent or 'none'}",
-        f"{'weights, ' if notice else ''}licence: {card.licence or 'not stated'}{notice}",
+        f"licence{' of the weights' if notice else ''}: {card.licence or 'not stated'}{notice}",
         f"encoder: {encoder.encoder} {encoder.size}, subsampling {encoder.subsampling}, "
         f"{millions_of_parameters(model):.2f} M parameters; task {model.task}",
         f"features: {model.spec.name} version {model.spec.version}, {model.spec.dim} values every "
