@@ -113,9 +113,8 @@ def rank_sources(
     Args:
         manifests: transcribed speech of the target; `minutes` of it are used, a tenth of that for scoring.
         models: names as for `load_model`.
-        method: `logme`, or `finetune`, a brief fine-tuning, which takes about 70 s of processor time for each candidate. The
-            default is `logme`, because its order has been compared with that after full fine-tuning (``recipes/ranking``): 26
-            of 30 pairs.
+        method: `logme`, or `finetune`, which takes about 70 s of processor time for each candidate. The default is `logme`:
+            only its order has been compared with that after full fine-tuning (``recipes/ranking``): 26 of 30 pairs agree.
         config: ``[text]`` defines the vocabulary, ``[data]`` how audio is read; `finetune` also uses the other settings, except
             the number of steps.
         finetuned: report.json of each model after fine-tuning, in the order of `models`, for comparison with the ranking.
