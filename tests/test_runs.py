@@ -101,7 +101,7 @@ RESUMED = (
 # Runs the program once per moment, in a child that is killed there: before (or after) the count-th call of a function.
 KILLER = """
 import json, os, signal, sys
-import speechxfer.workflows.training_runs, torch.utils.tensorboard, librosa
+import speechxfer.workflows.training_runs, torch.utils.tensorboard
 from speechxfer import cli
 
 def killing(function, count, after):

@@ -30,8 +30,6 @@ READY_S = 300  # a machine that is busy with other work needs patience
 IMPORTED = (  # what the programs use, some of it not before the first training step
     "speechxfer.workflows.training_runs",
     "speechxfer.workflows.evaluation_runs",
-    "librosa.core.audio",
-    "scipy.signal",
     "torch._dynamo",
     "torch.distributed.launcher.api",
     "torch.utils.tensorboard",
