@@ -155,7 +155,7 @@ def test_malformed_results_are_refused_by_name(results_json: Path) -> None:
     rows = json.loads(results_json.read_text(encoding="utf-8"))
     missing = {key: value for key, value in rows[1].items() if key != "commit"}
     cases = {
-        "[": "Invalid JSON",
+        "[": f"{results_json}: Invalid JSON",
         "{}": "expected a JSON list",
         _edited(rows, wer="31"): "row 1 'wer'",
         _edited(rows, steps=1.5): "row 1 'steps'",

@@ -168,7 +168,7 @@ def test_names_that_are_not_ascii_are_read_in_any_locale(tmp_path: Path, locale:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))  # Latin-1, not UTF-8
     write_recording(folder / "ọ̀rọ̀.wav", 1)
     (folder / "t.tsv").write_text("path\ttext\tsplit\nọ̀rọ̀.wav\tẹ̀kọ́\ttrain\n", encoding="utf-8")
-    environment = {**os.environ, "LC_ALL": locale, "LANG": locale}
+    environment = {**os.environ, "LC_ALL": locale, "LANG": locale, "PYTHONIOENCODING": "ascii:strict"}
     command = [sys.executable, "-m", "data_scripts.prepare_table", folder / "t.tsv", folder / "out"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -146,7 +146,8 @@ def _parse_rows(text: str, where: str) -> list[ResultRow]:
         first = error.errors(include_url=False)[0]
         place = "".join(f" row {part + 1}" if isinstance(part, int) else f" {part!r}" for part in first["loc"][:2])
         raise InputError(
-            f"{where}:{place}: {first['msg']}; expected a JSON list of result rows: correct it, or delete it and evaluate again"
+            f"{where}{place and ':'}{place}: {first['msg']}; expected a JSON list of result rows: correct it, or delete it and "
+            "evaluate again"
         ) from error
     seen: dict[Key, int] = {}
     for number, row in enumerate(rows, start=1):
