@@ -1,9 +1,12 @@
 """Models for shipping: a copy of a model with its measured figures on its card."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from recipes.phone_errors import ALL, read_measurements
 from speechxfer.checkpoints import load_model, read_card, resolve_source, save_model
+from speechxfer.errors import InputError
 from speechxfer.workflows import ResultRow, read_rows
 
 
@@ -14,6 +17,7 @@ def copy_model(
     new_name: str = "",
     half: bool = False,
     results: str = "",
+    phone_results: str = "",
     limits: str = "",
 ) -> None:
     """Save a model elsewhere with its card, under another name or in half precision for shipping.
@@ -24,18 +28,36 @@ def copy_model(
         new_name: for the card; empty: its present one. A shipped model's name ends in a version, such as ``english-2``.
         half: write weights in float16.
         results: a results.json; its error rates go onto the card, except those of models made from another source.
+        phone_results: a phone_results.json; the model's phone and feature error rates by group of speakers go onto the card.
         limits: what users must not expect of the model; goes onto the card.
 
     Raises:
-        InputError: no such model or results file, or `folder` has files that belong to no model.
+        InputError: no such model or results file, a model that `phone_results` lacks, or `folder` has files that belong to no
+            model.
     """
     source = resolve_source(name)
     card = read_card(source)
     rows = read_rows(Path(results)) if results else []
     figures = [_summary(row) for row in rows if row.source == Path(card.parent).name]
+    if phone_results:
+        figures += _phone_figures(Path(phone_results), Path(source.name).name)
     details = {key: value for key, value in (("figures", figures), ("limits", limits)) if value}
     card = replace(card, name=new_name or card.name, details=card.details | details)
     save_model(load_model(source), folder, card, half=half)
+
+
+def _phone_figures(path: Path, model: str) -> list[str]:
+    """A line for each group of speakers, of all its languages."""
+    measured = next((one for one in read_measurements(path) if one.model == model), None)
+    if measured is None:
+        raise InputError(f"{path}: has no errors of {model}; run stage `evaluate` of the recipe first")
+    counts = Counter(row.group for row in measured.rows)
+    overall = [row for row in measured.rows if row.language == ALL or counts[row.group] == 1]
+    return [
+        f"{row.group} ({row.name if row.language != ALL else f'{counts[row.group] - 1} languages'}, {row.speakers} speakers): "
+        f"PER {row.per} %, PFER {row.pfer} %"
+        for row in overall
+    ]
 
 
 def _summary(row: ResultRow) -> str:

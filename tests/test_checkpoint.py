@@ -218,6 +218,29 @@ def test_the_card_of_a_shipped_copy_states_figures_and_limits(saved: Path, tmp_p
     assert f"figures: {figure}" in describe(str(tmp_path / "shipped"))
 
 
+def test_the_card_of_a_shipped_copy_states_phone_errors_of_its_own_measurement(saved: Path, tmp_path: Path) -> None:
+    rate = dict(value=41.26, low=40.0, high=42.04)
+    row = dict(sets=["a/dev"], speakers=3, utterances=9, phones=90, per=rate, pfer=rate, mean_per=rate, mean_pfer=rate)
+    greek = row | dict(group="unseen language, test", language="el", name="Greek", resampling="utterances")
+    dutch, german, both = (
+        row | dict(group="trained speaker", language=code, name=name, resampling="utterances")
+        for code, name in (("nl", "Dutch"), ("de", "German"), ("all", "all"))
+    )
+    own = dict(model=saved.name, weights="w", command="c", commit="d", date="e", hardware="f")
+    own |= dict(rows=[greek, dutch, german, both])
+    other = own | dict(model="other", rows=[greek])
+    path = tmp_path / "phone_results.json"
+    path.write_text(json.dumps([other, own]))
+    copy_model(saved, tmp_path / "shipped", phone_results=str(path))
+    assert read_card(tmp_path / "shipped").details["figures"] == [
+        "unseen language, test (Greek, 3 speakers): PER 41.3 [40.0, 42.0] %, PFER 41.3 [40.0, 42.0] %",
+        "trained speaker (2 languages, 3 speakers): PER 41.3 [40.0, 42.0] %, PFER 41.3 [40.0, 42.0] %",
+    ]
+    path.write_text(json.dumps([other]))
+    with pytest.raises(InputError, match=f"has no errors of {saved.name}; run stage `evaluate`"):
+        copy_model(saved, tmp_path / "again", phone_results=str(path))
+
+
 # --- Refusing -----------------------------------------------------------------------------------------------------------
 
 
