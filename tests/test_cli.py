@@ -362,7 +362,7 @@ def test_other_settings_or_data_do_not_overwrite_a_run(speechxfer: Speechxfer, c
     write_manifest(tmp_path / "more.jsonl", [replace(u, id=f"more-{u.id}") for u in more])
     arguments = train_arguments(corpus, corpus / "run", *QUICK)
     assert_refused(speechxfer("train", *arguments, "--train", tmp_path / "more.jsonl"), "train differ")
-    assert_refused(speechxfer("adapt", *arguments, "--source", corpus / "run"), "source differ")
+    assert_refused(speechxfer("adapt", *arguments, "--source", corpus / "run"), "data (source")
     assert contents(corpus) == before
 
 
