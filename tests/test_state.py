@@ -20,7 +20,7 @@ from speechxfer.config.loading import load_config
 from speechxfer.config.settings import Config, FinetuneConfig
 from speechxfer.data.manifest import Utterance, read_manifest
 from speechxfer.errors import InputError
-from speechxfer.features import fingerprint as features_fingerprint
+from speechxfer.features import log_mel
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.text.vocabulary import Vocabulary
 from speechxfer.training import metrics
@@ -170,7 +170,7 @@ def test_another_version_of_the_features_is_another_run(corpus: Corpus, monkeypa
 
     train()
     fine_tune()
-    monkeypatch.setattr(features_fingerprint, "CODE_VERSION", features_fingerprint.CODE_VERSION + 1)
+    monkeypatch.setattr(log_mel, "CODE_VERSION", log_mel.CODE_VERSION + 1)
     for attempt in (lambda: run(corpus), train, fine_tune):
         with pytest.raises(InputError, match=r"\((source|front end) differ\)"):
             attempt()
