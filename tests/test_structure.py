@@ -111,15 +111,12 @@ def package_of(path: Path) -> str:
 
 @cache
 def exported_names(package: str) -> frozenset[str]:
-    """The names that a package of speechxfer exports, in `__all__` or as ``import name as name``; none for a module."""
+    """The names that a package of speechxfer exports, as ``import name as name``; none for a module."""
     init = PACKAGE / package / "__init__.py"
     if not package or not init.exists():
         return frozenset()
-    lists = [node.value for node in parse(init).body if isinstance(node, ast.Assign) and "__all__" in ast.dump(node)]
     aliases = [alias for node in parse(init).body if isinstance(node, ast.ImportFrom) for alias in node.names]
-    return frozenset(
-        [name for value in lists for name in ast.literal_eval(value)] + [a.name for a in aliases if a.name == a.asname]
-    )
+    return frozenset(alias.name for alias in aliases if alias.name == alias.asname)
 
 
 def target_of(module: str, name: str | None) -> tuple[str, list[str]]:

@@ -6,21 +6,14 @@
 - `WORD_START` is sentencepiece's symbol for a space.
 """
 
-from speechxfer.adaptation.construction import Transferred, transfer, with_new_layers
-from speechxfer.adaptation.freezing import frozen_modules, set_frozen, unfreeze_step
-from speechxfer.adaptation.partial_loading import load_matching
-from speechxfer.adaptation.symbol_mapping import WORD_START, HeadRow, HeadTable, read_symbol_map
-
-__all__ = [
-    "WORD_START",
-    "HeadRow",
-    "HeadTable",
-    "Transferred",
-    "frozen_modules",
-    "load_matching",
-    "read_symbol_map",
-    "set_frozen",
-    "transfer",
-    "unfreeze_step",
-    "with_new_layers",
-]
+from speechxfer.adaptation.construction import Transferred as Transferred
+from speechxfer.adaptation.construction import transfer as transfer
+from speechxfer.adaptation.construction import with_new_layers as with_new_layers
+from speechxfer.adaptation.freezing import frozen_modules as frozen_modules
+from speechxfer.adaptation.freezing import set_frozen as set_frozen
+from speechxfer.adaptation.freezing import unfreeze_step as unfreeze_step
+from speechxfer.adaptation.partial_loading import load_matching as load_matching
+from speechxfer.adaptation.symbol_mapping import WORD_START as WORD_START
+from speechxfer.adaptation.symbol_mapping import HeadRow as HeadRow
+from speechxfer.adaptation.symbol_mapping import HeadTable as HeadTable
+from speechxfer.adaptation.symbol_mapping import read_symbol_map as read_symbol_map

@@ -7,24 +7,14 @@
 - `WORD_DELIMITER` is the space in the vocabularies of Wav2Vec2 tokenizers.
 """
 
-from speechxfer.checkpoints.card import Card, read_card
-from speechxfer.checkpoints.external_models import WORD_DELIMITER
-from speechxfer.checkpoints.loading import load_model
-from speechxfer.checkpoints.model_folders import save_model
-from speechxfer.checkpoints.packs import save_pack
-from speechxfer.checkpoints.sources import Source, resolve_source
-from speechxfer.checkpoints.weights import load_weights, read_weights, write_weights
-
-__all__ = [
-    "WORD_DELIMITER",
-    "Card",
-    "Source",
-    "load_model",
-    "load_weights",
-    "read_card",
-    "read_weights",
-    "resolve_source",
-    "save_model",
-    "save_pack",
-    "write_weights",
-]
+from speechxfer.checkpoints.card import Card as Card
+from speechxfer.checkpoints.card import read_card as read_card
+from speechxfer.checkpoints.external_models import WORD_DELIMITER as WORD_DELIMITER
+from speechxfer.checkpoints.loading import load_model as load_model
+from speechxfer.checkpoints.model_folders import save_model as save_model
+from speechxfer.checkpoints.packs import save_pack as save_pack
+from speechxfer.checkpoints.sources import Source as Source
+from speechxfer.checkpoints.sources import resolve_source as resolve_source
+from speechxfer.checkpoints.weights import load_weights as load_weights
+from speechxfer.checkpoints.weights import read_weights as read_weights
+from speechxfer.checkpoints.weights import write_weights as write_weights

@@ -5,7 +5,5 @@
 * `DEFAULT_SOURCE`: the model that `adapt` starts from if no other is named.
 """
 
-from speechxfer.cli.options import DEFAULT_SOURCE
-from speechxfer.cli.program import main
-
-__all__ = ["DEFAULT_SOURCE", "main"]
+from speechxfer.cli.options import DEFAULT_SOURCE as DEFAULT_SOURCE
+from speechxfer.cli.program import main as main

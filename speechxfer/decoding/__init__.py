@@ -8,32 +8,18 @@
 - `decode_batch`, `DECODE_FRAMES`: greedy decoding of one batch, and the frames that a batch has at most.
 """
 
-from speechxfer.decoding.evaluation import evaluate, score_hypotheses
-from speechxfer.decoding.greedy import Hypothesis, decode_batch
-from speechxfer.decoding.inventory import PhoneInventory, PhoneOptions, list_language_phones, match_phones
-from speechxfer.decoding.segmentation import SegmentedUtterances, segment_utterances
-from speechxfer.decoding.transcription import (
-    DECODE_FRAMES,
-    encode_utterances,
-    recording_utterance,
-    transcribe,
-    transcribe_segments,
-)
-
-__all__ = [
-    "DECODE_FRAMES",
-    "Hypothesis",
-    "PhoneInventory",
-    "PhoneOptions",
-    "SegmentedUtterances",
-    "decode_batch",
-    "encode_utterances",
-    "evaluate",
-    "list_language_phones",
-    "match_phones",
-    "recording_utterance",
-    "score_hypotheses",
-    "segment_utterances",
-    "transcribe",
-    "transcribe_segments",
-]
+from speechxfer.decoding.evaluation import evaluate as evaluate
+from speechxfer.decoding.evaluation import score_hypotheses as score_hypotheses
+from speechxfer.decoding.greedy import Hypothesis as Hypothesis
+from speechxfer.decoding.greedy import decode_batch as decode_batch
+from speechxfer.decoding.inventory import PhoneInventory as PhoneInventory
+from speechxfer.decoding.inventory import PhoneOptions as PhoneOptions
+from speechxfer.decoding.inventory import list_language_phones as list_language_phones
+from speechxfer.decoding.inventory import match_phones as match_phones
+from speechxfer.decoding.segmentation import SegmentedUtterances as SegmentedUtterances
+from speechxfer.decoding.segmentation import segment_utterances as segment_utterances
+from speechxfer.decoding.transcription import DECODE_FRAMES as DECODE_FRAMES
+from speechxfer.decoding.transcription import encode_utterances as encode_utterances
+from speechxfer.decoding.transcription import recording_utterance as recording_utterance
+from speechxfer.decoding.transcription import transcribe as transcribe
+from speechxfer.decoding.transcription import transcribe_segments as transcribe_segments

@@ -3,6 +3,4 @@
 `export` writes a model in another format: a folder for the transformers library, or one ONNX graph.
 """
 
-from speechxfer.export.formats import export
-
-__all__ = ["export"]
+from speechxfer.export.formats import export as export

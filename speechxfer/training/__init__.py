@@ -6,23 +6,13 @@
 - `compare_fingerprints`, `hash_utterances`, `hash_source`: whether a recorded run is the requested one.
 """
 
-from speechxfer.training.fingerprint import compare_fingerprints, hash_source, hash_utterances
-from speechxfer.training.loop import finetune
-from speechxfer.training.losses import utterance_losses
-from speechxfer.training.metrics import read_metrics
-from speechxfer.training.preparation import encode_targets, frames_needed
-from speechxfer.training.schedule import default_steps
-from speechxfer.training.state import training_cost
-
-__all__ = [
-    "compare_fingerprints",
-    "default_steps",
-    "encode_targets",
-    "finetune",
-    "frames_needed",
-    "hash_source",
-    "hash_utterances",
-    "read_metrics",
-    "training_cost",
-    "utterance_losses",
-]
+from speechxfer.training.fingerprint import compare_fingerprints as compare_fingerprints
+from speechxfer.training.fingerprint import hash_source as hash_source
+from speechxfer.training.fingerprint import hash_utterances as hash_utterances
+from speechxfer.training.loop import finetune as finetune
+from speechxfer.training.losses import utterance_losses as utterance_losses
+from speechxfer.training.metrics import read_metrics as read_metrics
+from speechxfer.training.preparation import encode_targets as encode_targets
+from speechxfer.training.preparation import frames_needed as frames_needed
+from speechxfer.training.schedule import default_steps as default_steps
+from speechxfer.training.state import training_cost as training_cost

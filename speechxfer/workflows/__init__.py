@@ -9,39 +9,23 @@
 - `ResultRow`, `Forgetting`, `read_rows`, `add_row`: the ``results.json`` of recipes.
 """
 
-from speechxfer.workflows.baselines import compare_with_baseline
-from speechxfer.workflows.checking_runs import check_run
-from speechxfer.workflows.cross_validation import cross_validate
-from speechxfer.workflows.embeddings import embed
-from speechxfer.workflows.evaluation_runs import RowTarget, evaluate_models
-from speechxfer.workflows.learning_curves import learning_curve
-from speechxfer.workflows.model_description import describe
-from speechxfer.workflows.ranking import rank_sources
-from speechxfer.workflows.results import Forgetting, ResultRow, add_row, read_rows
-from speechxfer.workflows.self_training import self_train
-from speechxfer.workflows.studies import Splits, StudySettings
-from speechxfer.workflows.training_runs import Adapted, adapt, train_from_scratch
-from speechxfer.workflows.transcription_runs import transcribe_inputs
-
-__all__ = [
-    "Adapted",
-    "Forgetting",
-    "ResultRow",
-    "RowTarget",
-    "Splits",
-    "StudySettings",
-    "adapt",
-    "add_row",
-    "check_run",
-    "compare_with_baseline",
-    "cross_validate",
-    "describe",
-    "embed",
-    "evaluate_models",
-    "learning_curve",
-    "rank_sources",
-    "read_rows",
-    "self_train",
-    "train_from_scratch",
-    "transcribe_inputs",
-]
+from speechxfer.workflows.baselines import compare_with_baseline as compare_with_baseline
+from speechxfer.workflows.checking_runs import check_run as check_run
+from speechxfer.workflows.cross_validation import cross_validate as cross_validate
+from speechxfer.workflows.embeddings import embed as embed
+from speechxfer.workflows.evaluation_runs import RowTarget as RowTarget
+from speechxfer.workflows.evaluation_runs import evaluate_models as evaluate_models
+from speechxfer.workflows.learning_curves import learning_curve as learning_curve
+from speechxfer.workflows.model_description import describe as describe
+from speechxfer.workflows.ranking import rank_sources as rank_sources
+from speechxfer.workflows.results import Forgetting as Forgetting
+from speechxfer.workflows.results import ResultRow as ResultRow
+from speechxfer.workflows.results import add_row as add_row
+from speechxfer.workflows.results import read_rows as read_rows
+from speechxfer.workflows.self_training import self_train as self_train
+from speechxfer.workflows.studies import Splits as Splits
+from speechxfer.workflows.studies import StudySettings as StudySettings
+from speechxfer.workflows.training_runs import Adapted as Adapted
+from speechxfer.workflows.training_runs import adapt as adapt
+from speechxfer.workflows.training_runs import train_from_scratch as train_from_scratch
+from speechxfer.workflows.transcription_runs import transcribe_inputs as transcribe_inputs
