@@ -393,3 +393,13 @@ def test_weights_that_are_not_finite_are_not_saved(made: Corpus, tmp_path: Path)
     with pytest.raises(InputError, match="finite"):
         trained(made, tmp_path, config)
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_run_that_was_deleted_is_made_again_in_one_process(corpus: Corpus) -> None:
+    """As in a notebook; the event file of the first run is gone with its folder."""
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    move_files(corpus)
+    for _ in range(2):
+        shutil.rmtree(corpus / "run", ignore_errors=True)
+        run(corpus)
+    assert reader.EventAccumulator(str(corpus / "run" / "tensorboard")).Reload().Scalars("dev_wer")
