@@ -236,6 +236,23 @@ def test_brief_fine_tuning_puts_the_encoder_that_distinguishes_sounds_first(
     assert [list(folder.iterdir()) for folder in folders] == [[], []]
 
 
+def test_a_brief_fine_tuning_reports_what_its_log_warns_of(
+    commands: Path, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log is deleted with the folder; a truncated recording must not be used without a word."""
+    work, temporary = folders
+    utterances = read_manifest(commands)
+    truncated = work / "truncated.wav"
+    recording = utterances[0].audio_filepath.read_bytes()
+    truncated.write_bytes(recording[: len(recording) * 9 // 10])
+    train = [replace(utterances[0], audio_filepath=truncated), *utterances[1:50]]
+    config = ranking_finetune.brief_settings(load_config(None, FROZEN))
+    source = str(commands.parent / "random")
+    ranking_finetune.finetune_candidate(source, train, utterances[50:], config, temporary / "run")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{source}: warning: {truncated}: ") and "ms are missing at the end" in line
+
+
 def test_a_candidate_that_cannot_be_fine_tuned_ends_the_ranking_and_leaves_no_files(
     commands: Path, folders: tuple[Path, Path]
 ) -> None:

@@ -379,6 +379,27 @@ def test_models_that_differ_in_more_than_the_seed_are_not_pooled(corpus: Path, t
         evaluate_models([str(corpus / "source")] * 2, corpus / "dev.jsonl", tmp_path / "scores")
 
 
+def test_models_whose_cards_have_other_settings_are_compared_or_refused(corpus: Path, tmp_path: Path) -> None:
+    """A setting that one card lacks, since it was added later, had its default; a card with another structure is refused."""
+
+    def write_card(name: str, config: dict[str, object]) -> str:
+        details = {"config": config, "train_hours": 1.0}
+        save_model(load_model(corpus / "source"), tmp_path / name, Card(name, details=details))
+        return str(tmp_path / name)
+
+    old = write_card("old", {"finetune": {"seed": 1}})
+    new = write_card("new", {"finetune": {"seed": 2, "patience": 0}})
+    patient = write_card("patient", {"finetune": {"seed": 3, "patience": 3}})
+    damaged = write_card("damaged", {"finetune": 1})
+    for models in ([old, new], [new, old]):
+        assert isinstance(evaluate_models(models, corpus / "dev.jsonl", tmp_path / "scores"), PooledScore)
+    for models in ([old, patient], [patient, old]):
+        with pytest.raises(InputError, match=r"not one model with several seeds \(finetune\.patience differ\)"):
+            evaluate_models(models, corpus / "dev.jsonl", tmp_path / "scores")
+    with pytest.raises(InputError, match="damaged: its card does not state how it was trained"):
+        evaluate_models([old, damaged], corpus / "dev.jsonl", tmp_path / "scores")
+
+
 @pytest.mark.parametrize("verb", ["evaluate", "embed"])
 def test_a_failed_write_leaves_the_older_files(corpus: Path, tmp_path: Path, verb: str) -> None:
     """No file may grow beyond 64 bytes, as on a full disk."""

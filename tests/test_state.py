@@ -179,6 +179,29 @@ def test_another_version_of_the_features_is_another_run(corpus: Corpus, monkeypa
         train()
 
 
+def test_a_run_from_scratch_that_recorded_no_version_of_the_features_is_continued(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As runs from scratch of earlier commits did; stopped ones have the version in their state, finished ones in their model."""
+    move_files(corpus)
+    manifests, out = (corpus / "train.jsonl", corpus / "dev.jsonl"), corpus / "scratch"
+    config = load_config(None, [*SETTINGS, "model.encoder=dnn", "model.subsampling=1", "model.size=tiny"])
+    train_from_scratch(*manifests, out=out, config=config)
+    recorded = json.loads((out / "run.json").read_text())
+    del recorded["front end"]
+    (out / "run.json").write_text(json.dumps(recorded))
+    before = contents(out)
+    train_from_scratch(*manifests, out=out, config=config)
+    assert contents(out) == before
+    shutil.rmtree(out / "model")
+    with monkeypatch.context() as later, pytest.raises(InputError, match=r"started differently \(front end differ\)"):
+        later.setattr(log_mel, "CODE_VERSION", log_mel.CODE_VERSION + 1)
+        train_from_scratch(*manifests, out=out, config=config)
+    train_from_scratch(*manifests, out=out, config=config)
+    weights = out / "model" / "weights.safetensors"
+    assert weights.read_bytes() == before[weights]
+
+
 def test_a_setting_that_was_added_later_had_its_default(corpus: Corpus) -> None:
     """A finished run and a stopped one are compared in the same way."""
     move_files(corpus)
@@ -370,3 +393,13 @@ def test_weights_that_are_not_finite_are_not_saved(made: Corpus, tmp_path: Path)
     with pytest.raises(InputError, match="finite"):
         trained(made, tmp_path, config)
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_run_that_was_deleted_is_made_again_in_one_process(corpus: Corpus) -> None:
+    """As in a notebook; the event file of the first run is gone with its folder."""
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    move_files(corpus)
+    for _ in range(2):
+        shutil.rmtree(corpus / "run", ignore_errors=True)
+        run(corpus)
+    assert reader.EventAccumulator(str(corpus / "run" / "tensorboard")).Reload().Scalars("dev_wer")

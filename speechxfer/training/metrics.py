@@ -67,7 +67,7 @@ def _log_to_tensorboard(folder: Path, row: dict[str, Any]) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
     except ImportError:
         return
-    if folder not in _event_files:
+    if not (folder in _event_files and _event_files[folder].exists()):  # with a folder that was deleted it is gone
         folder.mkdir(exist_ok=True)
         _event_files[folder] = folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
         _append_event(_event_files[folder], Event(wall_time=time.time(), file_version="brain.Event:2"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speechxfer.checkpoints import Card, load_model, read_card
+from speechxfer.config import Config
 from speechxfer.data import read_manifest
 from speechxfer.decoding import PhoneOptions, evaluate
 from speechxfer.errors import InputError
@@ -100,7 +101,7 @@ def _check_same_training(models: Sequence[str], cards: Sequence[Card]) -> None:
     first = _training(models[0], cards[0])
     for name, card in zip(models[1:], cards[1:], strict=True):
         training = _training(name, card)
-        differing = [key for key in first if training[key] != first[key]]
+        differing = [key for key in first | training if training.get(key) != first.get(key)]
         if differing:
             raise InputError(
                 f"{models[0]} and {name} are not one model with several seeds ({', '.join(differing)} differ); evaluate them "
@@ -117,15 +118,15 @@ def _check_same_training(models: Sequence[str], cards: Sequence[Card]) -> None:
 
 
 def _training(name: str, card: Card) -> dict[str, Any]:
-    """What a model was trained on and how, but for the seed."""
-    details = card.details
-    if not isinstance(details.get("config"), dict):
+    """What a model was trained on and how, but for the seed; a setting that the card lacks was added later: its default."""
+    details, config = card.details, card.details.get("config")
+    if not isinstance(config, dict) or not all(isinstance(values, dict) for values in config.values()):
         raise InputError(
             f"{name}: its card does not state how it was trained, so it cannot be pooled; evaluate it separately"
         )
     settings = {
         f"{section}.{key}": value
-        for section, values in details["config"].items()
+        for section, values in (*Config().model_dump(mode="json").items(), *config.items())
         for key, value in values.items()
         if (section, key) != ("finetune", "seed")
     }

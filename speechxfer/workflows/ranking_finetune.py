@@ -9,7 +9,7 @@ from pathlib import Path
 from speechxfer.config import Config, change_settings
 from speechxfer.data import Utterance
 from speechxfer.decoding import evaluate
-from speechxfer.runtime import default_device
+from speechxfer.runtime import default_device, log_info
 from speechxfer.scoring import WerReport
 from speechxfer.workflows.training_runs import adapt
 
@@ -37,7 +37,7 @@ def finetune_candidate(
 ) -> FinetuneResult:
     """Adapt one candidate to `train` with the settings of `brief_settings`, and score it on `dev`.
 
-    The run and its messages (``log.txt``) are written to `folder`.
+    The run and its messages (``log.txt``) are written to `folder`; warnings are also logged.
 
     Raises:
         InputError: as `adapt`.
@@ -47,4 +47,7 @@ def finetune_candidate(
     with (folder / "log.txt").open("a", encoding="utf-8") as log, redirect_stderr(log), redirect_stdout(log):
         model = adapt(name, train, dev, out=folder, config=config).model.to(default_device())
         report = evaluate(model, dev, resample=config.data.resample, mono=config.data.mono)
+    for line in (folder / "log.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("warning: "):
+            log_info(f"{name}: {line}")
     return FinetuneResult(report, time.monotonic() - started)

@@ -207,6 +207,8 @@ def _is_finished(out: Path, requested: dict[str, Any]) -> bool:
     recorded = read_json(path, fix="choose another --out, or delete that folder to start anew")
     if not isinstance(recorded, dict):
         raise InputError(f"{path}: damaged (not an object); choose another --out, or delete that folder to start anew")
+    if "front end" not in recorded:  # as in runs from scratch of earlier versions: the state and the model have it
+        requested = {name: value for name, value in requested.items() if name != "front end"}
     differing = compare_fingerprints(recorded, requested)
     if differing:
         raise InputError(
