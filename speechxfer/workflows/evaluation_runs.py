@@ -182,7 +182,7 @@ def _record(
         source=source,
         train_hours=hours,
         split=results.split,
-        decoder=f"greedy, {len(phones)} phones" if phones else "greedy",
+        decoder=f"greedy, phones {' '.join(phones)}" if phones else "greedy",
         seeds=sorted({d["seed"] for d in details}),
         steps=first["steps"],
         wer=100 * score.wer,
