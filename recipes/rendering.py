@@ -139,10 +139,11 @@ def picture(recipes_dir: Path) -> str:
         named = [row for row in rows if row.name == name and _unversioned(row.source) == source]
         if not named:
             raise InputError(f"{recipe}: no row {name!r} from {source!r}; run the recipe, or correct PICTURE_SERIES")
-        newest = max((row.source for row in named), key=_version)
-        found = sorted((row for row in named if row.source == newest), key=lambda row: row.train_hours)
+        sources = [row.source for row in named]
+        drawn = max(sources, key=lambda source: (sources.count(source), _version(source)))  # the longest curve
+        found = sorted((row for row in named if row.source == drawn), key=lambda row: row.train_hours)
         points = tuple(Point(row.train_hours, row.cer, row.cer_low, row.cer_high) for row in found)
-        series.append(Series(title.format(newest), points))
+        series.append(Series(title.format(drawn), points))
     return draw_rates(PICTURE_TITLE, series)
 
 

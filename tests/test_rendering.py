@@ -4,6 +4,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -174,6 +175,18 @@ def test_the_picture_shows_rates_at_their_places() -> None:
     assert grid == {80, 20, 10}  # of an axis that ends at 50 %
     assert svg.count("<text") == 6 + 2 + 1 + 1 + 3 + 2  # rates, hours, axis, title, labels, legend
     assert "1 h" in svg and "4 h" in svg and "from scratch" in svg
+
+
+@pytest.mark.parametrize(
+    ("hours_of_new", "drawn"), [((1.0,), "adapted from english-1"), ((1.0, 4.0), "adapted from english-2")]
+)
+def test_the_picture_draws_the_version_with_most_points_then_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours_of_new: Sequence[float], drawn: str
+) -> None:
+    monkeypatch.setattr(rendering, "PICTURE_SERIES", (("adapted from {}", "finetuned", "english"),))
+    for source, hours in [*(("english-1", hours) for hours in (1.0, 4.0)), *(("english-2", h) for h in hours_of_new)]:
+        add_row(tmp_path / "mboshi" / "results.json", dataclasses.replace(ROW, source=source, train_hours=hours))
+    assert re.findall("adapted from [^<]+", rendering.picture(tmp_path)) == [drawn]
 
 
 def test_pages_of_the_repository_are_up_to_date(tmp_path: Path) -> None:
