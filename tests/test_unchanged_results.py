@@ -156,7 +156,7 @@ def results(folder: Path) -> dict[str, Any]:
         "adapt", target, folder / "exp/adapted", "finetune.l2_sp=0.5", options=("--source", str(folder / "exp/source"))
     )
     train("train", words, folder / "exp/words", *tiny, "text.task=classify", "text.vocabulary=words")
-    call("evaluate", "multilingual-small", "--on", target / "dev.jsonl", "--out", folder / "exp/scored")
+    call("evaluate", "multilingual-small-1", "--on", target / "dev.jsonl", "--out", folder / "exp/scored")
     report = json.loads((folder / "exp/scored/report.json").read_text(encoding="utf-8"))
     call("export", folder / "exp/adapted", "--to", "onnx", "--out", folder / "exp/adapted.onnx")
     faulty_corpus(folder / "faulty")
@@ -166,8 +166,8 @@ def results(folder: Path) -> dict[str, Any]:
         "adapted with l2_sp": weights(folder / "exp/adapted"),
         "classification": weights(folder / "exp/words"),
         "report": {"exact": {name: report[name] for name in NUMBERS}},
-        "multilingual-small": shipped("multilingual-small"),
-        "english": shipped("english"),
+        "multilingual-small": shipped("multilingual-small-1"),
+        "english": shipped("english-1"),
         "onnx": graph(folder / "exp/adapted.onnx"),
         "check": {"always": check_report([folder / "faulty/train.jsonl", folder / "faulty/dev.jsonl"])},
     }
