@@ -1,7 +1,8 @@
 """Folders of the transformers library: model, tokenizer and processor of an adapted CTC model.
 
 The exported model computes the same logits from the same audio. What transformers cannot represent is refused. Source: the
-configurations, processors and tokenizers of transformers 5; which families can be exported stands in ``models/families.py``.
+configurations, processors and tokenizers of transformers 5; which families can be exported stands in
+``models/transformers_families.py``.
 """
 
 import json

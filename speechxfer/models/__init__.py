@@ -11,10 +11,6 @@
 from speechxfer.models.acoustic_model import AcousticModel as AcousticModel
 from speechxfer.models.architecture import Architecture as Architecture
 from speechxfer.models.encoder import Encoder as Encoder
-from speechxfer.models.families import CHECKPOINT_TYPES as CHECKPOINT_TYPES
-from speechxfer.models.families import ENCODER_FAMILIES as ENCODER_FAMILIES
-from speechxfer.models.families import CtcModel as CtcModel
-from speechxfer.models.families import import_transformers as import_transformers
 from speechxfer.models.heads import ParentHead as ParentHead
 from speechxfer.models.heads import Pooling as Pooling
 from speechxfer.models.heads import Task as Task
@@ -26,3 +22,7 @@ from speechxfer.models.lora import lora_rank_and_alpha as lora_rank_and_alpha
 from speechxfer.models.lora import merge_lora as merge_lora
 from speechxfer.models.lora import with_lora as with_lora
 from speechxfer.models.transformers_encoders import TransformersEncoder as TransformersEncoder
+from speechxfer.models.transformers_families import CHECKPOINT_TYPES as CHECKPOINT_TYPES
+from speechxfer.models.transformers_families import ENCODER_FAMILIES as ENCODER_FAMILIES
+from speechxfer.models.transformers_families import CtcModel as CtcModel
+from speechxfer.models.transformers_families import import_transformers as import_transformers

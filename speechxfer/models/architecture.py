@@ -14,8 +14,8 @@ import torch
 from speechxfer.errors import InputError
 from speechxfer.models import cnn, conformer, dnn
 from speechxfer.models.encoder import Encoder
-from speechxfer.models.families import ENCODER_FAMILIES
 from speechxfer.models.transformers_encoders import TransformersEncoder
+from speechxfer.models.transformers_families import ENCODER_FAMILIES
 
 MAX_INPUT_DIM = 8192
 MAX_ADAPTER_DIM = 8192

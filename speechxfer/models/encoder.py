@@ -2,8 +2,8 @@
 
 An encoder is an `nn.Module` that maps features `[batch, frames, mels]` and lengths `[batch]` to encoded frames
 `[batch, frames', output_dim]` and their lengths, such that the padding of an utterance does not change its output. To add
-one: write the module with the members below, and enter it in ``architecture.py`` (own encoders) or in ``families.py``
-(encoders of the transformers library).
+one: write the module with the members below, and enter it in ``architecture.py`` (own encoders) or in
+``transformers_families.py`` (encoders of the transformers library).
 """
 
 from collections.abc import Iterator, Mapping

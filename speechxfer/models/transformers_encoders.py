@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from speechxfer.errors import InputError
 from speechxfer.features import padding_mask
-from speechxfer.models.families import ENCODER_FAMILIES, import_transformers
 from speechxfer.models.layers import build_adapters
+from speechxfer.models.transformers_families import ENCODER_FAMILIES, import_transformers
 
 WHISPER_TAIL = 2  # frames of its features that overlap the silence after the signal
 WHISPER_DYNAMIC_RANGE, WHISPER_LOWEST = 2.0, -1.5  # on the scale of its features, (log10 + 4) / 4: 8 and -10
