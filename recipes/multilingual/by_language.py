@@ -14,7 +14,6 @@ bootstrap over speakers where there are at least ten, else over utterances.
 
 import argparse
 import datetime
-import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -28,7 +27,7 @@ import numpy.typing as npt
 import panphon.distance
 
 from recipes.phone_errors import ALL, GROUPS, LanguageErrors, Measurement, Rate, add_measurement
-from speechxfer.checkpoints import resolve_source
+from speechxfer.checkpoints import resolve_source, weights_hash
 from speechxfer.data import Utterance, read_manifest
 from speechxfer.errors import InputError
 from speechxfer.runtime import command_line, commit, hardware, log_info
@@ -199,11 +198,10 @@ def main() -> None:
     options = parser.parse_args()
     try:
         source = resolve_source(options.model)
-        weights = hashlib.sha256((source.path / "weights.safetensors").read_bytes()).hexdigest()
         rows = measure(options.reports, options.manifests)
         name, today = Path(source.name).name, datetime.date.today().isoformat()
         provenance = {"command": command_line(), "commit": commit(), "date": today, "hardware": hardware()}
-        add_measurement(options.out, Measurement(name, weights, rows=rows, **provenance))
+        add_measurement(options.out, Measurement(name, weights_hash(source), rows=rows, **provenance))
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
