@@ -1,6 +1,7 @@
 """Models on disk: resolution of names and paths, model folders, language packs, transformers folders and NeMo archives.
 
-- `resolve_source` finds the model that a name or path means, as a `Source`; the functions below take either. `weights_hash`: its SHA-256.
+- `resolve_source` finds the model that a name or path means, as a `Source`; the functions below take either.
+- `weights_hash` is the SHA-256 of its weights.
 - `load_model` loads it; `save_model` and `save_pack` write models and language packs.
 - `Card` and `read_card`: where a model comes from.
 - `read_weights`, `load_weights`, `write_weights`: tensors in safetensors files, always finite.
