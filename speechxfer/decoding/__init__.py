@@ -9,6 +9,8 @@
 - `DECODE_FRAMES`: the frames that a batch has at most.
 """
 
+from speechxfer.decoding.beam_search import SearchSettings as SearchSettings
+from speechxfer.decoding.beam_search import beam_search as beam_search
 from speechxfer.decoding.decoder import Decoder as Decoder
 from speechxfer.decoding.evaluation import evaluate as evaluate
 from speechxfer.decoding.evaluation import score_hypotheses as score_hypotheses
