@@ -1,31 +1,16 @@
 """The beam search as a decoder: hypotheses with words and their times, and the n best texts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torchaudio
 from torch import Tensor
 
 from speechxfer.decoding.beam_search import Candidate, SearchSettings, beam_search
-from speechxfer.decoding.hypotheses import Hypothesis, find_symbol_spans, words_of_spans
+from speechxfer.decoding.hypotheses import Hypothesis, ScoredText, find_symbol_spans, words_of_spans
 from speechxfer.decoding.scorers import Scorer
 from speechxfer.text import Vocabulary
-
-
-@dataclass(frozen=True)
-class ScoredText:
-    """One of the n best texts of an utterance.
-
-    Attributes:
-        text: symbols as text.
-        score: by which texts are ranked: the acoustic score and what language models and boosting add.
-        acoustic: log-probability of all alignments of the text.
-    """
-
-    text: str
-    score: float
-    acoustic: float
 
 
 @dataclass(frozen=True)
@@ -38,43 +23,50 @@ class BeamDecoder:
         scorers: language models and boosted phrases.
         settings: of the search.
         name: how rows of results and reports name the decoder.
+        device: where the search runs; that of the scorers.
+        nbest: how many alternatives a hypothesis has, all of them different; fewer if the beam holds fewer.
     """
 
     vocabulary: Vocabulary
     frame_s: float
     scorers: tuple[Scorer, ...] = ()
-    settings: SearchSettings = SearchSettings()
+    settings: SearchSettings = field(default_factory=SearchSettings)
     name: str = "beam"
+    device: torch.device | str = "cpu"
+    nbest: int = 0
 
     def decode(self, log_probs: Sequence[Tensor]) -> list[Hypothesis]:
-        """Hypotheses of utterances from their log-probabilities, `[frames, symbols]` each; times are those of the best alignment."""
-        found = beam_search(log_probs, self.scorers, self.settings)
-        return [self._hypothesis(best[0], one) for best, one in zip(found, log_probs, strict=True)]
+        """Hypotheses from log-probabilities, `[frames, symbols]` each; times are those of a text's most probable alignment."""
+        found = self._search(log_probs, self.settings.beam if self.nbest else 1)
+        return [self._hypothesis(candidates, one) for candidates, one in zip(found, log_probs, strict=True)]
 
     def decode_texts(self, log_probs: Sequence[Tensor]) -> list[str]:
         """Only the best texts, without times, which is faster."""
-        return [self.vocabulary.decode(best[0].ids) for best in beam_search(log_probs, self.scorers, self.settings)]
+        return [self.vocabulary.decode(best[0].ids) for best in self._search(log_probs, 1)]
 
-    def nbest(self, log_probs: Sequence[Tensor], count: int) -> list[list[ScoredText]]:
-        """The best texts of each utterance, all different, best first; fewer than `count` if the beam holds fewer."""
-        found = beam_search(log_probs, self.scorers, self.settings, nbest=self.settings.beam)
-        return [self._different_texts(candidates)[:count] for candidates in found]
+    @torch.inference_mode()
+    def _search(self, log_probs: Sequence[Tensor], nbest: int) -> list[list[Candidate]]:
+        return beam_search([one.to(self.device) for one in log_probs], self.scorers, self.settings, nbest=nbest)
 
-    def _different_texts(self, candidates: Sequence[Candidate]) -> list[ScoredText]:
+    def _hypothesis(self, candidates: Sequence[Candidate], log_probs: Tensor) -> Hypothesis:
+        ids = candidates[0].ids
+        spans = find_symbol_spans(align(log_probs, ids))
+        chosen = [log_probs[span.start : span.end, span.symbol] for span in spans]
+        return Hypothesis(
+            text=self.vocabulary.decode(ids),
+            frames=len(log_probs),
+            blank_frames=int((log_probs.argmax(dim=1) == 0).sum()) if len(log_probs) else 0,
+            confidence=float(torch.cat(chosen).mean().exp()) if chosen else 0.0,
+            words=words_of_spans(spans, log_probs, self.vocabulary, self.frame_s),
+            alternatives=self._different_texts(candidates)[: self.nbest],
+        )
+
+    def _different_texts(self, candidates: Sequence[Candidate]) -> tuple[ScoredText, ...]:
         texts: dict[str, ScoredText] = {}
         for candidate in candidates:
             text = self.vocabulary.decode(candidate.ids)
             texts.setdefault(text, ScoredText(text, candidate.score, candidate.acoustic))
-        return list(texts.values())
-
-    def _hypothesis(self, candidate: Candidate, log_probs: Tensor) -> Hypothesis:
-        path = align(log_probs, candidate.ids)
-        spans = find_symbol_spans(path)
-        chosen = [log_probs[span.start : span.end, span.symbol] for span in spans]
-        confidence = float(torch.cat(chosen).mean().exp()) if chosen else 0.0
-        blank_frames = int((log_probs.argmax(dim=1) == 0).sum()) if len(log_probs) else 0
-        words = words_of_spans(spans, log_probs, self.vocabulary, self.frame_s)
-        return Hypothesis(self.vocabulary.decode(candidate.ids), len(log_probs), blank_frames, confidence, words)
+        return tuple(texts.values())
 
 
 def align(log_probs: Tensor, ids: Sequence[int]) -> list[int]:

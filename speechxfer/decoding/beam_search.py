@@ -8,7 +8,7 @@ with itself. No operation waits for the device, and none is repeated for each pr
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -99,6 +99,9 @@ class _Beam:
     parent: Tensor
     last: Tensor
     states: list[States]
+
+
+PREFIX_FIELDS = ("total", "blank", "symbol", "added", "prefix", "parent", "last")
 
 
 def beam_search(
@@ -208,26 +211,23 @@ def _start(batch: int, beam_size: int, scorers: Sequence[Scorer], like: Tensor) 
 def _rows(beam: _Beam, start: int, stop: int) -> _Beam:
     """The part of a beam that belongs to some of the utterances."""
     size = beam.total.shape[1]
-    return _Beam(
-        *(getattr(beam, name)[start:stop] for name in _FIELDS),
-        states=[tuple(values[start * size : stop * size] for values in states) for states in beam.states],
-    )
+    states = [tuple(values[start * size : stop * size] for values in states) for states in beam.states]
+    return replace(beam, **{name: getattr(beam, name)[start:stop] for name in PREFIX_FIELDS}, states=states)
 
 
 def _join(parts: Sequence[_Beam]) -> _Beam:
+    """Beams of consecutive utterances as one."""
     states = [
         tuple(torch.cat(values) for values in zip(*of_scorer, strict=True))
         for of_scorer in zip(*(part.states for part in parts), strict=True)
     ]
-    return _Beam(*(torch.cat([getattr(part, name) for part in parts]) for name in _FIELDS), states=states)
-
-
-_FIELDS = ("total", "blank", "symbol", "added", "prefix", "parent", "last")
+    fields = {name: torch.cat([getattr(part, name) for part in parts]) for name in PREFIX_FIELDS}
+    return replace(parts[0], **fields, states=states)
 
 
 @dataclass(frozen=True)
 class _Extensions:
-    """What may follow the prefixes of a beam: themselves (first), then each prefix by each symbol; ``[batch, beam * (1 + chosen)]``.
+    """What may follow the prefixes of a beam: themselves, then each prefix with each symbol; ``[batch, beam * (1 + chosen)]``.
 
     Attributes:
         acoustic: log-probability of all alignments.

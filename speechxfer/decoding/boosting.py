@@ -36,7 +36,7 @@ class Phrase:
 
 
 def read_phrases(path: Path, vocabulary: Vocabulary, normalizer: Normalizer) -> list[Phrase]:
-    """The phrases of a file: one a line, with an optional weight after a tab; empty lines are skipped, and there may be no phrase.
+    """The phrases of a file: one a line, with an optional weight after a tab; empty lines are skipped; there may be none.
 
     Raises:
         InputError: no such file, a weight that is no number, a phrase that is empty after normalisation or has symbols that the

@@ -117,7 +117,7 @@ def tabulate(model: NgramModel, words: Tensor) -> SymbolTable | None:
     scores = torch.empty(model.states, len(words), device=words.device)
     following = torch.empty(model.states, len(words), dtype=torch.long, device=words.device)
     final = torch.empty(model.states, device=words.device)
-    for part in torch.arange(model.states, device=words.device).split(TABLE_ROWS):
+    for part in torch.split(torch.arange(model.states, device=words.device), TABLE_ROWS):
         of_words, next_states = (
             values.view(len(part), -1)
             for values in model.score(part.repeat_interleave(len(words)), words.repeat(len(part)))

@@ -60,13 +60,18 @@ class Lexicon:
     unknown: int
 
     @classmethod
-    def of(cls, model: NgramModel, normalizer: Normalizer, device: torch.device) -> "Lexicon":
-        """The words of a model as `normalizer` writes them; a word that it empties or splits cannot be recognised."""
+    def of(
+        cls, model: NgramModel, normalizer: Normalizer, device: torch.device, *, writable: frozenset[str] | None = None
+    ) -> "Lexicon":
+        """The words of a model as `normalizer` writes them; a word that it empties or splits cannot be recognised.
+
+        With `writable`, only words of these characters.
+        """
         spelt = {number: normalizer(word) for number, word in enumerate(model.words) if word not in NO_WORDS}
         found: dict[int, int] = {}
         prefixes: set[int] = set()
         for number, text in spelt.items():
-            if text and " " not in text:
+            if text and " " not in text and (writable is None or writable.issuperset(text)):
                 hashes = [hash_word(text[:end]) for end in range(1, len(text) + 1)]
                 found[hashes[-1]] = number
                 prefixes.update(hashes)
