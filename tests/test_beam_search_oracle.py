@@ -1,4 +1,4 @@
-"""The beam search beside flashlight-text, which has its own search and queries KenLM: the same log-probabilities, file and weights."""
+"""The beam search beside that of flashlight-text, which queries KenLM: the same log-probabilities, file and weights."""
 
 import math
 from pathlib import Path
@@ -98,7 +98,9 @@ def test_scores_with_a_character_model_equal_those_of_flashlight(tmp_path: Path)
     path = tmp_path / "characters.arpa"
     path.write_text(CHARACTERS, encoding="utf-8")
     tokens = Dictionary(["<unk>", "\u2581", "a", "b", "c"])  # in the place of blank, which it never scores
-    options = LexiconFreeDecoderOptions(UNLIMITED, len(VOCABULARY.symbols), 1e9, 0.7 * LN10, 0.0, True, CriterionType.CTC)
+    options = LexiconFreeDecoderOptions(
+        UNLIMITED, len(VOCABULARY.symbols), 1e9, 0.7 * LN10, 0.0, True, CriterionType.CTC
+    )
     no_silence = len(VOCABULARY.symbols)
     decoder = LexiconFreeDecoder(options, KenLM(str(path), tokens), no_silence, 0, [])
     model = read_language_model(path)
