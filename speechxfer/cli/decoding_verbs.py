@@ -1,7 +1,7 @@
 """The verbs that apply a model to speech: one verb, one function, no logic."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ from speechxfer.cli.options import (
     ResampleAsTrained,
     Results,
     path_option,
+    paths_argument,
     read_path,
 )
 
@@ -68,3 +69,43 @@ def evaluate(
             models, on, out, resample=resample, mono=mono, results=target, as_parent=as_parent, phones=restriction
         )
     )
+
+
+@app.command()
+def score(
+    reference: Annotated[Path, paths_argument("REF", "Reference: .trn, .stm or a manifest (.jsonl).")],
+    hypothesis: Annotated[Path, paths_argument("HYP", "Hypothesis: .trn, .ctm or a manifest (.jsonl).")],
+    format: Annotated[
+        Literal["trn", "stm", "manifest"] | None,
+        typer.Option("--format", help="Format of both; stm: a CTM against an STM. Default: as the suffixes say."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        path_option("--out", "FOLDER", "Also write report.json, report.txt and sclite's tables to this folder."),
+    ] = None,
+    case_sensitive: Annotated[bool, typer.Option("--case-sensitive", help="Capitals differ (sclite -s).")] = False,
+    optional_words: Annotated[bool, typer.Option("--optional-words", help="(a) may be missing (sclite -D).")] = False,
+    fragments: Annotated[
+        bool, typer.Option("--fragments", help="a- is correct for a word that begins with a (sclite -F).")
+    ] = False,
+    delete_hyphens: Annotated[
+        bool, typer.Option("--delete-hyphens", help="Hyphens are no characters (sclite -c DH).")
+    ] = False,
+    speaker_ids: Annotated[
+        Literal["spu_id", "wsj", "sp"],
+        typer.Option(
+            "--speaker-ids",
+            help="Speaker in the ids of .trn: before the first - or _ (spu_id), three characters (wsj), whole id (sp).",
+        ),
+    ] = "spu_id",
+    language: Annotated[
+        str, typer.Option("--language", help="Language code; Turkish and Azeri have capitals of their own.")
+    ] = "",
+    encoding: Annotated[str, typer.Option("--encoding", help="Encoding of files of NIST's formats.")] = "utf-8",
+) -> None:
+    """Score transcripts in files; NIST's formats by sclite's conventions and with its tables."""
+    from speechxfer.scoring import NistOptions
+    from speechxfer.workflows import score_files
+
+    options = NistOptions(case_sensitive, optional_words, fragments, delete_hyphens, language, speaker_ids)
+    print(score_files(reference, hypothesis, format=format, options=options, encoding=encoding, out=out))

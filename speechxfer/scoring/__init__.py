@@ -3,11 +3,17 @@
 * `score`: references and hypotheses to a `WerReport`; `read_report` reads one from JSON, `render_report` gives it as text.
 * `join`: reports of different utterances (folds) in one; `pool`: reports of several seeds averaged to a `PooledScore`.
 * `compare`: a paired test of two systems, a `Comparison`; `check_same_task` refuses reports that cannot be compared.
+* `score_transcripts`, `score_segments`: NIST's TRN, and CTM against STM, by the conventions of sclite (`NistOptions`) to a
+  `NistReport`; `render_nist_table`: sclite's table of speakers.
 """
 
 from speechxfer.scoring.comparison import Comparison as Comparison
 from speechxfer.scoring.comparison import check_same_task as check_same_task
 from speechxfer.scoring.comparison import compare as compare
+from speechxfer.scoring.nist import NistReport as NistReport
+from speechxfer.scoring.nist import score_segments as score_segments
+from speechxfer.scoring.nist import score_transcripts as score_transcripts
+from speechxfer.scoring.nist_tables import render_nist_table as render_nist_table
 from speechxfer.scoring.pooling import PooledScore as PooledScore
 from speechxfer.scoring.pooling import join as join
 from speechxfer.scoring.pooling import pool as pool
@@ -15,3 +21,4 @@ from speechxfer.scoring.rendering import render_report as render_report
 from speechxfer.scoring.report import WerReport as WerReport
 from speechxfer.scoring.report import read_report as read_report
 from speechxfer.scoring.scorer import score as score
+from speechxfer.scoring.word_networks import NistOptions as NistOptions

@@ -2,6 +2,7 @@
 
 - `adapt`, `train_from_scratch`, `Adapted`: training runs.
 - `evaluate_models`, `transcribe_inputs`, `RowTarget`: models by name, scored on a manifest or applied to recordings.
+- `score_files`: transcripts in files against references.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
 - `StudySettings`, `Splits`: how the runs of a study are trained and on what; `cross_validate`, `learning_curve`,
   `compare_with_baseline`, `self_train`: the studies.
@@ -22,6 +23,7 @@ from speechxfer.workflows.results import Forgetting as Forgetting
 from speechxfer.workflows.results import ResultRow as ResultRow
 from speechxfer.workflows.results import add_row as add_row
 from speechxfer.workflows.results import read_rows as read_rows
+from speechxfer.workflows.scoring_runs import score_files as score_files
 from speechxfer.workflows.self_training import self_train as self_train
 from speechxfer.workflows.studies import Splits as Splits
 from speechxfer.workflows.studies import StudySettings as StudySettings
