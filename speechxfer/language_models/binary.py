@@ -191,7 +191,10 @@ def _parse_metadata(metadata: bytes, path: Path) -> tuple[Unit, Normalizer | Non
     if described["unit"] not in get_args(Unit):
         raise _damaged(path, f"unit {described['unit']!r}")
     given = described["normalizer"]
-    return described["unit"], None if given is None else Normalizer.from_dict(given)
+    try:
+        return described["unit"], None if given is None else Normalizer.from_dict(given)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _check_keys(tables: NgramTables, path: Path) -> None:
