@@ -2,6 +2,7 @@
 
 - `adapt`, `train_from_scratch`, `Adapted`: training runs.
 - `evaluate_models`, `transcribe_inputs`, `RowTarget`: models by name, scored on a manifest or applied to recordings.
+- `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
 - `StudySettings`, `Splits`: how the runs of a study are trained and on what; `cross_validate`, `learning_curve`,
   `compare_with_baseline`, `self_train`: the studies.
@@ -15,6 +16,8 @@ from speechxfer.workflows.cross_validation import cross_validate as cross_valida
 from speechxfer.workflows.embeddings import embed as embed
 from speechxfer.workflows.evaluation_runs import RowTarget as RowTarget
 from speechxfer.workflows.evaluation_runs import evaluate_models as evaluate_models
+from speechxfer.workflows.language_model_runs import score_language_model as score_language_model
+from speechxfer.workflows.language_model_runs import train_language_model as train_language_model
 from speechxfer.workflows.learning_curves import learning_curve as learning_curve
 from speechxfer.workflows.model_description import describe as describe
 from speechxfer.workflows.ranking import rank_sources as rank_sources
