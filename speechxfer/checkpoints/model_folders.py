@@ -29,6 +29,7 @@ FILES = (
     "model.json",
     "parents.json",
     "parents.safetensors",
+    "decoding.json",  # weights of language models (workflows/decoders.py), which do not outlive the model
 )
 
 

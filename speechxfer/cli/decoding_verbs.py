@@ -7,9 +7,11 @@ import typer
 
 from speechxfer.cli.application import app
 from speechxfer.cli.options import (
+    Beam,
+    Boost,
+    LanguageModels,
     ModelName,
     MonoAsTrained,
-    Out,
     Phones,
     PhonesOfLanguage,
     ResampleAsTrained,
@@ -29,23 +31,32 @@ def transcribe(
     ],
     phones: Phones = None,
     language: PhonesOfLanguage = None,
+    lm: LanguageModels = None,
+    beam: Beam = None,
+    boost: Boost = None,
+    nbest: Annotated[
+        int,
+        typer.Option("--nbest", min=0, help="Print so many texts of each utterance: id TAB rank TAB score TAB text."),
+    ] = 0,
     resample: ResampleAsTrained = None,
     mono: MonoAsTrained = None,
 ) -> None:
     """Print transcripts: one line per utterance, id TAB text."""
     from speechxfer.decoding import PhoneOptions
-    from speechxfer.workflows import transcribe_inputs
+    from speechxfer.workflows import DecodingOptions, format_transcripts, transcribe_inputs
 
-    restriction = PhoneOptions(phones, language)
-    for name, text in transcribe_inputs(model, inputs, resample=resample, mono=mono, phones=restriction):
-        print(f"{name}\t{text}", flush=True)
+    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, nbest)
+    for line in format_transcripts(transcribe_inputs(model, inputs, resample=resample, mono=mono, decoding=decoding)):
+        print(line, flush=True)
 
 
 @app.command()
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="One model, or the same one trained with several seeds.")],
     on: Annotated[Path, path_option("--on", "MANIFEST", "Manifest to score on.")],
-    out: Out,
+    out: Annotated[
+        Path | None, path_option("--out", "FOLDER", "Folder for the reports; default: none are written.")
+    ] = None,
     results: Results = None,
     row: Annotated[str, typer.Option("--row", help="Name of that row: scratch, frozen, finetuned ...")] = "",
     split: Annotated[str, typer.Option("--split", help="Split in that row; default: the manifest's name.")] = "",
@@ -55,18 +66,29 @@ def evaluate(
     ] = False,
     phones: Phones = None,
     language: PhonesOfLanguage = None,
+    lm: LanguageModels = None,
+    beam: Beam = None,
+    boost: Boost = None,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune", help="First tune the weights of --lm and --boost on this manifest and store them with the model."
+        ),
+    ] = False,
     resample: ResampleAsTrained = None,
     mono: MonoAsTrained = None,
 ) -> None:
     """Word and character error rate with 95 % intervals."""
     from speechxfer.decoding import PhoneOptions
-    from speechxfer.workflows import RowTarget, evaluate_models
+    from speechxfer.workflows import DecodingOptions, RowTarget, evaluate_models, tune_models
 
     target = RowTarget(results, row, split) if results else None
-    restriction = PhoneOptions(phones, language)
+    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost)
+    if tune:
+        print(*tune_models(models, on, decoding, resample=resample, mono=mono, results=target), sep="\n\n")
     print(
         evaluate_models(
-            models, on, out, resample=resample, mono=mono, results=target, as_parent=as_parent, phones=restriction
+            models, on, out, resample=resample, mono=mono, results=target, as_parent=as_parent, decoding=decoding
         )
     )
 

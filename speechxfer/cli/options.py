@@ -75,4 +75,22 @@ PhonesOfLanguage = Annotated[
         help="Restrict the output of a phone model to the phones of this language, by its letter table (see `info`).",
     ),
 ]
+LanguageModels = Annotated[
+    list[Path] | None,
+    path_option(
+        "--lm",
+        "LM",
+        "Language model (`lm train`, or an ARPA file) for a beam search; may be repeated: one of words and one of characters.",
+    ),
+]
+Beam = Annotated[
+    int | None,
+    typer.Option(
+        "--beam", min=1, help="Width of the beam search; default: as tuned, else 16; greedy without --lm or --boost."
+    ),
+]
+Boost = Annotated[
+    Path | None,
+    path_option("--boost", "PHRASES", "Words and phrases to prefer: one a line, with an optional weight after a tab."),
+]
 Licence = Annotated[str, typer.Option("--licence", help="Licence of the model, for its card.")]

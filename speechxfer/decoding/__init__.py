@@ -3,17 +3,28 @@
 - `transcribe`, `Hypothesis`, `Word`: text of utterances or a recording, with times and confidence.
 - `evaluate`, `score_hypotheses`: error rates on utterances with texts.
 - `compute_log_probs`, `encode_utterances`, `frame_duration_s`: outputs of the model and of its encoder.
-- `Decoder`, `GreedyDecoder`: log-probabilities to hypotheses.
+- `Decoder`, `GreedyDecoder`, `BeamDecoder`, `ScoredText`: log-probabilities to hypotheses, or to the n best texts.
+- `beam_search`, `SearchSettings`: CTC prefix beam search; `prepare_fusion`, `Fusion`, `FusionWeights`, `read_phrases`, `Phrase`:
+  language models and boosted phrases in it.
 - `decode_utterances`, `window_utterances`, `recording_utterance`, `segment_recording`: the steps of `transcribe`.
 - `match_phones`, `list_language_phones`, `PhoneInventory`, `PhoneOptions`: restriction of a phone model to a language's phones.
 - `DECODE_FRAMES`: the frames that a batch has at most.
 """
 
+from speechxfer.decoding.beam_decoder import BeamDecoder as BeamDecoder
+from speechxfer.decoding.beam_search import SearchSettings as SearchSettings
+from speechxfer.decoding.beam_search import beam_search as beam_search
+from speechxfer.decoding.boosting import Phrase as Phrase
+from speechxfer.decoding.boosting import read_phrases as read_phrases
 from speechxfer.decoding.decoder import Decoder as Decoder
 from speechxfer.decoding.evaluation import evaluate as evaluate
 from speechxfer.decoding.evaluation import score_hypotheses as score_hypotheses
+from speechxfer.decoding.fusion import Fusion as Fusion
+from speechxfer.decoding.fusion import FusionWeights as FusionWeights
+from speechxfer.decoding.fusion import prepare_fusion as prepare_fusion
 from speechxfer.decoding.greedy import GreedyDecoder as GreedyDecoder
 from speechxfer.decoding.hypotheses import Hypothesis as Hypothesis
+from speechxfer.decoding.hypotheses import ScoredText as ScoredText
 from speechxfer.decoding.hypotheses import Word as Word
 from speechxfer.decoding.inventory import PhoneInventory as PhoneInventory
 from speechxfer.decoding.inventory import PhoneOptions as PhoneOptions

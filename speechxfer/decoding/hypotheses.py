@@ -27,6 +27,21 @@ class Word:
 
 
 @dataclass(frozen=True)
+class ScoredText:
+    """One of the n best texts of an utterance.
+
+    Attributes:
+        text: symbols as text.
+        score: by which texts are ranked: the acoustic score and what language models and boosting add.
+        acoustic: log-probability of all alignments of the text.
+    """
+
+    text: str
+    score: float
+    acoustic: float
+
+
+@dataclass(frozen=True)
 class Hypothesis:
     """The decoded text of one utterance; ``str()`` gives text and confidence.
 
@@ -37,6 +52,7 @@ class Hypothesis:
         confidence: geometric mean of the chosen symbols' probabilities over the frames that are not blank; 0 where all are
             blank. Blank frames are excluded: in pauses the model is certain of blank, which says nothing about the speech.
         words: the words of `text`, in order; none of a classifier, which gives no times.
+        alternatives: the n best texts, best first, if the decoder was asked for them.
     """
 
     text: str
@@ -44,6 +60,7 @@ class Hypothesis:
     blank_frames: int
     confidence: float
     words: tuple[Word, ...] = ()
+    alternatives: tuple[ScoredText, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.text} (confidence {self.confidence:.2f})"

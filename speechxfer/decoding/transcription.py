@@ -1,11 +1,12 @@
 """Transcription of utterances and recordings: log-probabilities (``log_probs.py``), then a decoder."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
 from accelerate.utils import gather_object
+from torch import Tensor
 
 from speechxfer.data import Utterance, collect_audio_warnings, read_audio_header
 from speechxfer.decoding.decoder import Decoder
@@ -18,6 +19,7 @@ from speechxfer.features import AudioOptions, FeatureStore, report_resampling
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import rank_and_world_size
 
+GROUP_FRAMES = 20_000  # encoder frames that are decoded together: utterances of about a quarter of an hour
 Phones = Sequence[str] | PhoneInventory
 
 
@@ -106,6 +108,18 @@ def recording_utterance(path: Path | str) -> Utterance:
     return Utterance(str(path), Path(path), header.samples / header.rate_hz)
 
 
+def _groups(outputs: Iterable[tuple[int, Tensor]]) -> Iterator[list[tuple[int, Tensor]]]:
+    """Consecutive outputs of about `GROUP_FRAMES` together."""
+    group: list[tuple[int, Tensor]] = []
+    for output in outputs:
+        group.append(output)
+        if sum(len(log_probs) for _, log_probs in group) >= GROUP_FRAMES:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
 def decode_utterances(
     model: AcousticModel,
     utterances: Sequence[Utterance],
@@ -117,9 +131,9 @@ def decode_utterances(
 ) -> dict[str, Hypothesis]:
     """Hypotheses of utterances with different ids, as `transcribe` returns them; arguments as for `compute_log_probs`."""
     chosen = decoder or GreedyDecoder.of_model(model, inventory.vocabulary if inventory else None)
-    own = [
-        (index, chosen.decode([log_probs])[0])
-        for index, log_probs in compute_log_probs(model, utterances, audio, store=store, inventory=inventory)
-    ]
+    own: list[tuple[int, Hypothesis]] = []
+    for group in _groups(compute_log_probs(model, utterances, audio, store=store, inventory=inventory)):
+        indices, log_probs = zip(*group, strict=True)
+        own += zip(indices, chosen.decode(log_probs), strict=True)
     by_index = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
     return {utterance.id: by_index[index] for index, utterance in enumerate(utterances)}

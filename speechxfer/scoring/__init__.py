@@ -1,6 +1,7 @@
 """Scoring: word and character error rates with intervals, reports, and paired comparisons. Never imports torch.
 
 * `score`: references and hypotheses to a `WerReport`; `read_report` reads one from JSON, `render_report` gives it as text.
+  `error_rates`: only the rates.
 * `join`: reports of different utterances (folds) in one; `pool`: reports of several seeds averaged to a `PooledScore`.
 * `compare`: a paired test of two systems, a `Comparison`; `check_same_task` refuses reports that cannot be compared.
 * `score_transcripts`, `score_segments`: NIST's TRN, and CTM against STM, by the conventions of sclite (`NistOptions`) to a
@@ -20,5 +21,6 @@ from speechxfer.scoring.pooling import pool as pool
 from speechxfer.scoring.rendering import render_report as render_report
 from speechxfer.scoring.report import WerReport as WerReport
 from speechxfer.scoring.report import read_report as read_report
+from speechxfer.scoring.scorer import error_rates as error_rates
 from speechxfer.scoring.scorer import score as score
 from speechxfer.scoring.word_networks import NistOptions as NistOptions

@@ -45,6 +45,7 @@ class WerReport:
         character_confusions: likewise for characters.
         unknown_symbols: symbols of the references that the vocabulary lacks, with counts; None without a vocabulary.
         phones: to which the output of the model was restricted; None: not restricted.
+        decoder: greedy, or what the beam search used, such as "beam 16, word 4-gram".
     """
 
     utterances: tuple[ScoredUtterance, ...]
@@ -59,6 +60,7 @@ class WerReport:
     character_confusions: Confusions
     unknown_symbols: tuple[tuple[str, int], ...] | None = None
     phones: tuple[str, ...] | None = None
+    decoder: str = "greedy"
 
     @cached_property
     def word_counts(self) -> Counts:
@@ -180,6 +182,8 @@ class WerReport:
         }
         if self.phones:
             data["phones"] = self.phones
+        if self.decoder != "greedy":
+            data["decoder"] = self.decoder
         return _json(data)
 
     @classmethod

@@ -3,6 +3,9 @@
 - `adapt`, `train_from_scratch`, `Adapted`: training runs.
 - `evaluate_models`, `transcribe_inputs`, `RowTarget`: models by name, scored on a manifest or applied to recordings.
 - `score_files`: transcripts in files against references.
+- `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
+- `DecodingOptions`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights, tuned on
+  development data; `format_transcripts`: lines of text.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
 - `StudySettings`, `Splits`: how the runs of a study are trained and on what; `cross_validate`, `learning_curve`,
   `compare_with_baseline`, `self_train`: the studies.
@@ -13,9 +16,12 @@
 from speechxfer.workflows.baselines import compare_with_baseline as compare_with_baseline
 from speechxfer.workflows.checking_runs import check_run as check_run
 from speechxfer.workflows.cross_validation import cross_validate as cross_validate
+from speechxfer.workflows.decoders import DecodingOptions as DecodingOptions
 from speechxfer.workflows.embeddings import embed as embed
 from speechxfer.workflows.evaluation_runs import RowTarget as RowTarget
 from speechxfer.workflows.evaluation_runs import evaluate_models as evaluate_models
+from speechxfer.workflows.language_model_runs import score_language_model as score_language_model
+from speechxfer.workflows.language_model_runs import train_language_model as train_language_model
 from speechxfer.workflows.learning_curves import learning_curve as learning_curve
 from speechxfer.workflows.model_description import describe as describe
 from speechxfer.workflows.ranking import rank_sources as rank_sources
@@ -30,4 +36,7 @@ from speechxfer.workflows.studies import StudySettings as StudySettings
 from speechxfer.workflows.training_runs import Adapted as Adapted
 from speechxfer.workflows.training_runs import adapt as adapt
 from speechxfer.workflows.training_runs import train_from_scratch as train_from_scratch
+from speechxfer.workflows.transcription_runs import format_transcripts as format_transcripts
 from speechxfer.workflows.transcription_runs import transcribe_inputs as transcribe_inputs
+from speechxfer.workflows.tuning import Tuning as Tuning
+from speechxfer.workflows.tuning import tune_models as tune_models

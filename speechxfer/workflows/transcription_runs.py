@@ -4,16 +4,18 @@ Each result is available as soon as it is computed, and an input that cannot be 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from speechxfer.checkpoints import load_model
 from speechxfer.data import Utterance, collect_audio_warnings, read_manifest
-from speechxfer.decoding import PhoneInventory, PhoneOptions, recording_utterance, segment_recording, transcribe
+from speechxfer.decoding import Decoder, Hypothesis, PhoneInventory, recording_utterance, segment_recording, transcribe
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import default_device, log_info
+from speechxfer.workflows.decoders import DecodingOptions, open_decoder
 from speechxfer.workflows.run_inputs import trained_audio_options
 
 CHUNK_S = 300.0  # speech that is transcribed before its results are printed
@@ -25,8 +27,8 @@ def transcribe_inputs(
     *,
     resample: bool | None = None,
     mono: bool | None = None,
-    phones: PhoneOptions | None = None,
-) -> Iterator[tuple[str, str]]:
+    decoding: DecodingOptions | None = None,
+) -> Iterator[tuple[str, Hypothesis]]:
     """Transcribe recordings and manifests, in their order.
 
     Recordings longer than half a minute are cut at pauses. What cannot be transcribed is reported on stderr with its cause;
@@ -36,17 +38,19 @@ def transcribe_inputs(
         model: name as for `load_model`.
         inputs: audio files, and manifests (``.jsonl``).
         resample, mono: permissions as in `read_audio`; None: as the model was trained.
-        phones: to which the output of a phone model is restricted, of manifests and recordings alike.
+        decoding: language models, phrases, number of alternatives, phones; None: greedy decoding.
 
     Yields:
-        Id and text: of a manifest's utterance its id, of a segment of a recording ``PATH@START`` with its start in seconds.
+        Id and hypothesis: of a manifest's utterance its id, of a segment of a recording ``PATH@START`` with its start in seconds.
 
     Raises:
-        InputError: no such model, phones that do not suit it, an id in two manifests, or, at the end, inputs that could not be
-            transcribed.
+        InputError: no such model, phones, language models or phrases that do not suit it, an id in two manifests, or, at the
+            end, inputs that could not be transcribed.
     """
     loaded = load_model(model).to(default_device())
-    inventory = phones.inventory(loaded) if phones else None
+    options = decoding or DecodingOptions()
+    inventory = options.phones.inventory(loaded) if options.phones else None
+    chosen = _Decoding(inventory, open_decoder(model, loaded, options, inventory))
     audio = trained_audio_options(model, loaded.spec, resample, mono)
     only_recording = len(inputs) == 1 and inputs[0].suffix != ".jsonl"
     failed: list[str] | None = None if only_recording else []  # None: the first error ends it
@@ -58,11 +62,20 @@ def transcribe_inputs(
             continue
         with collect_audio_warnings():
             for chunk in _chunks(items):
-                yield from _transcribe_chunk(loaded, chunk, audio, inventory, failed)
+                yield from _transcribe_chunk(loaded, chunk, audio, chosen, failed)
     if failed:
         raise InputError(
             f"{len(failed)} not transcribed, for the reasons above: {first_names(failed)}; the others are complete"
         )
+
+
+def format_transcripts(results: Iterable[tuple[str, Hypothesis]]) -> Iterator[str]:
+    """Lines of id TAB text; with alternatives, a line for each: id TAB rank TAB score TAB text."""
+    for name, hypothesis in results:
+        if not hypothesis.alternatives:
+            yield f"{name}\t{hypothesis.text}"
+        for rank, alternative in enumerate(hypothesis.alternatives, start=1):
+            yield f"{name}\t{rank}\t{alternative.score:.3f}\t{alternative.text}"
 
 
 def _opened(inputs: Sequence[Path], failed: list[str] | None) -> list[tuple[Path, list[Utterance] | None]]:
@@ -100,25 +113,40 @@ def _chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
         yield chunk
 
 
+@dataclass(frozen=True)
+class _Decoding:
+    """Phones to which the output is restricted, and the decoder; None: all, and greedy."""
+
+    inventory: PhoneInventory | None
+    decoder: Decoder | None
+
+
 def _transcribe_chunk(
     model: AcousticModel,
     chunk: Sequence[Utterance],
     audio: AudioOptions,
-    inventory: PhoneInventory | None,
+    decoding: _Decoding,
     failed: list[str] | None,
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, Hypothesis]]:
     """Transcribe a chunk in batches; if one of its utterances fails, one by one."""
     try:
-        hypotheses = transcribe(model, chunk, resample=audio.resample, mono=audio.mono, phones=inventory)
+        hypotheses = transcribe(
+            model,
+            chunk,
+            resample=audio.resample,
+            mono=audio.mono,
+            phones=decoding.inventory,
+            decoder=decoding.decoder,
+        )
     except InputError as error:
         if len(chunk) == 1:
             _report(error, chunk[0].id, failed)
         else:
             for utterance in chunk:
-                yield from _transcribe_chunk(model, [utterance], audio, inventory, failed)
+                yield from _transcribe_chunk(model, [utterance], audio, decoding, failed)
         return
     for utterance in chunk:
-        yield utterance.id, hypotheses[utterance.id].text
+        yield utterance.id, hypotheses[utterance.id]
 
 
 def _report(error: InputError, name: str, failed: list[str] | None) -> None:
