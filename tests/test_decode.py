@@ -1,4 +1,4 @@
-"""Decoding: greedy search against published outputs and itertools, segmentation at pauses, order of utterances."""
+"""Decoding: greedy search against published outputs and itertools, windows of long utterances, pauses, order of utterances."""
 
 import itertools
 import json
@@ -16,11 +16,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from speechxfer.data.manifest import Utterance
-from speechxfer.decoding import transcription as decode
+from speechxfer.decoding import log_probs as decode
+from speechxfer.decoding import transcription
 from speechxfer.decoding.evaluation import evaluate, score_hypotheses
-from speechxfer.decoding.greedy import Hypothesis, collapse, decode_batch, join_hypotheses
-from speechxfer.decoding.segmentation import MAX_SEGMENT_S, MIN_SEGMENT_S, cut_at_pauses, segment_utterances
-from speechxfer.decoding.transcription import transcribe, transcribe_segments
+from speechxfer.decoding.greedy import GreedyDecoder
+from speechxfer.decoding.hypotheses import Hypothesis, find_symbol_spans
+from speechxfer.decoding.segmentation import MAX_SEGMENT_S, MIN_SEGMENT_S, cut_at_pauses
+from speechxfer.decoding.transcription import decode_utterances, transcribe
+from speechxfer.decoding.windows import CONTEXT_S, MAX_WHOLE_S, WINDOW_S, window_utterances
 from speechxfer.errors import InputError
 from speechxfer.features.batches import Batch, collate
 from speechxfer.features.extraction import AudioOptions
@@ -47,30 +50,24 @@ from tests.tone_corpus import write_tone_corpus
         ([2, 0, 0, 2, 2, 0], [2, 2]),
     ],
 )
-def test_collapse_by_hand(ids: list[int], expected: list[int]) -> None:
-    assert collapse(ids) == expected
+def test_repeats_and_blanks_are_removed_by_hand(ids: list[int], expected: list[int]) -> None:
+    assert [span.symbol for span in find_symbol_spans(ids)] == expected
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(0, 3)))
-def test_collapse_is_grouping_without_blanks(ids: list[int]) -> None:
-    assert collapse(ids) == [symbol for symbol, _ in itertools.groupby(ids) if symbol != 0]
+def test_spans_are_groups_without_blanks(ids: list[int]) -> None:
+    spans = find_symbol_spans(ids)
+    assert [span.symbol for span in spans] == [symbol for symbol, _ in itertools.groupby(ids) if symbol != 0]
+    emitted = [(span.symbol, frame) for span in spans for frame in range(span.start, span.end)]
+    assert emitted == [(symbol, frame) for frame, symbol in enumerate(ids) if symbol != 0]
 
 
-def decoded(log_probs: Tensor, lengths: list[int], symbols: str, task: str = "ctc") -> list[Hypothesis]:
-    """Hypotheses of a model with these outputs; symbols from 1 on are `symbols`."""
-    kind = "characters" if task == "ctc" else "words"
-
-    class Stub:
-        vocabulary = Vocabulary(("<blank>", *symbols), kind)
-
-        def __call__(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-            return features, frames
-
-    stub = Stub()
-    stub.task = task
-    batch = Batch(tuple(map(str, lengths)), log_probs, torch.tensor(lengths), torch.empty(0), torch.empty(0))
-    return decode_batch(stub, batch)
+def decoded(log_probs: Tensor, symbols: str, task: str = "ctc") -> Hypothesis:
+    """The hypothesis for log-probabilities `[frames, symbols]`; symbols from 1 on are `symbols`, a frame is 0.1 s."""
+    vocabulary = Vocabulary(("<blank>", *symbols), "characters" if task == "ctc" else "words")
+    [hypothesis] = GreedyDecoder(vocabulary, 0.1, task).decode([log_probs])
+    return hypothesis
 
 
 def test_greedy_equals_keras(shared_data: Path) -> None:
@@ -78,7 +75,7 @@ def test_greedy_equals_keras(shared_data: Path) -> None:
     case = json.loads((shared_data / "refvectors" / "ctc" / "ctc_known_values.json").read_text())["greedy"][0]
     for values, expected in zip(map(torch.tensor, case["values"]), case["expected"], strict=True):
         order = [case["blank"], *(i for i in range(values.shape[-1]) if i != case["blank"])]
-        [hypothesis] = decoded(values[None][..., order].log(), [len(values)], "012")
+        hypothesis = decoded(values[..., order].log(), "012")
         assert [int(symbol) for symbol in hypothesis.text] == expected
 
 
@@ -89,23 +86,60 @@ def test_greedy_reads_real_log_probabilities(shared_data: Path) -> None:
     log_probs = torch.tensor(json.loads((folder / case["file"]).read_text()), dtype=torch.float32)
     order = [case["blank"], *(i for i in range(len(case["labels"])) if i != case["blank"])]
     symbols = "".join(case["labels"][i] for i in order[1:])
-    [hypothesis] = decoded(log_probs[None][..., order], [len(log_probs)], symbols)
+    hypothesis = decoded(log_probs[..., order], symbols)
     assert hypothesis.text == case["expected_greedy"]
 
 
 def test_counts_and_confidence_by_hand() -> None:
-    """Frames a, a, blank, then one beyond the end; confidence is the geometric mean of 0.5 and 0.9."""
-    log_probs = torch.tensor([[0.4, 0.5, 0.1], [0.05, 0.9, 0.05], [0.8, 0.1, 0.1], [0.0, 0.0, 1.0]]).log()
-    [hypothesis] = decoded(log_probs[None], [3], "ab")
+    """Frames a, a, blank; confidence is the geometric mean of 0.5 and 0.9."""
+    log_probs = torch.tensor([[0.4, 0.5, 0.1], [0.05, 0.9, 0.05], [0.8, 0.1, 0.1]]).log()
+    hypothesis = decoded(log_probs, "ab")
     assert (hypothesis.text, hypothesis.frames, hypothesis.blank_frames) == ("a", 3, 1)
     assert hypothesis.confidence == pytest.approx((0.5 * 0.9) ** (1 / 2))
-    [silent] = decoded(log_probs[None, 2:3], [1], "ab")
-    assert (silent.text, silent.confidence) == ("", 0.0)
+    silent = decoded(log_probs[2:3], "ab")
+    assert (silent.text, silent.confidence, silent.words) == ("", 0.0, ())
+    assert str(hypothesis) == "a (confidence 0.67)"
+
+
+def test_times_and_confidences_of_words_by_hand() -> None:
+    """Frames: blank, a, a, blank, b, space, blank, b. A word lasts from its first symbol's first frame to its last one's last."""
+    path = [0, 2, 2, 0, 3, 1, 0, 3]
+    probabilities = torch.full((8, 4), 0.01)
+    for frame, (symbol, p) in enumerate(zip(path, [0.9, 0.5, 0.8, 0.9, 0.7, 0.6, 0.9, 0.4], strict=True)):
+        probabilities[frame, symbol] = p
+    hypothesis = decoded(probabilities.log(), " ab")
+    assert hypothesis.text == "ab b"
+    assert [word.text for word in hypothesis.words] == ["ab", "b"]
+    assert [(word.start_s, word.end_s) for word in hypothesis.words] == [
+        (pytest.approx(0.1), pytest.approx(0.5)),
+        (pytest.approx(0.7), pytest.approx(0.8)),
+    ]
+    expected = ((0.5 * 0.8 * 0.7) ** (1 / 3), 0.4)
+    assert [word.confidence for word in hypothesis.words] == [pytest.approx(value) for value in expected]
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "ids", "expected"),
+    [
+        (Vocabulary(("<blank>", " ", "a", "b")), [1, 2, 3, 1, 1, 3, 1], [("ab", 1, 2), ("b", 5, 5)]),
+        (Vocabulary(("<blank>", " ", "\u0301", "e")), [3, 2, 1, 3], [("é", 0, 1), ("e", 3, 3)]),
+        (Vocabulary(("<blank>", "t", "ʃ"), "phones"), [1, 2], [("t", 0, 0), ("ʃ", 1, 1)]),
+        (
+            Vocabulary(("<blank>", "a", "▁b", "▁", "c▁a"), "bpe", b"?"),
+            [2, 1, 3, 1, 4],
+            [("ba", 0, 1), ("ac", 3, 4), ("a", 4, 4)],
+        ),
+        (Vocabulary(("<blank>", "a")), [], []),
+    ],
+)
+def test_words_of_symbols_by_hand(vocabulary: Vocabulary, ids: list[int], expected: list[tuple[str, int, int]]) -> None:
+    assert vocabulary.split_words(ids) == expected
+    assert " ".join(text for text, _, _ in expected) == vocabulary.decode(ids)
 
 
 def test_a_word_is_the_likeliest_row() -> None:
     log_probs = torch.tensor([[[-math.inf, -2.0, -0.1]], [[-math.inf, -0.2, -3.0]]])
-    assert [h.text for h in decoded(log_probs, [1, 1], ["no", "yes"], "classify")] == ["yes", "no"]
+    assert [decoded(row, ["no", "yes"], "classify").text for row in log_probs] == ["yes", "no"]
 
 
 # Utterances ----------------------------------------------------------------------------------------------------------
@@ -138,28 +172,47 @@ def test_every_utterance_has_a_hypothesis_in_order(
 def test_batches_depend_on_the_utterances_alone(
     model: AcousticModel, utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two processes decode the batches that one process decodes, each batch once."""
+    """Two processes decode the batches that one process decodes, each batch once; a long utterance is not divided."""
     monkeypatch.setattr(decode, "DECODE_FRAMES", 500)
-    by_processes: dict[int, list[tuple[str, ...]]] = {}
+    monkeypatch.setattr("speechxfer.decoding.windows.MAX_WHOLE_S", 1.2)
+    monkeypatch.setattr("speechxfer.decoding.windows.WINDOW_S", 0.5)
+    monkeypatch.setattr("speechxfer.decoding.windows.CONTEXT_S", 0.1)
+    audio = AudioOptions(model.spec)
+    expected = {index: values for index, values in decode.compute_log_probs(model, utterances, audio)}
+    computed: dict[int, Tensor] = {}
+    batches: dict[int, list[tuple[str, ...]]] = {1: [], 2: []}
     for processes in (1, 2):
+        seen = batches[processes]
+        monkeypatch.setattr(
+            decode, "collate", lambda ids, *rest, seen=seen: (seen.append(tuple(ids)), collate(ids, *rest))[1]
+        )
         for rank in range(processes):
-            seen: list[tuple[str, ...]] = []
-
-            def watched(
-                _: AcousticModel, batch: Batch, __: None, seen: list[tuple[str, ...]] = seen
-            ) -> list[Hypothesis]:
-                seen.append(batch.ids)
-                return [Hypothesis("", 1, 1, 1.0)] * len(batch.ids)
-
             monkeypatch.setattr(decode, "rank_and_world_size", lambda rank=rank, n=processes: (rank, n))
-            monkeypatch.setattr(decode, "decode_batch", watched)
-            monkeypatch.setattr(
-                decode, "gather_object", lambda own: [*((i, Hypothesis("", 1, 1, 1.0)) for i in range(24)), *own]
-            )
-            transcribe(model, utterances)
-            by_processes.setdefault(processes, []).extend(seen)
-    assert sorted(by_processes[1]) == sorted(by_processes[2]) and len(by_processes[1]) > 3
-    assert sorted(itertools.chain(*by_processes[1])) == [utterance.id for utterance in utterances]
+            part = dict(decode.compute_log_probs(model, utterances, audio))
+            if processes == 2:
+                assert part and not part.keys() & computed.keys()
+                computed.update(part)
+    assert sorted(batches[1]) == sorted(batches[2]) and len(batches[1]) > 3
+    assert any("@" in ids[0] for ids in batches[1]), "some are long"
+    assert computed.keys() == expected.keys() == set(range(24))
+    assert all(torch.equal(computed[index], values) for index, values in expected.items())
+
+
+def test_every_process_gets_the_hypotheses_of_all(
+    model: AcousticModel, utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = transcribe(model, utterances)
+    monkeypatch.setattr(decode, "DECODE_FRAMES", 500)
+    audio = AudioOptions(model.spec)
+    monkeypatch.setattr(decode, "rank_and_world_size", lambda: (1, 2))
+    decoder = GreedyDecoder.of_model(model)
+    others = [(i, decoder.decode([values])[0]) for i, values in decode.compute_log_probs(model, utterances, audio)]
+    assert 0 < len(others) < 24
+    monkeypatch.setattr(decode, "rank_and_world_size", lambda: (0, 2))
+    monkeypatch.setattr(transcription, "rank_and_world_size", lambda: (0, 2))
+    monkeypatch.setattr(transcription, "gather_object", lambda own: [*others, *own])
+    together = transcribe(model, utterances)
+    assert {name: h.text for name, h in together.items()} == {name: h.text for name, h in expected.items()}
 
 
 def test_a_model_in_training_mode_is_evaluated_without_dropout_and_stays_in_training_mode(
@@ -175,9 +228,8 @@ def test_a_model_in_training_mode_is_evaluated_without_dropout_and_stays_in_trai
 
 def test_stored_features_read_the_same(model: AcousticModel, utterances: list[Utterance], tmp_path: Path) -> None:
     audio = AudioOptions(model.spec)
-    segmented = segment_utterances(utterances, audio)
-    store = store_features(segmented.segments, audio, tmp_path)
-    assert transcribe_segments(model, segmented, audio, store) == transcribe(model, utterances)
+    store = store_features(utterances, audio, tmp_path)
+    assert decode_utterances(model, utterances, audio, store=store) == transcribe(model, utterances)
 
 
 def test_errors_name_the_utterance_that_cannot_be_decoded(model: AcousticModel, utterances: list[Utterance]) -> None:
@@ -271,14 +323,38 @@ def test_segments_are_named_by_utterance_and_second() -> None:
     ]
 
 
-def test_hypotheses_of_segments_are_joined_by_hand() -> None:
-    """Confidence is the geometric mean over all frames that are not blank: 0.5 twice and 0.25 once."""
-    parts = [Hypothesis("a b", 3, 1, 0.5), Hypothesis("", 4, 4, 0.0), Hypothesis("c", 2, 1, 0.25)]
-    joined = join_hypotheses(parts)
-    assert (joined.text, joined.frames, joined.blank_frames) == ("a b c", 9, 6)
-    assert joined.confidence == pytest.approx((0.5 * 0.5 * 0.25) ** (1 / 3))
-    assert join_hypotheses(parts[1:2]) == parts[1]
-    assert str(joined) == f"a b c (confidence {0.0625 ** (1 / 3):.2f})"
+# Windows -------------------------------------------------------------------------------------------------------------
+
+
+def test_windows_by_hand() -> None:
+    """45 s at 0.04 s: 1,125 frames in three windows of 375, with 2 s (50 frames) of context on each inner side."""
+    long = Utterance("a", Path("a.wav"), 45.0, "text", offset=5.0, speaker="s")
+    first, middle, last = window_utterances([long], 0.04)
+    assert (first.utterance.offset, first.utterance.duration, first.keep) == (5.0, pytest.approx(17.0), slice(0, 375))
+    assert (middle.utterance.offset, middle.utterance.duration) == (pytest.approx(18.0), pytest.approx(19.0))
+    assert middle.keep == slice(50, 425)
+    assert (last.utterance.offset, last.utterance.duration) == (pytest.approx(33.0), pytest.approx(17.0))
+    assert last.keep == slice(50, None)
+    assert window_utterances([replace(long, duration=30.0)], 0.04)[0].utterance.duration == 30.0
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.floats(MAX_WHOLE_S + 0.01, 20_000.0), st.sampled_from([0.01, 0.02, 0.04, 0.08, 0.0125 * 4]))
+def test_the_kept_frames_of_windows_follow_one_another(duration_s: float, frame_s: float) -> None:
+    windows = window_utterances([Utterance("a", Path("a.wav"), duration_s)], frame_s)
+    position = 0
+    for number, window in enumerate(windows):
+        start = round(window.utterance.offset / frame_s)
+        assert start * frame_s == pytest.approx(window.utterance.offset), "windows start at frames"
+        assert start + window.keep.start == position
+        assert window.utterance.duration <= WINDOW_S + 2 * CONTEXT_S + 3 * frame_s
+        if number:
+            assert window.keep.start * frame_s >= CONTEXT_S - 1e-6
+        if window.keep.stop is not None:
+            position = start + window.keep.stop
+            assert window.utterance.duration / frame_s - window.keep.stop >= CONTEXT_S / frame_s - 1e-6
+    assert windows[-1].keep.stop is None
+    assert windows[-1].utterance.offset + windows[-1].utterance.duration == pytest.approx(duration_s)
 
 
 @pytest.fixture(scope="module")
@@ -296,22 +372,40 @@ def ten_minutes(tmp_path_factory: pytest.TempPathFactory) -> Utterance:
 def test_ten_minutes_are_decoded_alike_by_every_path_in_bounded_batches(
     model: AcousticModel, ten_minutes: Utterance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A recording, an utterance of a manifest, dev in training and the encoder: the same segments of at most 20 s."""
+    """A recording, an utterance of a manifest, dev in training and the encoder: the same windows of at most 24 s."""
     shapes: list[tuple[int, ...]] = []
     monkeypatch.setattr(decode, "collate", lambda ids, features, *rest: observe(collate(ids, features, *rest), shapes))
     from_path = transcribe(model, ten_minutes.audio_filepath)
     from_manifest = transcribe(model, [ten_minutes])["long"]
     audio = AudioOptions(model.spec)
-    segmented = segment_utterances([ten_minutes], audio)
-    store = store_features(segmented.segments, audio, tmp_path)
-    from_dev = transcribe_segments(model, segmented, audio, store)["long"]
+    windows = [window.utterance for window in window_utterances([ten_minutes], decode.frame_duration_s(model))]
+    store = store_features(windows, audio, tmp_path)
+    from_dev = decode_utterances(model, [ten_minutes], audio, store=store)["long"]
     assert from_path == from_manifest == from_dev and len(from_path.text) > 100
-    assert 30 < len(segmented.segments) < 60
-    assert sum(segment.duration for segment in segmented.segments) == pytest.approx(600.0)
     [encoded] = decode.encode_utterances(model, [ten_minutes], audio)
     assert len(encoded) == from_path.frames
-    assert max(frames for _, frames, _ in shapes) <= 2_000
+    assert len(windows) == 30
+    assert max(frames for _, frames, _ in shapes) <= 2_404
     assert max(count * frames for count, frames, _ in shapes) <= decode.DECODE_FRAMES
+
+
+def test_windows_give_the_frames_of_the_whole(
+    model: AcousticModel, ten_minutes: Utterance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The convolutional model sees less than the context of a window, so its outputs are those of the whole recording.
+
+    Features must not be normalised over the window for that, so they are taken without it.
+    """
+    spec = replace(model.spec, normalize="none") if hasattr(model.spec, "normalize") else model.spec
+    torch.manual_seed(3)
+    plain = AcousticModel(model.architecture, model.vocabulary, spec, Normalizer()).eval()
+    part = replace(ten_minutes, duration=70.0)
+    audio = AudioOptions(spec)
+    [(_, windowed)] = decode.compute_log_probs(plain, [part], audio)
+    monkeypatch.setattr("speechxfer.decoding.windows.MAX_WHOLE_S", 100.0)
+    [(_, whole)] = decode.compute_log_probs(plain, [part], audio)
+    assert windowed.shape == whole.shape
+    assert torch.allclose(windowed, whole, atol=1e-4)
 
 
 def observe(batch: Batch, shapes: list[tuple[int, ...]]) -> Batch:
@@ -325,6 +419,12 @@ def test_padding_is_not_decoded(model: AcousticModel, utterances: list[Utterance
     longest = max(utterances, key=lambda u: u.duration)
     shortest = min(utterances, key=lambda u: u.duration)
     store = [decode.utterance_features(u, AudioOptions(model.spec)) for u in (shortest, longest)]
-    [alone] = decode_batch(model, collate(["a"], store[:1], [[]]))
-    batched, _ = decode_batch(model, collate(["a", "b"], store, [[], []]))
+    decoder = GreedyDecoder.of_model(model)
+    outputs = []
+    for count in (1, 2):
+        batch = collate(["a", "b"][:count], store[:count], [[], []][:count])
+        with torch.inference_mode():
+            log_probs, lengths = model(batch.features, batch.lengths)
+        outputs.append(log_probs[0, : lengths[0]])
+    alone, batched = decoder.decode(outputs)
     assert (batched.text, batched.frames, batched.blank_frames) == (alone.text, alone.frames, alone.blank_frames)

@@ -9,20 +9,19 @@ from pathlib import Path
 import panphon.distance
 import pytest
 import torch
-from torch import Tensor
 
 from speechxfer import cli
 from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.decoding import inventory as inventories
-from speechxfer.decoding import transcription
 from speechxfer.decoding.evaluation import evaluate
-from speechxfer.decoding.greedy import decode_batch
+from speechxfer.decoding.greedy import GreedyDecoder
 from speechxfer.decoding.inventory import PhoneInventory, PhoneOptions, list_language_phones, match_phones
+from speechxfer.decoding.log_probs import compute_log_probs
 from speechxfer.decoding.transcription import transcribe
 from speechxfer.errors import InputError
-from speechxfer.features.batches import Batch
+from speechxfer.features.extraction import AudioOptions, utterance_features
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.scoring.report import WerReport
 from speechxfer.text.phones import nearest_phone
@@ -58,16 +57,7 @@ def written(model: AcousticModel, phones: str) -> dict[str, str]:
 # Log-probabilities ---------------------------------------------------------------------------------------------------
 
 
-class Outputs:
-    """A model with these log-probabilities `[batch, frames, symbols]` as features."""
-
-    task = "ctc"
-    vocabulary = Vocabulary(("<blank>", "a", "b", "c"), "phones")
-
-    def __call__(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        return features, frames
-
-
+ALL = Vocabulary(("<blank>", "a", "b", "c"), "phones")
 FRAMES = torch.tensor(  # blank, a, b, c
     [
         [0.30, 0.40, 0.20, 0.10],
@@ -78,12 +68,6 @@ FRAMES = torch.tensor(  # blank, a, b, c
 B_AND_C = PhoneInventory((0, 2, 3), Vocabulary(("<blank>", "β", "c"), "phones"))
 
 
-def batch_of(*utterances: Tensor) -> Batch:
-    lengths = torch.tensor([len(frames) for frames in utterances])
-    padded = torch.nn.utils.rnn.pad_sequence([frames.log() for frames in utterances], batch_first=True)
-    return Batch(tuple("xy"[: len(utterances)]), padded, lengths, torch.empty(0), torch.empty(0))
-
-
 def test_the_probability_of_masked_phones_goes_to_the_others_and_not_to_blank() -> None:
     """First frame: 0.7 is not blank; b and c share it two to one. With all phones it is a, of 0.4."""
     expected = [[0.3, 0.7 * 2 / 3, 0.7 / 3], [0.6, 0.2, 0.2], [0.2, 0.8 * 3 / 7, 0.8 * 4 / 7]]
@@ -91,20 +75,12 @@ def test_the_probability_of_masked_phones_goes_to_the_others_and_not_to_blank() 
 
 
 def test_a_mask_changes_the_text_and_the_confidence_is_of_the_restricted_distribution() -> None:
-    [free] = decode_batch(Outputs(), batch_of(FRAMES))
+    [free] = GreedyDecoder(ALL, 0.1).decode([FRAMES.log()])
     assert (free.text, free.blank_frames) == ("a c", 1)
     assert free.confidence == pytest.approx(math.sqrt(0.4 * 0.4))
-    [restricted] = decode_batch(Outputs(), batch_of(FRAMES), B_AND_C)
+    [restricted] = GreedyDecoder(B_AND_C.vocabulary, 0.1).decode([B_AND_C.restrict(FRAMES.log())])
     assert (restricted.text, restricted.frames, restricted.blank_frames) == ("β c", 3, 1)
     assert restricted.confidence == pytest.approx(math.sqrt(0.7 * 2 / 3 * 0.8 * 4 / 7))
-
-
-def test_every_utterance_of_a_batch_is_restricted() -> None:
-    """The second utterance is shorter: its frames, and no padding."""
-    both = decode_batch(Outputs(), batch_of(FRAMES, FRAMES[:1]), B_AND_C)
-    assert [hypothesis.text for hypothesis in both] == ["β c", "β"]
-    assert both[1].confidence == pytest.approx(0.7 * 2 / 3)
-    assert {symbol for hypothesis in both for symbol in hypothesis.text.split()} == {"β", "c"}
 
 
 def test_the_softmax_is_over_logits_however_small() -> None:
@@ -257,9 +233,9 @@ def test_utterances_recordings_and_segments_are_restricted(tmp_path: Path, monke
     assert [one.frames for one in restricted.values()] == [one.frames for one in free.values()]
     first = utterances[0]
     assert transcribe(model, first.audio_filepath, phones="kʰ b") == transcribe(model, [first], phones="b kʰ")[first.id]
-    monkeypatch.setattr("speechxfer.decoding.segmentation.MAX_UNSEGMENTED_S", 0.5)
-    monkeypatch.setattr("speechxfer.decoding.segmentation.MAX_SEGMENT_S", 0.4)
-    monkeypatch.setattr("speechxfer.decoding.segmentation.MIN_SEGMENT_S", 0.1)
+    monkeypatch.setattr("speechxfer.decoding.windows.MAX_WHOLE_S", 0.5)
+    monkeypatch.setattr("speechxfer.decoding.windows.WINDOW_S", 0.4)
+    monkeypatch.setattr("speechxfer.decoding.windows.CONTEXT_S", 0.1)
     parts = transcribe(model, utterances, phones=["kʰ", "b"])
     assert parts != restricted
     assert {symbol for one in parts.values() for symbol in one.text.split()} <= {"kʰ", "b"}
@@ -268,15 +244,15 @@ def test_utterances_recordings_and_segments_are_restricted(tmp_path: Path, monke
 def test_without_a_restriction_the_models_own_output_is_decoded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The log-probabilities are not touched: the hypotheses equal a computation without the module."""
+    """The log-probabilities are not touched: they equal the model's own."""
     utterances = write_tone_corpus(tmp_path / "dev.jsonl", 3, letters="abc", seed=2, words=(1, 3))
     model = phone_model("a", "b", "k")
-    seen: list[object] = []
     monkeypatch.setattr(PhoneInventory, "restrict", lambda *_: pytest.fail("called"))
-    decode = transcription.decode_batch
-    monkeypatch.setattr(transcription, "decode_batch", lambda *args: seen.append(args[2]) or decode(*args))
-    transcribe(model, utterances)
-    assert seen == [None]
+    audio = AudioOptions(model.spec)
+    [(_, log_probs)] = compute_log_probs(model.eval(), utterances[:1], audio)
+    features = torch.from_numpy(utterance_features(utterances[0], audio))
+    expected, _ = model(features[None], torch.tensor([len(features)]))
+    assert torch.allclose(log_probs, expected[0], atol=1e-5)
 
 
 def test_a_report_states_the_phones_and_counts_those_outside(tmp_path: Path) -> None:

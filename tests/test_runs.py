@@ -22,7 +22,7 @@ import speechxfer as sx
 from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
-from speechxfer.cli.verbs import app
+from speechxfer.cli.program import app
 from speechxfer.config.loading import load_config
 from speechxfer.data.manifest import Utterance, write_manifest
 from speechxfer.errors import InputError
@@ -130,7 +130,7 @@ for path, count, after in moments:
 """
 MOMENTS = [  # function, which call of it in that process, after it instead of before; steps that the state then gained
     ("speechxfer.training.loop.training_step", 3, False, 0),  # two steps beyond an evaluation
-    ("speechxfer.training.selection.transcribe_segments", 1, False, 0),  # during an evaluation
+    ("speechxfer.training.selection.decode_utterances", 1, False, 0),  # during an evaluation
     (
         "speechxfer.training.loop.save_state",
         1,

@@ -21,7 +21,7 @@ import soundfile
 import torch
 
 from speechxfer.checking.checker import check_manifests
-from speechxfer.cli.verbs import app
+from speechxfer.cli.program import app
 from tests.tone_corpus import RATE_HZ, write_tone_corpus
 
 RECORDED = Path(__file__).with_name("unchanged_results.json")

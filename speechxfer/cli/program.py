@@ -10,7 +10,13 @@ from typing import Any
 
 import typer
 
-from speechxfer.cli.verbs import app
+from speechxfer.cli import verbs  # noqa: F401  (registers its verbs; the order is that of the help)
+
+# isort: split
+from speechxfer.cli import decoding_verbs  # noqa: F401
+
+# isort: split
+from speechxfer.cli.application import app
 from speechxfer.errors import InputError
 from speechxfer.runtime import check_process_environment, escape_unencodable_output, is_main_process
 

@@ -1,10 +1,11 @@
-"""The verbs of the command line: one verb, one function, no logic."""
+"""The verbs that check, train, compare and export: one verb, one function, no logic."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from speechxfer.cli.application import app
 from speechxfer.cli.options import (
     DEFAULT_SOURCE,
     ConfigFile,
@@ -17,8 +18,6 @@ from speechxfer.cli.options import (
     Mono,
     MonoAsTrained,
     Out,
-    Phones,
-    PhonesOfLanguage,
     Resample,
     ResampleAsTrained,
     Results,
@@ -33,12 +32,6 @@ from speechxfer.cli.options import (
 
 if TYPE_CHECKING:
     from speechxfer.config import Config
-
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Adapt a pretrained acoustic model to a new language or vocabulary, and measure how well that worked.",
-)
 
 
 def _load(config: Path | None, settings: list[str] | None, resample: bool | None, mono: bool | None) -> "Config":
@@ -270,57 +263,6 @@ def embed(
     from speechxfer.workflows import embed
 
     print(embed(model, manifests, out, frames=frames, resample=resample, mono=mono))
-
-
-@app.command()
-def transcribe(
-    model: ModelName,
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(parser=read_path, metavar="AUDIO|MANIFEST...", help="Audio files or manifests (.jsonl)."),
-    ],
-    phones: Phones = None,
-    language: PhonesOfLanguage = None,
-    resample: ResampleAsTrained = None,
-    mono: MonoAsTrained = None,
-) -> None:
-    """Print transcripts: one line per utterance, id TAB text."""
-    from speechxfer.decoding import PhoneOptions
-    from speechxfer.workflows import transcribe_inputs
-
-    restriction = PhoneOptions(phones, language)
-    for name, text in transcribe_inputs(model, inputs, resample=resample, mono=mono, phones=restriction):
-        print(f"{name}\t{text}", flush=True)
-
-
-@app.command()
-def evaluate(
-    models: Annotated[list[str], typer.Argument(help="One model, or the same one trained with several seeds.")],
-    on: Annotated[Path, path_option("--on", "MANIFEST", "Manifest to score on.")],
-    out: Out,
-    results: Results = None,
-    row: Annotated[str, typer.Option("--row", help="Name of that row: scratch, frozen, finetuned ...")] = "",
-    split: Annotated[str, typer.Option("--split", help="Split in that row; default: the manifest's name.")] = "",
-    as_parent: Annotated[
-        bool,
-        typer.Option("--as-parent", help="Score the source's own task with the adapted encoder: what was forgotten."),
-    ] = False,
-    phones: Phones = None,
-    language: PhonesOfLanguage = None,
-    resample: ResampleAsTrained = None,
-    mono: MonoAsTrained = None,
-) -> None:
-    """Word and character error rate with 95 % intervals."""
-    from speechxfer.decoding import PhoneOptions
-    from speechxfer.workflows import RowTarget, evaluate_models
-
-    target = RowTarget(results, row, split) if results else None
-    restriction = PhoneOptions(phones, language)
-    print(
-        evaluate_models(
-            models, on, out, resample=resample, mono=mono, results=target, as_parent=as_parent, phones=restriction
-        )
-    )
 
 
 @app.command()

@@ -1,25 +1,30 @@
 """Decoding: from features to text and scores.
 
-- `transcribe`, `Hypothesis`: text of utterances or a recording.
+- `transcribe`, `Hypothesis`, `Word`: text of utterances or a recording, with times and confidence.
 - `evaluate`, `score_hypotheses`: error rates on utterances with texts.
-- `encode_utterances`: encoder outputs of utterances.
-- `segment_utterances`, `SegmentedUtterances`, `transcribe_segments`, `recording_utterance`: the steps of `transcribe`.
+- `compute_log_probs`, `encode_utterances`, `frame_duration_s`: outputs of the model and of its encoder.
+- `Decoder`, `GreedyDecoder`: log-probabilities to hypotheses.
+- `decode_utterances`, `window_utterances`, `recording_utterance`, `segment_recording`: the steps of `transcribe`.
 - `match_phones`, `list_language_phones`, `PhoneInventory`, `PhoneOptions`: restriction of a phone model to a language's phones.
-- `decode_batch`, `DECODE_FRAMES`: greedy decoding of one batch, and the frames that a batch has at most.
+- `DECODE_FRAMES`: the frames that a batch has at most.
 """
 
+from speechxfer.decoding.decoder import Decoder as Decoder
 from speechxfer.decoding.evaluation import evaluate as evaluate
 from speechxfer.decoding.evaluation import score_hypotheses as score_hypotheses
-from speechxfer.decoding.greedy import Hypothesis as Hypothesis
-from speechxfer.decoding.greedy import decode_batch as decode_batch
+from speechxfer.decoding.greedy import GreedyDecoder as GreedyDecoder
+from speechxfer.decoding.hypotheses import Hypothesis as Hypothesis
+from speechxfer.decoding.hypotheses import Word as Word
 from speechxfer.decoding.inventory import PhoneInventory as PhoneInventory
 from speechxfer.decoding.inventory import PhoneOptions as PhoneOptions
 from speechxfer.decoding.inventory import list_language_phones as list_language_phones
 from speechxfer.decoding.inventory import match_phones as match_phones
-from speechxfer.decoding.segmentation import SegmentedUtterances as SegmentedUtterances
-from speechxfer.decoding.segmentation import segment_utterances as segment_utterances
-from speechxfer.decoding.transcription import DECODE_FRAMES as DECODE_FRAMES
-from speechxfer.decoding.transcription import encode_utterances as encode_utterances
+from speechxfer.decoding.log_probs import DECODE_FRAMES as DECODE_FRAMES
+from speechxfer.decoding.log_probs import compute_log_probs as compute_log_probs
+from speechxfer.decoding.log_probs import encode_utterances as encode_utterances
+from speechxfer.decoding.log_probs import frame_duration_s as frame_duration_s
+from speechxfer.decoding.segmentation import segment_recording as segment_recording
+from speechxfer.decoding.transcription import decode_utterances as decode_utterances
 from speechxfer.decoding.transcription import recording_utterance as recording_utterance
 from speechxfer.decoding.transcription import transcribe as transcribe
-from speechxfer.decoding.transcription import transcribe_segments as transcribe_segments
+from speechxfer.decoding.windows import window_utterances as window_utterances

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from speechxfer.data import Utterance
-from speechxfer.decoding.greedy import Hypothesis
+from speechxfer.decoding.decoder import Decoder
+from speechxfer.decoding.hypotheses import Hypothesis
 from speechxfer.decoding.inventory import PhoneInventory, match_phones
 from speechxfer.decoding.transcription import Phones, transcribe
 from speechxfer.models import AcousticModel
@@ -18,6 +19,7 @@ def evaluate(
     resample: bool = False,
     mono: bool = False,
     phones: Phones | None = None,
+    decoder: Decoder | None = None,
 ) -> WerReport:
     """Transcribe utterances and score the hypotheses against their texts; arguments and errors as for `transcribe`.
 
@@ -29,7 +31,7 @@ def evaluate(
     WER ...
     """
     inventory = phones if phones is None or isinstance(phones, PhoneInventory) else match_phones(model, phones)
-    hypotheses = transcribe(model, utterances, resample=resample, mono=mono, phones=inventory)
+    hypotheses = transcribe(model, utterances, resample=resample, mono=mono, phones=inventory, decoder=decoder)
     return score_hypotheses(model, utterances, hypotheses, inventory)
 
 

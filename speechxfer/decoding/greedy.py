@@ -1,69 +1,47 @@
 """Greedy CTC decoding (best path; Graves et al., ICML 2006), or the most probable word of a classifier."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
+from torch import Tensor
 
-from speechxfer.decoding.inventory import PhoneInventory
-from speechxfer.features import Batch
-from speechxfer.models import AcousticModel
+from speechxfer.decoding.hypotheses import Hypothesis, find_symbol_spans, words_of_spans
+from speechxfer.decoding.log_probs import frame_duration_s
+from speechxfer.models import AcousticModel, Task
+from speechxfer.text import Vocabulary
 
 
 @dataclass(frozen=True)
-class Hypothesis:
-    """The decoded text of one utterance; ``str()`` gives text and confidence.
+class GreedyDecoder:
+    """A `Decoder` that chooses the most probable symbol of every frame.
 
     Attributes:
-        text: symbols as text.
-        frames: encoder frames.
-        blank_frames: those in which blank is the most probable symbol.
-        confidence: geometric mean of the chosen symbols' probabilities over the frames that are not blank; 0 where all are
-            blank. Blank frames are excluded: in pauses the model is certain of blank, which says nothing about the speech.
+        vocabulary: of the log-probabilities: the model's, or that of an inventory of phones.
+        frame_s: seconds per encoder frame.
+        task: of the model; a classifier has one distribution instead of frames.
     """
 
-    text: str
-    frames: int
-    blank_frames: int
-    confidence: float
+    vocabulary: Vocabulary
+    frame_s: float
+    task: Task = "ctc"
 
-    def __str__(self) -> str:
-        return f"{self.text} (confidence {self.confidence:.2f})"
+    @classmethod
+    def of_model(cls, model: AcousticModel, vocabulary: Vocabulary | None = None) -> "GreedyDecoder":
+        """The greedy decoder of a model's outputs, with another vocabulary if an inventory restricts them."""
+        return cls(vocabulary or model.vocabulary, frame_duration_s(model), model.task)
 
+    def decode(self, log_probs: Sequence[Tensor]) -> list[Hypothesis]:
+        """Hypotheses of utterances from their log-probabilities, `[frames, symbols]` each."""
+        return [self._decode_one(one) for one in log_probs]
 
-def collapse(ids: Sequence[int]) -> list[int]:
-    """Remove repeats, then blanks (symbol 0): [0, 3, 3, 0, 3, 5] gives [3, 3, 5]."""
-    return [symbol for previous, symbol in zip([0, *ids], ids, strict=False) if symbol not in (0, previous)]
-
-
-@torch.inference_mode()
-def decode_batch(model: AcousticModel, batch: Batch, inventory: PhoneInventory | None = None) -> list[Hypothesis]:
-    """Hypotheses of a batch, in its order; with an inventory, of its phones alone."""
-    log_probs, lengths = model(batch.features, batch.lengths)
-    vocabulary = model.vocabulary
-    if inventory:
-        log_probs, vocabulary = inventory.restrict(log_probs), inventory.vocabulary
-    best, symbols = log_probs.max(dim=-1)
-    hypotheses = []
-    for row, length in enumerate(lengths.tolist()):
-        ids = symbols[row, :length].tolist()
-        decoded = ids if model.task == "classify" else collapse(ids)
-        nonblank = best[row, :length][symbols[row, :length] != 0]
+    def _decode_one(self, log_probs: Tensor) -> Hypothesis:
+        best, symbols = log_probs.max(dim=-1)
+        path = symbols.tolist()
+        nonblank = best[symbols != 0]
         confidence = float(nonblank.mean().exp()) if len(nonblank) else 0.0
-        hypotheses.append(Hypothesis(vocabulary.decode(decoded), length, ids.count(0), confidence))
-    return hypotheses
-
-
-def join_hypotheses(parts: Sequence[Hypothesis]) -> Hypothesis:
-    """The hypothesis of an utterance from those of its segments: texts joined by spaces, frames added up."""
-    if len(parts) == 1:
-        return parts[0]
-    weights = [part.frames - part.blank_frames for part in parts]
-    logs = sum(weight * math.log(part.confidence) for weight, part in zip(weights, parts, strict=True) if weight)
-    return Hypothesis(
-        " ".join(part.text for part in parts if part.text),
-        sum(part.frames for part in parts),
-        sum(part.blank_frames for part in parts),
-        math.exp(logs / sum(weights)) if any(weights) else 0.0,
-    )
+        if self.task == "classify":
+            return Hypothesis(self.vocabulary.decode(path), len(path), 0, confidence)
+        spans = find_symbol_spans(path)
+        text = self.vocabulary.decode([span.symbol for span in spans])
+        words = words_of_spans(spans, log_probs, self.vocabulary, self.frame_s)
+        return Hypothesis(text, len(path), path.count(0), confidence, words)

@@ -1,12 +1,11 @@
-"""Segmentation of long utterances at pauses, so that decoding needs bounded memory.
+"""Segmentation of long recordings at pauses, for lines of output of a readable length.
 
-Self-attention over a whole recording needs memory that grows with the square of its length. Utterances of up to
-`MAX_UNSEGMENTED_S` are decoded whole; longer ones are replaced by segments of at most `MAX_SEGMENT_S`, cut in the middle of
+Recordings of up to `MAX_UNSEGMENTED_S` stay whole; longer ones are cut into segments of at most `MAX_SEGMENT_S`, in the middle of
 pauses. Pauses are found by librosa's energy rule (`librosa.effects.split`).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from speechxfer.data import Utterance
@@ -18,42 +17,15 @@ MIN_SEGMENT_S = 1.0
 PAUSE_BELOW_PEAK_DB = 35
 
 
-@dataclass(frozen=True)
-class SegmentedUtterances:
-    """Utterances and the segments that are decoded in their place.
-
-    Attributes:
-        utterances: as given.
-        segments: of all utterances, in their order; a short utterance is its own only segment.
-        counts: number of segments of each utterance.
-    """
-
-    utterances: tuple[Utterance, ...]
-    segments: tuple[Utterance, ...]
-    counts: tuple[int, ...]
-
-    def ranges(self) -> Iterator[tuple[Utterance, range]]:
-        """Each utterance with the indices of its segments."""
-        start = 0
-        for utterance, count in zip(self.utterances, self.counts, strict=True):
-            yield utterance, range(start, start + count)
-            start += count
-
-
-def segment_utterances(utterances: Sequence[Utterance], audio: AudioOptions) -> SegmentedUtterances:
-    """Cut utterances longer than `MAX_UNSEGMENTED_S` at their pauses; the others stay as they are.
+def segment_recording(recording: Utterance, audio: AudioOptions) -> list[Utterance]:
+    """Cut a recording longer than `MAX_UNSEGMENTED_S` at its pauses; a shorter one stays as it is.
 
     Raises:
-        InputError: the audio of a long utterance cannot be read.
+        InputError: the audio of a long recording cannot be read.
     """
-    parts = [
-        cut_at_pauses(utterance, find_pauses(utterance, audio))
-        if utterance.duration > MAX_UNSEGMENTED_S
-        else [utterance]
-        for utterance in utterances
-    ]
-    segments = tuple(segment for part in parts for segment in part)
-    return SegmentedUtterances(tuple(utterances), segments, tuple(map(len, parts)))
+    if recording.duration <= MAX_UNSEGMENTED_S:
+        return [recording]
+    return cut_at_pauses(recording, find_pauses(recording, audio))
 
 
 def find_pauses(utterance: Utterance, audio: AudioOptions) -> list[tuple[float, float]]:

@@ -1,36 +1,23 @@
-"""Transcription and encoding of utterances in batches of bounded size.
-
-Long utterances are cut at pauses first (``segmentation.py``). Batches are planned from durations alone and distributed over
-the processes, so that one and several processes compute the same numbers.
-"""
+"""Transcription of utterances and recordings: log-probabilities (``log_probs.py``), then a decoder."""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
-import numpy as np
-import torch
 from accelerate.utils import gather_object
 
-from speechxfer.data import Samples, Utterance, collect_audio_warnings, read_audio_header
-from speechxfer.decoding.greedy import Hypothesis, decode_batch, join_hypotheses
+from speechxfer.data import Utterance, collect_audio_warnings, read_audio_header
+from speechxfer.decoding.decoder import Decoder
+from speechxfer.decoding.greedy import GreedyDecoder
+from speechxfer.decoding.hypotheses import Hypothesis
 from speechxfer.decoding.inventory import PhoneInventory, match_phones
-from speechxfer.decoding.segmentation import SegmentedUtterances, segment_utterances
+from speechxfer.decoding.log_probs import compute_log_probs
 from speechxfer.errors import InputError
-from speechxfer.features import (
-    AudioOptions,
-    Batch,
-    FeatureStore,
-    collate,
-    plan_batches,
-    report_resampling,
-    utterance_features,
-)
+from speechxfer.features import AudioOptions, FeatureStore, report_resampling
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import rank_and_world_size, track
+from speechxfer.runtime import rank_and_world_size
 
-DECODE_FRAMES = 6_000  # padded feature frames in a batch: a minute of speech
 Phones = Sequence[str] | PhoneInventory
 
 
@@ -42,12 +29,19 @@ def transcribe(
     resample: bool = ...,
     mono: bool = ...,
     phones: Phones | None = ...,
+    decoder: Decoder | None = ...,
 ) -> dict[str, Hypothesis]: ...
 
 
 @overload
 def transcribe(
-    model: AcousticModel, inputs: Path | str, *, resample: bool = ..., mono: bool = ..., phones: Phones | None = ...
+    model: AcousticModel,
+    inputs: Path | str,
+    *,
+    resample: bool = ...,
+    mono: bool = ...,
+    phones: Phones | None = ...,
+    decoder: Decoder | None = ...,
 ) -> Hypothesis: ...
 
 
@@ -58,6 +52,7 @@ def transcribe(
     resample: bool = False,
     mono: bool = False,
     phones: Phones | None = None,
+    decoder: Decoder | None = None,
 ) -> dict[str, Hypothesis] | Hypothesis:
     """Transcribe utterances or one recording, on the model's device, in evaluation mode and float32.
 
@@ -69,6 +64,7 @@ def transcribe(
         resample, mono: permissions as in `read_audio`.
         phones: of a phone model, the phones that it may write, as for `match_phones` (package ``decoding``), or what that
             returned; None: all of them.
+        decoder: how log-probabilities become text; None: greedy decoding.
 
     Returns:
         For utterances, one hypothesis each, by id and in their order; for a recording, its hypothesis.
@@ -90,7 +86,9 @@ def transcribe(
     inventory = phones if phones is None or isinstance(phones, PhoneInventory) else match_phones(model, phones)
     if isinstance(inputs, Path | str):
         recording = recording_utterance(inputs)
-        return transcribe(model, [recording], resample=resample, mono=mono, phones=inventory)[recording.id]
+        return transcribe(model, [recording], resample=resample, mono=mono, phones=inventory, decoder=decoder)[
+            recording.id
+        ]
     repeated = [id_ for id_, count in Counter(u.id for u in inputs).items() if count > 1]
     if repeated:
         raise InputError(
@@ -99,7 +97,7 @@ def transcribe(
     if rank_and_world_size()[0] == 0:
         report_resampling(inputs, audio)
     with collect_audio_warnings():
-        return transcribe_segments(model, segment_utterances(inputs, audio), audio, inventory=inventory)
+        return decode_utterances(model, inputs, audio, inventory=inventory, decoder=decoder)
 
 
 def recording_utterance(path: Path | str) -> Utterance:
@@ -108,78 +106,20 @@ def recording_utterance(path: Path | str) -> Utterance:
     return Utterance(str(path), Path(path), header.samples / header.rate_hz)
 
 
-def transcribe_segments(
+def decode_utterances(
     model: AcousticModel,
-    segmented: SegmentedUtterances,
+    utterances: Sequence[Utterance],
     audio: AudioOptions,
+    *,
     store: FeatureStore | None = None,
     inventory: PhoneInventory | None = None,
+    decoder: Decoder | None = None,
 ) -> dict[str, Hypothesis]:
-    """Hypotheses of segmented utterances, as `transcribe` returns them.
-
-    Args:
-        store: features of ``segmented.segments`` that were computed before; audio is not read then.
-        inventory: the phones that the model may write; None: all its symbols.
-    """
-    if len(model.vocabulary.symbols) == 1:
-        raise InputError("the model has no output layer, so it cannot transcribe; adapt it first")
-    device = model.head.weight.device
-    training = model.training
-    model.eval()
-    own: list[tuple[int, Hypothesis]] = []
-    rank, processes = rank_and_world_size()
-    for indices in track(decode_plan(segmented.segments, model)[rank::processes], "decoding"):
-        batch = _batch(segmented.segments, indices, audio, store).to(device)
-        with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
-            own += zip(indices, decode_batch(model, batch, inventory), strict=True)
-    model.train(training)
-    by_index = dict(gather_object(own) if processes > 1 else own)
-    return {
-        utterance.id: join_hypotheses([by_index[index] for index in indices])
-        for utterance, indices in segmented.ranges()
-    }
-
-
-@torch.inference_mode()
-def encode_utterances(model: AcousticModel, utterances: Sequence[Utterance], audio: AudioOptions) -> list[Samples]:
-    """Encoder outputs of each utterance, float32 `[frames, dim]`, in the order of `utterances`.
-
-    Raises:
-        InputError: unreadable audio, or an utterance too short for one frame; the message names it.
-    """
-    segmented = segment_utterances(utterances, audio)
-    outputs: dict[int, Samples] = {}
-    device = model.head.weight.device
-    for indices in track(decode_plan(segmented.segments, model), "encoding"):
-        batch = _batch(segmented.segments, indices, audio).to(device)
-        encoded, lengths = model.encoder(batch.features, batch.lengths)
-        for row, index in enumerate(indices):
-            outputs[index] = encoded[row, : int(lengths[row])].float().cpu().numpy()
-    return [
-        outputs[indices[0]] if len(indices) == 1 else np.concatenate([outputs[index] for index in indices])
-        for _, indices in segmented.ranges()
+    """Hypotheses of utterances with different ids, as `transcribe` returns them; arguments as for `compute_log_probs`."""
+    chosen = decoder or GreedyDecoder.of_model(model, inventory.vocabulary if inventory else None)
+    own = [
+        (index, chosen.decode([log_probs])[0])
+        for index, log_probs in compute_log_probs(model, utterances, audio, store=store, inventory=inventory)
     ]
-
-
-def _batch(
-    utterances: Sequence[Utterance], indices: Sequence[int], audio: AudioOptions, store: FeatureStore | None = None
-) -> Batch:
-    """Features of the chosen utterances, from the store if there is one; InputError names an utterance without a frame."""
-    features = [store.get(i) if store else utterance_features(utterances[i], audio) for i in indices]
-    for index, values in zip(indices, features, strict=True):
-        if len(values) == 0:
-            utterance = utterances[index]
-            raise InputError(
-                f"{utterance.id}: {utterance.duration:g} s is shorter than one analysis window; remove it "
-                "(`speechxfer check --fix` does)"
-            )
-    return collate([utterances[i].id for i in indices], features, [[] for _ in indices])
-
-
-def decode_plan(utterances: Sequence[Utterance], model: AcousticModel) -> list[list[int]]:
-    """Batches of utterances' indices for one forward pass each, of about a minute of speech, planned by duration alone."""
-    frames = [int(utterance.duration * model.spec.frames_per_s) + 1 for utterance in utterances]
-    if not frames:
-        return []
-    steps = plan_batches(frames, DECODE_FRAMES, np.random.default_rng(0))
-    return [batch for step in steps for batch in step]
+    by_index = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
+    return {utterance.id: by_index[index] for index, utterance in enumerate(utterances)}

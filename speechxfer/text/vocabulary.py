@@ -14,7 +14,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -159,6 +159,31 @@ class Vocabulary:
         else:
             text = ("" if self.kind == "characters" else " ").join(symbols)
         return unicodedata.normalize("NFC", " ".join(text.split()))
+
+    def split_words(self, ids: Sequence[int]) -> list[tuple[str, int, int]]:
+        """The words of label ids without blanks: text (as in `decode`), position of the first and of the last of its ids.
+
+        >>> import speechxfer as sx
+        >>> sx.Vocabulary.from_texts(["a cab", "bad"]).split_words([3, 2, 1, 5])
+        [('ba', 0, 1), ('d', 3, 3)]
+        """
+        words: list[list[Any]] = []  # text, first, last
+        inside = False
+        for position, i in enumerate(ids):
+            symbol = self.symbols[i]
+            if self.kind not in ("characters", "bpe"):
+                words.append([symbol, position, position])
+                continue
+            for character in symbol.replace("▁", " ") if self.kind == "bpe" else symbol:
+                if character.isspace():
+                    inside = False
+                elif inside:
+                    words[-1][0] += character
+                    words[-1][2] = position
+                else:
+                    words.append([character, position, position])
+                    inside = True
+        return [(unicodedata.normalize("NFC", text), first, last) for text, first, last in words]
 
     def to_dict(self) -> dict[str, Any]:
         """The vocabulary as plain values, for JSON."""

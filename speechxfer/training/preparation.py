@@ -18,7 +18,7 @@ from speechxfer.adaptation import unfreeze_step
 from speechxfer.checking import ctc_frames_needed
 from speechxfer.config import Config, DataConfig, FinetuneConfig, TransferConfig, change_settings, check_lora
 from speechxfer.data import Utterance, total_duration_s
-from speechxfer.decoding import SegmentedUtterances, segment_utterances
+from speechxfer.decoding import frame_duration_s, window_utterances
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions, FeatureStore, report_resampling, store_features, store_samples
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel, has_lora
@@ -60,11 +60,11 @@ def prepare_run(
         report_resampling([*train, *dev], audio)
     features = store_features(train, audio, folder, speeds=config.speed_factors, half=True)
     samples = store_samples(train, audio, folder) if config.distortion else None
-    dev_segments = segment_utterances(dev, audio)
-    dev_features = store_features(dev_segments.segments, audio, folder)
+    dev_windows = [window.utterance for window in window_utterances(dev, frame_duration_s(model))]
+    dev_features = store_features(dev_windows, audio, folder)
     feasible = _find_feasible_speeds(model, train, targets, features, config.speed_factors)
-    _check_dev(model, dev_segments, dev_features)
-    prepared = TrainingData(train, targets, features, samples, feasible, dev_segments, dev_features)
+    _check_dev(model, dev, dev_features)
+    prepared = TrainingData(train, targets, features, samples, feasible, dev, dev_features)
     replay = _prepare_replay(model, config, data, source_data, folder)
     if config.gradient_checkpointing:
         _enable_gradient_checkpointing(model)
@@ -206,12 +206,13 @@ def _check_durations(train: Sequence[Utterance], data: DataConfig) -> None:
         )
 
 
-def _check_dev(model: AcousticModel, dev: SegmentedUtterances, features: FeatureStore) -> None:
-    if not any(model.normalizer(utterance.text) for utterance in dev.utterances):
+def _check_dev(model: AcousticModel, dev: Sequence[Utterance], features: FeatureStore) -> None:
+    if not any(model.normalizer(utterance.text) for utterance in dev):
         raise InputError(
-            f"none of the {len(dev.utterances)} dev utterances has a text, so no evaluation can be chosen; write them"
+            f"none of the {len(dev)} dev utterances has a text, so no evaluation can be chosen; write them"
         )
-    short = [utterance.id for utterance, frames in zip(dev.segments, features.frames[0], strict=True) if frames == 0]
+    lengths = zip(features.utterances, features.frames[0], strict=True)
+    short = [utterance.id for utterance, frames in lengths if frames == 0]
     if short:
         raise InputError(
             f"{len(short)} dev utterances are shorter than one analysis window ({first_names(short)}); remove them "

@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from speechxfer.checkpoints import read_weights, write_weights
-from speechxfer.decoding import Hypothesis, score_hypotheses, transcribe_segments
+from speechxfer.decoding import Hypothesis, decode_utterances, score_hypotheses
 from speechxfer.errors import first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
@@ -39,8 +39,8 @@ def evaluate_dev(run: TrainingRun, progress: Progress) -> None:
 
 def _score_dev(run: TrainingRun) -> tuple[WerReport, dict[str, Hypothesis]]:
     dev = run.data.dev
-    hypotheses = transcribe_segments(run.model, dev, AudioOptions(run.model.spec), run.data.dev_features)
-    return score_hypotheses(run.model, dev.utterances, hypotheses), hypotheses
+    hypotheses = decode_utterances(run.model, dev, AudioOptions(run.model.spec), store=run.data.dev_features)
+    return score_hypotheses(run.model, dev, hypotheses), hypotheses
 
 
 def _average_buffers(model: nn.Module, accelerator: Accelerator) -> None:

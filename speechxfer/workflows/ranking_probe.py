@@ -15,7 +15,7 @@ from torchaudio.functional import forced_align
 from speechxfer.checkpoints import load_model
 from speechxfer.config import Config
 from speechxfer.data import Samples, Utterance, total_duration_s
-from speechxfer.decoding import Hypothesis, decode_batch, encode_utterances, score_hypotheses
+from speechxfer.decoding import GreedyDecoder, Hypothesis, encode_utterances, score_hypotheses
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions, Batch, collate, plan_batches
 from speechxfer.models import AcousticModel
@@ -65,8 +65,11 @@ def probe_candidate(
     precomputed.measure(np.concatenate(usable))
     _train_head(probe, usable, list(compress(targets, feasible)), total_duration_s(compress(train, feasible)))
     hypotheses: dict[str, Hypothesis] = {}
+    decoder = GreedyDecoder.of_model(probe)
     for utterance, values in zip(dev, held_out, strict=True):
-        hypotheses[utterance.id] = decode_batch(probe, collate([utterance.id], [values], [[]]))[0]
+        with torch.inference_mode():
+            log_probs, _ = probe(torch.from_numpy(values)[None], torch.tensor([len(values)]))
+        [hypotheses[utterance.id]] = decoder.decode([log_probs[0]])
     report = score_hypotheses(probe, dev, hypotheses)
     alignments = [
         _align(probe, values, target) if is_feasible else np.zeros(len(values), dtype=np.int64)

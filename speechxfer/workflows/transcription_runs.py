@@ -9,7 +9,7 @@ from pathlib import Path
 
 from speechxfer.checkpoints import load_model
 from speechxfer.data import Utterance, collect_audio_warnings, read_manifest
-from speechxfer.decoding import PhoneInventory, PhoneOptions, recording_utterance, segment_utterances, transcribe
+from speechxfer.decoding import PhoneInventory, PhoneOptions, recording_utterance, segment_recording, transcribe
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
@@ -84,8 +84,8 @@ def _opened(inputs: Sequence[Path], failed: list[str] | None) -> list[tuple[Path
 
 def _segments(path: Path, audio: AudioOptions) -> list[Utterance]:
     recording = recording_utterance(path)
-    segments = segment_utterances([recording], audio).segments
-    return list(segments) if len(segments) > 1 else [Utterance(f"{path}@0.00", path, recording.duration)]
+    segments = segment_recording(recording, audio)
+    return segments if len(segments) > 1 else [Utterance(f"{path}@0.00", path, recording.duration)]
 
 
 def _chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
