@@ -29,6 +29,8 @@ TEST = [
     "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "lhotse>=1.33",
+    "praat-parselmouth>=0.4.7",
+    "pympi-ling>=1.71",
     *BPE,
     *LETTERS,
     *STUDIES,

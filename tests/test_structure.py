@@ -33,6 +33,7 @@ LAYERS = (  # top to bottom: an import may only point downward
     "scoring",
     "features",
     "data",
+    "annotations",
     "text",
     "config",
     "runtime",
