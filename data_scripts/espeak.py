@@ -183,12 +183,12 @@ def _synthesize(
     chunks: list[bytes] = []
     records: list[tuple[int, int, bytes]] = []
 
-    def collect(wav: int | None, count: int, events: int | None) -> int:
+    def collect(wav: int | None, count: int, events: int) -> int:
         if wav is not None and count > 0:
             chunks.append(ctypes.string_at(wav, count * 2))
         pointer = ctypes.cast(events, ctypes.POINTER(_EventRecord))
         index = 0
-        while events and pointer[index].type != _EVENT_END:
+        while pointer[index].type != _EVENT_END:
             records.append((pointer[index].type, pointer[index].sample, pointer[index].name))
             index += 1
         return 0

@@ -137,7 +137,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("sentences_tsv", type=Path, help="what prepare_udhr.py wrote")
     parser.add_argument("out_dir", type=Path)
-    parser.add_argument("--voice", action="append", required=True, help="espeak-ng's voice, such as sw; may be repeated")
+    parser.add_argument(
+        "--voice", action="append", required=True, help="espeak-ng's voice, such as sw; may be repeated"
+    )
     parser.add_argument("--sentences", type=int, default=60, help="sentences of each voice (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other voices (default: %(default)s)")
     exit_on_bad_input(lambda: synthesize(**vars(parser.parse_args(arguments))))
