@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_without_costs_the_path_is_that_of_torchaudio(block: int, monkeypatch: p
     for seed in range(80):
         log_probs, ids = random_case(seed, 3 + seed % 30, 1 + seed % 9)
         path = find_path(log_probs.numpy(), of_words(ids), None)
-        if len(log_probs) < len(ids) + sum(a == b for a, b in zip(ids, ids[1:], strict=False)):
+        if len(log_probs) < len(ids) + sum(a == b for a, b in pairwise(ids)):
             assert path is None
             continue
         assert path is not None
@@ -66,7 +67,7 @@ def test_without_costs_the_path_is_that_of_torchaudio(block: int, monkeypatch: p
     assert compared > 50
 
 
-def best_score(log_probs: np.ndarray, words: list[list[int]], costs: Costs) -> float:
+def best_score(log_probs: np.ndarray, words: list[list[int]], costs: Costs) -> float:  # noqa: C901
     """The best score by trying every path, written as in the definition: one frame and one event after the other."""
     frames = len(log_probs)
 
