@@ -25,6 +25,7 @@ LAYERS = (  # top to bottom: an import may only point downward
     "workflows",
     "export",
     "training",
+    "alignment",
     "decoding",
     "adaptation",
     "checkpoints",
