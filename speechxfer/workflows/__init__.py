@@ -2,6 +2,7 @@
 
 - `adapt`, `train_from_scratch`, `Adapted`: training runs.
 - `evaluate_models`, `transcribe_inputs`, `RowTarget`: models by name, scored on a manifest or applied to recordings.
+- `write_page`: runs as one HTML page.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
 - `StudySettings`, `Splits`: how the runs of a study are trained and on what; `cross_validate`, `learning_curve`,
   `compare_with_baseline`, `self_train`: the studies.
@@ -18,6 +19,7 @@ from speechxfer.workflows.evaluation_runs import evaluate_models as evaluate_mod
 from speechxfer.workflows.learning_curves import learning_curve as learning_curve
 from speechxfer.workflows.model_description import describe as describe
 from speechxfer.workflows.ranking import rank_sources as rank_sources
+from speechxfer.workflows.report_pages import write_page as write_page
 from speechxfer.workflows.results import Forgetting as Forgetting
 from speechxfer.workflows.results import ResultRow as ResultRow
 from speechxfer.workflows.results import add_row as add_row
