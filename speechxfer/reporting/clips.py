@@ -1,7 +1,7 @@
 """Clips: audio that browsers play, and filterbank pictures, of some utterances.
 
-FLAC is played by all browsers and is exact. Where the clips would be larger than the page has room for, they are Ogg Opus, which
-needs a tenth of that and which Safari plays since 2025; where even these are too large, there are fewer.
+All browsers play FLAC, which is exact, and MP3, which needs a fifth of the space; Safari plays Ogg Opus since 2025 only. Where
+the clips as FLAC would be larger than the page has room for, they are MP3; where even these are too large, there are fewer.
 """
 
 import io
@@ -25,7 +25,7 @@ PICTURE = "kaldi"  # one frame each 10 ms from the first sample on, neither norm
 RATE_HZ = 16_000
 RANGE = 10.0  # of a picture: natural logarithms of power below its loudest values
 GREYS = 32  # shades of a picture; more are not seen and need more bytes
-FORMATS = (("audio/flac", "FLAC", "PCM_16"), ("audio/ogg", "OGG", "OPUS"))
+FORMATS = (("audio/flac", "FLAC", "PCM_16"), ("audio/mpeg", "MP3", "MPEG_LAYER_III"))
 BASE64 = 4 / 3
 
 

@@ -58,10 +58,9 @@ def forecast_rate(points: Sequence[MeasuredRate], hours: Sequence[float]) -> lis
     >>> print(f"{forecast.rate:.2f} [{forecast.interval[0]:.2f}, {forecast.interval[1]:.2f}]")
     0.11 [0.08, 0.15]
     """
-    if len({point.hours for point in points}) < 2:
-        raise InputError(
-            f"a forecast needs two or more sizes of training data, found {len(points)}; measure another one"
-        )
+    sizes = len({point.hours for point in points})
+    if sizes < 2:
+        raise InputError(f"a forecast needs two or more sizes of training data, found {sizes}; measure another one")
     values = [value for point in points for value in (point.hours, point.rate, *point.interval)] + [*hours]
     if not all(math.isfinite(value) and value > 0 for value in values):
         raise InputError("a forecast needs hours and error rates above zero; omit points without an error")
