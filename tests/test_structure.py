@@ -23,6 +23,7 @@ LAYERS = (  # top to bottom: an import may only point downward
     "cli",
     "__init__",
     "workflows",
+    "reporting",
     "export",
     "training",
     "alignment",

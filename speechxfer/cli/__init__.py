@@ -2,6 +2,8 @@
 
 * `main` runs a verb. The verbs are in `verbs`, `decoding_verbs` and `language_model_verbs` (one verb, one function, no logic),
   their options in `options`, exit codes and messages in `program`.
+* `main` runs a verb. The verbs are in `verbs`, `decoding_verbs` and `report_verbs` (one verb, one function, no logic), their
+  options in `options`, exit codes and messages in `program`.
 * `DEFAULT_SOURCE`: the model that `adapt` starts from if no other is named.
 """
 
