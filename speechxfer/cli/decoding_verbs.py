@@ -12,6 +12,7 @@ from speechxfer.cli.options import (
     LanguageModels,
     ModelName,
     MonoAsTrained,
+    Out,
     Phones,
     PhonesOfLanguage,
     ResampleAsTrained,

@@ -17,6 +17,8 @@ from speechxfer.cli import decoding_verbs  # noqa: F401
 
 # isort: split
 from speechxfer.cli import language_model_verbs  # noqa: F401
+
+# isort: split
 from speechxfer.cli import report_verbs  # noqa: F401
 
 # isort: split

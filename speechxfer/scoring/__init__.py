@@ -16,10 +16,6 @@ from speechxfer.scoring.alignment import edit_operation as edit_operation
 from speechxfer.scoring.comparison import Comparison as Comparison
 from speechxfer.scoring.comparison import check_same_task as check_same_task
 from speechxfer.scoring.comparison import compare as compare
-from speechxfer.scoring.nist import NistReport as NistReport
-from speechxfer.scoring.nist import score_segments as score_segments
-from speechxfer.scoring.nist import score_transcripts as score_transcripts
-from speechxfer.scoring.nist_tables import render_nist_table as render_nist_table
 from speechxfer.scoring.counts import Confusions as Confusions
 from speechxfer.scoring.counts import Counts as Counts
 from speechxfer.scoring.counts import Pair as Pair
@@ -29,6 +25,10 @@ from speechxfer.scoring.counts import format_rate as format_rate
 from speechxfer.scoring.forecasting import Forecast as Forecast
 from speechxfer.scoring.forecasting import MeasuredRate as MeasuredRate
 from speechxfer.scoring.forecasting import forecast_rate as forecast_rate
+from speechxfer.scoring.nist import NistReport as NistReport
+from speechxfer.scoring.nist import score_segments as score_segments
+from speechxfer.scoring.nist import score_transcripts as score_transcripts
+from speechxfer.scoring.nist_tables import render_nist_table as render_nist_table
 from speechxfer.scoring.pooling import PooledScore as PooledScore
 from speechxfer.scoring.pooling import join as join
 from speechxfer.scoring.pooling import pool as pool
