@@ -1,6 +1,7 @@
 """Language models: ARPA files, queries as tensors; reference: KenLM, as flashlight-text bundles it."""
 
 import gzip
+import json
 import math
 import random
 from pathlib import Path
@@ -9,7 +10,14 @@ import pytest
 import torch
 
 from speechxfer.errors import InputError
-from speechxfer.language_models import WORD_BOUNDARY, NgramModel, read_language_model
+from speechxfer.language_models import (
+    WORD_BOUNDARY,
+    NgramModel,
+    read_arpa,
+    read_binary,
+    read_language_model,
+    write_binary,
+)
 
 # An incomplete trigram model, made by hand: suffixes are missing (b c a: no c a), as in pruned models, and <unk> has bigrams.
 ARPA = """\
@@ -154,3 +162,91 @@ def test_a_damaged_arpa_file_is_one_error(arpa: Path, old: str, new: str, messag
     arpa.write_text(ARPA.replace(old, new), encoding="utf-8")
     with pytest.raises(InputError, match=message.replace("\\", "\\\\")):
         read_language_model(arpa)
+
+
+@pytest.fixture
+def binary(arpa: Path, tmp_path: Path) -> Path:
+    write_binary(read_arpa(arpa), tmp_path / "model.lm")
+    return tmp_path / "model.lm"
+
+
+def query_everything(model: NgramModel) -> tuple[torch.Tensor, torch.Tensor]:
+    states = torch.arange(len(model.tables.backoffs))
+    words = torch.arange(len(model.words))
+    model.score(states.repeat_interleave(len(words)), words.repeat(len(states)))
+    model.finish(states)
+    return model.advance(states)
+
+
+def test_a_compact_file_is_the_same_model(arpa: Path, binary: Path) -> None:
+    first, second = read_language_model(arpa), read_language_model(binary)
+    assert (first.words, first.unit, first.normalizer) == (second.words, second.unit, second.normalizer)
+    for one, other in zip(query_everything(first), query_everything(second), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_damaged_compact_files_are_refused_or_harmless(binary: Path) -> None:
+    """Whatever bit is changed: one InputError, or a model whose queries stay within its arrays and are finite."""
+    content = binary.read_bytes()
+    chooser, refused = random.Random(0), 0
+    places = chooser.sample(range(len(content)), 120)
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << chooser.randrange(8)
+        binary.write_bytes(damaged)
+        try:
+            scores, states = query_everything(read_language_model(binary))
+        except InputError as error:
+            assert str(error).startswith(str(binary))
+            refused += 1
+        else:
+            assert torch.isfinite(scores).all() and states.min() >= 0 and states.max() < 13
+    assert refused > len(places) / 2  # the rest are bits of weights and words
+
+
+@pytest.mark.parametrize("size", [0, 7, 8, 100, 128, 200, 500, -1])
+def test_truncated_compact_files_are_refused(binary: Path, size: int) -> None:
+    content = binary.read_bytes()
+    binary.write_bytes(content[:size])
+    with pytest.raises(InputError, match=r"model\.lm"):
+        read_binary(binary)
+    binary.write_bytes(content + b"\0")
+    with pytest.raises(InputError, match="damaged"):
+        read_binary(binary)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "message"),
+    [
+        (8, 2, "version 2; this release reads version 1"),
+        (12, 7, "damaged .header"),
+        (12, 0, "damaged .header"),
+        (16, 2, "damaged .header"),
+        (16, 2**63, "damaged .header"),
+        (24, 2**40, "damaged .header"),
+        (64, 2**62, "damaged .header"),
+        (72, 2**62, "damaged .header"),
+    ],
+)
+def test_headers_that_promise_too_much_are_refused(binary: Path, offset: int, value: int, message: str) -> None:
+    content = bytearray(binary.read_bytes())
+    size = 4 if offset < 16 else 8
+    content[offset : offset + size] = value.to_bytes(size, "little")
+    binary.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_binary(binary)
+
+
+def test_metadata_are_checked(binary: Path) -> None:
+    content = binary.read_bytes()
+    metadata = json.dumps({"normalizer": None, "unit": "word"}, sort_keys=True).encode()
+    for other in (
+        {"normalizer": None, "unit": "worm"},
+        {"normalizer": 1234, "unit": "word"},
+        {"normalizer": 1, "units": "word"},
+    ):
+        changed = json.dumps(other, sort_keys=True).encode()
+        assert metadata in content and len(changed) <= len(metadata)
+        binary.write_bytes(content.replace(metadata, changed.ljust(len(metadata))))
+        with pytest.raises(InputError, match=rf"^{binary}: .*(unit 'worm'|1234|metadata)"):
+            read_binary(binary)

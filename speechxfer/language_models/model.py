@@ -88,11 +88,15 @@ class NgramModel:
         for _ in range(self.order - 1):
             costs.append(costs[-1] + self._backoffs[suffixes[-1]])
             suffixes.append(self._links[suffixes[-1]].long())
-        wanted = torch.stack(suffixes).mul_(len(self.words)).add_(words)
-        rows = torch.searchsorted(self._keys, wanted).clamp_(max=len(self._keys) - 1)
-        longest = (self._keys[rows] == wanted).to(torch.uint8).argmax(0, keepdim=True)  # a single word is always found
-        row = rows.gather(0, longest).squeeze(0)
-        cost = torch.stack(costs).gather(0, longest).squeeze(0)
+        row = words + 1  # of the word alone, after the empty suffix
+        cost = costs[-1]
+        if self.order > 1:
+            wanted = torch.stack(suffixes[:-1]).mul_(len(self.words)).add_(words)
+            rows = torch.searchsorted(self._keys, wanted).clamp_(max=len(self._keys) - 1)
+            is_found = self._keys[rows] == wanted
+            for suffix in range(self.order - 2, -1, -1):  # the longest one last
+                row = torch.where(is_found[suffix], rows[suffix], row)
+                cost = torch.where(is_found[suffix], costs[suffix], cost)
         return self._log_probs[row] + cost, self._state_of(row)
 
     def finish(self, states: Tensor) -> Tensor:

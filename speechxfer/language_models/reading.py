@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from speechxfer.language_models.arpa import read_arpa
+from speechxfer.language_models.binary import is_binary, read_binary
 from speechxfer.language_models.model import NgramModel
 
 
@@ -12,4 +13,5 @@ def read_language_model(path: Path | str) -> NgramModel:
     Raises:
         InputError: the file cannot be read or is damaged.
     """
-    return NgramModel(read_arpa(path))
+    path = Path(path)
+    return NgramModel(read_binary(path) if is_binary(path) else read_arpa(path))
