@@ -9,6 +9,7 @@ from speechxfer.cli.application import app
 from speechxfer.cli.options import (
     Beam,
     Boost,
+    KnownWords,
     LanguageModels,
     ModelName,
     MonoAsTrained,
@@ -33,6 +34,7 @@ def transcribe(
     phones: Phones = None,
     language: PhonesOfLanguage = None,
     lm: LanguageModels = None,
+    known_words: KnownWords = False,
     beam: Beam = None,
     boost: Boost = None,
     nbest: Annotated[
@@ -46,7 +48,7 @@ def transcribe(
     from speechxfer.decoding import PhoneOptions
     from speechxfer.workflows import DecodingOptions, format_transcripts, transcribe_inputs
 
-    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, nbest)
+    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, nbest, known_words)
     for line in format_transcripts(transcribe_inputs(model, inputs, resample=resample, mono=mono, decoding=decoding)):
         print(line, flush=True)
 
@@ -106,6 +108,7 @@ def evaluate(
     phones: Phones = None,
     language: PhonesOfLanguage = None,
     lm: LanguageModels = None,
+    known_words: KnownWords = False,
     beam: Beam = None,
     boost: Boost = None,
     tune: Annotated[
@@ -122,7 +125,7 @@ def evaluate(
     from speechxfer.workflows import DecodingOptions, RowTarget, evaluate_models, tune_models
 
     target = RowTarget(results, row, split) if results else None
-    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost)
+    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, known_words=known_words)
     if tune:
         print(*tune_models(models, on, decoding, resample=resample, mono=mono, results=target), sep="\n\n")
     print(
