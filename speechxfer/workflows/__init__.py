@@ -2,6 +2,7 @@
 
 - `adapt`, `train_from_scratch`, `Adapted`: training runs.
 - `evaluate_models`, `transcribe_inputs`, `RowTarget`: models by name, scored on a manifest or applied to recordings.
+- `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest.
 - `score_files`: transcripts in files against references.
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
 - `DecodingOptions`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights, tuned on
@@ -20,6 +21,8 @@ from speechxfer.workflows.decoders import DecodingOptions as DecodingOptions
 from speechxfer.workflows.embeddings import embed as embed
 from speechxfer.workflows.evaluation_runs import RowTarget as RowTarget
 from speechxfer.workflows.evaluation_runs import evaluate_models as evaluate_models
+from speechxfer.workflows.import_runs import ImportOptions as ImportOptions
+from speechxfer.workflows.import_runs import import_files as import_files
 from speechxfer.workflows.language_model_runs import score_language_model as score_language_model
 from speechxfer.workflows.language_model_runs import train_language_model as train_language_model
 from speechxfer.workflows.learning_curves import learning_curve as learning_curve
