@@ -12,6 +12,7 @@ from speechxfer.cli.options import (
     LanguageModels,
     ModelName,
     MonoAsTrained,
+    Out,
     Phones,
     PhonesOfLanguage,
     ResampleAsTrained,
@@ -48,6 +49,44 @@ def transcribe(
     decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, nbest)
     for line in format_transcripts(transcribe_inputs(model, inputs, resample=resample, mono=mono, decoding=decoding)):
         print(line, flush=True)
+
+
+@app.command()
+def align(
+    model: ModelName,
+    source: Annotated[
+        Path, typer.Argument(parser=read_path, metavar="MANIFEST|AUDIO", help="A manifest (.jsonl), or a recording.")
+    ],
+    out: Out,
+    text: Annotated[
+        Path | None, path_option("--text", "FILE", "The whole transcript of the recording (UTF-8 text).")
+    ] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="NAMES", help="Separated by commas: textgrid, eaf, ctm, stm, trn, srt, vtt, json, tsv."
+        ),
+    ] = "textgrid",
+    unknown: Annotated[
+        Literal["error", "wildcard"],
+        typer.Option("--unknown", help="Symbols that the model lacks: an error, or wildcards for any one symbol."),
+    ] = "error",
+    forced: Annotated[
+        bool, typer.Option("--forced", help="Give every word a place; default: flag missing words and other speech.")
+    ] = False,
+    boundaries: Annotated[
+        Literal["frames", "ctc"],
+        typer.Option("--boundaries", help="By a classifier of 10 ms frames trained on this speech, or by CTC alone."),
+    ] = "frames",
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
+) -> None:
+    """Write when each word and symbol of a text is spoken; missing words and untranscribed speech are flagged."""
+    from speechxfer.alignment import AlignmentOptions
+    from speechxfer.workflows import align_inputs
+
+    options = AlignmentOptions(unknown, forced, boundaries)
+    print(align_inputs(model, source, out, text=text, formats=formats, options=options, resample=resample, mono=mono))
 
 
 @app.command()

@@ -6,11 +6,25 @@
 * `compare`: a paired test of two systems, a `Comparison`; `check_same_task` refuses reports that cannot be compared.
 * `score_transcripts`, `score_segments`: NIST's TRN, and CTM against STM, by the conventions of sclite (`NistOptions`) to a
   `NistReport`; `render_nist_table`: sclite's table of speakers.
+* `align`, `edit_operation`: the scorer's alignment and the kind of each pair; `format_rate`, `format_counts`: rates and counts
+  as text.
+* `forecast_rate`: the error rate with more training speech, from a learning curve of `MeasuredRate`s.
 """
 
+from speechxfer.scoring.alignment import align as align
+from speechxfer.scoring.alignment import edit_operation as edit_operation
 from speechxfer.scoring.comparison import Comparison as Comparison
 from speechxfer.scoring.comparison import check_same_task as check_same_task
 from speechxfer.scoring.comparison import compare as compare
+from speechxfer.scoring.counts import Confusions as Confusions
+from speechxfer.scoring.counts import Counts as Counts
+from speechxfer.scoring.counts import Pair as Pair
+from speechxfer.scoring.counts import ScoredUtterance as ScoredUtterance
+from speechxfer.scoring.counts import format_counts as format_counts
+from speechxfer.scoring.counts import format_rate as format_rate
+from speechxfer.scoring.forecasting import Forecast as Forecast
+from speechxfer.scoring.forecasting import MeasuredRate as MeasuredRate
+from speechxfer.scoring.forecasting import forecast_rate as forecast_rate
 from speechxfer.scoring.nist import NistReport as NistReport
 from speechxfer.scoring.nist import score_segments as score_segments
 from speechxfer.scoring.nist import score_transcripts as score_transcripts
