@@ -10,7 +10,7 @@ from accelerate.utils import gather_object
 from speechxfer.data import Utterance, collect_audio_warnings, read_audio_header
 from speechxfer.decoding.decoder import Decoder
 from speechxfer.decoding.greedy import GreedyDecoder
-from speechxfer.decoding.hypotheses import Hypothesis
+from speechxfer.decoding.hypotheses import Hypothesis, calibrate
 from speechxfer.decoding.inventory import PhoneInventory, match_phones
 from speechxfer.decoding.log_probs import compute_log_probs
 from speechxfer.errors import InputError
@@ -118,7 +118,7 @@ def decode_utterances(
     """Hypotheses of utterances with different ids, as `transcribe` returns them; arguments as for `compute_log_probs`."""
     chosen = decoder or GreedyDecoder.of_model(model, inventory.vocabulary if inventory else None)
     own = [
-        (index, chosen.decode([log_probs])[0])
+        (index, calibrate(chosen.decode([log_probs])[0], model.calibration))
         for index, log_probs in compute_log_probs(model, utterances, audio, store=store, inventory=inventory)
     ]
     by_index = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
