@@ -15,6 +15,7 @@ from speechxfer.features import AudioOptions
 MAX_WHOLE_S = 30.0
 MAX_SEGMENT_S = 20.0
 PREFERRED_SEGMENT_S = 7.0  # a segment is not cut at a pause before that, unless no later one fits
+CLEAR_SHARE = 0.7  # of the longest pause: the last one that is so long is the cut
 LONGEST_PAUSE_S = 2.0  # within a segment
 PADDING_S = 0.3  # of the pause that a segment keeps on each side
 
@@ -49,8 +50,8 @@ def segment_recording(recording: Utterance, audio: AudioOptions, *, skip_silence
 def group_speech(speech: Sequence[Part]) -> list[Part]:
     """Join parts with speech, in order of time, into segments of at most `MAX_SEGMENT_S`.
 
-    Pauses longer than `LONGEST_PAUSE_S` always separate segments. Where more has to be cut, it is at the longest pause after
-    `PREFERRED_SEGMENT_S`, else at the last one that fits. A part that is longer itself stays whole.
+    Pauses longer than `LONGEST_PAUSE_S` always separate segments. Where more has to be cut, it is at one of the longest pauses
+    after `PREFERRED_SEGMENT_S`, the last of them, or else at the last pause that fits. A part that is longer itself stays whole.
     """
     groups: list[Part] = []
     first = 0
@@ -64,8 +65,9 @@ def group_speech(speech: Sequence[Part]) -> list[Part]:
             last += 1
         fits_no_more = last + 1 < len(speech) and speech[last + 1][0] - speech[last][1] <= LONGEST_PAUSE_S
         if fits_no_more:
-            late = [i for i in range(first, last + 1) if speech[i][1] - start >= PREFERRED_SEGMENT_S]
-            last = max(late, key=lambda i: speech[i + 1][0] - speech[i][1]) if late else last
+            pauses = {i: speech[i + 1][0] - speech[i][1] for i in range(first, last + 1)}
+            late = {i: pause for i, pause in pauses.items() if speech[i][1] - start >= PREFERRED_SEGMENT_S}
+            last = max((i for i, pause in late.items() if pause >= CLEAR_SHARE * max(late.values())), default=last)
         groups.append((start, speech[last][1]))
         first = last + 1
     return groups

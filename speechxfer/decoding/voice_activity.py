@@ -51,6 +51,8 @@ def band_levels(samples: Samples, rate_hz: int) -> Levels:
     """Level of each band in dB of full scale, float32 `[frames, BANDS]`; a frame per 10 ms, the first centred at 5 ms."""
     hop, window = rate_hz // FRAMES_PER_S, round(WINDOW_S * rate_hz)
     count = -(-len(samples) // hop)
+    if not count:
+        return np.zeros((0, BANDS), np.float32)
     padded = np.pad(samples, ((window - hop) // 2, count * hop - len(samples) + window))
     frames = torch.from_numpy(padded).unfold(0, window, hop)[:count] * torch.hann_window(window)
     power = torch.fft.rfft(frames).abs().square() / (window * window)

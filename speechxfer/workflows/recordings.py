@@ -15,7 +15,7 @@ from pathlib import Path
 
 from speechxfer.data import AudioHeader, Utterance, read_audio_header, read_manifest
 from speechxfer.errors import InputError, first_names
-from speechxfer.features import FeatureSpec
+from speechxfer.features import AudioOptions
 from speechxfer.runtime import log_info, track
 
 STANDARD_INPUT = "-"
@@ -158,15 +158,13 @@ def check_ids(inputs: Sequence[Input]) -> None:
         )
 
 
-def report_conversion(inputs: Sequence[Input], spec: FeatureSpec) -> None:
+def report_conversion(inputs: Sequence[Input], audio: AudioOptions) -> None:
     """One line that says which recordings will be resampled or mixed to one channel."""
-    headers = [one.header for one in inputs if one.header]
-    rates = Counter(header.rate_hz for header in headers if header.rate_hz != spec.sample_rate_hz)
-    stereo = sum(header.channels > 1 for header in headers)
-    parts = [
-        f"{_recordings(count)} from {rate} Hz to {spec.sample_rate_hz} Hz" for rate, count in sorted(rates.items())
-    ]
-    parts += [f"{_recordings(stereo)} to one channel, the mean of all"] if stereo else []
+    headers, rate_hz = [one.header for one in inputs if one.header], audio.spec.sample_rate_hz
+    rates = Counter(header.rate_hz for header in headers if header.rate_hz != rate_hz) if audio.resample else Counter()
+    several = sum(header.channels > 1 for header in headers) if audio.mono else 0
+    parts = [f"{_recordings(count)} from {rate} Hz to {rate_hz} Hz" for rate, count in sorted(rates.items())]
+    parts += [f"{_recordings(several)} to one channel, the mean of all"] if several else []
     if parts:
         log_info(f"converting {', '.join(parts)}")
 

@@ -186,7 +186,7 @@ class _Run:
             else:
                 run.report(one[1], one[0])
         check_ids(inputs)
-        report_conversion(inputs, model.spec)
+        report_conversion(inputs, run.audio)
         return replace(run, inputs=tuple(inputs))
 
     def transcribe(self) -> Iterator[tuple[Input, _Results, bool]]:
@@ -266,7 +266,7 @@ class _Run:
 
 
 def _chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
-    """Consecutive utterances of about `CHUNK_S` together; a longer one is alone in its chunk."""
+    """Consecutive utterances of about `CHUNK_S` together; a longer one has a chunk of its own."""
     chunk: list[Utterance] = []
     for utterance in utterances:
         if chunk and _seconds(chunk) + utterance.duration > CHUNK_S:
