@@ -56,6 +56,11 @@ class NgramModel:
         self._links = torch.from_numpy(tables.links).to(device)
         self._rows: _Rows | None = None
 
+    @property
+    def states(self) -> int:
+        """How many states there are: 0 to ``states - 1``."""
+        return self._contexts
+
     def to(self, device: torch.device | str) -> "NgramModel":
         """The model on a device."""
         return self if torch.device(device) == self.device else NgramModel(self.tables, device)
