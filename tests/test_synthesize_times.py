@@ -1,6 +1,5 @@
 """Speech with known times: espeak-ng's events agree with the samples, the phones with the label, closures with plosives."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from data_scripts import espeak
 from data_scripts import synthesize_times as st
 from data_scripts.synthesize_multilingual import phones_of
+from data_scripts.times import read_times
 from speechxfer.data.manifest import read_manifest
 from speechxfer.errors import InputError
 
@@ -63,11 +63,11 @@ def test_what_is_not_known_is_not_stated() -> None:
 
 def test_manifest_and_times_agree(timed: Path) -> None:
     utterances = read_manifest(timed / "sw.jsonl")
-    rows = [json.loads(line) for line in (timed / "sw.times.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [row["id"] for row in rows] == [utterance.id for utterance in utterances] and len(rows) == 3
+    rows = read_times(timed / "sw.times.jsonl")
+    assert [row.id for row in rows] == [utterance.id for utterance in utterances] and len(rows) == 3
     for utterance, row in zip(utterances, rows, strict=True):
-        assert " ".join(text for text, _ in row["phones"] if text) == utterance.text
-        known = [start for _, start in row["phones"] if start is not None]
+        assert " ".join(unit.text for unit in row.units if unit.text) == utterance.text
+        known = [unit.start_s for unit in row.units if unit.start_s is not None]
         assert known == sorted(known) and known[0] >= 0.05 and known[-1] < utterance.duration
     assert {utterance.text for utterance in utterances} == {" ".join(phones_of(text, "sw")) for text in SENTENCES}
 
