@@ -1,6 +1,6 @@
 """Errors of boundaries: alignments against reference times (``data_scripts/times.py``), in results and on a page.
 
-    python -m recipes.alignment.boundaries data/timed/tr.times.jsonl exp/tr/frames --set "synthetic, tr" --unit phones --method frames
+    python -m recipes.alignment.boundaries data/timed/tr.times.jsonl exp/tr/frames --set synthetic --unit phones --method frames
 
 The second argument is the folder of annotations (JSON) that ``speechxfer align`` wrote, each named like the utterance, or other
 reference times. Adds a row to ``boundary_results.json`` in the current folder and renders ``RESULTS.md`` beside it.
@@ -182,8 +182,8 @@ def render(rows: Sequence[BoundaryErrors]) -> str:
     parts = [
         "# Results: alignment",
         f"Rendered from `{RESULTS}`; do not edit, remarks go into `{NOTES}` beside it. Method ctc: the middle between the CTC "
-        "frames of two symbols; frames: the frame classifier of `speechxfer align`. A positive error is late. Mboshi's references "
-        "are machine alignments themselves.",
+        "frames of two symbols; frames: the frame classifier of `speechxfer align`. A positive error is late. The references of "
+        "Mboshi are machine alignments themselves.",
         "\n".join(table),
         "## How each row was made",
         "\n".join(made),
@@ -215,9 +215,8 @@ def main() -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    print(
-        f"{row.speech}, {row.unit}, {row.method}: {row.within_20:.1f} % of {row.boundaries:,} within 20 ms, median {row.median_absolute:.1f} ms"
-    )
+    share = f"{row.within_20:.1f} % of {row.boundaries:,} within 20 ms"
+    print(f"{row.speech}, {row.unit}, {row.method}: {share}, median {row.median_absolute:.1f} ms")
 
 
 if __name__ == "__main__":
