@@ -23,6 +23,7 @@ LAYERS = (  # top to bottom: an import may only point downward
     "cli",
     "__init__",
     "workflows",
+    "reporting",
     "export",
     "training",
     "alignment",
@@ -35,6 +36,7 @@ LAYERS = (  # top to bottom: an import may only point downward
     "features",
     "data",
     "annotations",
+    "language_models",
     "text",
     "config",
     "runtime",
@@ -269,6 +271,7 @@ def test_paths_and_links_in_documents_exist() -> None:
 
 def test_the_verbs_in_the_documents_are_those_of_the_command_line() -> None:
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    verbs |= {group.name for group in app.registered_groups}
     table = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8").split("## Sources")[0]
     assert {found.split()[0] for found in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)} == verbs
 

@@ -1,7 +1,7 @@
 """Training runs: adapt a source model to a new language or vocabulary, or train from random weights.
 
 `adapt` and `train_from_scratch` are what the command line and Python call, with the same defaults. A run's folder contains
-``run.json`` (the fingerprint of the request), ``head.tsv`` (how each row of the output layer was initialised),
+``run.json`` (the fingerprint of the request), ``train_ids.txt``, ``head.tsv`` (how each row of the output layer was initialised),
 ``metrics.jsonl``, ``state`` (for resuming), ``best`` (the best evaluations' weights), ``lock`` and, at the end, ``model``.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from speechxfer import __version__
-from speechxfer.adaptation import HeadRow, HeadTable, read_symbol_map, transfer, with_new_layers
+from speechxfer.adaptation import HeadRow, HeadTable, read_head_table, read_symbol_map, transfer, with_new_layers
 from speechxfer.checkpoints import Card, Source, load_model, read_card, resolve_source, save_model, save_pack
 from speechxfer.config import Config, TransferConfig
 from speechxfer.data import Utterance, read_concatenated
@@ -44,7 +44,14 @@ from speechxfer.training import (
     training_cost,
 )
 from speechxfer.workflows.plots import plot_curves
-from speechxfer.workflows.run_inputs import Manifests, RunData, build_normalizer, build_vocabulary, read_run_data
+from speechxfer.workflows.run_inputs import (
+    TRAIN_IDS,
+    Manifests,
+    RunData,
+    build_normalizer,
+    build_vocabulary,
+    read_run_data,
+)
 
 
 @dataclass(frozen=True)
@@ -127,13 +134,12 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, langua
     requested = _requested_run(config, data, source_data, hashed, language, licence)
     if _is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
-        lines = (out / "head.tsv").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        head = HeadTable(HeadRow(*line.split("\t")) for line in lines)  # type: ignore[arg-type]
-        return Adapted(load_model(out), head, out)
+        return Adapted(load_model(out), read_head_table(out / "head.tsv"), out)
     model, head = _starting_model(config, data.train, pretrained, language)
     with run_lock(out):
         if is_main_process() and not (out / "state" / "current.json").exists():  # a run that is resumed keeps its own
             write_atomically(out / "head.tsv", f"{head}\n")
+            write_atomically(out / TRAIN_IDS, "".join(f"{id_}\n" for id_ in sorted({u.id for u in data.train})))
             write_atomically(out / "run.json", json.dumps(requested, indent=1) + "\n")
         log_info(
             f"{len(data.train)} training and {len(data.dev)} dev utterances, {millions_of_parameters(model):.2f} M parameters"
