@@ -1,12 +1,13 @@
 """Workflows: what the verbs of the command line do, one function for each, with the same defaults in Python.
 
 - `adapt`, `train_from_scratch`, `Adapted`: training runs.
-- `evaluate_models`, `transcribe_inputs`, `RowTarget`: models by name, scored on a manifest or applied to recordings.
+- `evaluate_models`, `RowTarget`: models by name, scored on a manifest.
+- `transcribe_inputs`, `write_transcripts`, `ReadingOptions`, `TranscriptFormat`: models by name, applied to recordings.
 - `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest.
 - `score_files`: transcripts in files against references.
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
 - `DecodingOptions`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights, tuned on
-  development data; `format_transcripts`: lines of text.
+  development data.
 - `align_inputs`, `AlignmentSummary`: recordings and their texts to annotation files.
 - `write_page`: runs as one HTML page.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
@@ -44,7 +45,9 @@ from speechxfer.workflows.studies import StudySettings as StudySettings
 from speechxfer.workflows.training_runs import Adapted as Adapted
 from speechxfer.workflows.training_runs import adapt as adapt
 from speechxfer.workflows.training_runs import train_from_scratch as train_from_scratch
-from speechxfer.workflows.transcription_runs import format_transcripts as format_transcripts
+from speechxfer.workflows.transcription_runs import ReadingOptions as ReadingOptions
 from speechxfer.workflows.transcription_runs import transcribe_inputs as transcribe_inputs
+from speechxfer.workflows.transcription_runs import write_transcripts as write_transcripts
+from speechxfer.workflows.transcripts import TranscriptFormat as TranscriptFormat
 from speechxfer.workflows.tuning import Tuning as Tuning
 from speechxfer.workflows.tuning import tune_models as tune_models
