@@ -3,6 +3,7 @@
 - `adapt`, `train_from_scratch`, `Adapted`: training runs.
 - `evaluate_models`, `RowTarget`: models by name, scored on a manifest.
 - `transcribe_inputs`, `write_transcripts`, `ReadingOptions`, `TranscriptFormat`: models by name, applied to recordings.
+- `find_keywords`, `write_found`, `Found`, `split_arguments`: words and phrases in untranscribed recordings.
 - `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest.
 - `score_files`: transcripts in files against references.
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
@@ -42,6 +43,10 @@ from speechxfer.workflows.results import ResultRow as ResultRow
 from speechxfer.workflows.results import add_row as add_row
 from speechxfer.workflows.results import read_rows as read_rows
 from speechxfer.workflows.scoring_runs import score_files as score_files
+from speechxfer.workflows.search_runs import Found as Found
+from speechxfer.workflows.search_runs import find_keywords as find_keywords
+from speechxfer.workflows.search_runs import split_arguments as split_arguments
+from speechxfer.workflows.search_runs import write_found as write_found
 from speechxfer.workflows.self_training import self_train as self_train
 from speechxfer.workflows.studies import Splits as Splits
 from speechxfer.workflows.studies import StudySettings as StudySettings
