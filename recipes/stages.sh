@@ -90,6 +90,13 @@ compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each sou
   done
 }
 
+report_kinds() { # report_kinds FOLDER MANIFEST [OPTION...]: FOLDER/report.html, a page about the first seed's model of each kind
+  local models
+  mapfile -t models < <(names_of $kinds)
+  models=("${models[@]/#/$1/}")
+  speechxfer report "${models[@]/%/-${seeds[0]}}" --on "$2" --out "$1/report.html" "${@:3}"
+}
+
 # Forgetting: error rates of the source's own task on held-out English of kathleen, in letters for the source `english`, else in phones.
 knows_source_speech() {
   [[ -z ${KATHLEEN_DIR:-} ]] || return 0
