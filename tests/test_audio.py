@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechxfer.data import decoder
+from speechxfer.data import decoded_files, decoder
 from speechxfer.data.audio import collect_audio_warnings, read_audio, resample_audio
-from speechxfer.data.decoder import UnreadableAudioError, decode_audio, read_audio_header
+from speechxfer.data.decoded_files import DecodedFiles
+from speechxfer.data.decoder import decode_audio, read_audio_header
+from speechxfer.data.headers import UnreadableAudioError
 from speechxfer.errors import InputError
 from tests.pipes import unread_pipe
 
@@ -303,8 +305,8 @@ def test_decoded_files_are_kept_within_a_bound(tmp_path: Path, monkeypatch: pyte
         path = tmp_path / f"{number}.ogg"
         soundfile.write(path, noise(RATE, number), RATE)
         wholes[path] = soundfile.read(path, dtype="float32")[0]
-    monkeypatch.setattr(decoder, "DECODED_CACHE_BYTES", 3 * 4 * RATE)
-    monkeypatch.setattr(decoder, "_decoded_files", decoder._DecodedFiles())
+    monkeypatch.setattr(decoded_files, "DECODED_CACHE_BYTES", 3 * 4 * RATE)
+    monkeypatch.setattr(decoder, "_decoded_files", DecodedFiles())
     for path, whole in wholes.items():
         assert np.array_equal(read_audio(path, offset_s=0.25, duration_s=0.5), whole[4000:12_000])
     kept = decoder._decoded_files._samples
@@ -318,8 +320,8 @@ def test_segments_of_large_lossy_files_are_cut_without_keeping_the_whole(
 ) -> None:
     written(tmp_path / name, subtype=subtype)
     whole, _ = soundfile.read(tmp_path / name, dtype="float32")
-    monkeypatch.setattr(decoder, "DECODED_CACHE_BYTES", 1000)
-    monkeypatch.setattr(decoder, "_decoded_files", decoder._DecodedFiles())
+    monkeypatch.setattr(decoded_files, "DECODED_CACHE_BYTES", 1000)
+    monkeypatch.setattr(decoder, "_decoded_files", DecodedFiles())
     for start, count in ((777, 5000), (5777, 100), (31_234, 16_000), (4000, 4000), (len(whole) - 100, 100)):
         segment = read_audio(tmp_path / name, offset_s=start / RATE, duration_s=count / RATE)
         np.testing.assert_allclose(segment, whole[start : start + count], atol=1e-6)

@@ -19,7 +19,7 @@ from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.config.loading import load_config
 from speechxfer.data.manifest import read_manifest, write_manifest
 from speechxfer.data.splits import split_train_dev
-from speechxfer.decoding.transcription import encode_utterances
+from speechxfer.decoding.log_probs import encode_utterances
 from speechxfer.errors import InputError
 from speechxfer.features.extraction import AudioOptions
 from speechxfer.scoring.scorer import score

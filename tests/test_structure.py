@@ -26,6 +26,7 @@ LAYERS = (  # top to bottom: an import may only point downward
     "reporting",
     "export",
     "training",
+    "alignment",
     "decoding",
     "adaptation",
     "checkpoints",
@@ -34,6 +35,8 @@ LAYERS = (  # top to bottom: an import may only point downward
     "scoring",
     "features",
     "data",
+    "annotations",
+    "language_models",
     "text",
     "config",
     "runtime",
@@ -268,6 +271,7 @@ def test_paths_and_links_in_documents_exist() -> None:
 
 def test_the_verbs_in_the_documents_are_those_of_the_command_line() -> None:
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    verbs |= {group.name for group in app.registered_groups}
     table = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8").split("## Sources")[0]
     assert {found.split()[0] for found in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)} == verbs
 

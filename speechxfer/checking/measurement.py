@@ -45,7 +45,7 @@ def _measure_segment(path: Path, utterance: Utterance) -> MeasuredAudio:
     decoded = decode_audio(path, offset_s=utterance.offset, duration_s=utterance.duration)
     header = decoded.header
     file_samples = header.samples + header.missing_samples
-    if header.truncated and header.lossy:  # its length is unknown
+    if not header.length_is_known:
         file_samples = max(file_samples, decoded.start + decoded.asked)
     samples = decoded.samples if decoded.samples.size else np.zeros((1, header.channels), np.float32)
     finite = bool((np.abs(samples) <= LARGEST_SAMPLE).all())  # false for NaN too

@@ -29,6 +29,7 @@ FILES = (
     "model.json",
     "parents.json",
     "parents.safetensors",
+    "decoding.json",  # weights of language models (workflows/decoders.py), which do not outlive the model
 )
 
 
@@ -109,6 +110,7 @@ def write_description(model: AcousticModel, partial: Path, card: Card, more: Map
         "features": model.spec.to_dict(),
         "feature_values": feature_fingerprint(model.spec),
         "normalizer": model.normalizer.to_dict(),
+        **({"calibration": asdict(model.calibration)} if model.calibration else {}),
         **(more or {}),
         **asdict(card),
     }

@@ -46,6 +46,16 @@ Resample = Annotated[bool | None, _switch("resample", f"{RESAMPLE}.")]
 Mono = Annotated[bool | None, _switch("mono", f"{MONO}.")]
 ResampleAsTrained = Annotated[bool | None, _switch("resample", RESAMPLE + AS_TRAINED)]
 MonoAsTrained = Annotated[bool | None, _switch("mono", MONO + AS_TRAINED)]
+RECORDINGS_CONVERTED = "; default: convert it and say so."
+ResampleRecordings = Annotated[bool | None, _switch("resample", RESAMPLE + RECORDINGS_CONVERTED)]
+MonoRecordings = Annotated[bool | None, _switch("mono", MONO + RECORDINGS_CONVERTED)]
+SkipSilence = Annotated[
+    bool,
+    typer.Option(
+        "--skip-silence/--no-skip-silence",
+        help="In recordings of more than half a minute, transcribe only where somebody speaks.",
+    ),
+]
 MODELS = (
     "A model's folder, a finished run, a shipped model (multilingual-small, english), hf:ORGANISATION/NAME or a .nemo."
 )
@@ -74,5 +84,23 @@ PhonesOfLanguage = Annotated[
         "--language",
         help="Restrict the output of a phone model to the phones of this language, by its letter table (see `info`).",
     ),
+]
+LanguageModels = Annotated[
+    list[Path] | None,
+    path_option(
+        "--lm",
+        "LM",
+        "Language model (`lm train`, or an ARPA file) for a beam search; may be repeated: one of words and one of characters.",
+    ),
+]
+Beam = Annotated[
+    int | None,
+    typer.Option(
+        "--beam", min=1, help="Width of the beam search; default: as tuned, else 16; greedy without --lm or --boost."
+    ),
+]
+Boost = Annotated[
+    Path | None,
+    path_option("--boost", "PHRASES", "Words and phrases to prefer: one a line, with an optional weight after a tab."),
 ]
 Licence = Annotated[str, typer.Option("--licence", help="Licence of the model, for its card.")]

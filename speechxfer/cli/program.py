@@ -16,6 +16,9 @@ from speechxfer.cli import verbs  # noqa: F401  (registers its verbs; the order 
 from speechxfer.cli import decoding_verbs  # noqa: F401
 
 # isort: split
+from speechxfer.cli import language_model_verbs  # noqa: F401
+
+# isort: split
 from speechxfer.cli import report_verbs  # noqa: F401
 
 # isort: split

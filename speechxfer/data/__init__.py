@@ -5,20 +5,29 @@
 - `collect_audio_warnings`, `channels_cancel`: what reading reports
 - `split_train_dev`, `split_into_folds`, `choose_group_key`, `check_disjoint`, `count_shared_sentences`: splits without overlap
 - `take_seconds`, `order_proportionally`, `total_duration_s`, `digest`: subsets by duration, in an order that depends on ids alone
+- `import_annotation`, `read_kaldi_folder` and `is_kaldi_folder`: annotations and Kaldi's data folders as `ImportedSpeech`;
+  `TierChoice`, `describe_places`
 """
 
 from speechxfer.data.audio import channels_cancel as channels_cancel
 from speechxfer.data.audio import collect_audio_warnings as collect_audio_warnings
 from speechxfer.data.audio import read_audio as read_audio
 from speechxfer.data.audio import resample_audio as resample_audio
-from speechxfer.data.decoder import MISSING_AT_MOST as MISSING_AT_MOST
 from speechxfer.data.decoder import UNKNOWN_LENGTH as UNKNOWN_LENGTH
-from speechxfer.data.decoder import AudioHeader as AudioHeader
-from speechxfer.data.decoder import Samples as Samples
-from speechxfer.data.decoder import UnreadableAudioError as UnreadableAudioError
 from speechxfer.data.decoder import decode_audio as decode_audio
 from speechxfer.data.decoder import hash_audio_file as hash_audio_file
 from speechxfer.data.decoder import read_audio_header as read_audio_header
+from speechxfer.data.headers import MISSING_AT_MOST as MISSING_AT_MOST
+from speechxfer.data.headers import AudioHeader as AudioHeader
+from speechxfer.data.headers import Samples as Samples
+from speechxfer.data.headers import UnreadableAudioError as UnreadableAudioError
+from speechxfer.data.importing import EVERY_TIER as EVERY_TIER
+from speechxfer.data.importing import ImportedSpeech as ImportedSpeech
+from speechxfer.data.importing import TierChoice as TierChoice
+from speechxfer.data.importing import describe_places as describe_places
+from speechxfer.data.importing import import_annotation as import_annotation
+from speechxfer.data.kaldi import is_kaldi_folder as is_kaldi_folder
+from speechxfer.data.kaldi import read_kaldi_folder as read_kaldi_folder
 from speechxfer.data.manifest import LONGEST_S as LONGEST_S
 from speechxfer.data.manifest import Utterance as Utterance
 from speechxfer.data.manifest import number_lines as number_lines

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from speechxfer.data.decoder import MISSING_AT_MOST, DecodedAudio, Samples, UnreadableAudioError, decode_audio
+from speechxfer.data.decoder import DecodedAudio, decode_audio
+from speechxfer.data.headers import MISSING_AT_MOST, Samples, UnreadableAudioError
 from speechxfer.errors import InputError, first_names
 from speechxfer.runtime import log_info
 
 CANCELLED_POWER_RATIO = 0.01  # mixed to one channel, less than this share of the channels' power is left: they cancel
 
-_Warnings = dict[str, dict[Path, float]]  # "truncated" or "cancelled": missing seconds by file
+_Warnings = dict[str, dict[Path, float]]  # "truncated", "gaps" or "cancelled": missing seconds by file
 _collected: ContextVar[_Warnings | None] = ContextVar("collected_audio_warnings", default=None)
 
 
@@ -32,9 +33,10 @@ def read_audio(
     resample: bool = False,
     mono: bool = False,
 ) -> Samples:
-    """Samples of an audio file (WAV, FLAC, MP3, OGG Vorbis or Opus: whatever libsndfile reads) or of a segment of it.
+    """Samples of an audio file or of a segment of it: WAV, FLAC, MP3, OGG (whatever libsndfile reads), or M4A, MP4, WebM, AMR
+    and video files (extra ``media``).
 
-    A truncated WAV, AIFF, AU or OGG file is read as far as it goes, with a warning that says how much is missing.
+    A truncated WAV, AIFF, AU, OGG, MP4 or WebM file is read as far as it goes, with a warning that says how much is missing.
 
     Args:
         path: the file.
@@ -69,7 +71,9 @@ def read_audio(
     if not np.isfinite(mixed).all():
         raise InputError(f"{path}: some samples are NaN or infinite; convert it again from its source, or remove it")
     if header.truncated:
-        _warn("truncated", path, decoded.missing_s or header.missing_samples / header.rate_hz)
+        _warn("truncated", path, max(decoded.missing_s, header.missing_samples / header.rate_hz))
+    if header.gaps_s:
+        _warn("gaps", path, header.gaps_s)
     if channels_cancel(decoded.samples):
         _warn("cancelled", path, 0.0)
     return resample_audio(mixed, header.rate_hz, sample_rate_hz)
@@ -117,8 +121,7 @@ def _check_segment(path: Path, decoded: DecodedAudio) -> None:
     """InputError where the segment reaches past the end of the file, or too much of it is cut off."""
     header, end = decoded.header, decoded.start + decoded.asked
     limit = header.samples + header.missing_samples + 1  # one sample of rounding is forgiven
-    length_is_known = not (header.truncated and header.lossy)
-    if min(decoded.start, decoded.asked) < 0 or decoded.start > limit or (end > limit and length_is_known):
+    if min(decoded.start, decoded.asked) < 0 or decoded.start > limit or (end > limit and header.length_is_known):
         raise InputError(
             f"{path}: seconds {decoded.start / header.rate_hz:g} to {end / header.rate_hz:g} were asked of a file of "
             f"{header.samples / header.rate_hz:g} s; correct 'offset' and 'duration' in the manifest"
@@ -141,6 +144,12 @@ def _report(kind: str, files: dict[Path, float]) -> None:
     if kind == "cancelled":
         log_info(
             f"warning: {subject}: the channels cancel each other when averaged, one is probably inverted; extract one channel"
+        )
+        return
+    if kind == "gaps":
+        log_info(
+            f"warning: {subject}: sound is missing where the timestamps skip, {sum(files.values()):.1f} s altogether; silence is "
+            "inserted there"
         )
         return
     missing_ms = [round(1000 * seconds) for seconds in files.values()]

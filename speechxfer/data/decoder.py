@@ -1,73 +1,34 @@
 """Decoding of audio files: samples, rate and channels of a file or of a segment, and what of it is missing.
 
-The only place that opens audio files (libsndfile, through soundfile). Its callers judge rate, channels and signal: `read_audio`
-for training and inference, `speechxfer check` for its report. A WAV, RF64, W64, AIFF or AU whose header promises more samples
-than the file has, and an OGG file without its last page (RFC 3533, section 6), are truncated: they are read as far as they go.
+The only place that opens audio files: by libsndfile (through soundfile) what it reads, the others by FFmpeg (``media.py``). Its
+callers judge rate, channels and signal: `read_audio` for training and inference, `speechxfer check` for its report. A WAV, RF64,
+W64, AIFF or AU whose header promises more samples than the file has, an OGG file without its last page (RFC 3533, section 6),
+and an MP4 or WebM file that ends early are truncated: they are read as far as they go.
 """
 
 import hashlib
 import os
 import re
 import stat
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
-from speechxfer.errors import InputError
+from speechxfer.data import decoded_files
+from speechxfer.data.decoded_files import DecodedFiles, SampleReader, SequentialReaders
+from speechxfer.data.headers import AudioHeader, Samples, UnreadableAudioError, check_promise, file_key
+from speechxfer.data.media import MediaReader, media_format, media_header
 
-Samples = npt.NDArray[np.float32]
-FileKey = tuple[str, int, int, int]  # path, inode, size, time of the last change
-
-LOSSY_FORMATS = ("OGG", "MP3")  # libsndfile does not seek exactly in them: segments are cut from the decoded file
 LOSSY_SLACK_S = 0.1  # headers of lossy files may promise this much more than decodes
 UNKNOWN_LENGTH = 2**40  # samples; libsndfile gives a number near 2**63 where it does not know
-SAMPLES_PER_BYTE = 4096  # no codec reaches this; a header that promises more is damaged
 STREAMED_BYTES = 0x7F000000  # sizes from here on are placeholders in headers written to a pipe (SoX, FFmpeg)
-MISSING_AT_MOST = 0.5  # of the samples; a file of which more is missing is an error
-DECODED_CACHE_BYTES = 256_000_000
-BLOCK_SAMPLES = 1 << 20
 LARGEST_OGG_PAGE_BYTES = 65_307
 WITH_SIZES = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU")  # whose sizes libsndfile compares with the file and logs
 LOGGED_SIZES = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 LOGGED_FRAMES = re.compile(r"^\s*Frames\s*:\s*(\d+)", re.MULTILINE)  # promised by the headers of AIFF and RF64
-
-
-class UnreadableAudioError(InputError):
-    """Nothing usable can be decoded; `reason` is the message without path and advice."""
-
-    def __init__(self, path: Path | str, reason: str, advice: str = "convert it to WAV or FLAC") -> None:
-        super().__init__(f"{path}: {reason}; {advice}")
-        self.path, self.reason, self.advice = path, reason, advice
-
-    def __reduce__(self) -> tuple[type["UnreadableAudioError"], tuple[Path | str, str, str]]:
-        return type(self), (self.path, self.reason, self.advice)  # without it, unpickling in another process fails
-
-
-@dataclass(frozen=True)
-class AudioHeader:
-    """The header of a file, checked against the size of the file; lengths in samples per channel at the file's rate."""
-
-    rate_hz: int
-    channels: int
-    samples: int
-    """Present in the file."""
-    missing_samples: int
-    """Promised by the header of a truncated file, beyond those present."""
-    truncated: bool
-    """The end of the file is missing; how much is unknown for an OGG file."""
-    container: str
-    subtype: str
-
-    @property
-    def lossy(self) -> bool:
-        """Whether segments are cut from the decoded file, because seeking is not exact."""
-        return self.container in LOSSY_FORMATS
 
 
 @dataclass(frozen=True)
@@ -87,39 +48,51 @@ class DecodedAudio:
         if not self.header.truncated:
             return 0.0
         promised = self.start + self.asked
-        if not self.header.lossy:
+        if self.header.length_is_known:
             promised = min(promised, self.header.samples + self.header.missing_samples)
         return max(0, promised - self.start - len(self.samples)) / self.header.rate_hz
 
 
 def read_audio_header(path: Path | str) -> AudioHeader:
     """Rate, channels and length of a file, without decoding it; `UnreadableAudioError` as for `decode_audio`."""
-    with _open(path) as file:
+    file = _open(path)
+    if file is None:
+        return _media_header(path)
+    with file:
         return _header(path, file)
 
 
 def decode_audio(path: Path | str, *, offset_s: float = 0.0, duration_s: float | None = None) -> DecodedAudio:
-    """Decode a file (WAV, FLAC, MP3, OGG Vorbis or Opus: whatever libsndfile reads) or a segment of it.
+    """Decode a file or a segment of it: WAV, FLAC, MP3, OGG Vorbis or Opus (whatever libsndfile reads), or M4A, MP4, WebM, AMR
+    and video files (extra ``media``).
 
     A segment that reaches past the end of the file is cut there; the caller compares `asked` with the number of
     samples.
 
     Raises:
         UnreadableAudioError: the file is missing, no regular file, no audio, of unknown length, damaged so that samples are
-            lost, or more than half of it is missing.
+            lost, or more than half of it is missing; or its format needs the extra ``media``.
     """
-    with _open(path) as file:
-        header = _header(path, file)
-        if duration_s is None and header.samples > UNKNOWN_LENGTH:
-            reason = "the file does not say how long it is"
-            raise UnreadableAudioError(path, reason, "convert it to WAV, or write its FLAC anew")
-        start = round(offset_s * header.rate_hz)
-        asked = header.samples - start if duration_s is None else round(duration_s * header.rate_hz)
-        count = max(0, min(asked, header.samples - start)) if start >= 0 else 0
-        try:
-            samples = _read(path, file, header, start, count) if count else np.zeros((0, header.channels), np.float32)
-        except (soundfile.LibsndfileError, OSError, MemoryError) as error:
-            raise UnreadableAudioError(path, f"not readable as audio ({_cause(error)})") from error
+    file = _open(path)
+    if file is None:
+        return _decoded(path, None, _media_header(path), offset_s, duration_s)
+    with file:
+        return _decoded(path, file, _header(path, file), offset_s, duration_s)
+
+
+def _decoded(
+    path: Path | str, file: soundfile.SoundFile | None, header: AudioHeader, offset_s: float, duration_s: float | None
+) -> DecodedAudio:
+    if duration_s is None and header.samples > UNKNOWN_LENGTH:
+        reason = "the file does not say how long it is"
+        raise UnreadableAudioError(path, reason, "convert it to WAV, or write its FLAC anew")
+    start = round(offset_s * header.rate_hz)
+    asked = header.samples - start if duration_s is None else round(duration_s * header.rate_hz)
+    count = max(0, min(asked, header.samples - start)) if start >= 0 else 0
+    try:
+        samples = _read(path, file, header, start, count) if count else np.zeros((0, header.channels), np.float32)
+    except (soundfile.LibsndfileError, OSError, MemoryError) as error:
+        raise UnreadableAudioError(path, f"not readable as audio ({_cause(error)})") from error
     slack = LOSSY_SLACK_S * header.rate_hz if header.lossy else 0
     if len(samples) < count - slack:
         reason = (
@@ -160,14 +133,31 @@ def _check_regular(path: Path | str) -> os.stat_result:
     return status
 
 
-def _open(path: Path | str) -> soundfile.SoundFile:
+def _open(path: Path | str) -> soundfile.SoundFile | None:
+    """The file, opened by libsndfile; None where FFmpeg reads it instead."""
     _check_regular(path)
     try:
         return soundfile.SoundFile(os.fsencode(path))  # a name need not be UTF-8
     except TypeError as error:  # soundfile's answer to a name that ends in .raw
         raise UnreadableAudioError(path, "not readable as audio (it has no header, so its rate is unknown)") from error
     except (soundfile.LibsndfileError, OSError, MemoryError) as error:
+        if _is_media(path):
+            return None
         raise UnreadableAudioError(path, f"not readable as audio ({_cause(error)})") from error
+
+
+def _is_media(path: Path | str) -> bool:
+    try:
+        return bool(media_format(path))
+    except OSError:
+        return False  # which libsndfile's error says
+
+
+def _media_header(path: Path | str) -> AudioHeader:
+    key = file_key(path)
+    header = media_header(key)
+    check_promise(path, header, key[2], UNKNOWN_LENGTH)
+    return header
 
 
 def _cause(error: Exception) -> str:
@@ -176,24 +166,16 @@ def _cause(error: Exception) -> str:
 
 def _header(path: Path | str, file: soundfile.SoundFile) -> AudioHeader:
     missing, truncated = 0, False
-    if file.frames <= UNKNOWN_LENGTH and file.frames > SAMPLES_PER_BYTE * os.stat(path).st_size:
-        hours = file.frames / file.samplerate / 3600
-        raise UnreadableAudioError(
-            path, f"it is damaged: its header promises {hours:,.0f} h of sound", "copy the file again"
-        )
     if file.format in WITH_SIZES:
         missing = _missing_samples(file)
         truncated = missing > 0
     elif file.format == "OGG":
         truncated = not _has_last_ogg_page(path)
-    if truncated and not file.frames:
-        raise UnreadableAudioError(path, "it is truncated: no sample of it can be decoded", "copy the file again")
-    if missing > MISSING_AT_MOST * (file.frames + missing):
-        reason = f"it is truncated: {missing} of {file.frames + missing} samples are missing"
-        raise UnreadableAudioError(path, reason, "copy the file again, or remove the utterance")
-    return AudioHeader(
+    header = AudioHeader(
         int(file.samplerate), int(file.channels), int(file.frames), missing, truncated, file.format, file.subtype
     )
+    check_promise(path, header, os.stat(path).st_size, UNKNOWN_LENGTH)
+    return header
 
 
 def _missing_samples(file: soundfile.SoundFile) -> int:
@@ -223,59 +205,45 @@ def _has_last_ogg_page(path: Path | str) -> bool:
     return start + size <= len(tail) and bool(tail[start + 5] & 0x04)
 
 
-def _read(path: Path | str, file: soundfile.SoundFile, header: AudioHeader, start: int, count: int) -> Samples:
+def _read(path: Path | str, file: soundfile.SoundFile | None, header: AudioHeader, start: int, count: int) -> Samples:
     whole = start == 0 and count >= header.samples - 1
-    if whole or not header.lossy:
+    if file is not None and (whole or not header.lossy):
         file.seek(start)  # also to 0: after a seek, an MP3 decodes to other rounding than before it
         return np.asarray(file.read(count, dtype="float32", always_2d=True), dtype=np.float32)
-    status = os.stat(path)
-    key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
-    if 4 * header.samples * header.channels <= DECODED_CACHE_BYTES:
-        return _decoded_files.get(key)[start : start + count]
-    return _sequential_readers.get(key, start, count)
+    key = file_key(path)
+    if 4 * header.samples * header.channels <= decoded_files.DECODED_CACHE_BYTES:
+        return _decoded_files.get(key, lambda: _decode_whole(path, header))[start : start + count]
+    return _sequential_readers.get(key, start, count, lambda: _open_reader(path, header))
 
 
-class _DecodedFiles:
-    """Cache of the lossy files that were decoded last, from which segments are cut; bounded in bytes."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._samples: OrderedDict[FileKey, Samples] = OrderedDict()
-
-    def get(self, key: FileKey) -> Samples:
-        with self._lock:
-            if key not in self._samples:
-                decoded, _ = soundfile.read(os.fsencode(key[0]), dtype="float32", always_2d=True)
-                self._samples[key] = decoded
-            self._samples.move_to_end(key)
-            while len(self._samples) > 1 and sum(v.nbytes for v in self._samples.values()) > DECODED_CACHE_BYTES:
-                self._samples.popitem(last=False)
-            return self._samples[key]
+def _decode_whole(path: Path | str, header: AudioHeader) -> Samples:
+    if header.by_ffmpeg:
+        reader = MediaReader(path, header)
+        try:
+            return reader.read(header.samples)
+        finally:
+            reader.close()
+    decoded, _ = soundfile.read(os.fsencode(path), dtype="float32", always_2d=True)
+    return np.asarray(decoded, dtype=np.float32)
 
 
-class _SequentialReaders(threading.local):
-    """One open file per thread, for lossy files too large to cache: segments in order are read in a single pass."""
-
-    def __init__(self) -> None:
-        self._key: FileKey | None = None
-        self._file: soundfile.SoundFile | None = None
-        self._position = 0
-
-    def get(self, key: FileKey, start: int, count: int) -> Samples:
-        if self._file is None or key != self._key or start < self._position:
-            if self._file is not None:
-                self._file.close()
-            self._key, self._file, self._position = key, soundfile.SoundFile(os.fsencode(key[0])), 0
-            self._file.seek(0)
-        while self._position < start:
-            block = self._file.read(min(BLOCK_SAMPLES, start - self._position), dtype="float32")
-            if not len(block):
-                break
-            self._position += len(block)
-        samples = np.asarray(self._file.read(count, dtype="float32", always_2d=True), dtype=np.float32)
-        self._position += len(samples)
-        return samples
+def _open_reader(path: Path | str, header: AudioHeader) -> SampleReader:
+    return MediaReader(path, header) if header.by_ffmpeg else _SoundFileReader(path)
 
 
-_decoded_files = _DecodedFiles()
-_sequential_readers = _SequentialReaders()
+class _SoundFileReader:
+    """A file that libsndfile reads from its start (a `SampleReader`)."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._file = soundfile.SoundFile(os.fsencode(path))
+        self._file.seek(0)
+
+    def read(self, count: int) -> Samples:
+        return np.asarray(self._file.read(count, dtype="float32", always_2d=True), dtype=np.float32)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+_decoded_files = DecodedFiles()
+_sequential_readers = SequentialReaders()

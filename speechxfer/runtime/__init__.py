@@ -5,7 +5,7 @@
   `parse_yaml`.
 * Processes and devices: `default_device`, `runs_on_cpu_only`, `uses_bfloat16`, `rank_and_world_size`,
   `is_main_process`, `check_process_environment`; `run_parallel` (calls in parallel processes).
-* Output: `log_info` (one line on stderr), `track`, `progress_bar`, `ProgressLog`, `format_duration`, `console`,
+* Output: `log_info` (one line on stderr), `track`, `track_amount`, `progress_bar`, `ProgressLog`, `format_duration`, `console`,
   `escape_unencodable_output`.
 * Provenance of results: `command_line`, `commit`, `hardware`. Optional packages: `import_extra`.
 """
@@ -41,3 +41,4 @@ from speechxfer.runtime.progress import format_duration as format_duration
 from speechxfer.runtime.progress import log_info as log_info
 from speechxfer.runtime.progress import progress_bar as progress_bar
 from speechxfer.runtime.progress import track as track
+from speechxfer.runtime.progress import track_amount as track_amount

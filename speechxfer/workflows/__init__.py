@@ -1,7 +1,14 @@
 """Workflows: what the verbs of the command line do, one function for each, with the same defaults in Python.
 
 - `adapt`, `train_from_scratch`, `Adapted`: training runs.
-- `evaluate_models`, `transcribe_inputs`, `RowTarget`: models by name, scored on a manifest or applied to recordings.
+- `evaluate_models`, `RowTarget`: models by name, scored on a manifest.
+- `transcribe_inputs`, `write_transcripts`, `ReadingOptions`, `TranscriptFormat`: models by name, applied to recordings.
+- `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest.
+- `score_files`: transcripts in files against references.
+- `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
+- `DecodingOptions`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights, tuned on
+  development data.
+- `align_inputs`, `AlignmentSummary`: recordings and their texts to annotation files.
 - `write_page`: runs as one HTML page.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
 - `StudySettings`, `Splits`: how the runs of a study are trained and on what; `cross_validate`, `learning_curve`,
@@ -10,12 +17,19 @@
 - `ResultRow`, `Forgetting`, `read_rows`, `add_row`: the ``results.json`` of recipes.
 """
 
+from speechxfer.workflows.alignment_runs import AlignmentSummary as AlignmentSummary
+from speechxfer.workflows.alignment_runs import align_inputs as align_inputs
 from speechxfer.workflows.baselines import compare_with_baseline as compare_with_baseline
 from speechxfer.workflows.checking_runs import check_run as check_run
 from speechxfer.workflows.cross_validation import cross_validate as cross_validate
+from speechxfer.workflows.decoders import DecodingOptions as DecodingOptions
 from speechxfer.workflows.embeddings import embed as embed
 from speechxfer.workflows.evaluation_runs import RowTarget as RowTarget
 from speechxfer.workflows.evaluation_runs import evaluate_models as evaluate_models
+from speechxfer.workflows.import_runs import ImportOptions as ImportOptions
+from speechxfer.workflows.import_runs import import_files as import_files
+from speechxfer.workflows.language_model_runs import score_language_model as score_language_model
+from speechxfer.workflows.language_model_runs import train_language_model as train_language_model
 from speechxfer.workflows.learning_curves import learning_curve as learning_curve
 from speechxfer.workflows.model_description import describe as describe
 from speechxfer.workflows.ranking import rank_sources as rank_sources
@@ -24,10 +38,16 @@ from speechxfer.workflows.results import Forgetting as Forgetting
 from speechxfer.workflows.results import ResultRow as ResultRow
 from speechxfer.workflows.results import add_row as add_row
 from speechxfer.workflows.results import read_rows as read_rows
+from speechxfer.workflows.scoring_runs import score_files as score_files
 from speechxfer.workflows.self_training import self_train as self_train
 from speechxfer.workflows.studies import Splits as Splits
 from speechxfer.workflows.studies import StudySettings as StudySettings
 from speechxfer.workflows.training_runs import Adapted as Adapted
 from speechxfer.workflows.training_runs import adapt as adapt
 from speechxfer.workflows.training_runs import train_from_scratch as train_from_scratch
+from speechxfer.workflows.transcription_runs import ReadingOptions as ReadingOptions
 from speechxfer.workflows.transcription_runs import transcribe_inputs as transcribe_inputs
+from speechxfer.workflows.transcription_runs import write_transcripts as write_transcripts
+from speechxfer.workflows.transcripts import TranscriptFormat as TranscriptFormat
+from speechxfer.workflows.tuning import Tuning as Tuning
+from speechxfer.workflows.tuning import tune_models as tune_models

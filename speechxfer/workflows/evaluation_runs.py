@@ -1,17 +1,18 @@
 """The verb `evaluate`: error rates of one model, or of one model trained with several seeds, as reports and rows of results."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from speechxfer.checkpoints import Card, load_model, read_card
 from speechxfer.config import Config
 from speechxfer.data import read_manifest
-from speechxfer.decoding import PhoneOptions, evaluate
+from speechxfer.decoding import evaluate
 from speechxfer.errors import InputError
 from speechxfer.runtime import default_device, is_main_process, log_info, write_atomically
 from speechxfer.scoring import PooledScore, WerReport, pool, render_report
+from speechxfer.workflows.decoders import DecodingOptions, LanguageModelFiles, open_decoder
 from speechxfer.workflows.results import Forgetting, ResultRow, add_forgetting, add_row, read_rows, rows_of_model
 from speechxfer.workflows.run_inputs import trained_audio_options
 
@@ -37,17 +38,17 @@ class RowTarget:
 def evaluate_models(
     models: Sequence[str],
     manifest: Path,
-    out: Path,
+    out: Path | None = None,
     *,
     resample: bool | None = None,
     mono: bool | None = None,
     results: RowTarget | None = None,
     as_parent: bool = False,
-    phones: PhoneOptions | None = None,
+    decoding: DecodingOptions | None = None,
 ) -> Score:
     """Score one model, or the same model trained with several seeds, on a manifest.
 
-    Writes ``report.json`` and ``report.txt`` to `out`, for several models to numbered folders in it.
+    Writes ``report.json`` and ``report.txt`` to `out`, if given; for several models to numbered folders in it.
 
     Args:
         models: names as for `load_model`; several have to differ in nothing but the seed.
@@ -55,31 +56,39 @@ def evaluate_models(
         results: also add a row to this results file.
         as_parent: the manifest is of the source's own task; score the adapted encoder with the source's output layer, which
             shows what was forgotten. With `results`, error rates before and after are added to the model's existing rows.
-        phones: to which the output of a phone model is restricted; recorded in the report.
+        decoding: language models, phrases, phones; None: greedy decoding. Recorded in the report.
 
     Raises:
         InputError: bad manifest or model, models that are not one model with several seeds, a model without a training
-            record where `results` are asked for, no row to add forgetting to, or phones that do not suit a model or are given
-            with `as_parent`.
+            record where `results` are asked for, no row to add forgetting to, or phones, language models or phrases that do not
+            suit a model or are given with `as_parent`.
     """
-    if phones and as_parent:
-        raise InputError("--as-parent measures forgetting with all symbols of the source; omit --phones and --language")
+    options = decoding or DecodingOptions()
+    if as_parent and (options.phones or options.searches):
+        raise InputError(
+            "--as-parent measures forgetting with all symbols of the source and greedy decoding; omit --phones, --language, "
+            "--lm, --beam and --boost"
+        )
     utterances = read_manifest(manifest)
     cards = [read_card(name) for name in models]
     if len(models) > 1:
         _check_same_training(models, cards)
     if results:
         _check_recordable(models, cards, results, as_parent)
+    files = LanguageModelFiles(options.language_models)
     reports = []
     for number, name in enumerate(models, start=1):
         model = load_model(name)
         audio = trained_audio_options(name, model.spec, resample, mono)
         scored = model.as_parent() if as_parent else model
-        inventory = phones.inventory(scored) if phones else None
+        inventory = options.phones.inventory(scored) if options.phones else None
+        decoder = open_decoder(name, scored, options, inventory, files)
+        scored = scored.to(default_device())
         report = evaluate(
-            scored.to(default_device()), utterances, resample=audio.resample, mono=audio.mono, phones=inventory
+            scored, utterances, resample=audio.resample, mono=audio.mono, phones=inventory, decoder=decoder
         )
-        if is_main_process():
+        report = replace(report, decoder=decoder.name) if decoder else report
+        if out and is_main_process():
             folder = out if len(models) == 1 else out / str(number)
             write_atomically(folder / "report.json", report.to_json())
             write_atomically(folder / "report.txt", render_report(report))
@@ -91,8 +100,10 @@ def evaluate_models(
             source = load_model(cards[0].parent).to(default_device())
             before = evaluate(source, utterances, resample=audio.resample, mono=audio.mono)
         if is_main_process():
-            _record(RowTarget(results.path, results.row, split), cards, summary, before, reports[0].phones)
-    log_info(f"wrote {out}" + (f" and a row of {results.path}" if results else ""))
+            _record(RowTarget(results.path, results.row, split), cards, summary, before, reports[0])
+    written = [*([str(out)] if out else []), *([f"a row of {results.path}"] if results else [])]
+    if written:
+        log_info(f"wrote {' and '.join(written)}")
     return summary
 
 
@@ -157,7 +168,7 @@ def record_pooled_row(models: Sequence[str], report: WerReport, results: RowTarg
     """Add a row for models that share one report, as the folds of a cross-validation do."""
     cards = [read_card(name) for name in models]
     _check_training_record(models, cards)
-    _record(results, cards, report, None, None)
+    _record(results, cards, report, None, report)
 
 
 def _record(
@@ -165,9 +176,12 @@ def _record(
     cards: Sequence[Card],
     score: Score,
     before: WerReport | None,
-    phones: Sequence[str] | None,
+    first_report: WerReport,
 ) -> None:
-    """Add a row with the score or, where there is a report of the source, what was forgotten, to the model's rows."""
+    """Add a row with the score or, where there is a report of the source, what was forgotten, to the model's rows.
+
+    The first report states the decoder and the phones.
+    """
     name, source, hours = _row_key(cards, results.row)
     if before:
         rates = (before.wer, score.wer, before.cer, score.cer)
@@ -182,7 +196,7 @@ def _record(
         source=source,
         train_hours=hours,
         split=results.split,
-        decoder=f"greedy, phones {' '.join(phones)}" if phones else "greedy",
+        decoder=first_report.decoder + (f", phones {' '.join(first_report.phones)}" if first_report.phones else ""),
         seeds=sorted({d["seed"] for d in details}),
         steps=first["steps"],
         wer=100 * score.wer,

@@ -13,6 +13,7 @@ from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions, FeatureSpec
 from speechxfer.text import Kind, Normalizer, Vocabulary, read_letter_tables
 
+TRAIN_IDS = "train_ids.txt"  # in a run's folder: the ids of the utterances that it was trained on
 Manifests: TypeAlias = Path | str | Sequence[Path | str] | Sequence[Utterance]
 """The path of a manifest, paths of several, or utterances."""
 

@@ -1,7 +1,7 @@
 """Training runs: adapt a source model to a new language or vocabulary, or train from random weights.
 
 `adapt` and `train_from_scratch` are what the command line and Python call, with the same defaults. A run's folder contains
-``run.json`` (the fingerprint of the request), ``head.tsv`` (how each row of the output layer was initialised),
+``run.json`` (the fingerprint of the request), ``train_ids.txt``, ``head.tsv`` (how each row of the output layer was initialised),
 ``metrics.jsonl``, ``state`` (for resuming), ``best`` (the best evaluations' weights), ``lock`` and, at the end, ``model``.
 """
 
@@ -44,7 +44,14 @@ from speechxfer.training import (
     training_cost,
 )
 from speechxfer.workflows.plots import plot_curves
-from speechxfer.workflows.run_inputs import Manifests, RunData, build_normalizer, build_vocabulary, read_run_data
+from speechxfer.workflows.run_inputs import (
+    TRAIN_IDS,
+    Manifests,
+    RunData,
+    build_normalizer,
+    build_vocabulary,
+    read_run_data,
+)
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,7 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, langua
     with run_lock(out):
         if is_main_process() and not (out / "state" / "current.json").exists():  # a run that is resumed keeps its own
             write_atomically(out / "head.tsv", f"{head}\n")
+            write_atomically(out / TRAIN_IDS, "".join(f"{id_}\n" for id_ in sorted({u.id for u in data.train})))
             write_atomically(out / "run.json", json.dumps(requested, indent=1) + "\n")
         log_info(
             f"{len(data.train)} training and {len(data.dev)} dev utterances, {millions_of_parameters(model):.2f} M parameters"

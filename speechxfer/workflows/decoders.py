@@ -1,0 +1,232 @@
+"""Decoders of the verbs `transcribe` and `evaluate`: language models, phrases and the weights that are stored with a model.
+
+``decoding.json`` in a model's folder has the weights that `tune_models` found, by the contents of the language models.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from speechxfer.checkpoints import resolve_source
+from speechxfer.decoding import (
+    BeamDecoder,
+    Fusion,
+    FusionWeights,
+    PhoneInventory,
+    PhoneOptions,
+    SearchSettings,
+    frame_duration_s,
+    prepare_fusion,
+    read_phrases,
+)
+from speechxfer.errors import InputError
+from speechxfer.language_models import NgramModel, read_language_model
+from speechxfer.models import AcousticModel
+from speechxfer.runtime import default_device, log_info, parse_json, read_text, write_atomically
+
+WEIGHTS_FILE = "decoding.json"
+WEIGHTS_FORMAT = "speechxfer-decoding-1"
+FIX = "delete it, and tune again with `speechxfer evaluate --tune`"
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How the verbs decode; the defaults are greedy decoding.
+
+    Attributes:
+        phones: to which the output of a phone model is restricted.
+        language_models: files of at most one language model of words and one of characters.
+        beam: prefixes that the search keeps; None: as many as the stored weights were tuned with, else 16. With a beam, or a
+            language model or phrases, the text is found by beam search.
+        boost: file of phrases to boost.
+        nbest: how many alternatives each hypothesis has; 0: none.
+
+    Raises:
+        InputError: the beam is not positive or smaller than `nbest`, or a language model is given twice.
+    """
+
+    phones: PhoneOptions = field(default_factory=PhoneOptions)
+    language_models: tuple[Path, ...] = ()
+    beam: int | None = None
+    boost: Path | None = None
+    nbest: int = 0
+
+    def __post_init__(self) -> None:
+        least = max(1, self.nbest)
+        if self.beam is not None and self.beam < least:
+            raise InputError(
+                f"--beam is {self.beam}; expected at least {least}" + (", as --nbest" if self.nbest > 1 else "")
+            )
+        if len(set(self.language_models)) < len(self.language_models):
+            raise InputError(f"--lm: {self.language_models[0]} is given twice; give it once")
+
+    @property
+    def searches(self) -> bool:
+        """Whether a beam search is asked for."""
+        return bool(self.language_models or self.boost or self.beam or self.nbest)
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """Weights that were tuned for a model and language models.
+
+    Attributes:
+        beam: of the search with which they were tuned.
+        weights: those of the parts that were used; the others have their defaults.
+        language_models: what they are, such as "word 4-gram, character 6-gram".
+        dev: name of the manifest that they were tuned on.
+        wer, cer: error rates there, in percent.
+    """
+
+    beam: int
+    weights: FusionWeights
+    language_models: str
+    dev: str
+    wer: float
+    cer: float
+
+
+class LanguageModelFiles:
+    """The language models of some files, read once for several acoustic models.
+
+    Args:
+        paths: the files.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.models: list[NgramModel] = [read_language_model(path) for path in paths]
+        self.key = " ".join(sorted(_hash_file(path) for path in paths))
+
+
+def prepare_model_fusion(
+    model: AcousticModel, files: LanguageModelFiles, options: DecodingOptions, inventory: PhoneInventory | None
+) -> Fusion:
+    """Language models and phrases in the symbols of an acoustic model; errors as for `prepare_fusion` and `read_phrases`."""
+    vocabulary = inventory.vocabulary if inventory else model.vocabulary
+    phrases = read_phrases(options.boost, vocabulary, model.normalizer) if options.boost else []
+    return prepare_fusion(vocabulary, model.normalizer, files.models, phrases, default_device())
+
+
+def build_beam_decoder(
+    model: AcousticModel, fusion: Fusion, weights: FusionWeights, beam: int, inventory: PhoneInventory | None = None
+) -> BeamDecoder:
+    """The beam search with these weights, on the default device."""
+    vocabulary = inventory.vocabulary if inventory else model.vocabulary
+    name = f"beam {beam}" + (f", {fusion.name}" if fusion.name else "") + (", boosting" if fusion.phrases else "")
+    settings = SearchSettings(beam=beam)
+    return BeamDecoder(
+        vocabulary, frame_duration_s(model), fusion.scorers(weights), settings, name, torch.device(default_device())
+    )
+
+
+def open_decoder(
+    name: str,
+    model: AcousticModel,
+    options: DecodingOptions,
+    inventory: PhoneInventory | None = None,
+    files: LanguageModelFiles | None = None,
+) -> BeamDecoder | None:
+    """The decoder that the options ask for, with the weights stored with the model; None: greedy decoding.
+
+    Without stored weights the defaults are used, and stderr says so. A list without phrases and nothing else is greedy decoding.
+
+    Args:
+        name: of the model, as for `load_model`.
+        model: the loaded model.
+        options: language models, beam, phrases.
+        inventory: phones to which the output is restricted.
+        files: of the options' language models, if they were read before.
+
+    Raises:
+        InputError: a file is missing or damaged, or language models or phrases do not suit the model.
+    """
+    if not options.searches:
+        return None
+    files = files or LanguageModelFiles(options.language_models)
+    fusion = prepare_model_fusion(model, files, options, inventory)
+    if options.boost and not fusion and options.beam is None and not options.nbest:
+        log_info(f"{options.boost}: has no phrase; decoding is greedy")
+        return None
+    stored = read_stored_weights(name).get(files.key)
+    if stored is None and fusion:
+        log_info(
+            f"decoding: no weights were tuned for {name} with {fusion.name or 'boosted phrases alone'}, so these defaults are "
+            f"used: {describe_weights(FusionWeights(), fusion)}; to tune them: `speechxfer evaluate {name} --on DEV.jsonl --tune`"
+        )
+    weights = stored.weights if stored else FusionWeights()
+    beam = options.beam or max(stored.beam if stored else SearchSettings().beam, options.nbest)
+    return replace(build_beam_decoder(model, fusion, weights, beam, inventory), nbest=options.nbest)
+
+
+def describe_weights(weights: FusionWeights, fusion: Fusion) -> str:
+    """The weights that have an effect: ``symbol_scale 0.8, symbol_bonus 0.6``."""
+    return ", ".join(f"{name} {getattr(weights, name):g}" for name in fusion.used_weights())
+
+
+def read_stored_weights(name: str) -> dict[str, StoredWeights]:
+    """The weights stored with a model, by the key of the language models; none for a model that no weights were tuned for.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = resolve_source(name).path / WEIGHTS_FILE
+    if not path.is_file():
+        return {}
+    data = parse_json(read_text(path, fix=FIX), str(path), fix=FIX)
+    if not isinstance(data, dict) or data.get("format") != WEIGHTS_FORMAT or not isinstance(data.get("tuned"), dict):
+        raise InputError(f"{path}: 'format' is not {WEIGHTS_FORMAT!r}; {FIX}")
+    return {key: _parse_weights(entry, path) for key, entry in data["tuned"].items()}
+
+
+def store_weights(name: str, key: str, stored: StoredWeights) -> Path:
+    """Store weights with a model, in place of earlier ones for the same language models.
+
+    Raises:
+        InputError: as for `check_storable`, or the file cannot be written.
+    """
+    check_storable(name)
+    path = resolve_source(name).path / WEIGHTS_FILE
+    tuned = {**read_stored_weights(name), key: stored}
+    data = {"format": WEIGHTS_FORMAT, "tuned": {key: asdict(entry) for key, entry in tuned.items()}}
+    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def check_storable(name: str) -> None:
+    """InputError if no weights can be stored with a model: it is shipped, or of another toolkit."""
+    source = resolve_source(name)
+    if source.is_shipped or source.kind != "folder":
+        what = "a shipped model is immutable" if source.is_shipped else "it is no model folder of this package"
+        raise InputError(f"{name}: weights cannot be stored with it ({what}); adapt it, and tune the adapted model")
+
+
+def _parse_weights(entry: Any, path: Path) -> StoredWeights:
+    kinds = {"beam": int, "weights": dict, "language_models": str, "dev": str, "wer": float, "cer": float}
+    known = {field.name for field in fields(FusionWeights)}
+    is_valid = isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in kinds.items())
+    if (
+        not is_valid
+        or entry["weights"].keys() != known
+        or not all(isinstance(v, float) for v in entry["weights"].values())
+    ):
+        raise InputError(f"{path}: an entry lacks a field or has one of another kind; {FIX}")
+    values = {key: entry[key] for key in kinds}
+    return StoredWeights(**(values | {"weights": FusionWeights(**entry["weights"])}))
+
+
+def _hash_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); correct the path of the language model"
+        ) from error
