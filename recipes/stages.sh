@@ -106,6 +106,11 @@ evaluate_with_lm() { # evaluate_with_lm FOLDER NAME LM DEV TEST: the runs FOLDER
     ((${#seeds[@]} > 1)) || part=report.json
     speechxfer compare "$out/$part" "$1/$2/$split/$part"
   done
+report_kinds() { # report_kinds FOLDER MANIFEST [OPTION...]: FOLDER/report.html, a page about the first seed's model of each kind
+  local models
+  mapfile -t models < <(names_of $kinds)
+  models=("${models[@]/#/$1/}")
+  speechxfer report "${models[@]/%/-${seeds[0]}}" --on "$2" --out "$1/report.html" "${@:3}"
 }
 
 # Forgetting: error rates of the source's own task on held-out English of kathleen, in letters for the source `english`, else in phones.

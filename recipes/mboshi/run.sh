@@ -29,6 +29,7 @@ if stage evaluate; then
       speechxfer evaluate "${seeds[@]/#/exp/$size/$name-}" --on data/dev.jsonl --out "exp/$size/$name/dev" \
         --results results.json --row "${name%%-*}"
     done
+    report_kinds "exp/$size" data/dev.jsonl --curve results.json
   done
 fi
 if stage compare; then

@@ -25,6 +25,7 @@ if stage evaluate; then
     speechxfer evaluate "${seeds[@]/#/exp/$name-}" --on data/test.jsonl --out "exp/$name/test" --results results.json \
       --row "${name%%-*}"
   done
+  report_kinds exp data/test.jsonl
 fi
 if stage compare; then compare_finetuned exp test; fi
 if stage lm; then train_language_models exp/lm data/train.jsonl "exp/$(names_of $kinds | head -1)-${seeds[0]}"; fi

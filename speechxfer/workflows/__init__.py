@@ -12,7 +12,7 @@
 - `DecodingOptions`, `open_decoder`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights,
   tuned on development data; `format_transcripts`: lines of text.
 - `align_inputs`, `AlignmentSummary`: recordings and their texts to annotation files.
-- `write_page`: runs as one HTML page.
+- `write_page`, `PageOptions`: runs as one HTML page.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
 - `StudySettings`, `Splits`: how the runs of a study are trained and on what; `cross_validate`, `learning_curve`,
   `compare_with_baseline`, `self_train`: the studies.
@@ -37,6 +37,7 @@ from speechxfer.workflows.language_model_runs import train_language_model as tra
 from speechxfer.workflows.learning_curves import learning_curve as learning_curve
 from speechxfer.workflows.model_description import describe as describe
 from speechxfer.workflows.ranking import rank_sources as rank_sources
+from speechxfer.workflows.report_pages import PageOptions as PageOptions
 from speechxfer.workflows.report_pages import write_page as write_page
 from speechxfer.workflows.results import Forgetting as Forgetting
 from speechxfer.workflows.results import ResultRow as ResultRow
