@@ -42,6 +42,7 @@ TEST = [
     *HF,
     *ONNX,
     "onnxruntime>=1.20",
+    "flashlight-text>=0.0.7; python_version < '3.13'",  # the oracle of the beam search; later versions have no wheels
 ]
 DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
 
@@ -70,7 +71,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["speechxfer", "speechxfer.*"]),
-    package_data={"speechxfer": ["py.typed", "shipped/NOTICE.md", "shipped/*/*"]},
+    package_data={"speechxfer": ["py.typed", "shipped/NOTICE.md", "shipped/*/*", "reporting/templates/*"]},
     python_requires=">=3.11",
     install_requires=[
         # One pair, one minor version: torchaudio's compiled part fits only the torch it was built against, and both
@@ -79,6 +80,7 @@ setup(
         "torchaudio>=2.11,<2.12",
         "accelerate>=1.10",
         "filelock>=3.16",
+        "jinja2>=3.1",
         "jiwer>=4",
         "langcodes>=3.5",
         "librosa>=0.11",

@@ -1,7 +1,7 @@
 """The synthesiser espeak-ng by ctypes: text in, speech or IPA phonemes out, in more than a hundred languages.
 
-What it is: pure functions `speak` and `phonemes`, and the lists `voices` and `variants`; library and data come from the
-wheel ``espeakng-loader``. What it is not: playback, streaming, SSML, or natural speech: espeak-ng adds up formants.
+What it is: pure functions `speak`, `speak_timed` and `phonemes`, and the lists `voices` and `variants`; library and data come
+from the wheel ``espeakng-loader``. What it is not: playback, streaming, SSML, or natural speech: espeak-ng adds up formants.
 Source: espeak-ng's own header ``src/include/espeak-ng/speak_lib.h`` (API revision 12, espeak-ng 1.52), from which the
 prototypes and numbers below are taken; ``espeak_ng_SetRandSeed`` is in ``espeak_ng.h``.
 
@@ -39,6 +39,8 @@ PITCH_RANGE = (0, 100)
 
 _OUTPUT_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: espeak_Synth returns when the last sample was handed over
 _DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: without it, missing data ends the whole process
+_PHONEME_EVENTS = 0x0001 | 0x0002  # espeakINITIALIZE_PHONEME_EVENTS, espeakINITIALIZE_PHONEME_IPA
+_EVENT_END, _EVENT_WORD, _EVENT_PHONEME = 0, 1, 7  # espeakEVENT_LIST_TERMINATED, espeakEVENT_WORD, espeakEVENT_PHONEME
 _CHARS_UTF8 = 1
 _POS_CHARACTER = 1
 _PARAMETER_RATE, _PARAMETER_PITCH = 1, 3
@@ -67,6 +69,21 @@ class _VoiceRecord(ctypes.Structure):
         ("internal", ctypes.c_ubyte),
         ("score", ctypes.c_int),
         ("spare", ctypes.c_void_p),
+    )
+
+
+class _EventRecord(ctypes.Structure):
+    """espeak_EVENT; `id` is a union, of which only the phoneme's name, UTF-8 of at most eight bytes, is read."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("name", ctypes.c_char * 8),
     )
 
 
@@ -102,6 +119,21 @@ class _Engine:
     sample_rate_hz: int
 
 
+@dataclass(frozen=True)
+class SpokenPhoneme:
+    """A phoneme, or a pause, at the sample where espeak-ng begins to say it.
+
+    Attributes:
+        ipa: how it is written, stress and length marks included; empty for a pause.
+        start: sample.
+        starts_word: whether a word begins here.
+    """
+
+    ipa: str
+    start: int
+    starts_word: bool
+
+
 def speak(text: str, voice: str, rate_wpm: int = 175, pitch: int = 50) -> tuple[NDArray[np.int16], int]:
     """Say `text`. The same arguments give the same samples, whatever was said before.
 
@@ -118,19 +150,51 @@ def speak(text: str, voice: str, rate_wpm: int = 175, pitch: int = 50) -> tuple[
         InputError: an unknown voice or variant, a number out of range, text with a NUL character or nothing to say, or
             espeak-ng is not installed.
     """
+    samples, rate_hz, _ = _synthesize(text, voice, rate_wpm, pitch, _DONT_EXIT)
+    return samples, rate_hz
+
+
+def speak_timed(
+    text: str, voice: str, rate_wpm: int = 175, pitch: int = 50
+) -> tuple[NDArray[np.int16], int, list[SpokenPhoneme]]:
+    """As `speak`, with the phonemes and the samples at which they begin, by espeak-ng's own events.
+
+    espeak-ng reports a plosive or affricate at its release; the silence before it, its closure, is part of no phoneme.
+    A phoneme whose name is cut because it is longer than eight bytes has the name "\N{REPLACEMENT CHARACTER}".
+    """
+    samples, rate_hz, records = _synthesize(text, voice, rate_wpm, pitch, _DONT_EXIT | _PHONEME_EVENTS)
+    spoken, starts_word = [], False
+    for kind, start, name in records:
+        if kind == _EVENT_PHONEME:
+            ipa = name.decode("utf-8", "replace") if len(name) < 8 else "\N{REPLACEMENT CHARACTER}"
+            spoken.append(SpokenPhoneme(ipa, start, starts_word))
+        starts_word = kind == _EVENT_WORD
+    return samples, rate_hz, spoken
+
+
+def _synthesize(
+    text: str, voice: str, rate_wpm: int, pitch: int, options: int
+) -> tuple[NDArray[np.int16], int, list[tuple[int, int, bytes]]]:
+    """Samples, their rate, and the events: type, sample, name."""
     identifier = _identifier(voice)
     _check_range("rate_wpm", rate_wpm, RATE_RANGE_WPM)
     _check_range("pitch", pitch, PITCH_RANGE)
     data = _utf8(text)
     chunks: list[bytes] = []
+    records: list[tuple[int, int, bytes]] = []
 
-    def collect(wav: int | None, count: int, _events: int | None) -> int:
+    def collect(wav: int | None, count: int, events: int) -> int:
         if wav is not None and count > 0:
             chunks.append(ctypes.string_at(wav, count * 2))
+        pointer = ctypes.cast(events, ctypes.POINTER(_EventRecord))
+        index = 0
+        while pointer[index].type != _EVENT_END:
+            records.append((pointer[index].type, pointer[index].sample, pointer[index].name))
+            index += 1
         return 0
 
     callback = _SYNTH_CALLBACK(collect)  # named, so that it outlives espeak_Synth
-    with _engine(identifier) as engine:
+    with _engine(identifier, options) as engine:
         library = engine.library
         library.espeak_SetSynthCallback(callback)
         library.espeak_SetParameter(_PARAMETER_RATE, rate_wpm, 0)
@@ -141,7 +205,7 @@ def speak(text: str, voice: str, rate_wpm: int = 175, pitch: int = 50) -> tuple[
         raise InputError(
             f"espeak-ng said nothing for {text!r} with voice {voice!r} (status {status}); give words to say"
         )
-    return samples, engine.sample_rate_hz
+    return samples, engine.sample_rate_hz, records
 
 
 def phonemes(text: str, voice: str, *, separator: str = "", keep_switches: bool = False) -> str:
@@ -261,13 +325,13 @@ def _utf8(text: str) -> bytes:
 
 # ----------------------------------------------------------------------------------------------------------- library
 @contextmanager
-def _engine(identifier: str = "") -> Iterator[_Engine]:
+def _engine(identifier: str = "", options: int = _DONT_EXIT) -> Iterator[_Engine]:
     """A freshly loaded and seeded library, set to the voice `identifier`, unloaded at the end."""
     data_path = _data_path()
     with _ALONE:
         library = _load()
         try:
-            rate_hz = library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, data_path, _DONT_EXIT)
+            rate_hz = library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, data_path, options)
             if rate_hz <= 0:
                 raise InputError(
                     f"espeak-ng does not start with its data in {os.fsdecode(data_path)}; expected the files of the "

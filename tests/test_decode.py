@@ -100,7 +100,7 @@ def test_counts_and_confidence_by_hand() -> None:
     assert str(hypothesis) == "a (confidence 0.67)"
 
 
-def test_times_and_confidences_of_words_by_hand() -> None:
+def test_times_of_words_by_hand() -> None:
     """Frames: blank, a, a, blank, b, space, blank, b. A word lasts from its first symbol's first frame to its last one's last."""
     path = [0, 2, 2, 0, 3, 1, 0, 3]
     probabilities = torch.full((8, 4), 0.01)
@@ -113,8 +113,7 @@ def test_times_and_confidences_of_words_by_hand() -> None:
         (pytest.approx(0.1), pytest.approx(0.5)),
         (pytest.approx(0.7), pytest.approx(0.8)),
     ]
-    expected = ((0.5 * 0.8 * 0.7) ** (1 / 3), 0.4)
-    assert [word.confidence for word in hypothesis.words] == [pytest.approx(value) for value in expected]
+    assert 0 < hypothesis.words[1].confidence < 0.4 < hypothesis.confidence  # test_confidence.py has the values
 
 
 @pytest.mark.parametrize(
@@ -261,7 +260,7 @@ def test_models_with_decomposed_symbols_are_scored_composed(utterances: list[Utt
     """One wrong accent is one wrong character of two, whether the model writes it as one symbol or as two."""
     normalizer = Normalizer(form="NFD")
     vocabulary = Vocabulary.from_texts(["è", "a"], normalizer=normalizer)
-    model = SimpleNamespace(normalizer=normalizer, vocabulary=vocabulary)
+    model = SimpleNamespace(normalizer=normalizer, vocabulary=vocabulary, calibration=None)
     report = score_hypotheses(model, [replace(utterances[0], id="x", text="éa")], {"x": Hypothesis("èa", 1, 0, 1.0)})
     assert report.cer == 0.5
     assert report.unknown_symbols == (("\u0301", 1),)
@@ -270,7 +269,9 @@ def test_models_with_decomposed_symbols_are_scored_composed(utterances: list[Utt
 def test_phones_count_once_each_and_spaces_do_not(utterances: list[Utterance]) -> None:
     """Of t ʃ a one is wrong and one is missing: two thirds, in phones and in characters."""
     vocabulary = Vocabulary.from_texts(["t ʃ a ɪ"], "phones")
-    model = SimpleNamespace(normalizer=Normalizer(lowercase=False, punctuation="keep"), vocabulary=vocabulary)
+    model = SimpleNamespace(
+        normalizer=Normalizer(lowercase=False, punctuation="keep"), vocabulary=vocabulary, calibration=None
+    )
     report = score_hypotheses(
         model, [replace(utterances[0], id="x", text="t ʃ a")], {"x": Hypothesis("t ɪ", 1, 0, 1.0)}
     )

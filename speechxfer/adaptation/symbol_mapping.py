@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from speechxfer.errors import InputError
 from speechxfer.runtime import read_text
@@ -54,6 +54,22 @@ class HeadTable(tuple[HeadRow, ...]):
         listed = ", ".join(f"{counts[how]} {how}" for how in get_args(How) if counts[how])
         new = " ".join(repr(row.symbol) for row in self if row.how == "new")
         return f"head: {len(self)} rows ({listed})" + (f"; new: {new[:200]}" if new else "")
+
+
+def read_head_table(path: Path) -> HeadTable:
+    """The table in a ``head.tsv``, which a run writes as the text of its `HeadTable`.
+
+    Raises:
+        InputError: unreadable, or a line that is not symbol, rule and source symbol; the message names file and line.
+    """
+    fix = "the run that wrote it is damaged; delete it to do without the table"
+    rows = []
+    for number, line in enumerate(read_text(path, fix=fix).removesuffix("\n").split("\n"), start=1):
+        symbol, how, source = fields if len(fields := line.split("\t")) == 3 else ("", "", "")
+        if how not in get_args(How):
+            raise InputError(f"{path}:{number}: expected 'symbol TAB rule TAB source symbol', found {line!r}; {fix}")
+        rows.append(HeadRow(symbol, cast(How, how), source))
+    return HeadTable(rows)
 
 
 def plan_head(

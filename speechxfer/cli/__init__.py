@@ -1,7 +1,7 @@
 """The command line, ``speechxfer VERB``: results on stdout, progress and errors on stderr.
 
-* `main` runs a verb. The verbs are in `verbs`, `decoding_verbs` and `language_model_verbs` (one verb, one function, no logic),
-  their options in `options`, exit codes and messages in `program`.
+* `main` runs a verb. The verbs are in `verbs`, `decoding_verbs`, `language_model_verbs` and `report_verbs` (one verb, one
+  function, no logic), their options in `options`, exit codes and messages in `program`.
 * `DEFAULT_SOURCE`: the model that `adapt` starts from if no other is named.
 """
 

@@ -13,6 +13,7 @@ from speechxfer.cli.options import (
     ModelName,
     MonoAsTrained,
     MonoRecordings,
+    Out,
     Phones,
     PhonesOfLanguage,
     ResampleAsTrained,
@@ -20,6 +21,7 @@ from speechxfer.cli.options import (
     Results,
     SkipSilence,
     path_option,
+    paths_argument,
     read_path,
 )
 
@@ -66,6 +68,44 @@ def transcribe(
 
 
 @app.command()
+def align(
+    model: ModelName,
+    source: Annotated[
+        Path, typer.Argument(parser=read_path, metavar="MANIFEST|AUDIO", help="A manifest (.jsonl), or a recording.")
+    ],
+    out: Out,
+    text: Annotated[
+        Path | None, path_option("--text", "FILE", "The whole transcript of the recording (UTF-8 text).")
+    ] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="NAMES", help="Separated by commas: textgrid, eaf, ctm, stm, trn, srt, vtt, json, tsv."
+        ),
+    ] = "textgrid",
+    unknown: Annotated[
+        Literal["error", "wildcard"],
+        typer.Option("--unknown", help="Symbols that the model lacks: an error, or wildcards for any one symbol."),
+    ] = "error",
+    forced: Annotated[
+        bool, typer.Option("--forced", help="Give every word a place; default: flag missing words and other speech.")
+    ] = False,
+    boundaries: Annotated[
+        Literal["frames", "ctc"],
+        typer.Option("--boundaries", help="By a classifier of 10 ms frames trained on this speech, or by CTC alone."),
+    ] = "frames",
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
+) -> None:
+    """Write when each word and symbol of a text is spoken; missing words and untranscribed speech are flagged."""
+    from speechxfer.alignment import AlignmentOptions
+    from speechxfer.workflows import align_inputs
+
+    options = AlignmentOptions(unknown, forced, boundaries)
+    print(align_inputs(model, source, out, text=text, formats=formats, options=options, resample=resample, mono=mono))
+
+
+@app.command()
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="One model, or the same one trained with several seeds.")],
     on: Annotated[Path, path_option("--on", "MANIFEST", "Manifest to score on.")],
@@ -106,3 +146,43 @@ def evaluate(
             models, on, out, resample=resample, mono=mono, results=target, as_parent=as_parent, decoding=decoding
         )
     )
+
+
+@app.command()
+def score(
+    reference: Annotated[Path, paths_argument("REF", "Reference: .trn, .stm or a manifest (.jsonl).")],
+    hypothesis: Annotated[Path, paths_argument("HYP", "Hypothesis: .trn, .ctm or a manifest (.jsonl).")],
+    format: Annotated[
+        Literal["trn", "stm", "manifest"] | None,
+        typer.Option("--format", help="Format of both; stm: a CTM against an STM. Default: as the suffixes say."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        path_option("--out", "FOLDER", "Also write report.json, report.txt and sclite's tables to this folder."),
+    ] = None,
+    case_sensitive: Annotated[bool, typer.Option("--case-sensitive", help="Capitals differ (sclite -s).")] = False,
+    optional_words: Annotated[bool, typer.Option("--optional-words", help="(a) may be missing (sclite -D).")] = False,
+    fragments: Annotated[
+        bool, typer.Option("--fragments", help="a- is correct for a word that begins with a (sclite -F).")
+    ] = False,
+    delete_hyphens: Annotated[
+        bool, typer.Option("--delete-hyphens", help="Hyphens are no characters (sclite -c DH).")
+    ] = False,
+    speaker_ids: Annotated[
+        Literal["spu_id", "wsj", "sp"],
+        typer.Option(
+            "--speaker-ids",
+            help="Speaker in the ids of .trn: before the first - or _ (spu_id), three characters (wsj), whole id (sp).",
+        ),
+    ] = "spu_id",
+    language: Annotated[
+        str, typer.Option("--language", help="Language code; Turkish and Azeri have capitals of their own.")
+    ] = "",
+    encoding: Annotated[str, typer.Option("--encoding", help="Encoding of files of NIST's formats.")] = "utf-8",
+) -> None:
+    """Score transcripts in files; NIST's formats by sclite's conventions and with its tables."""
+    from speechxfer.scoring import NistOptions
+    from speechxfer.workflows import score_files
+
+    options = NistOptions(case_sensitive, optional_words, fragments, delete_hyphens, language, speaker_ids)
+    print(score_files(reference, hypothesis, format=format, options=options, encoding=encoding, out=out))

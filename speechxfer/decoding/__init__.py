@@ -1,7 +1,8 @@
 """Decoding: from features to text and scores.
 
 - `transcribe`, `Hypothesis`, `Word`: text of utterances or a recording, with times and confidence.
-- `evaluate`, `score_hypotheses`: error rates on utterances with texts.
+- `evaluate`, `score_hypotheses`: error rates on utterances with texts; `fit_confidences`: a calibration of confidences.
+- `KeywordSearch`, `prepare_search`, `KeywordOptions`, `KeywordHit`: search for words and phrases in log-probabilities.
 - `compute_log_probs`, `encode_utterances`, `frame_duration_s`: outputs of the model and of its encoder.
 - `Decoder`, `GreedyDecoder`, `BeamDecoder`, `ScoredText`: log-probabilities to hypotheses, or to the n best texts.
 - `beam_search`, `SearchSettings`: CTC prefix beam search; `prepare_fusion`, `Fusion`, `FusionWeights`, `read_phrases`, `Phrase`:
@@ -19,6 +20,7 @@ from speechxfer.decoding.boosting import Phrase as Phrase
 from speechxfer.decoding.boosting import read_phrases as read_phrases
 from speechxfer.decoding.decoder import Decoder as Decoder
 from speechxfer.decoding.evaluation import evaluate as evaluate
+from speechxfer.decoding.evaluation import fit_confidences as fit_confidences
 from speechxfer.decoding.evaluation import score_hypotheses as score_hypotheses
 from speechxfer.decoding.fusion import Fusion as Fusion
 from speechxfer.decoding.fusion import FusionWeights as FusionWeights
@@ -31,6 +33,10 @@ from speechxfer.decoding.inventory import PhoneInventory as PhoneInventory
 from speechxfer.decoding.inventory import PhoneOptions as PhoneOptions
 from speechxfer.decoding.inventory import list_language_phones as list_language_phones
 from speechxfer.decoding.inventory import match_phones as match_phones
+from speechxfer.decoding.keyword_search import KeywordHit as KeywordHit
+from speechxfer.decoding.keyword_search import KeywordOptions as KeywordOptions
+from speechxfer.decoding.keyword_search import KeywordSearch as KeywordSearch
+from speechxfer.decoding.keyword_search import prepare_search as prepare_search
 from speechxfer.decoding.log_probs import DECODE_FRAMES as DECODE_FRAMES
 from speechxfer.decoding.log_probs import compute_log_probs as compute_log_probs
 from speechxfer.decoding.log_probs import encode_utterances as encode_utterances

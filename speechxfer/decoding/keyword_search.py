@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speechxfer.decoding.posteriors import space_contexts
 from speechxfer.errors import InputError, first_names
 from speechxfer.text import Normalizer, Vocabulary, describe_symbol, remove_tone_marks
 
@@ -248,9 +249,7 @@ class _Occurrences:
     def _context(self, probs: Tensor) -> tuple[Tensor, Tensor]:
         """Probability that an occurrence may start at, and end with, each frame: `[frames, keywords]`, or `[frames, 1]`."""
         if self.space is not None:
-            blank, space = probs[:, 0].tolist(), probs[:, self.space].tolist()
-            preceding = _last_is_space(blank, space)
-            following = _last_is_space(blank[::-1], space[::-1])[::-1]
+            preceding, following = space_contexts(*(probs[:, row].cpu().numpy() for row in (0, self.space)))
             return probs.new_tensor(preceding)[:, None], probs.new_tensor(following)[:, None]
         edge = probs.new_ones(1, len(self.symbols))
         before, after = 1 - probs[:-1, self.first], 1 - probs[1:, self.last]
@@ -284,15 +283,6 @@ class _Occurrences:
             ended[:, :, frame] = alphas.gather(3, last)[..., 0] * after[:, frame]
         masses, weighted = ended
         return masses, torch.where(masses > 0, weighted / masses, 0.0)
-
-
-def _last_is_space(blank: Sequence[float], space: Sequence[float]) -> list[float]:
-    """For each frame the probability that the last symbol before it is a space, or that there is none."""
-    values, value = [], 1.0
-    for of_blank, of_space in zip(blank, space, strict=True):
-        values.append(value)
-        value = of_space + of_blank * value
-    return values
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ def prepare_run(
     accelerator = Accelerator(cpu=runs_on_cpu_only())
     steps = config.steps or _default_steps(model, config, total_duration_s(train), accelerator.num_processes)
     _check_unfreezing(model, config, steps)
+    model.calibration = None  # of the weights before training
     model.to(accelerator.device)
     broadcast_weights(model, accelerator)
     fingerprint = {

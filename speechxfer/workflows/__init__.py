@@ -3,9 +3,13 @@
 - `adapt`, `train_from_scratch`, `Adapted`: training runs.
 - `evaluate_models`, `RowTarget`: models by name, scored on a manifest.
 - `transcribe_inputs`, `write_transcripts`, `ReadingOptions`, `TranscriptFormat`: models by name, applied to recordings.
+- `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest.
+- `score_files`: transcripts in files against references.
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
 - `DecodingOptions`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights, tuned on
   development data.
+- `align_inputs`, `AlignmentSummary`: recordings and their texts to annotation files.
+- `write_page`: runs as one HTML page.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
 - `StudySettings`, `Splits`: how the runs of a study are trained and on what; `cross_validate`, `learning_curve`,
   `compare_with_baseline`, `self_train`: the studies.
@@ -13,6 +17,8 @@
 - `ResultRow`, `Forgetting`, `read_rows`, `add_row`: the ``results.json`` of recipes.
 """
 
+from speechxfer.workflows.alignment_runs import AlignmentSummary as AlignmentSummary
+from speechxfer.workflows.alignment_runs import align_inputs as align_inputs
 from speechxfer.workflows.baselines import compare_with_baseline as compare_with_baseline
 from speechxfer.workflows.checking_runs import check_run as check_run
 from speechxfer.workflows.cross_validation import cross_validate as cross_validate
@@ -20,15 +26,19 @@ from speechxfer.workflows.decoders import DecodingOptions as DecodingOptions
 from speechxfer.workflows.embeddings import embed as embed
 from speechxfer.workflows.evaluation_runs import RowTarget as RowTarget
 from speechxfer.workflows.evaluation_runs import evaluate_models as evaluate_models
+from speechxfer.workflows.import_runs import ImportOptions as ImportOptions
+from speechxfer.workflows.import_runs import import_files as import_files
 from speechxfer.workflows.language_model_runs import score_language_model as score_language_model
 from speechxfer.workflows.language_model_runs import train_language_model as train_language_model
 from speechxfer.workflows.learning_curves import learning_curve as learning_curve
 from speechxfer.workflows.model_description import describe as describe
 from speechxfer.workflows.ranking import rank_sources as rank_sources
+from speechxfer.workflows.report_pages import write_page as write_page
 from speechxfer.workflows.results import Forgetting as Forgetting
 from speechxfer.workflows.results import ResultRow as ResultRow
 from speechxfer.workflows.results import add_row as add_row
 from speechxfer.workflows.results import read_rows as read_rows
+from speechxfer.workflows.scoring_runs import score_files as score_files
 from speechxfer.workflows.self_training import self_train as self_train
 from speechxfer.workflows.studies import Splits as Splits
 from speechxfer.workflows.studies import StudySettings as StudySettings

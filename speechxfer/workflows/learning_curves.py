@@ -7,13 +7,16 @@ from pathlib import Path
 
 from speechxfer.data import Utterance, read_concatenated, take_seconds, total_duration_s, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.runtime import log_info, write_atomically
-from speechxfer.scoring import pool
+from speechxfer.reporting import Curve
+from speechxfer.runtime import log_info, read_text, write_atomically
+from speechxfer.scoring import MeasuredRate, pool
 from speechxfer.workflows.baselines import baseline_settings
 from speechxfer.workflows.plots import new_figure, save_figure
+from speechxfer.workflows.results import ResultRow, read_rows
 from speechxfer.workflows.studies import Splits, StudyRun, StudySettings, run_study
 
 MINUTES = (10.0, 30.0, 60.0)
+COLUMNS = "kind\tpart\thours\twer\twer_low\twer_high\tcer\tcer_low\tcer_high"
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class LearningCurve:
     points: tuple[CurvePoint, ...]
 
     def __str__(self) -> str:
-        lines = ["kind\tpart\thours\twer\twer_low\twer_high\tcer\tcer_low\tcer_high"]
+        lines = [COLUMNS]
         for p in self.points:
             rates = (p.wer, *p.wer_interval, p.cer, *p.cer_interval)
             lines.append("\t".join([p.kind, p.part, f"{p.hours:g}", *(f"{100 * rate:.2f}" for rate in rates)]))
@@ -90,6 +93,56 @@ def learning_curve(
     _plot(points, out / "curve.png")
     log_info(f"wrote {out / 'curve.tsv'} and {out / 'curve.png'}")
     return curve
+
+
+def read_curves(path: Path) -> list[Curve]:
+    """Learning curves for a forecast: those in a ``curve.tsv``, or rows of a ``results.json`` that differ in hours only.
+
+    Raises:
+        InputError: the file is neither; the message names the line.
+    """
+    if path.suffix == ".json":
+        rows = [
+            (f"{row.name} from {row.source or 'random weights'} on {row.split}", row.train_hours, _row_rates(row))
+            for row in read_rows(path)
+        ]
+    else:
+        rows = [_read_line(line, f"{path}:{number}") for number, line in _lines_of_curve(path)]
+    curves = []
+    for name in dict.fromkeys(name for name, _, _ in rows):
+        points = sorted((hours, rates) for other, hours, rates in rows if other == name)
+        wer, cer = (
+            tuple(MeasuredRate(hours, rates[at], (rates[at + 1], rates[at + 2])) for hours, rates in points)
+            for at in (0, 3)
+        )
+        if len(points) > 1 or path.suffix != ".json":
+            curves.append(Curve(name, wer, cer))
+    if not curves:
+        raise InputError(f"{path}: has no model with several sizes of training data; run `speechxfer curve`")
+    return curves
+
+
+def _row_rates(row: ResultRow) -> tuple[float, ...]:
+    percent = (row.wer, row.wer_low, row.wer_high, row.cer, row.cer_low, row.cer_high)
+    return tuple(rate / 100 for rate in percent)
+
+
+def _lines_of_curve(path: Path) -> list[tuple[int, str]]:
+    lines = read_text(path, fix="give the curve.tsv that `speechxfer curve` writes").splitlines()
+    if not lines or lines[0] != COLUMNS:
+        raise InputError(f"{path}:1: expected {COLUMNS!r}; give the curve.tsv that `speechxfer curve` writes")
+    return list(enumerate(lines[1:], start=2))
+
+
+def _read_line(line: str, where: str) -> tuple[str, float, tuple[float, ...]]:
+    kind, _, *numbers = line.split("\t")
+    try:
+        hours, *percent = map(float, numbers)
+    except ValueError as error:
+        raise InputError(f"{where}: expected numbers after kind and part, found {line!r}; run `curve` again") from error
+    if len(percent) != 6 or not all(map(math.isfinite, (hours, *percent))):
+        raise InputError(f"{where}: expected hours and six rates, found {line!r}; run `curve` again")
+    return kind, hours, tuple(rate / 100 for rate in percent)
 
 
 def _parts(utterances: Sequence[Utterance], minutes: Sequence[float]) -> dict[str, list[Utterance]]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from speechxfer import __version__
-from speechxfer.adaptation import HeadRow, HeadTable, read_symbol_map, transfer, with_new_layers
+from speechxfer.adaptation import HeadRow, HeadTable, read_head_table, read_symbol_map, transfer, with_new_layers
 from speechxfer.checkpoints import Card, Source, load_model, read_card, resolve_source, save_model, save_pack
 from speechxfer.config import Config, TransferConfig
 from speechxfer.data import Utterance, read_concatenated
@@ -134,9 +134,7 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, langua
     requested = _requested_run(config, data, source_data, hashed, language, licence)
     if _is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
-        lines = (out / "head.tsv").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        head = HeadTable(HeadRow(*line.split("\t")) for line in lines)  # type: ignore[arg-type]
-        return Adapted(load_model(out), head, out)
+        return Adapted(load_model(out), read_head_table(out / "head.tsv"), out)
     model, head = _starting_model(config, data.train, pretrained, language)
     with run_lock(out):
         if is_main_process() and not (out / "state" / "current.json").exists():  # a run that is resumed keeps its own

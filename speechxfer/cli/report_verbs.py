@@ -1,0 +1,44 @@
+"""The verb that shows runs as a page: one verb, one function, no logic."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speechxfer.cli.application import app
+from speechxfer.cli.options import MonoAsTrained, ResampleAsTrained, path_option
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Folders of finished runs or other models, scored on --on; or report.json files of `evaluate`. Several are "
+            "shown beside each other.",
+        ),
+    ],
+    out: Annotated[Path, path_option("--out", "HTML", "The page to write; it opens from disk, without a server.")],
+    on: Annotated[
+        Path | None, path_option("--on", "MANIFEST", "The utterances: needed for models, and for audio with reports.")
+    ] = None,
+    curve: Annotated[
+        Path | None,
+        path_option(
+            "--curve",
+            "FILE",
+            "curve.tsv of `curve`, or a recipe's results.json: forecast what one more hour would bring.",
+        ),
+    ] = None,
+    clips: Annotated[
+        int, typer.Option("--clips", min=0, help="How many utterances get audio and a filterbank picture.")
+    ] = 50,
+    audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Embed the audio of these utterances.")] = True,
+    resample: ResampleAsTrained = None,
+    mono: MonoAsTrained = None,
+) -> None:
+    """Write an HTML page: scores, training curve, head table, errors by speaker and length, confusions, utterances."""
+    from speechxfer.workflows import write_page
+
+    write_page(runs, out, manifest=on, curve=curve, clips=clips, audio=audio, resample=resample, mono=mono)
