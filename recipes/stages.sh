@@ -106,6 +106,8 @@ evaluate_with_lm() { # evaluate_with_lm FOLDER NAME LM DEV TEST: the runs FOLDER
     ((${#seeds[@]} > 1)) || part=report.json
     speechxfer compare "$out/$part" "$1/$2/$split/$part"
   done
+}
+
 report_kinds() { # report_kinds FOLDER MANIFEST [OPTION...]: FOLDER/report.html, a page about the first seed's model of each kind
   local models
   mapfile -t models < <(names_of $kinds)

@@ -272,7 +272,6 @@ def test_phones_count_once_each_and_spaces_do_not(utterances: list[Utterance]) -
     model = SimpleNamespace(
         normalizer=Normalizer(lowercase=False, punctuation="keep"), vocabulary=vocabulary, calibration=None
     )
-    model = SimpleNamespace(normalizer=Normalizer(lowercase=False, punctuation="keep"), vocabulary=vocabulary, calibration=None)
     report = score_hypotheses(
         model, [replace(utterances[0], id="x", text="t ʃ a")], {"x": Hypothesis("t ɪ", 1, 0, 1.0)}
     )
