@@ -269,7 +269,9 @@ def test_models_with_decomposed_symbols_are_scored_composed(utterances: list[Utt
 def test_phones_count_once_each_and_spaces_do_not(utterances: list[Utterance]) -> None:
     """Of t ʃ a one is wrong and one is missing: two thirds, in phones and in characters."""
     vocabulary = Vocabulary.from_texts(["t ʃ a ɪ"], "phones")
-    model = SimpleNamespace(normalizer=Normalizer(lowercase=False, punctuation="keep"), vocabulary=vocabulary, calibration=None)
+    model = SimpleNamespace(
+        normalizer=Normalizer(lowercase=False, punctuation="keep"), vocabulary=vocabulary, calibration=None
+    )
     report = score_hypotheses(
         model, [replace(utterances[0], id="x", text="t ʃ a")], {"x": Hypothesis("t ɪ", 1, 0, 1.0)}
     )

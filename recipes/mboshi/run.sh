@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen plain finetuned evaluate compare forgetting"
+names="prepare check scratch frozen plain finetuned evaluate compare search forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -33,6 +33,9 @@ if stage evaluate; then
 fi
 if stage compare; then
   for size in $sizes; do compare_finetuned "exp/$size" dev; done
+fi
+if stage search; then # of all the training speech
+  python -m recipes.keyword_search "${seeds[@]/#/exp/train/plain-${sources[0]##*/}-}" --on data/dev.jsonl --out keyword_search.json
 fi
 if stage forgetting && knows_source_speech; then
   source_speech "$KATHLEEN_DIR"
