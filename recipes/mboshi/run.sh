@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen finetuned evaluate compare lm evaluate_lm forgetting"
+names="prepare check scratch frozen finetuned evaluate compare lm evaluate_lm search forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -45,6 +45,9 @@ if stage evaluate_lm; then
       evaluate_with_lm "exp/$size" "$name" "exp/$size/lm" data/valid.jsonl data/dev.jsonl
     done
   done
+fi
+if stage search; then # of all the training speech
+  python -m recipes.keyword_search "${seeds[@]/#/exp/train/finetuned-${sources[0]##*/}-}" --on data/dev.jsonl --out keyword_search.json
 fi
 if stage forgetting && knows_source_speech; then
   source_speech "$KATHLEEN_DIR"
