@@ -187,11 +187,12 @@ def test_other_rates_and_channels_are_refused_until_allowed(
     run = ["train", *train_arguments(tmp_path, tmp_path / "run", *QUICK)]
     wav = train[0].audio_filepath
     assert_refused(speechxfer(*run), ".wav", flag, only_line=False)
-    assert_refused(speechxfer("transcribe", corpus / "run", wav), wav.name, flag)
+    assert_refused(speechxfer("transcribe", corpus / "run", wav, flag.replace("--", "--no-")), wav.name, flag)
     manifest = tmp_path / "dev.jsonl"
     assert_refused(speechxfer("evaluate", corpus / "run", "--on", manifest, "--out", tmp_path / "e"), flag)
     assert speechxfer(*run, flag).code == 0, "the refused start holds nothing that could be lost"
-    assert speechxfer("transcribe", corpus / "run", wav, flag).code == 0
+    transcribed = speechxfer("transcribe", corpus / "run", wav)
+    assert transcribed.code == 0 and "converting 1 recording" in transcribed.err, "recordings are converted"
     assert speechxfer("evaluate", corpus / "run", "--on", manifest, "--out", tmp_path / "e", flag).code == 0
 
 
@@ -451,9 +452,9 @@ def test_transcribe_continues_after_inputs_that_cannot_be_read(
     assert outcome.code == 2
     assert [line.split("\t")[0] for line in outcome.out.splitlines()] == [f"{good}@0.00", "x0", "x2"]
     *reported, last = outcome.err.splitlines()
-    for line, name in zip(reported, ("gone.jsonl", "bad.wav", "pipe.wav", "bad.wav"), strict=True):
+    for line, name in zip(reported, ("bad.wav", "pipe.wav", "gone.jsonl", "bad.wav"), strict=True):
         assert line.startswith("error: ") and name in line
-    assert last.startswith("speechxfer: 4 not transcribed") and "pipe or device" in reported[2]
+    assert last.startswith("speechxfer: 4 not transcribed") and "pipe or device" in reported[1]
 
 
 def test_transcribe_prints_each_result_at_once(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,10 +506,11 @@ def test_transcribe_a_long_recording(speechxfer: Speechxfer, corpus: Path, tmp_p
     assert 7 < len(phrase) / 16_000 < 9
     second_pause_s = (2 * len(phrase) + 1.5 * len(silence)) / 16_000
     assert second_pause_s < 20 and len(samples) / 16_000 > 30
-    for name, flags in (("a.wav", []), ("b.wav", ["--resample"])):
-        outcome = speechxfer("transcribe", corpus / "run", tmp_path / name, *flags)
+    for name in ("a.wav", "b.wav"):
+        outcome = speechxfer("transcribe", corpus / "run", tmp_path / name)
         starts = [float(line.split("\t")[0].rsplit("@", 1)[1]) for line in outcome.out.splitlines()]
         assert starts == [0.0, pytest.approx(second_pause_s, abs=0.1)]
+        assert outcome.err == ("converting 1 recording from 44100 Hz to 16000 Hz\n" if name == "b.wav" else "")
 
 
 @pytest.mark.parametrize("samples", [96_001, 96_002, 96_003])

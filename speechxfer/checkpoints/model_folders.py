@@ -110,6 +110,7 @@ def write_description(model: AcousticModel, partial: Path, card: Card, more: Map
         "features": model.spec.to_dict(),
         "feature_values": feature_fingerprint(model.spec),
         "normalizer": model.normalizer.to_dict(),
+        **({"calibration": asdict(model.calibration)} if model.calibration else {}),
         **(more or {}),
         **asdict(card),
     }

@@ -13,11 +13,14 @@ from speechxfer.cli.options import (
     LanguageModels,
     ModelName,
     MonoAsTrained,
+    MonoRecordings,
     Out,
     Phones,
     PhonesOfLanguage,
     ResampleAsTrained,
+    ResampleRecordings,
     Results,
+    SkipSilence,
     path_option,
     paths_argument,
     read_path,
@@ -29,8 +32,19 @@ def transcribe(
     model: ModelName,
     inputs: Annotated[
         list[Path],
-        typer.Argument(parser=read_path, metavar="AUDIO|MANIFEST...", help="Audio files or manifests (.jsonl)."),
+        typer.Argument(
+            parser=read_path,
+            metavar="AUDIO|FOLDER|MANIFEST...",
+            help="Recordings, folders of them, patterns ('2019/*.wav'), - for standard input, manifests (.jsonl).",
+        ),
     ],
+    format: Annotated[
+        Literal["text", "tsv", "json", "srt", "vtt", "textgrid", "eaf", "ctm"],
+        typer.Option("--format", help="Of the output: lines of text, or texts and words with times."),
+    ] = "text",
+    out: Annotated[
+        Path | None, path_option("--out", "FOLDER", "Write one file per recording there; default: print.")
+    ] = None,
     phones: Phones = None,
     language: PhonesOfLanguage = None,
     lm: LanguageModels = None,
@@ -41,16 +55,60 @@ def transcribe(
         int,
         typer.Option("--nbest", min=0, help="Print so many texts of each utterance: id TAB rank TAB score TAB text."),
     ] = 0,
-    resample: ResampleAsTrained = None,
-    mono: MonoAsTrained = None,
+    skip_silence: SkipSilence = True,
+    resample: ResampleRecordings = None,
+    mono: MonoRecordings = None,
 ) -> None:
-    """Print transcripts: one line per utterance, id TAB text."""
+    """Transcribe recordings of any length and manifests: print id TAB text, or write files with times."""
     from speechxfer.decoding import PhoneOptions
-    from speechxfer.workflows import DecodingOptions, format_transcripts, transcribe_inputs
+    from speechxfer.workflows import DecodingOptions, ReadingOptions, write_transcripts
 
     decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, nbest, known_words)
-    for line in format_transcripts(transcribe_inputs(model, inputs, resample=resample, mono=mono, decoding=decoding)):
-        print(line, flush=True)
+    reading = ReadingOptions(resample, mono, skip_silence)
+    for part in write_transcripts(model, inputs, format=format, out=out, reading=reading, decoding=decoding):
+        print(part, end="", flush=True)
+
+
+@app.command()
+def find(
+    model: ModelName,
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WORD AUDIO|FOLDER|MANIFEST...",
+            help="A word or phrase (of a phone model, phones separated by spaces), then where to search, as for `transcribe`.",
+        ),
+    ],
+    words: Annotated[
+        Path | None, path_option("--list", "FILE", "Words and phrases, one a line, in place of WORD.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="Smallest score of a hit: the probability of an occurrence there.")
+    ] = 0.01,
+    within_words: Annotated[bool, typer.Option("--within-words", help="Also find parts of words.")] = False,
+    ignore_tones: Annotated[bool, typer.Option("--ignore-tones", help="Let tone marks differ.")] = False,
+    format: Annotated[
+        Literal["tsv", "json", "textgrid", "eaf"], typer.Option("--format", help="Of the output.")
+    ] = "tsv",
+    out: Annotated[
+        Path | None, path_option("--out", "FOLDER", "Write found.tsv or a file per recording there; default: print.")
+    ] = None,
+    phones: Phones = None,
+    language: PhonesOfLanguage = None,
+    resample: ResampleRecordings = None,
+    mono: MonoRecordings = None,
+) -> None:
+    """Find words and phrases in untranscribed recordings: the best hits first, with times and scores."""
+    from speechxfer.decoding import KeywordOptions, PhoneOptions
+    from speechxfer.workflows import ReadingOptions, split_arguments, write_found
+
+    keywords, inputs = split_arguments(arguments, words)
+    options, restriction = KeywordOptions(threshold, within_words, ignore_tones), PhoneOptions(phones, language)
+    reading = ReadingOptions(resample, mono)
+    for part in write_found(
+        model, keywords, inputs, format=format, out=out, options=options, phones=restriction, reading=reading
+    ):
+        print(part, end="", flush=True)
 
 
 @app.command()

@@ -46,6 +46,16 @@ Resample = Annotated[bool | None, _switch("resample", f"{RESAMPLE}.")]
 Mono = Annotated[bool | None, _switch("mono", f"{MONO}.")]
 ResampleAsTrained = Annotated[bool | None, _switch("resample", RESAMPLE + AS_TRAINED)]
 MonoAsTrained = Annotated[bool | None, _switch("mono", MONO + AS_TRAINED)]
+RECORDINGS_CONVERTED = "; default: convert it and say so."
+ResampleRecordings = Annotated[bool | None, _switch("resample", RESAMPLE + RECORDINGS_CONVERTED)]
+MonoRecordings = Annotated[bool | None, _switch("mono", MONO + RECORDINGS_CONVERTED)]
+SkipSilence = Annotated[
+    bool,
+    typer.Option(
+        "--skip-silence/--no-skip-silence",
+        help="In recordings of more than half a minute, transcribe only where somebody speaks.",
+    ),
+]
 MODELS = (
     "A model's folder, a finished run, a shipped model (multilingual-small, english), hf:ORGANISATION/NAME or a .nemo."
 )

@@ -62,6 +62,38 @@ def check(
     raise typer.Exit(1 if report.errors and not fix else 0)
 
 
+@app.command(name="import")
+def import_(
+    inputs: Annotated[
+        list[Path],
+        paths_argument(
+            "FILE|FOLDER...",
+            ".eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, .stm, .ctm, Kaldi folders, lhotse .jsonl.",
+        ),
+    ],
+    out: Annotated[Path, path_option("--out", "MANIFEST", "Manifest (.jsonl) to write.")],
+    tier: Annotated[
+        list[str] | None, typer.Option("--tier", help="Name of a tier, such as tx@*; may be repeated.")
+    ] = None,
+    type: Annotated[
+        list[str] | None, typer.Option("--type", help="Linguistic type of tiers (ELAN); may be repeated.")
+    ] = None,
+    audio: Annotated[
+        Path | None, path_option("--audio", "FOLDER", "Where the recordings are, if not where the files say.")
+    ] = None,
+    language: Annotated[str, typer.Option("--language", help="Language code of all utterances.")] = "",
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", help="Encoding of text files that are neither UTF-8 nor UTF-16.")
+    ] = None,
+) -> None:
+    """Write a manifest of the speech in annotated files; recordings stay where they are."""
+    from speechxfer.data import TierChoice
+    from speechxfer.workflows import ImportOptions, import_files
+
+    choice = TierChoice(tuple(tier or ()), tuple(type or ()))
+    print(import_files(inputs, out, ImportOptions(choice, audio, language, encoding)))
+
+
 @app.command()
 def train(
     out: Out,

@@ -1,12 +1,14 @@
 """Decoding: from features to text and scores.
 
 - `transcribe`, `Hypothesis`, `Word`: text of utterances or a recording, with times and confidence.
-- `evaluate`, `score_hypotheses`: error rates on utterances with texts.
+- `evaluate`, `score_hypotheses`: error rates on utterances with texts; `fit_confidences`: a calibration of confidences.
+- `KeywordSearch`, `prepare_search`, `KeywordOptions`, `KeywordHit`: search for words and phrases in log-probabilities.
 - `compute_log_probs`, `encode_utterances`, `frame_duration_s`: outputs of the model and of its encoder.
 - `Decoder`, `GreedyDecoder`, `BeamDecoder`, `ScoredText`: log-probabilities to hypotheses, or to the n best texts.
 - `beam_search`, `SearchSettings`: CTC prefix beam search; `prepare_fusion`, `Fusion`, `FusionWeights`, `read_phrases`, `Phrase`:
   language models and boosted phrases in it.
-- `decode_utterances`, `window_utterances`, `recording_utterance`, `segment_recording`: the steps of `transcribe`.
+- `recording_utterance`, `segment_recording`, `detect_speech`, `window_utterances`, `read_features`, `decode_utterances`: the
+  steps of `transcribe`.
 - `match_phones`, `list_language_phones`, `PhoneInventory`, `PhoneOptions`: restriction of a phone model to a language's phones.
 - `DECODE_FRAMES`: the frames that a batch has at most.
 """
@@ -18,6 +20,7 @@ from speechxfer.decoding.boosting import Phrase as Phrase
 from speechxfer.decoding.boosting import read_phrases as read_phrases
 from speechxfer.decoding.decoder import Decoder as Decoder
 from speechxfer.decoding.evaluation import evaluate as evaluate
+from speechxfer.decoding.evaluation import fit_confidences as fit_confidences
 from speechxfer.decoding.evaluation import score_hypotheses as score_hypotheses
 from speechxfer.decoding.fusion import Fusion as Fusion
 from speechxfer.decoding.fusion import FusionWeights as FusionWeights
@@ -30,12 +33,18 @@ from speechxfer.decoding.inventory import PhoneInventory as PhoneInventory
 from speechxfer.decoding.inventory import PhoneOptions as PhoneOptions
 from speechxfer.decoding.inventory import list_language_phones as list_language_phones
 from speechxfer.decoding.inventory import match_phones as match_phones
+from speechxfer.decoding.keyword_search import KeywordHit as KeywordHit
+from speechxfer.decoding.keyword_search import KeywordOptions as KeywordOptions
+from speechxfer.decoding.keyword_search import KeywordSearch as KeywordSearch
+from speechxfer.decoding.keyword_search import prepare_search as prepare_search
 from speechxfer.decoding.log_probs import DECODE_FRAMES as DECODE_FRAMES
 from speechxfer.decoding.log_probs import compute_log_probs as compute_log_probs
 from speechxfer.decoding.log_probs import encode_utterances as encode_utterances
 from speechxfer.decoding.log_probs import frame_duration_s as frame_duration_s
+from speechxfer.decoding.log_probs import read_features as read_features
 from speechxfer.decoding.segmentation import segment_recording as segment_recording
 from speechxfer.decoding.transcription import decode_utterances as decode_utterances
 from speechxfer.decoding.transcription import recording_utterance as recording_utterance
 from speechxfer.decoding.transcription import transcribe as transcribe
+from speechxfer.decoding.voice_activity import detect_speech as detect_speech
 from speechxfer.decoding.windows import window_utterances as window_utterances

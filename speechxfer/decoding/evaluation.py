@@ -9,7 +9,7 @@ from speechxfer.decoding.hypotheses import Hypothesis
 from speechxfer.decoding.inventory import PhoneInventory, match_phones
 from speechxfer.decoding.transcription import Phones, transcribe
 from speechxfer.models import AcousticModel
-from speechxfer.scoring import WerReport, score
+from speechxfer.scoring import Calibration, WerReport, fit_calibration, judge_words, score, score_confidences
 
 
 def evaluate(
@@ -54,4 +54,26 @@ def score_hypotheses(
         vocabulary=inventory.vocabulary if inventory else model.vocabulary,
         symbol_normalizer=model.normalizer,
     )
-    return replace(report, phones=inventory.vocabulary.symbols[1:]) if inventory else report
+    words = judge_words(report, word_confidences(model, hypotheses))
+    confidence = score_confidences(words, calibrated=model.calibration is not None, seed=report.seed)
+    return replace(report, phones=inventory.vocabulary.symbols[1:] if inventory else None, confidence=confidence)
+
+
+def word_confidences(model: AcousticModel, hypotheses: Mapping[str, Hypothesis]) -> dict[str, list[float]]:
+    """Of each hypothesis the confidence of each word of its normalised text; of a classifier that of its label."""
+    normalizer = replace(model.normalizer, form="NFC")
+    confidences: dict[str, list[float]] = {}
+    for id_, hypothesis in hypotheses.items():
+        count = len(normalizer(hypothesis.text).split())
+        values = [word.confidence for word in hypothesis.words for _ in normalizer(word.text).split()]
+        # a label has no words, and normalisation may join words: then each has the confidence of the utterance
+        confidences[id_] = values if len(values) == count else [hypothesis.confidence] * count
+    return confidences
+
+
+def fit_confidences(
+    model: AcousticModel, report: WerReport, hypotheses: Mapping[str, Hypothesis]
+) -> Calibration | None:
+    """A calibration for the words of a model from its raw hypotheses of dev and their scores; None with too few words."""
+    words = judge_words(report, word_confidences(model, hypotheses))
+    return fit_calibration(words.confidences, words.right)

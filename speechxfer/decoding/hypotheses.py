@@ -1,11 +1,12 @@
 """Hypotheses: what a decoder returns for an utterance, with the times and confidences of its words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
+from speechxfer.decoding.posteriors import MARGIN_S, PlacedWord, word_boundary, word_posteriors
+from speechxfer.scoring import Calibration
 from speechxfer.text import Vocabulary
 
 
@@ -17,7 +18,8 @@ class Word:
         text: as in the hypothesis.
         start_s, end_s: from the start of the utterance, in seconds; where the symbols' frames begin and end, which CTC places
             early or late.
-        confidence: geometric mean of the symbols' probabilities over the word's frames, without blank, in [0, 1].
+        confidence: of a calibrated model the share of such words that are right; else the word's posterior probability
+            (``posteriors.py``), in [0, 1].
     """
 
     text: str
@@ -49,8 +51,9 @@ class Hypothesis:
         text: symbols as text.
         frames: encoder frames.
         blank_frames: those in which blank is the most probable symbol.
-        confidence: geometric mean of the chosen symbols' probabilities over the frames that are not blank; 0 where all are
-            blank. Blank frames are excluded: in pauses the model is certain of blank, which says nothing about the speech.
+        confidence: of a calibrated model the expected share of right words; else the geometric mean of the chosen symbols'
+            probabilities over the frames that are not blank, and 0 where all are blank. (In pauses the model is certain of
+            blank, which says nothing about the speech.)
         words: the words of `text`, in order; none of a classifier, which gives no times.
         alternatives: the n best texts, best first, if the decoder was asked for them.
     """
@@ -92,9 +95,25 @@ def words_of_spans(
         log_probs: `[frames, symbols]`.
         frame_s: seconds per encoder frame.
     """
-    words = []
-    for text, first, last in vocabulary.split_words([span.symbol for span in spans]):
-        chosen = [log_probs[span.start : span.end, span.symbol] for span in spans[first : last + 1]]
-        confidence = float(torch.cat(chosen).mean().exp())
-        words.append(Word(text, spans[first].start * frame_s, spans[last].end * frame_s, confidence))
-    return tuple(words)
+    if not spans:
+        return ()
+    split = vocabulary.split_words([span.symbol for span in spans])
+    placed = [
+        PlacedWord(tuple(span.symbol for span in spans[first : last + 1]), spans[first].start, spans[last].end)
+        for _, first, last in split
+    ]
+    probs = log_probs.double().exp().cpu().numpy()
+    confidences = word_posteriors(probs, placed, word_boundary(vocabulary), round(MARGIN_S / frame_s))
+    return tuple(
+        Word(text, word.start * frame_s, word.end * frame_s, confidence)
+        for (text, _, _), word, confidence in zip(split, placed, confidences, strict=True)
+    )
+
+
+def calibrate(hypothesis: Hypothesis, calibration: Calibration | None) -> Hypothesis:
+    """The hypothesis with calibrated confidences; that of the utterance is the expected share of its words that are right."""
+    if calibration is None or not hypothesis.words:
+        return hypothesis
+    values = calibration([word.confidence for word in hypothesis.words])
+    words = tuple(replace(word, confidence=value) for word, value in zip(hypothesis.words, values, strict=True))
+    return replace(hypothesis, words=words, confidence=sum(values) / len(values))

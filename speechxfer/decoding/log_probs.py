@@ -14,7 +14,15 @@ from speechxfer.data import Samples, Utterance
 from speechxfer.decoding.inventory import PhoneInventory
 from speechxfer.decoding.windows import Window, window_utterances
 from speechxfer.errors import InputError
-from speechxfer.features import AudioOptions, Batch, FeatureStore, collate, plan_batches, utterance_features
+from speechxfer.features import (
+    AudioOptions,
+    Batch,
+    ComputedFeatures,
+    FeatureSource,
+    collate,
+    plan_batches,
+    utterance_features,
+)
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import rank_and_world_size, track
 
@@ -33,7 +41,7 @@ def compute_log_probs(
     utterances: Sequence[Utterance],
     audio: AudioOptions,
     *,
-    store: FeatureStore | None = None,
+    store: FeatureSource | None = None,
     inventory: PhoneInventory | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Log-probabilities of utterances, in evaluation mode and float32, each as soon as it is computed.
@@ -70,6 +78,15 @@ def compute_log_probs(
         model.train(training)
 
 
+def read_features(model: AcousticModel, utterances: Sequence[Utterance], audio: AudioOptions) -> ComputedFeatures:
+    """Features of the utterances' windows, for `compute_log_probs`, read in the order of the utterances.
+
+    Batches have another order. In compressed files, which cannot be seeked exactly, reading in order of time is faster.
+    """
+    windows = window_utterances(utterances, frame_duration_s(model))
+    return ComputedFeatures([utterance_features(window.utterance, audio) for window in windows])
+
+
 def encode_utterances(model: AcousticModel, utterances: Sequence[Utterance], audio: AudioOptions) -> list[Samples]:
     """Encoder outputs of each utterance, float32 `[frames, dim]`, in the order of `utterances`.
 
@@ -88,7 +105,7 @@ def _run(
     windows: Sequence[Window],
     groups: Sequence[Sequence[Sequence[int]]],
     audio: AudioOptions,
-    store: FeatureStore | None,
+    store: FeatureSource | None,
     title: str,
 ) -> Iterator[tuple[int, Tensor]]:
     """The outputs of each utterance whose windows are in the groups: `[frames, width]`, its windows' kept frames."""
@@ -109,7 +126,9 @@ def _run(
                 yield parent, parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _batch(windows: Sequence[Window], indices: Sequence[int], audio: AudioOptions, store: FeatureStore | None) -> Batch:
+def _batch(
+    windows: Sequence[Window], indices: Sequence[int], audio: AudioOptions, store: FeatureSource | None
+) -> Batch:
     """Features of the chosen windows, from the store if there is one; InputError names an utterance without a frame."""
     features = [store.get(i) if store else utterance_features(windows[i].utterance, audio) for i in indices]
     for index, values in zip(indices, features, strict=True):

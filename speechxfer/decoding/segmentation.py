@@ -1,57 +1,83 @@
-"""Segmentation of long recordings at pauses, for lines of output of a readable length.
+"""Segmentation of recordings: parts with speech, cut at pauses, for decoding and for lines of output of a readable length.
 
-Recordings of up to `MAX_UNSEGMENTED_S` stay whole; longer ones are cut into segments of at most `MAX_SEGMENT_S`, in the middle of
-pauses. Pauses are found by librosa's energy rule (`librosa.effects.split`).
+A recording of up to `MAX_WHOLE_S` stays whole. In a longer one the parts with speech (``voice_activity.py``) are joined across
+short pauses into segments of at most `MAX_SEGMENT_S`. Speech without a pause is never cut: a longer segment is encoded in
+overlapping windows (``windows.py``).
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from speechxfer.data import Utterance
-from speechxfer.features import AudioOptions, utterance_samples
+from speechxfer.decoding.voice_activity import detect_speech
+from speechxfer.features import AudioOptions
 
-MAX_UNSEGMENTED_S = 30.0
+MAX_WHOLE_S = 30.0
 MAX_SEGMENT_S = 20.0
-MIN_SEGMENT_S = 1.0
-PAUSE_BELOW_PEAK_DB = 35
+PREFERRED_SEGMENT_S = 7.0  # a segment is not cut at a pause before that, unless no later one fits
+CLEAR_SHARE = 0.7  # of the longest pause: the last one that is so long is the cut
+LONGEST_PAUSE_S = 2.0  # within a segment
+PADDING_S = 0.3  # of the pause that a segment keeps on each side
+
+Part = tuple[float, float]  # start and end in seconds
 
 
-def segment_recording(recording: Utterance, audio: AudioOptions) -> list[Utterance]:
-    """Cut a recording longer than `MAX_UNSEGMENTED_S` at its pauses; a shorter one stays as it is.
+def segment_recording(recording: Utterance, audio: AudioOptions, *, skip_silence: bool = True) -> list[Utterance]:
+    """The segments of a recording, in order of time; one of up to `MAX_WHOLE_S` is returned as it is.
+
+    Args:
+        recording: a whole recording, or a part of one.
+        audio: how it is read.
+        skip_silence: segments contain parts with speech only, and there may be none; else they cover the recording.
+
+    Returns:
+        Utterances whose ids are ``ID@START`` with the start in seconds, and whose texts are empty.
 
     Raises:
         InputError: the audio of a long recording cannot be read.
     """
-    if recording.duration <= MAX_UNSEGMENTED_S:
+    if recording.duration <= MAX_WHOLE_S:
         return [recording]
-    return cut_at_pauses(recording, find_pauses(recording, audio))
-
-
-def find_pauses(utterance: Utterance, audio: AudioOptions) -> list[tuple[float, float]]:
-    """Start and end of each pause, in seconds from the start of the utterance."""
-    import librosa  # slow to import, and only long utterances need it
-
-    samples, rate_hz = utterance_samples(utterance, audio), audio.spec.sample_rate_hz
-    speech = librosa.effects.split(samples, top_db=PAUSE_BELOW_PEAK_DB)
-    return [(float(end) / rate_hz, float(start) / rate_hz) for (_, end), (start, _) in pairwise(speech)]
-
-
-def cut_at_pauses(utterance: Utterance, pauses_s: Sequence[tuple[float, float]]) -> list[Utterance]:
-    """Cut an utterance into segments of at most `MAX_SEGMENT_S`, each at the last pause that fits (start, end in seconds).
-
-    The segments cover the utterance without gaps; none is shorter than `MIN_SEGMENT_S` unless the utterance is. Where there is
-    no pause, segments are as long as allowed. Their ids are ``ID@START`` with the start in seconds; their texts are empty.
-    """
-    bounds, start = [], 0.0
-    while utterance.duration - start > MAX_SEGMENT_S:
-        first, last = start + MIN_SEGMENT_S, min(start + MAX_SEGMENT_S, utterance.duration - MIN_SEGMENT_S)
-        middles = [(a + b) / 2 for a, b in pauses_s if first <= (a + b) / 2 <= last]
-        end = middles[-1] if middles else last
-        bounds.append((start, end))
-        start = end
-    bounds.append((start, utterance.duration))
+    speech = detect_speech(recording, audio)
+    groups = group_speech(speech) or ([] if skip_silence else [(0.0, recording.duration)])
+    spans = extend(groups, recording.duration, PADDING_S if skip_silence else recording.duration)
     return [
-        replace(utterance, id=f"{utterance.id}@{a:.2f}", offset=utterance.offset + a, duration=b - a, text="")
-        for a, b in bounds
+        replace(recording, id=f"{recording.id}@{a:.2f}", offset=recording.offset + a, duration=b - a, text="")
+        for a, b in spans
     ]
+
+
+def group_speech(speech: Sequence[Part]) -> list[Part]:
+    """Join parts with speech, in order of time, into segments of at most `MAX_SEGMENT_S`.
+
+    Pauses longer than `LONGEST_PAUSE_S` always separate segments. Where more has to be cut, it is at one of the longest pauses
+    after `PREFERRED_SEGMENT_S`, the last of them, or else at the last pause that fits. A part that is longer itself stays whole.
+    """
+    groups: list[Part] = []
+    first = 0
+    while first < len(speech):
+        start, last = speech[first][0], first
+        while (
+            last + 1 < len(speech)
+            and speech[last + 1][0] - speech[last][1] <= LONGEST_PAUSE_S
+            and speech[last + 1][1] - start <= MAX_SEGMENT_S
+        ):
+            last += 1
+        fits_no_more = last + 1 < len(speech) and speech[last + 1][0] - speech[last][1] <= LONGEST_PAUSE_S
+        if fits_no_more:
+            pauses = {i: speech[i + 1][0] - speech[i][1] for i in range(first, last + 1)}
+            late = {i: pause for i, pause in pauses.items() if speech[i][1] - start >= PREFERRED_SEGMENT_S}
+            last = max((i for i, pause in late.items() if pause >= CLEAR_SHARE * max(late.values())), default=last)
+        groups.append((start, speech[last][1]))
+        first = last + 1
+    return groups
+
+
+def extend(parts: Sequence[Part], duration_s: float, padding_s: float) -> list[Part]:
+    """Extend each part by `padding_s` on both sides, at most to the middle of the pause or the end of the recording."""
+    extended = []
+    for index, (start, end) in enumerate(parts):
+        before = (parts[index - 1][1] + start) / 2 if index else 0.0
+        after = (end + parts[index + 1][0]) / 2 if index + 1 < len(parts) else duration_s
+        extended.append((max(before, start - padding_s), min(after, end + padding_s)))
+    return extended

@@ -11,11 +11,11 @@ from torch import Tensor
 from speechxfer.data import Utterance, collect_audio_warnings, read_audio_header
 from speechxfer.decoding.decoder import Decoder
 from speechxfer.decoding.greedy import GreedyDecoder
-from speechxfer.decoding.hypotheses import Hypothesis
+from speechxfer.decoding.hypotheses import Hypothesis, calibrate
 from speechxfer.decoding.inventory import PhoneInventory, match_phones
 from speechxfer.decoding.log_probs import compute_log_probs
 from speechxfer.errors import InputError
-from speechxfer.features import AudioOptions, FeatureStore, report_resampling
+from speechxfer.features import AudioOptions, FeatureSource, report_resampling
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import rank_and_world_size
 
@@ -28,8 +28,8 @@ def transcribe(
     model: AcousticModel,
     inputs: Sequence[Utterance],
     *,
-    resample: bool = ...,
-    mono: bool = ...,
+    resample: bool | None = ...,
+    mono: bool | None = ...,
     phones: Phones | None = ...,
     decoder: Decoder | None = ...,
 ) -> dict[str, Hypothesis]: ...
@@ -40,8 +40,8 @@ def transcribe(
     model: AcousticModel,
     inputs: Path | str,
     *,
-    resample: bool = ...,
-    mono: bool = ...,
+    resample: bool | None = ...,
+    mono: bool | None = ...,
     phones: Phones | None = ...,
     decoder: Decoder | None = ...,
 ) -> Hypothesis: ...
@@ -51,8 +51,8 @@ def transcribe(
     model: AcousticModel,
     inputs: Sequence[Utterance] | Path | str,
     *,
-    resample: bool = False,
-    mono: bool = False,
+    resample: bool | None = None,
+    mono: bool | None = None,
     phones: Phones | None = None,
     decoder: Decoder | None = None,
 ) -> dict[str, Hypothesis] | Hypothesis:
@@ -63,7 +63,7 @@ def transcribe(
     Args:
         model: its device is used; its mode (training or evaluation) is restored.
         inputs: utterances, or the path of a recording.
-        resample, mono: permissions as in `read_audio`.
+        resample, mono: permissions as in `read_audio`; None: a recording is converted, utterances are not.
         phones: of a phone model, the phones that it may write, as for `match_phones` (package ``decoding``), or what that
             returned; None: all of them.
         decoder: how log-probabilities become text; None: greedy decoding.
@@ -84,13 +84,13 @@ def transcribe(
     >>> len(hypotheses)
     8
     """
-    audio = AudioOptions(model.spec, resample, mono)
     inventory = phones if phones is None or isinstance(phones, PhoneInventory) else match_phones(model, phones)
     if isinstance(inputs, Path | str):
-        recording = recording_utterance(inputs)
-        return transcribe(model, [recording], resample=resample, mono=mono, phones=inventory, decoder=decoder)[
-            recording.id
-        ]
+        recording, permissions = recording_utterance(inputs), (resample is not False, mono is not False)
+        return transcribe(
+            model, [recording], resample=permissions[0], mono=permissions[1], phones=inventory, decoder=decoder
+        )[recording.id]
+    audio = AudioOptions(model.spec, resample or False, mono or False)
     repeated = [id_ for id_, count in Counter(u.id for u in inputs).items() if count > 1]
     if repeated:
         raise InputError(
@@ -125,7 +125,7 @@ def decode_utterances(
     utterances: Sequence[Utterance],
     audio: AudioOptions,
     *,
-    store: FeatureStore | None = None,
+    store: FeatureSource | None = None,
     inventory: PhoneInventory | None = None,
     decoder: Decoder | None = None,
 ) -> dict[str, Hypothesis]:
@@ -134,6 +134,7 @@ def decode_utterances(
     own: list[tuple[int, Hypothesis]] = []
     for group in _groups(compute_log_probs(model, utterances, audio, store=store, inventory=inventory)):
         indices, log_probs = zip(*group, strict=True)
-        own += zip(indices, chosen.decode(log_probs), strict=True)
+        decoded = (calibrate(hypothesis, model.calibration) for hypothesis in chosen.decode(log_probs))
+        own += zip(indices, decoded, strict=True)
     by_index = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
     return {utterance.id: by_index[index] for index, utterance in enumerate(utterances)}

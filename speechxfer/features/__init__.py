@@ -5,6 +5,7 @@
 - `feature_fingerprint`, `front_end_version`: values and version by which features are recognised
 - `AudioOptions`, `utterance_samples`, `utterance_features`, `report_resampling`: from an utterance to its features
 - `store_features`, `store_samples`, `FeatureStore`: features of a manifest, computed once
+- `FeatureSource`, `ComputedFeatures`: features by index, from a store or in memory
 - `plan_batches`, `collate`, `Batch`, `padding_mask`, `load_in_background`: padded batches
 - `change_speed`, `spec_augment`, `distort`: data augmentation
 """
@@ -18,6 +19,8 @@ from speechxfer.features.batches import load_in_background as load_in_background
 from speechxfer.features.batches import padding_mask as padding_mask
 from speechxfer.features.batches import plan_batches as plan_batches
 from speechxfer.features.extraction import AudioOptions as AudioOptions
+from speechxfer.features.extraction import ComputedFeatures as ComputedFeatures
+from speechxfer.features.extraction import FeatureSource as FeatureSource
 from speechxfer.features.extraction import report_resampling as report_resampling
 from speechxfer.features.extraction import utterance_features as utterance_features
 from speechxfer.features.extraction import utterance_samples as utterance_samples

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from speechxfer.data import Samples, Utterance, read_audio, read_audio_header
 from speechxfer.features.augmentation import change_speed
@@ -18,6 +19,24 @@ class AudioOptions:
     spec: FeatureSpec
     resample: bool = False
     mono: bool = False
+
+
+class FeatureSource(Protocol):
+    """Features of utterances by index: a `FeatureStore`, or `ComputedFeatures`."""
+
+    def get(self, index: int) -> Samples:
+        """float32 `[frames, mels]` of utterance `index`."""
+
+
+@dataclass(frozen=True)
+class ComputedFeatures:
+    """Features in memory, `[frames, mels]` each (a `FeatureSource`)."""
+
+    values: Sequence[Samples]
+
+    def get(self, index: int) -> Samples:
+        """float32 `[frames, mels]` of utterance `index`."""
+        return self.values[index]
 
 
 def utterance_samples(utterance: Utterance, audio: AudioOptions) -> Samples:

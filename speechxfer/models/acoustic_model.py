@@ -19,6 +19,7 @@ from speechxfer.models.architecture import Architecture, build_encoder
 from speechxfer.models.conformer import ExtraLayers
 from speechxfer.models.encoder import Encoder
 from speechxfer.models.heads import ParentHead, Task, build_head, mean_frame
+from speechxfer.scoring import Calibration
 from speechxfer.text import Normalizer, Vocabulary
 
 
@@ -49,6 +50,9 @@ class AcousticModel(nn.Module):
         self.task: Task = task
         self.name = ""  # of its card, if it was loaded from a folder
         self.parents = parents
+        self.calibration: Calibration | None = (
+            None  # of the confidences of words, fitted to dev data at the end of training
+        )
         built = encoder or build_encoder(architecture, spec.dim)
         self.encoder: Encoder = built
         self.extra = ExtraLayers(built.output_dim, architecture.extra_layers, architecture.dropout)

@@ -3,7 +3,8 @@
 import io
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
@@ -59,6 +60,18 @@ def track(items: Sequence[Item] | Iterable[Item], what: str, total: int | None =
     for number, item in enumerate(items, start=1):
         yield item
         log.update(number)
+
+
+@contextmanager
+def track_amount(what: str, total: float) -> Iterator[Callable[[float], None]]:
+    """A function to call with the amount that is done of a total, such as seconds; shows it and the time left."""
+    if shows_bar():
+        with progress_bar() as progress:
+            task = progress.add_task(what, total=round(total))
+            yield lambda done: progress.update(task, completed=round(done))
+    else:
+        log = ProgressLog(what, round(total))
+        yield lambda done: log.update(round(done))
 
 
 class ProgressLog:

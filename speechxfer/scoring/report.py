@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from speechxfer.errors import InputError, count_of, first_names
 from speechxfer.runtime import parse_json, read_text
 from speechxfer.scoring.bootstrap import RESAMPLES
+from speechxfer.scoring.confidence import ConfidenceScore
 from speechxfer.scoring.counts import (
     Confusions,
     Counts,
@@ -46,6 +47,7 @@ class WerReport:
         unknown_symbols: symbols of the references that the vocabulary lacks, with counts; None without a vocabulary.
         phones: to which the output of the model was restricted; None: not restricted.
         decoder: greedy, or what the beam search used, such as "beam 16, word 4-gram".
+        confidence: how well the confidences of the hypotheses' words predict which are right; None: they are not known.
     """
 
     utterances: tuple[ScoredUtterance, ...]
@@ -61,6 +63,7 @@ class WerReport:
     unknown_symbols: tuple[tuple[str, int], ...] | None = None
     phones: tuple[str, ...] | None = None
     decoder: str = "greedy"
+    confidence: ConfidenceScore | None = None
 
     @cached_property
     def word_counts(self) -> Counts:
@@ -150,6 +153,8 @@ class WerReport:
             lines.append(f"decoder: {self.decoder}")
         if self.phones:
             lines.append(f"output restricted to {len(self.phones)} phones: {' '.join(self.phones)}")
+        if self.confidence:
+            lines.append(str(self.confidence))
         if self.unknown_symbols:
             shown = first_names([f"{describe_symbol(symbol)} x{count:,}" for symbol, count in self.unknown_symbols], 10)
             lines.append(f"symbols of the references that the model's vocabulary lacks: {shown}")
@@ -186,6 +191,8 @@ class WerReport:
             data["phones"] = self.phones
         if self.decoder != "greedy":
             data["decoder"] = self.decoder
+        if self.confidence:
+            data["confidence"] = asdict(self.confidence)
         return _json(data)
 
     @classmethod

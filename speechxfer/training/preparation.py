@@ -31,7 +31,6 @@ from speechxfer.training.regularizers import (
     build_regularizer,
     check_regularization,
     copy_source_model,
-    l2_sp_strength,
 )
 from speechxfer.training.run import TrainingData, TrainingRun
 from speechxfer.training.schedule import default_steps
@@ -71,6 +70,7 @@ def prepare_run(
     accelerator = Accelerator(cpu=runs_on_cpu_only())
     steps = config.steps or _default_steps(model, config, total_duration_s(train), accelerator.num_processes)
     _check_unfreezing(model, config, steps)
+    model.calibration = None  # of the weights before training
     model.to(accelerator.device)
     broadcast_weights(model, accelerator)
     fingerprint = {
@@ -83,7 +83,6 @@ def prepare_run(
         "dev": hash_utterances(dev),
         "source data": hash_utterances(source_data),
         "steps": steps,
-        "l2_sp": l2_sp_strength(config, model),
         "processes": accelerator.num_processes,
         "bf16": uses_bfloat16(config.precision, accelerator.device),
     }

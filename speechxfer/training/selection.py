@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from speechxfer.checkpoints import read_weights, write_weights
-from speechxfer.decoding import Hypothesis, decode_utterances, score_hypotheses
+from speechxfer.decoding import Hypothesis, decode_utterances, fit_confidences, score_hypotheses
 from speechxfer.errors import first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
@@ -75,6 +75,8 @@ def _warn_of_blanks(run: TrainingRun, progress: Progress, hypotheses: dict[str, 
 def select_weights(run: TrainingRun, progress: Progress) -> AcousticModel:
     """The model with the average of the best evaluations' weights, or with the single best if dev prefers it.
 
+    Its confidences are calibrated on dev.
+
     Returns:
         The run's model in evaluation mode, on the CPU.
     """
@@ -82,14 +84,16 @@ def select_weights(run: TrainingRun, progress: Progress) -> AcousticModel:
     best = read_weights(paths[0])
     averaged = average([read_weights(path) for path in paths])
     run.model.load_state_dict(averaged)
-    report, _ = _score_dev(run)
+    report, hypotheses = _score_dev(run)
     key = selection_key(report.wer, report.cer, run.config.select_by)
     if key <= progress.best[0][:2]:
         steps = ", ".join(str(step) for _, _, step in sorted(progress.best, key=lambda entry: entry[2]))
         log_info(f"selected: average of steps {steps}")
     else:
         run.model.load_state_dict(best)
+        report, hypotheses = _score_dev(run)
         log_info(f"selected: step {progress.best[0][2]} (better on dev than the average)")
+    run.model.calibration = fit_confidences(run.model, report, hypotheses)
     return run.model.cpu().eval()
 
 

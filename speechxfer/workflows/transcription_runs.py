@@ -3,30 +3,64 @@
 Each result is available as soon as it is computed, and an input that cannot be read does not stop the others.
 """
 
-from collections import Counter
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speechxfer.checkpoints import load_model
-from speechxfer.data import Utterance, collect_audio_warnings, read_manifest
-from speechxfer.decoding import Decoder, Hypothesis, PhoneInventory, recording_utterance, segment_recording, transcribe
+from speechxfer.data import Utterance, collect_audio_warnings
+from speechxfer.decoding import (
+    Decoder,
+    Hypothesis,
+    PhoneInventory,
+    decode_utterances,
+    read_features,
+    segment_recording,
+)
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import default_device, log_info
+from speechxfer.runtime import default_device, format_duration, log_info, track_amount
 from speechxfer.workflows.decoders import DecodingOptions, open_decoder
-from speechxfer.workflows.run_inputs import trained_audio_options
+from speechxfer.workflows.recordings import Input, check_ids, expand_inputs, open_inputs, report_conversion
+from speechxfer.workflows.transcripts import (
+    STREAMED,
+    Transcript,
+    TranscriptFormat,
+    group_by_recording,
+    plan_files,
+    print_transcripts,
+    write_transcript,
+)
 
 CHUNK_S = 300.0  # speech that is transcribed before its results are printed
+LEAST_REPORTED_SILENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How `transcribe` reads recordings.
+
+    Attributes:
+        resample, mono: convert another sampling rate, and several channels; None: convert, and say so.
+        skip_silence: decode only the parts of long recordings in which somebody speaks.
+    """
+
+    resample: bool | None = None
+    mono: bool | None = None
+    skip_silence: bool = True
+
+    def audio(self, model: AcousticModel) -> AudioOptions:
+        """How audio becomes features of a model."""
+        return AudioOptions(model.spec, self.resample is not False, self.mono is not False)
 
 
 def transcribe_inputs(
     model: str,
     inputs: Sequence[Path],
     *,
-    resample: bool | None = None,
-    mono: bool | None = None,
+    reading: ReadingOptions | None = None,
     decoding: DecodingOptions | None = None,
 ) -> Iterator[tuple[str, Hypothesis]]:
     """Transcribe recordings and manifests, in their order.
@@ -36,37 +70,71 @@ def transcribe_inputs(
 
     Args:
         model: name as for `load_model`.
-        inputs: audio files, and manifests (``.jsonl``).
-        resample, mono: permissions as in `read_audio`; None: as the model was trained.
+        inputs: audio files, folders of them, patterns, ``-`` (standard input), and manifests (``.jsonl``).
+        reading: conversion and silence; None: recordings are converted, and long silences skipped.
         decoding: language models, phrases, number of alternatives, phones; None: greedy decoding.
 
     Yields:
         Id and hypothesis: of a manifest's utterance its id, of a segment of a recording ``PATH@START`` with its start in seconds.
 
     Raises:
-        InputError: no such model, phones, language models or phrases that do not suit it, an id in two manifests, or, at the
-            end, inputs that could not be transcribed.
+        InputError: no such model, phones, language models or phrases that do not suit it, no file, an id in two manifests, or, at
+            the end, inputs that could not be transcribed.
     """
-    loaded = load_model(model).to(default_device())
-    options = decoding or DecodingOptions()
-    inventory = options.phones.inventory(loaded) if options.phones else None
-    chosen = _Decoding(inventory, open_decoder(model, loaded, options, inventory))
-    audio = trained_audio_options(model, loaded.spec, resample, mono)
-    only_recording = len(inputs) == 1 and inputs[0].suffix != ".jsonl"
-    failed: list[str] | None = None if only_recording else []  # None: the first error ends it
-    for path, utterances in _opened(inputs, failed):
-        try:
-            items = utterances if utterances is not None else _segments(path, audio)
-        except InputError as error:
-            _report(error, str(path), failed)
-            continue
-        with collect_audio_warnings():
-            for chunk in _chunks(items):
-                yield from _transcribe_chunk(loaded, chunk, audio, chosen, failed)
-    if failed:
-        raise InputError(
-            f"{len(failed)} not transcribed, for the reasons above: {first_names(failed)}; the others are complete"
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        run = _Run.start(model, inputs, Path(folder), reading or ReadingOptions(), decoding or DecodingOptions())
+        for _, results, _ in run.transcribe():
+            for utterance, hypothesis in results:
+                yield utterance.id, hypothesis
+        run.raise_failures()
+
+
+def write_transcripts(
+    model: str,
+    inputs: Sequence[Path],
+    *,
+    format: TranscriptFormat = "text",
+    out: Path | None = None,
+    reading: ReadingOptions | None = None,
+    decoding: DecodingOptions | None = None,
+) -> Iterator[str]:
+    """Transcribe as `transcribe_inputs`, and write one file per recording, or yield what stdout gets.
+
+    Args:
+        format: of the files or of stdout.
+        out: folder for a file per recording, ``STEM.SUFFIX``; None: for stdout.
+
+    Yields:
+        Parts of the output on stdout; none if there is a folder. Text: lines of id TAB text.
+
+    Raises:
+        InputError: as for `transcribe_inputs`; or two recordings would have one file; or several recordings in a format of which
+            stdout can have one.
+    """
+    if format == "text" and out is None:
+        results = transcribe_inputs(model, inputs, reading=reading, decoding=decoding)
+        yield from (f"{line}\n" for line in format_transcripts(results))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        run = _Run.start(model, inputs, Path(folder), reading or ReadingOptions(), decoding or DecodingOptions())
+        media = [path for one in run.inputs for path in _media(one)]
+        files = plan_files(media, format, out) if out else {}
+        if not out and format not in STREAMED and len(set(media)) > 1:
+            raise InputError(
+                f"--format {format} holds one recording, and there are {len(set(media))}; add --out FOLDER"
+            )
+        first = True
+        for one, transcripts in run.transcripts():
+            for transcript in transcripts:
+                if out:
+                    write_transcript(transcript, format, files[transcript.media])
+            if not out:
+                yield print_transcripts(transcripts, format, first=first)
+                first = False
+            elif transcripts:
+                names = first_names([str(files[transcript.media]) for transcript in transcripts])
+                log_info(f"{one.name}: written to {names}")
+        run.raise_failures()
 
 
 def format_transcripts(results: Iterable[tuple[str, Hypothesis]]) -> Iterator[str]:
@@ -78,79 +146,136 @@ def format_transcripts(results: Iterable[tuple[str, Hypothesis]]) -> Iterator[st
             yield f"{name}\t{rank}\t{alternative.score:.3f}\t{alternative.text}"
 
 
-def _opened(inputs: Sequence[Path], failed: list[str] | None) -> list[tuple[Path, list[Utterance] | None]]:
-    """Every input with the utterances of a manifest, or None for a recording."""
-    opened: list[tuple[Path, list[Utterance] | None]] = []
-    for path in inputs:
-        try:
-            opened.append((path, read_manifest(path) if path.suffix == ".jsonl" else None))
-        except InputError as error:
-            _report(error, str(path), failed)
-    counts = Counter(utterance.id for _, utterances in opened for utterance in utterances or [])
-    repeated = [id_ for id_, count in counts.items() if count > 1]
-    if repeated:
-        raise InputError(
-            f"id {repeated[0]!r} occurs twice in the manifests; ids must be unique: transcribe them separately"
+def _media(one: Input) -> list[Path]:
+    """The recordings of an input, as their transcripts name them."""
+    return [Path(one.name)] if one.header else [utterance.audio_filepath for utterance in one.utterances]
+
+
+_Results = list[tuple[Utterance, Hypothesis]]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A loaded model with its decoder, opened inputs, and the names of what failed; None: the first error ends it."""
+
+    model: AcousticModel
+    inventory: PhoneInventory | None
+    decoder: Decoder | None
+    audio: AudioOptions
+    skip_silence: bool
+    inputs: tuple[Input, ...]
+    failed: list[str] | None
+
+    @classmethod
+    def start(
+        cls, name: str, arguments: Sequence[Path], folder: Path, reading: ReadingOptions, decoding: DecodingOptions
+    ) -> "_Run":
+        """Load the model and open the inputs; `folder`: for standard input."""
+        paths = expand_inputs(arguments)
+        model = load_model(name).to(default_device())
+        inventory = decoding.phones.inventory(model) if decoding.phones else None
+        decoder = open_decoder(name, model, decoding, inventory)
+        only_recording = len(paths) == 1 and paths[0].suffix != ".jsonl"
+        run = cls(
+            model, inventory, decoder, reading.audio(model), reading.skip_silence, (), None if only_recording else []
         )
-    return opened
+        inputs = []
+        for one in open_inputs(paths, folder):
+            if isinstance(one, Input):
+                inputs.append(one)
+            else:
+                run.report(one[1], one[0])
+        check_ids(inputs)
+        report_conversion(inputs, run.audio)
+        return replace(run, inputs=tuple(inputs))
 
+    def transcribe(self) -> Iterator[tuple[Input, _Results, bool]]:
+        """Each input with the results of some of its utterances, as soon as they are there, and whether they are its last."""
+        total_s = sum(one.duration_s for one in self.inputs)
+        with track_amount("transcribing, seconds of sound", total_s) as set_done, collect_audio_warnings():
+            before_s = 0.0
+            for one in self.inputs:
+                for results, done_s in self._transcribe_input(one):
+                    set_done(before_s + done_s)
+                    yield one, results, False
+                before_s += one.duration_s
+                yield one, [], True
 
-def _segments(path: Path, audio: AudioOptions) -> list[Utterance]:
-    recording = recording_utterance(path)
-    segments = segment_recording(recording, audio)
-    return segments if len(segments) > 1 else [Utterance(f"{path}@0.00", path, recording.duration)]
+    def transcripts(self) -> Iterator[tuple[Input, list[Transcript]]]:
+        """Each input with the transcripts of its recordings, when it is done."""
+        results: _Results = []
+        for one, some, is_last in self.transcribe():
+            results += some
+            if is_last and one.header:
+                yield one, [Transcript(Path(one.name), one.duration_s, tuple(results))]
+            elif is_last:
+                yield one, group_by_recording(results)
+            results = [] if is_last else results
+
+    def _transcribe_input(self, one: Input) -> Iterator[tuple[_Results, float]]:
+        """The results of consecutive utterances, and how many seconds of the input are done."""
+        try:
+            utterances = list(one.utterances) if one.header is None else self._segments(one.utterances[0])
+        except InputError as error:
+            self.report(error, one.name)
+            return
+        done_s = 0.0
+        for chunk in _chunks(utterances):
+            done_s = chunk[-1].offset + chunk[-1].duration if one.header else done_s + _seconds(chunk)
+            yield self._decode(chunk), done_s
+
+    def _segments(self, recording: Utterance) -> list[Utterance]:
+        segments = segment_recording(recording, self.audio, skip_silence=self.skip_silence)
+        if segments == [recording]:
+            return [replace(recording, id=f"{recording.id}@0.00")]
+        skipped_s = recording.duration - _seconds(segments)
+        if not segments:
+            log_info(f"warning: {recording.id}: nobody speaks in its {format_duration(recording.duration)}")
+        elif skipped_s > LEAST_REPORTED_SILENCE_S:
+            log_info(f"{recording.id}: {format_duration(skipped_s)} of silence or noise skipped")
+        return segments
+
+    def _decode(self, chunk: Sequence[Utterance]) -> _Results:
+        """Decode utterances in batches; if one of them fails, one by one."""
+        try:
+            # Of one long utterance, windows are read as they are needed, so that memory is bounded.
+            store = read_features(self.model, chunk, self.audio) if len(chunk) > 1 else None
+            hypotheses = decode_utterances(
+                self.model, chunk, self.audio, store=store, inventory=self.inventory, decoder=self.decoder
+            )
+        except InputError as error:
+            if len(chunk) > 1:
+                return [result for utterance in chunk for result in self._decode([utterance])]
+            self.report(error, chunk[0].id)
+            return []
+        return [(utterance, hypotheses[utterance.id]) for utterance in chunk]
+
+    def report(self, error: InputError, name: str) -> None:
+        """Log an error and remember what failed, or raise it if there is nothing else to transcribe."""
+        if self.failed is None:
+            raise error
+        log_info(f"error: {error}")
+        self.failed.append(name)
+
+    def raise_failures(self) -> None:
+        """InputError if something failed."""
+        if self.failed:
+            raise InputError(
+                f"{len(self.failed)} not transcribed, for the reasons above: {first_names(self.failed)}; the others are complete"
+            )
 
 
 def _chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
-    """Consecutive utterances of about `CHUNK_S` together."""
+    """Consecutive utterances of about `CHUNK_S` together; a longer one has a chunk of its own."""
     chunk: list[Utterance] = []
     for utterance in utterances:
-        chunk.append(utterance)
-        if sum(one.duration for one in chunk) >= CHUNK_S:
+        if chunk and _seconds(chunk) + utterance.duration > CHUNK_S:
             yield chunk
             chunk = []
+        chunk.append(utterance)
     if chunk:
         yield chunk
 
 
-@dataclass(frozen=True)
-class _Decoding:
-    """Phones to which the output is restricted, and the decoder; None: all, and greedy."""
-
-    inventory: PhoneInventory | None
-    decoder: Decoder | None
-
-
-def _transcribe_chunk(
-    model: AcousticModel,
-    chunk: Sequence[Utterance],
-    audio: AudioOptions,
-    decoding: _Decoding,
-    failed: list[str] | None,
-) -> Iterator[tuple[str, Hypothesis]]:
-    """Transcribe a chunk in batches; if one of its utterances fails, one by one."""
-    try:
-        hypotheses = transcribe(
-            model,
-            chunk,
-            resample=audio.resample,
-            mono=audio.mono,
-            phones=decoding.inventory,
-            decoder=decoding.decoder,
-        )
-    except InputError as error:
-        if len(chunk) == 1:
-            _report(error, chunk[0].id, failed)
-        else:
-            for utterance in chunk:
-                yield from _transcribe_chunk(model, [utterance], audio, decoding, failed)
-        return
-    for utterance in chunk:
-        yield utterance.id, hypotheses[utterance.id]
-
-
-def _report(error: InputError, name: str, failed: list[str] | None) -> None:
-    if failed is None:
-        raise error
-    log_info(f"error: {error}")
-    failed.append(name)
+def _seconds(utterances: Sequence[Utterance]) -> float:
+    return sum(utterance.duration for utterance in utterances)
