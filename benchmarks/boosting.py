@@ -23,7 +23,7 @@ from speechxfer.decoding import FusionWeights, GreedyDecoder, Phrase, compute_lo
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.scoring import error_rates
-from speechxfer.workflows.decoders import LanguageModelFiles, build_beam_decoder, read_stored_weights
+from speechxfer.workflows import LanguageModelFiles, build_beam_decoder, read_stored_weights
 
 WORDS, SPOKEN_IN_DEV, LETTERS = 50, 10, 4
 BONUSES = [0.25 * step for step in range(1, 13)]

@@ -9,6 +9,7 @@
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
 - `DecodingOptions`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights, tuned on
   development data.
+- `LanguageModelFiles`, `build_beam_decoder`, `read_stored_weights`: the steps of `open_decoder`.
 - `DecodingOptions`, `open_decoder`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights,
   tuned on development data; `format_transcripts`: lines of text.
 - `align_inputs`, `AlignmentSummary`: recordings and their texts to annotation files.
@@ -26,7 +27,10 @@ from speechxfer.workflows.baselines import compare_with_baseline as compare_with
 from speechxfer.workflows.checking_runs import check_run as check_run
 from speechxfer.workflows.cross_validation import cross_validate as cross_validate
 from speechxfer.workflows.decoders import DecodingOptions as DecodingOptions
+from speechxfer.workflows.decoders import LanguageModelFiles as LanguageModelFiles
+from speechxfer.workflows.decoders import build_beam_decoder as build_beam_decoder
 from speechxfer.workflows.decoders import open_decoder as open_decoder
+from speechxfer.workflows.decoders import read_stored_weights as read_stored_weights
 from speechxfer.workflows.embeddings import embed as embed
 from speechxfer.workflows.evaluation_runs import RowTarget as RowTarget
 from speechxfer.workflows.evaluation_runs import evaluate_models as evaluate_models
