@@ -38,7 +38,7 @@ class FusionWeights:
     word_scale: float = 0.3
     word_bonus: float = 0.0
     unknown_word: float = -4.0
-    boost: float = 1.5
+    boost: float = 1.0
 
 
 @dataclass(frozen=True)
