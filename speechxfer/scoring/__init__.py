@@ -14,6 +14,7 @@
 """
 
 from speechxfer.scoring.alignment import align as align
+from speechxfer.scoring.alignment import count_errors as count_errors
 from speechxfer.scoring.alignment import edit_operation as edit_operation
 from speechxfer.scoring.calibration import Calibration as Calibration
 from speechxfer.scoring.calibration import fit_calibration as fit_calibration
