@@ -37,6 +37,7 @@ from speechxfer.workflows.decoders import (
     describe_weights,
     prepare_model_fusion,
     store_weights,
+    weights_key,
 )
 from speechxfer.workflows.evaluation_runs import RowTarget
 from speechxfer.workflows.run_inputs import TRAIN_IDS, trained_audio_options
@@ -158,7 +159,7 @@ def tune_models(
         found = sorted(task.search(beam, trials), key=lambda trial: trial.cost)
         best = found[0]
         stored = StoredWeights(beam, best.weights, fusion.name, manifest.name, 100 * best.wer, 100 * best.cer)
-        path = store_weights(name, files.key, stored)
+        path = store_weights(name, weights_key(files, options), stored)
         log_info(f"wrote {path}: {describe_weights(best.weights, fusion)}")
         tunings.append(Tuning(name, fusion.name, beam, fusion.used_weights(), tuple(found), task.greedy_rates()))
     return tunings
