@@ -90,6 +90,31 @@ compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each sou
   done
 }
 
+# Decoding with language models of words and of characters, trained on the training transcripts; their weights come from dev.
+train_language_models() { # train_language_models FOLDER TRAIN MODEL: FOLDER/word.lm and FOLDER/character.lm, of texts as MODEL writes them
+  local unit
+  for unit in word character; do speechxfer lm train "$2" --unit $unit --model "$3" --out "$1/$unit.lm"; done
+}
+evaluate_with_lm() { # evaluate_with_lm FOLDER NAME LM DEV TEST: the runs FOLDER/NAME-SEED, tuned on DEV, a row of TEST, compared with greedy
+  local models=("${seeds[@]/#/$1/$2-}") lm=(--lm "$3/word.lm" --lm "$3/character.lm") split out number part
+  split=$(basename "$5" .jsonl)
+  out=$1/$2/$split-lm
+  speechxfer evaluate "${models[@]}" --on "$4" "${lm[@]}" --tune
+  speechxfer evaluate "${models[@]}" --on "$5" "${lm[@]}" --out "$out" --results results.json --row "${2%%-*}"
+  for number in "${!seeds[@]}"; do
+    part=$((number + 1))/report.json
+    ((${#seeds[@]} > 1)) || part=report.json
+    speechxfer compare "$out/$part" "$1/$2/$split/$part"
+  done
+}
+
+report_kinds() { # report_kinds FOLDER MANIFEST [OPTION...]: FOLDER/report.html, a page about the first seed's model of each kind
+  local models
+  mapfile -t models < <(names_of $kinds)
+  models=("${models[@]/#/$1/}")
+  speechxfer report "${models[@]/%/-${seeds[0]}}" --on "$2" --out "$1/report.html" "${@:3}"
+}
+
 # Forgetting: error rates of the source's own task on held-out English of kathleen, in letters for the source `english`, else in phones.
 knows_source_speech() {
   [[ -z ${KATHLEEN_DIR:-} ]] || return 0

@@ -125,6 +125,8 @@ def test_a_whole_recipe_runs_twice_and_the_second_time_changes_nothing(copy: Pat
     assert {row.split for row in rows} == {"test"}
     assert all(row.wer_low <= row.wer <= row.wer_high for row in rows)
     assert "ẹ\tbase\te" in (recipe / "exp" / f"finetuned-{DEFAULT_SOURCE}-1" / "head.tsv").read_text(encoding="utf-8")
+    page = (recipe / "exp" / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>") and f"plain-{DEFAULT_SOURCE}-1" in page
     kept = {path: path.read_bytes() for path in recipe.rglob("*") if path.is_file() and "tensorboard" not in path.parts}
     second = run(copy, "yoruba", corpus, LANGUAGE_CODE="tone", SETTINGS=QUICK)
     assert second.returncode == 0, second.stderr
@@ -171,6 +173,7 @@ def test_own_recordings_in_one_command(copy: Path, tmp_path: Path, monkeypatch: 
     assert result.returncode == 0, result.stderr
     assert "WER" in result.stdout
     assert json.loads((tmp_path / "out" / "test" / "report.json").read_text(encoding="utf-8"))
+    assert (tmp_path / "out" / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_a_finished_run_keeps_its_data_when_rows_are_added(copy: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ if stage evaluate; then
     speechxfer evaluate "${seeds[@]/#/exp/$name-}" --on data/test.jsonl --out "exp/$name/test" --resample --results results.json \
       --row "${name%%-*}"
   done
+  report_kinds exp data/test.jsonl --resample
 fi
 if stage compare; then compare_finetuned exp test; fi
 if stage forgetting && knows_source_speech; then

@@ -9,8 +9,10 @@
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
 - `DecodingOptions`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights, tuned on
   development data.
+- `DecodingOptions`, `open_decoder`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights,
+  tuned on development data; `format_transcripts`: lines of text.
 - `align_inputs`, `AlignmentSummary`: recordings and their texts to annotation files.
-- `write_page`: runs as one HTML page.
+- `write_page`, `PageOptions`: runs as one HTML page.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
 - `StudySettings`, `Splits`: how the runs of a study are trained and on what; `cross_validate`, `learning_curve`,
   `compare_with_baseline`, `self_train`: the studies.
@@ -24,6 +26,7 @@ from speechxfer.workflows.baselines import compare_with_baseline as compare_with
 from speechxfer.workflows.checking_runs import check_run as check_run
 from speechxfer.workflows.cross_validation import cross_validate as cross_validate
 from speechxfer.workflows.decoders import DecodingOptions as DecodingOptions
+from speechxfer.workflows.decoders import open_decoder as open_decoder
 from speechxfer.workflows.embeddings import embed as embed
 from speechxfer.workflows.evaluation_runs import RowTarget as RowTarget
 from speechxfer.workflows.evaluation_runs import evaluate_models as evaluate_models
@@ -34,6 +37,7 @@ from speechxfer.workflows.language_model_runs import train_language_model as tra
 from speechxfer.workflows.learning_curves import learning_curve as learning_curve
 from speechxfer.workflows.model_description import describe as describe
 from speechxfer.workflows.ranking import rank_sources as rank_sources
+from speechxfer.workflows.report_pages import PageOptions as PageOptions
 from speechxfer.workflows.report_pages import write_page as write_page
 from speechxfer.workflows.results import Forgetting as Forgetting
 from speechxfer.workflows.results import ResultRow as ResultRow
