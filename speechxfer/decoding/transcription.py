@@ -134,7 +134,7 @@ def decode_utterances(
     own: list[tuple[int, Hypothesis]] = []
     for group in _groups(compute_log_probs(model, utterances, audio, store=store, inventory=inventory)):
         indices, log_probs = zip(*group, strict=True)
-        decoded = (calibrate(hypothesis, model.calibration) for hypothesis in chosen.decode(log_probs))
+        decoded = (calibrate(hypothesis, chosen.calibration) for hypothesis in chosen.decode(log_probs))
         own += zip(indices, decoded, strict=True)
     by_index = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
     return {utterance.id: by_index[index] for index, utterance in enumerate(utterances)}
