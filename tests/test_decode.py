@@ -260,7 +260,7 @@ def test_models_with_decomposed_symbols_are_scored_composed(utterances: list[Utt
     """One wrong accent is one wrong character of two, whether the model writes it as one symbol or as two."""
     normalizer = Normalizer(form="NFD")
     vocabulary = Vocabulary.from_texts(["è", "a"], normalizer=normalizer)
-    model = SimpleNamespace(normalizer=normalizer, vocabulary=vocabulary)
+    model = SimpleNamespace(normalizer=normalizer, vocabulary=vocabulary, calibration=None)
     report = score_hypotheses(model, [replace(utterances[0], id="x", text="éa")], {"x": Hypothesis("èa", 1, 0, 1.0)})
     assert report.cer == 0.5
     assert report.unknown_symbols == (("\u0301", 1),)
@@ -269,7 +269,9 @@ def test_models_with_decomposed_symbols_are_scored_composed(utterances: list[Utt
 def test_phones_count_once_each_and_spaces_do_not(utterances: list[Utterance]) -> None:
     """Of t ʃ a one is wrong and one is missing: two thirds, in phones and in characters."""
     vocabulary = Vocabulary.from_texts(["t ʃ a ɪ"], "phones")
-    model = SimpleNamespace(normalizer=Normalizer(lowercase=False, punctuation="keep"), vocabulary=vocabulary)
+    model = SimpleNamespace(
+        normalizer=Normalizer(lowercase=False, punctuation="keep"), vocabulary=vocabulary, calibration=None
+    )
     report = score_hypotheses(
         model, [replace(utterances[0], id="x", text="t ʃ a")], {"x": Hypothesis("t ɪ", 1, 0, 1.0)}
     )

@@ -111,6 +111,7 @@ def test_values_of_the_arpa_file_are_those_of_lmplz(tmp_path: Path) -> None:
         "</s>": [-1.0850227, 0],
         "<unk>": [-3.0404706, 0],
     }
+    assert values["<s>"][0] == -99  # SRILM's value for what is never predicted; lmplz writes 0
     for words, value in expected.items():
         assert values[words] == pytest.approx(value, abs=2e-4), words
 
@@ -247,6 +248,8 @@ def test_lm_train_and_lm_score(speechxfer: Speechxfer, tmp_path: Path) -> None: 
         assert outcome.out == (
             "43 sentences, 413 words, 116 of them out of vocabulary (28.09 %)\n"
             "perplexity 112.21; without those out of vocabulary 46.10\n"
+            "most frequent out of vocabulary: 'liability' 5, 'damages' 5, 'accepting' 3, 'redistributing' 2, 'no' 2, "
+            "'obligations' 2, 'apply' 2, 'enclosed' 2, 'brackets' 2, 'appropriateness' 1\n"
         )
     outcome = speechxfer(
         "lm", "train", tmp_path / "dev.jsonl", "--out", tmp_path / "x.lm", "--prune", "0,0,1", "--arpa"

@@ -68,6 +68,48 @@ def transcribe(
 
 
 @app.command()
+def find(
+    model: ModelName,
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WORD AUDIO|FOLDER|MANIFEST...",
+            help="A word or phrase (of a phone model, phones separated by spaces), then where to search, as for `transcribe`.",
+        ),
+    ],
+    words: Annotated[
+        Path | None, path_option("--list", "FILE", "Words and phrases, one a line, in place of WORD.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="Smallest score of a hit: the probability of an occurrence there.")
+    ] = 0.01,
+    within_words: Annotated[bool, typer.Option("--within-words", help="Also find parts of words.")] = False,
+    ignore_tones: Annotated[bool, typer.Option("--ignore-tones", help="Let tone marks differ.")] = False,
+    format: Annotated[
+        Literal["tsv", "json", "textgrid", "eaf"], typer.Option("--format", help="Of the output.")
+    ] = "tsv",
+    out: Annotated[
+        Path | None, path_option("--out", "FOLDER", "Write found.tsv or a file per recording there; default: print.")
+    ] = None,
+    phones: Phones = None,
+    language: PhonesOfLanguage = None,
+    resample: ResampleRecordings = None,
+    mono: MonoRecordings = None,
+) -> None:
+    """Find words and phrases in untranscribed recordings: the best hits first, with times and scores."""
+    from speechxfer.decoding import KeywordOptions, PhoneOptions
+    from speechxfer.workflows import ReadingOptions, split_arguments, write_found
+
+    keywords, inputs = split_arguments(arguments, words)
+    options, restriction = KeywordOptions(threshold, within_words, ignore_tones), PhoneOptions(phones, language)
+    reading = ReadingOptions(resample, mono)
+    for part in write_found(
+        model, keywords, inputs, format=format, out=out, options=options, phones=restriction, reading=reading
+    ):
+        print(part, end="", flush=True)
+
+
+@app.command()
 def align(
     model: ModelName,
     source: Annotated[

@@ -67,7 +67,8 @@ def import_(
     inputs: Annotated[
         list[Path],
         paths_argument(
-            "FILE|FOLDER...", "ELAN .eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, .stm, .ctm, Kaldi folders."
+            "FILE|FOLDER...",
+            ".eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, .stm, .ctm, Kaldi folders, lhotse .jsonl.",
         ),
     ],
     out: Annotated[Path, path_option("--out", "MANIFEST", "Manifest (.jsonl) to write.")],

@@ -29,9 +29,9 @@ QUIETEST_DB = -90.0
 SMOOTHED_FRAMES = 3
 FLOOR_SHARE = 0.2
 FLOOR_REACH_S = 8
-FLOOR_BELOW_PEAK_DB = 50.0
+FLOOR_BELOW_PEAK_DB = 45.0
 LARGEST_EXCESS_DB = 30.0
-ON_DB, OFF_DB = 6.0, 3.5
+ON_DB, OFF_DB = 6.0, 2.5
 SHORTEST_S = 0.06
 MARGIN_S = 0.2
 BLOCK_S = 60.0
@@ -89,11 +89,11 @@ def find_speech(levels: Levels) -> list[tuple[float, float]]:
 
 def noise_floor(levels: Levels) -> Levels:
     """Level of the noise in each band and frame."""
-    seconds = -(-len(levels) // FRAMES_PER_S)
-    padded = np.pad(levels, ((0, seconds * FRAMES_PER_S - len(levels)), (0, 0)), mode="edge")
-    quiet = np.quantile(padded.reshape(seconds, FRAMES_PER_S, -1), FLOOR_SHARE, axis=1)
+    seconds = max(1, len(levels) // FRAMES_PER_S)  # the last one takes what is left over
+    parts = np.split(levels, np.arange(1, seconds) * FRAMES_PER_S)
+    quiet = np.stack([np.quantile(part, FLOOR_SHARE, axis=0) for part in parts])
     lowest = np.stack([quiet[max(0, s - FLOOR_REACH_S) : s + FLOOR_REACH_S + 1].min(axis=0) for s in range(seconds)])
-    floor = np.repeat(lowest, FRAMES_PER_S, axis=0)[: len(levels)]
+    floor = np.repeat(lowest, [len(part) for part in parts], axis=0)
     loudest = np.quantile(levels, 0.99, axis=0)
     result: Levels = np.maximum(floor, loudest - FLOOR_BELOW_PEAK_DB).astype(np.float32)
     return result
