@@ -207,7 +207,7 @@ def test_training_calibrates_on_dev_and_evaluation_reports_it(tmp_path: Path) ->
     tones = write_tones(tmp_path)
     dev = [replace(utterance, id=f"{utterance.id}-{copy}") for copy in range(8) for utterance in tones.dev]
     model = source_model(vocabulary=Vocabulary.from_texts(u.text for u in tones.train))
-    model.calibration = Calibration(9.0, 9.0, 9)
+    model.calibration = Calibration(9.0, 9.0, 9)  # of earlier weights
     config = settings(steps=20, evaluate_every_steps=20)
     trained = finetune(model, tones.train, dev, config, out=tmp_path / "run")
     trained.calibration, stored = None, trained.calibration
