@@ -7,7 +7,7 @@ utterance, or null where that is unknown; a pause has an empty text.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,15 +51,14 @@ def read_times(path: Path) -> list[TimedUtterance]:
 
 
 def _parse(row: Any, where: str) -> TimedUtterance:
-    fields = [row.get(name) for name in ("id", "tier", "units")] if isinstance(row, dict) else [None]
-    if len(fields) == 3 and isinstance(fields[0], str) and isinstance(fields[1], str) and _is_units(fields[2]):
-        return TimedUtterance(fields[0], fields[1], tuple(TimedUnit(text, start_s) for text, start_s in fields[2]))
+    if isinstance(row, dict):
+        id_, tier, units = row.get("id"), row.get("tier"), row.get("units")
+        if isinstance(id_, str) and isinstance(tier, str) and isinstance(units, list) and _is_units(units):
+            return TimedUtterance(id_, tier, tuple(TimedUnit(text, start_s) for text, start_s in units))
     raise InputError(f"{where}: expected id, tier, and units of a text and a start each; {FIX}")
 
 
-def _is_units(value: Any) -> bool:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return False
+def _is_units(value: list[Any]) -> bool:
     pairs = [unit for unit in value if isinstance(unit, list) and len(unit) == 2]
     return len(pairs) == len(value) and all(
         isinstance(text, str) and (start is None or isinstance(start, int | float)) for text, start in pairs

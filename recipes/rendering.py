@@ -60,8 +60,8 @@ PICTURE = ("mboshi", "dev")  # recipe and split
 PICTURE_TITLE = "Mboshi: character error rate (95 % intervals) against hours of training speech"
 PICTURE_SERIES = (  # title in the legend, with the source for {}, name of the rows, and their source without its version
     ("from scratch", "scratch", ""),
-    ("adapted from {}", "plain", "english"),
-    ("adapted from {}", "plain", "multilingual-small"),
+    ("adapted from {}", "finetuned", "english"),
+    ("adapted from {}", "finetuned", "multilingual-small"),
 )
 
 

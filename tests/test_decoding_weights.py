@@ -80,7 +80,7 @@ def test_weights_are_tuned_stored_and_used(corpus: Path, capsys: pytest.CaptureF
     report = evaluate_models([name], corpus / "dev.jsonl", tmp_path, decoding=plain)
     assert "defaults" not in capsys.readouterr().err
     assert 100 * report.wer == pytest.approx(stored.wer) and 100 * report.cer == pytest.approx(stored.cer)
-    assert read_report(tmp_path / "report.json").decoder == "beam 4, character 3-gram, word 3-gram"
+    assert read_report(tmp_path / "report.json").decoder == "beam 4, word 3-gram, character 3-gram"
     evaluate_models([name], corpus / "dev.jsonl", decoding=DecodingOptions(language_models=models[:1], beam=2))
     assert "no weights were tuned" in capsys.readouterr().err  # those of other language models are not used
 
@@ -276,3 +276,19 @@ def test_the_search_for_weights_finds_the_minimum(names: tuple[str, ...]) -> Non
         assert getattr(best, name) == pytest.approx(aims[name], abs=0.35)
     for name in set(aims) - set(names):
         assert getattr(best, name) == getattr(FusionWeights(), name)
+
+
+def test_known_words_are_the_only_ones_written(corpus: Path, tmp_path: Path) -> None:
+    options = DecodingOptions(language_models=(corpus / "words.arpa",), beam=8)
+    run_name, known = str(corpus / "run"), replace(options, known_words=True)
+    texts = [hypothesis.text for _, hypothesis in transcribe_inputs(run_name, [corpus / "dev.jsonl"], decoding=known)]
+    assert all(word in ("a", "ab", "b") for text in texts for word in text.split())
+    (tuning,) = tune_models([run_name], corpus / "dev.jsonl", known, trials=2)
+    assert tuning.names == ("word_scale", "word_bonus")
+    assert tuning.language_models == "word 3-gram, known words"
+    tune_models([run_name], corpus / "dev.jsonl", options, trials=1)  # stored beside those of known words
+    stored = {weights.language_models: weights for weights in read_stored_weights(run_name).values()}
+    assert stored["word 3-gram, known words"].weights == tuning.trials[0].weights
+    assert stored["word 3-gram"].weights == FusionWeights()
+    with pytest.raises(InputError, match="--known-words"):
+        open_decoder(run_name, load_model(run_name), DecodingOptions(known_words=True))

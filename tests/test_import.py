@@ -178,6 +178,7 @@ def test_a_kaldi_data_folder(tmp_path: Path) -> None:
     [
         ({"wav.scp": "r1 sox r1.mp3 -t wav - |\n"}, "recording 'r1' is a command, which is not run"),
         ({"wav.scp": "r1 sound/r9.wav\n"}, "recording 'r1' is missing at sound/r9.wav"),
+        ({"wav.scp": f"r1 {'x' * 300}.wav\n"}, "recording 'r1' is missing at xxx"),
         ({"segments": "u1 r7 0 1\n"}, "'u1': recording 'r7' is not in wav.scp"),
         ({"segments": "u1 r1 0\n"}, "'u1': expected recording, start and end"),
         ({"segments": "u1 r1 a b\n"}, "'u1': expected recording, start and end"),

@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen plain finetuned evaluate compare lm evaluate_lm search forgetting"
+names="prepare check scratch frozen finetuned evaluate compare lm evaluate_lm search forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -21,7 +21,6 @@ if stage prepare; then python -m data_scripts.prepare_mboshi "$corpus" data; fi
 if stage check; then speechxfer check data/{train,valid,dev}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi
-if stage plain; then adapt_from_each plain --set finetune.l2_sp=0; fi # without the pull towards the source weights
 if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for size in $sizes; do
@@ -48,9 +47,9 @@ if stage evaluate_lm; then
   done
 fi
 if stage search; then # of all the training speech
-  python -m recipes.keyword_search "${seeds[@]/#/exp/train/plain-${sources[0]##*/}-}" --on data/dev.jsonl --out keyword_search.json
+  python -m recipes.keyword_search "${seeds[@]/#/exp/train/finetuned-${sources[0]##*/}-}" --on data/dev.jsonl --out keyword_search.json
 fi
 if stage forgetting && knows_source_speech; then
   source_speech "$KATHLEEN_DIR"
-  for size in $sizes; do forgetting_of_kinds "exp/$size"; done
+  for size in $sizes; do forgetting_of_finetuned "exp/$size"; done
 fi

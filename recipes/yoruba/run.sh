@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen plain finetuned evaluate compare lm evaluate_lm forgetting"
+names="prepare check scratch frozen finetuned evaluate compare lm evaluate_lm forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -18,7 +18,6 @@ if stage prepare; then python -m data_scripts.prepare_yoruba "$corpus" data --la
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi
-if stage plain; then adapt_from_each plain --set finetune.l2_sp=0; fi # without the pull towards the source weights
 if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for name in $(names_of $kinds); do
@@ -34,5 +33,5 @@ if stage evaluate_lm; then
 fi
 if stage forgetting && knows_source_speech; then
   source_speech "$KATHLEEN_DIR"
-  forgetting_of_kinds exp
+  forgetting_of_finetuned exp
 fi

@@ -9,6 +9,7 @@ from speechxfer.cli.application import app
 from speechxfer.cli.options import (
     Beam,
     Boost,
+    KnownWords,
     LanguageModels,
     ModelName,
     MonoAsTrained,
@@ -47,6 +48,7 @@ def transcribe(
     phones: Phones = None,
     language: PhonesOfLanguage = None,
     lm: LanguageModels = None,
+    known_words: KnownWords = False,
     beam: Beam = None,
     boost: Boost = None,
     nbest: Annotated[
@@ -61,7 +63,7 @@ def transcribe(
     from speechxfer.decoding import PhoneOptions
     from speechxfer.workflows import DecodingOptions, ReadingOptions, write_transcripts
 
-    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, nbest)
+    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, nbest, known_words)
     reading = ReadingOptions(resample, mono, skip_silence)
     for part in write_transcripts(model, inputs, format=format, out=out, reading=reading, decoding=decoding):
         print(part, end="", flush=True)
@@ -164,6 +166,7 @@ def evaluate(
     phones: Phones = None,
     language: PhonesOfLanguage = None,
     lm: LanguageModels = None,
+    known_words: KnownWords = False,
     beam: Beam = None,
     boost: Boost = None,
     tune: Annotated[
@@ -180,7 +183,7 @@ def evaluate(
     from speechxfer.workflows import DecodingOptions, RowTarget, evaluate_models, tune_models
 
     target = RowTarget(results, row, split) if results else None
-    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost)
+    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, known_words=known_words)
     if tune:
         print(*tune_models(models, on, decoding, resample=resample, mono=mono, results=target), sep="\n\n")
     print(

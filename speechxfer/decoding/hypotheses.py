@@ -119,3 +119,19 @@ def calibrate(hypothesis: Hypothesis, calibration: Calibration | None) -> Hypoth
     values = calibration([word.confidence for word in hypothesis.words])
     words = tuple(replace(word, confidence=value) for word, value in zip(hypothesis.words, values, strict=True))
     return replace(hypothesis, words=words, confidence=sum(values) / len(values), calibrated=True)
+
+
+def shift_words(hypothesis: Hypothesis, by_s: float, duration_s: float) -> Hypothesis:
+    """The hypothesis with its words moved in time, as far as the utterance reaches.
+
+    Args:
+        by_s: below 0: earlier. Frames of a very short utterance begin with noise that features add before it.
+        duration_s: of the utterance.
+    """
+    if not by_s:
+        return hypothesis
+    moved = tuple(
+        replace(word, **{name: min(duration_s, max(0.0, getattr(word, name) + by_s)) for name in ("start_s", "end_s")})
+        for word in hypothesis.words
+    )
+    return replace(hypothesis, words=moved)

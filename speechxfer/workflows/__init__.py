@@ -7,10 +7,8 @@
 - `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest.
 - `score_files`: transcripts in files against references.
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
-- `DecodingOptions`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights, tuned on
+- `DecodingOptions`, `open_decoder`: language models, boosted phrases and beam; `tune_models`, `Tuning`: their weights, tuned on
   development data.
-- `DecodingOptions`, `open_decoder`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights,
-  tuned on development data; `format_transcripts`: lines of text.
 - `align_inputs`, `AlignmentSummary`: recordings and their texts to annotation files.
 - `write_page`, `PageOptions`: runs as one HTML page.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.

@@ -39,6 +39,7 @@ from speechxfer.workflows.decoders import (
     describe_weights,
     prepare_model_fusion,
     store_weights,
+    weights_key,
 )
 from speechxfer.workflows.evaluation_runs import RowTarget
 from speechxfer.workflows.run_inputs import TRAIN_IDS, trained_audio_options
@@ -162,7 +163,7 @@ def tune_models(
         calibration = task.calibrate(utterances, best.weights, beam)
         rates = (100 * best.wer, 100 * best.cer)
         stored = StoredWeights(beam, best.weights, fusion.name, manifest.name, *rates, calibration)
-        path = store_weights(name, files.key, stored)
+        path = store_weights(name, weights_key(files, options), stored)
         log_info(f"wrote {path}: {describe_weights(best.weights, fusion)}")
         tunings.append(Tuning(name, fusion.name, beam, fusion.used_weights(), tuple(found), task.greedy_rates()))
     return tunings
