@@ -6,8 +6,8 @@ What it is: the reference of ``recipes/alignment``, where the times of phones ar
 speech. Sentences, voices' variants (those of dev), speed, height and phones are as in ``synthesize_multilingual.py``.
 
 Written for each voice: ``VOICE.jsonl``, a manifest whose texts are phones separated by spaces, its audio in the folder
-``VOICE``, and ``VOICE.times.jsonl``: for each utterance its ``id`` and its ``phones``, each with text and start in seconds; the
-start is null where it is unknown, and the text is empty for a pause. The same arguments give the same bytes.
+``VOICE``, and ``VOICE.times.jsonl``, the phones of each utterance with their starts (``times.py``). The same arguments give the
+same bytes.
 
 What is known, and what is not: espeak-ng reports a plosive or affricate at its release. The digital silence before it is its
 closure, so it starts where that silence starts; after a pause its start is unknown. So is the start of the second part of a
@@ -15,7 +15,6 @@ diphthong or affricate. A sentence is excluded, and counted, if its phones are n
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +36,9 @@ from data_scripts.synthesize_multilingual import (
     phones_of,
     read_sentences,
 )
+from data_scripts.times import TimedUnit, TimedUtterance, write_times
 from speechxfer.data import Utterance, digest, write_manifest
 from speechxfer.errors import InputError
-from speechxfer.runtime import write_atomically
 from speechxfer.text import split_phones
 
 PLOSIVES = frozenset("pbtdʈɖcɟkɡɢqʔɓɗʄɠʛ")
@@ -98,7 +97,7 @@ def synthesize(sentences_tsv: Path, out_dir: Path, *, voice: Sequence[str], sent
 
 def _write_voice(out_dir: Path, voice: str, sentences: Sequence[Sentence], seed: int) -> None:
     (out_dir / voice).mkdir(parents=True, exist_ok=True)
-    utterances, lines = [], []
+    utterances, timed = [], []
     for sentence in sentences:
         random = np.random.default_rng(int(digest(str(seed), "times", sentence.id)[:16], 16))
         variant = str(random.choice(VARIANTS["dev"]))
@@ -119,12 +118,12 @@ def _write_voice(out_dir: Path, voice: str, sentences: Sequence[Sentence], seed:
         utterances.append(utterance)
         offset_s = before / SAMPLE_RATE_HZ
         starts = [None if p.start is None else round(offset_s + p.start / rate_hz, 4) for p in phones]
-        row = {"id": sentence.id, "phones": [[p.text, start] for p, start in zip(phones, starts, strict=True)]}
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+        units = tuple(TimedUnit(p.text, start) for p, start in zip(phones, starts, strict=True))
+        timed.append(TimedUtterance(sentence.id, "words", units))
     if not utterances:
         raise InputError(f"voice {voice!r}: the phones of no sentence are those that espeak-ng says; choose another")
     write_manifest(out_dir / f"{voice}.jsonl", utterances)
-    write_atomically(out_dir / f"{voice}.times.jsonl", "".join(lines))
+    write_times(out_dir / f"{voice}.times.jsonl", timed)
     minutes = sum(utterance.duration for utterance in utterances) / 60
     excluded = len(sentences) - len(utterances)
     print_line(f"{out_dir / voice}.jsonl: {len(utterances)} sentences, {minutes:.1f} min; {excluded} excluded")

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from recipes import keyword_results
+from recipes.keyword_results import render_search
 from recipes.phone_errors import GROUPS, Measurement, read_measurements
 from recipes.picture import Point, Series, draw_rates
 from recipes.settings_page import settings_page
@@ -21,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 NOTES = "notes.md"
 RANKINGS = "ranking-*.tsv"  # what rank-sources printed
+SEARCH_RESULTS = "keyword_search.json"  # of `speechxfer find`
 PHONE_RESULTS = "phone_results.json"  # phone errors by language
 COLUMNS = (
     "model",
@@ -57,8 +60,8 @@ PICTURE = ("mboshi", "dev")  # recipe and split
 PICTURE_TITLE = "Mboshi: character error rate (95 % intervals) against hours of training speech"
 PICTURE_SERIES = (  # title in the legend, with the source for {}, name of the rows, and their source without its version
     ("from scratch", "scratch", ""),
-    ("adapted from {}", "plain", "english"),
-    ("adapted from {}", "plain", "multilingual-small"),
+    ("adapted from {}", "finetuned", "english"),
+    ("adapted from {}", "finetuned", "multilingual-small"),
 )
 
 
@@ -76,7 +79,8 @@ def render_all(root: Path = ROOT) -> None:
 def render_results(results_json: Path, results_md: Path) -> None:
     """Write the page of one recipe: the table, how each row was made, rankings of sources, and notes.
 
-    The rankings are the files `RANKINGS` beside the page, phone errors by language `PHONE_RESULTS`, the notes `NOTES`.
+    The rankings are the files `RANKINGS` beside the page, phone errors by language `PHONE_RESULTS`, keyword search
+    `SEARCH_RESULTS`, the notes `NOTES`.
 
     Raises:
         InputError: the results file is missing or malformed, or a ranking is.
@@ -94,6 +98,9 @@ def render_results(results_json: Path, results_md: Path) -> None:
     phone_results = results_md.parent / PHONE_RESULTS
     if phone_results.exists():
         parts += _phone_errors(read_measurements(phone_results))
+    search_results = results_md.parent / SEARCH_RESULTS
+    if search_results.exists():
+        parts += render_search(keyword_results.read_measurements(search_results))
     notes = results_md.parent / NOTES
     if notes.exists():
         parts.append(read_text(notes, fix="write it anew").strip())

@@ -13,10 +13,10 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
-from speechxfer.alignment import AlignmentOptions, align, annotate
+from speechxfer.alignment import AlignmentOptions, Flag, align, annotate
 from speechxfer.alignment import trellis as search
 from speechxfer.alignment.boundaries import base_letter
-from speechxfer.alignment.pieces import FoundUnit, ctc_times
+from speechxfer.alignment.pieces import FoundUnit, FoundUtterance, ctc_times, cut_pieces
 from speechxfer.alignment.transcripts import WILDCARD, Transcript, TranscriptWord, build_transcript
 from speechxfer.alignment.trellis import Costs, find_path
 from speechxfer.data.manifest import Utterance, write_manifest
@@ -208,6 +208,22 @@ def test_boundaries_of_ctc_are_in_the_middle_by_hand() -> None:
     assert np.allclose(times, expected)
 
 
+def test_every_unit_is_in_one_piece() -> None:
+    """Also one whose last encoder frame ends after the recording, and those around untranscribed speech."""
+    starts = [0.4, 0.8, *np.arange(4.0, 60.0, 0.5).tolist(), 60.0]
+    units = tuple(FoundUnit(i, "a", True, start, start + 0.04, 0, 1, 0.9) for i, start in enumerate(starts))
+    found = FoundUtterance(units, {}, (), (Flag("b", 1.2, 3.6),))
+    pieces = cut_pieces(7, found, 60.01)
+    assert sum(len(piece.units) for piece in pieces) == len(units)
+    assert next(len(piece.units) for piece in pieces) == 2
+    assert all(piece.duration_s <= 22 and piece.utterance == 7 for piece in pieces)
+    spans = [(piece.start_s, piece.start_s + piece.duration_s) for piece in pieces]
+    assert all(a[1] <= b[0] + 1e-9 for a, b in pairwise(spans)) and spans[0][1] <= 1.2 and spans[1][0] >= 3.0
+    assert spans[-1][1] <= 60.01
+    times = [piece.start_s + time for piece in pieces for pair in piece.times for time in pair]
+    assert times == sorted(times)
+
+
 # Tones ---------------------------------------------------------------------------------------------------------------
 class ToneEncoder(nn.Module):
     """Energy of each letter's band, averaged over four frames: an exact reader of tones, so that nothing must be trained."""
@@ -368,8 +384,9 @@ def test_missing_words_and_untranscribed_speech_are_flagged(
 
 
 def test_little_speech_keeps_the_times_of_ctc(
-    model: AcousticModel, corpus: tuple, capsys: pytest.CaptureFixture[str]
+    model: AcousticModel, corpus: tuple, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("speechxfer.alignment.aligner.MIN_TRAINING_S", 10.0)
     alignment = align(model, corpus[0][:1])["u0"]
     assert not alignment.corrected
     assert "too little to train a frame classifier" in capsys.readouterr().err

@@ -30,7 +30,7 @@ from tests.pipes import unread_pipe
 from tests.tone_corpus import tones, write_tone_corpus
 
 TIMEOUT_S = 600  # of a subprocess; a machine that is busy with other work needs patience
-VERBS = ("check", "train", "adapt", "transcribe", "evaluate", "compare", "info")
+VERBS = ("check", "train", "adapt", "transcribe", "evaluate", "compare", "info", "lm")
 QUICK = ("model.encoder=dnn", "model.subsampling=1", "model.size=tiny", "finetune.batch_s=8", "finetune.steps=2")
 QUICK += ("finetune.evaluate_every_steps=1", "finetune.speed_factors=[1.0]", "finetune.precision=fp32")
 

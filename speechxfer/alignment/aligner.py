@@ -21,7 +21,7 @@ from speechxfer.runtime import log_info, rank_and_world_size, track
 
 Boundaries = Literal["frames", "ctc"]
 FRAME_FEATURES = feature_preset("kaldi-mvn-78db")
-MIN_TRAINING_S = 20.0  # of speech, for the frame classifier
+MIN_TRAINING_S = 5.0  # of speech, for the frame classifier
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,7 @@ def _place(pieces: Sequence[Piece], utterances: Sequence[Utterance], mono: bool)
         return {}
     classifier = train_classifier(pieces, load)
     placed = {}
-    for index, piece in enumerate(track(pieces, "placing boundaries")):
-        times = place_boundaries(piece, load(piece), classifier)
+    for index, times in enumerate(track(place_boundaries(pieces, load, classifier), "placing boundaries", len(pieces))):
         if times is not None:
             placed[index] = times
     return placed

@@ -12,7 +12,7 @@ Sources: Young et al., The HTK Book, 2009 (Viterbi re-estimation); Davis and Mer
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,11 @@ DIFFERENCE_FRAMES = 2  # on each side
 STATES = 3  # of a unit, so a unit lasts at least 30 ms
 SILENCE_STATES = 4  # a pause lasts at least 40 ms
 SILENCE = ""  # name of its class
+BLOCK_STATES = SILENCE_STATES + STATES
 SILENCE_COST = 20.0
+MAX_CELLS = 4_000_000  # states times frames of pieces that are searched together
+REACH_S = 0.5  # how far from its CTC times a unit may be
+PIECES_AT_ONCE = 64  # whose scores are in memory
 PRIOR_FRAMES = 10.0  # how many frames the mean that a state's mean is drawn towards weighs
 RARE = 20  # a letter with marks that occurs less often shares the class of its base letter
 ITERATIONS = 10
@@ -131,8 +135,7 @@ def train_classifier(pieces: Sequence[Piece], load: Load) -> FrameClassifier:
     classifier = estimate(stacked, np.concatenate(states), classes)
     for _ in track(range(ITERATIONS), "training the frame classifier"):
         moved = 0
-        for number, (piece, values) in enumerate(zip(chosen, frames, strict=True)):
-            path = find_states(piece, classifier.score(values), classifier)
+        for number, path in enumerate(_find_all(chosen, frames, classifier)):
             if path is not None:
                 rows = path.rows[path.indices]
                 moved += int((rows != states[number]).sum())
@@ -182,59 +185,116 @@ class StatePath:
     indices: NDArray[np.int64]
 
 
-def place_boundaries(piece: Piece, features: Samples, classifier: FrameClassifier) -> Times | None:
-    """Start and end of each unit, from the start of the piece; None if the piece has too few frames for its units."""
-    frames = cepstra(features)
-    path = find_states(piece, classifier.score(frames), classifier)
-    if path is None:
-        return None
-    size = SILENCE_STATES + STATES
-    inside = path.indices % size >= SILENCE_STATES
-    unit = np.where(inside, path.indices // size, -1)
+def place_boundaries(pieces: Sequence[Piece], load: Load, classifier: FrameClassifier) -> Iterator[Times | None]:
+    """Start and end of each unit of each piece, from the start of the piece; None if a piece has too few frames for its units."""
+    paths = _find_all(pieces, (cepstra(load(piece)) for piece in pieces), classifier)
+    yield from (_times(piece, path) if path else None for piece, path in zip(pieces, paths, strict=True))
+
+
+def _find_all(
+    pieces: Sequence[Piece], frames: Iterable[Values], classifier: FrameClassifier
+) -> Iterator[StatePath | None]:
+    """The paths of all pieces; the scores of a few of them are in memory."""
+    rest = iter(frames)
+    for start in range(0, len(pieces), PIECES_AT_ONCE):
+        some = pieces[start : start + PIECES_AT_ONCE]
+        yield from find_states(some, [classifier.score(next(rest)) for _ in some], classifier)
+
+
+def _times(piece: Piece, path: StatePath) -> Times:
+    unit = np.where(path.indices % BLOCK_STATES >= SILENCE_STATES, path.indices // BLOCK_STATES, -1)
     times = []
     for number in range(len(piece.units)):
         own = np.flatnonzero(unit == number)
         start_s, end_s = (FIRST_BOUNDARY_S + FRAME_S * frame for frame in (own[0], own[-1] + 1))
-        times.append((start_s if own[0] else 0.0, min(end_s, piece.duration_s)))
+        times.append((float(start_s) if own[0] else 0.0, min(float(end_s), piece.duration_s)))
     return times
 
 
-def find_states(piece: Piece, scores: Values, classifier: FrameClassifier) -> StatePath | None:
-    """Viterbi search for the states of a piece: before each unit, and at the end, a pause of at least `SILENCE_STATES` frames.
+def find_states(
+    pieces: Sequence[Piece], scores: Sequence[Values], classifier: FrameClassifier
+) -> list[StatePath | None]:
+    """Viterbi search for the states of pieces; pieces of similar length are searched together.
+
+    Before each unit, and at the end, there may be a pause of at least `SILENCE_STATES` frames.
 
     Args:
-        scores: `[frames, states]` of the classifier.
+        scores: for each piece `[frames, states]` of the classifier.
+
+    Returns:
+        None for a piece with fewer frames than states.
     """
-    size, count = SILENCE_STATES + STATES, len(piece.units)
-    if len(scores) < STATES * count:
-        return None
-    silence = STATES * classifier.classes[SILENCE]
-    rows = np.full(count * size + SILENCE_STATES, silence)
-    for number, unit in enumerate(piece.units):
-        rows[number * size + SILENCE_STATES : (number + 1) * size] = classifier.states_of(unit)
-    place = np.arange(len(rows)) % size
-    stay = np.where((place >= SILENCE_STATES) | (place == SILENCE_STATES - 1), 0.0, NEVER)
-    forward = np.zeros(len(rows))
-    forward[place == 0] = np.where([*piece.pauses, True], -SILENCE_COST, NEVER)
-    jump = np.where(place == SILENCE_STATES, 0.0, NEVER)  # from the last state of a unit to the first of the next
-    emitted = scores[:, rows]
-    best = np.full(len(rows), NEVER)
-    best[[0, SILENCE_STATES]] = emitted[0, [0, SILENCE_STATES]]
+    paths: list[StatePath | None] = [None] * len(pieces)
+    possible = [i for i, piece in enumerate(pieces) if len(scores[i]) >= max(1, STATES * len(piece.units))]
+    group: list[int] = []
+    for index in sorted(possible, key=lambda i: len(scores[i])):
+        units = max(len(pieces[i].units) for i in [*group, index])
+        if group and (len(group) + 1) * len(scores[index]) * units * BLOCK_STATES > MAX_CELLS:
+            _search(group, pieces, scores, classifier, paths)
+            group = []
+        group.append(index)
+    if group:
+        _search(group, pieces, scores, classifier, paths)
+    return paths
+
+
+def _search(
+    group: Sequence[int],
+    pieces: Sequence[Piece],
+    scores: Sequence[Values],
+    classifier: FrameClassifier,
+    paths: list[StatePath | None],
+) -> None:
+    """Search some pieces together, and enter their paths. The states: for each unit a pause, then its own; a pause at the end."""
+    rows = [_rows_of(pieces[index], classifier) for index in group]
+    lengths = [len(scores[index]) for index in group]
+    width, frames = max(map(len, rows)), max(lengths)
+    emitted = np.full((frames, len(group), width), NEVER, dtype=np.float32)
+    entry = np.full((len(group), width), NEVER, dtype=np.float32)  # of moving on from the state before
+    for number, index in enumerate(group):
+        emitted[: lengths[number], number, : len(rows[number])] = scores[index][:, rows[number]]
+        for place, (start_s, end_s) in enumerate(pieces[index].times):
+            own = slice(place * BLOCK_STATES + SILENCE_STATES, (place + 1) * BLOCK_STATES)
+            emitted[: max(0, round((start_s - REACH_S) / FRAME_S)), number, own] = NEVER
+            emitted[max(0, round((end_s + REACH_S) / FRAME_S)) :, number, own] = NEVER
+        entry[number, : len(rows[number])] = 0.0
+        pauses = [*pieces[index].pauses, True]
+        entry[number, : len(rows[number]) : BLOCK_STATES] = np.where(pauses, -SILENCE_COST, NEVER)
+    place = np.arange(width) % BLOCK_STATES
+    stay = np.where(place >= SILENCE_STATES - 1, np.float32(0.0), np.float32(NEVER))
+    best = np.full((len(group), width), NEVER, dtype=np.float32)
+    best[:, [0, SILENCE_STATES]] = emitted[0][:, [0, SILENCE_STATES]]
     origins = np.zeros(emitted.shape, dtype=np.int8)
-    moved, jumped = np.full(len(rows), NEVER), np.full(len(rows), NEVER)
-    for frame in range(1, len(emitted)):
-        moved[1:] = best[:-1] + forward[1:]
-        jumped[SILENCE_STATES + 1 :] = best[: -SILENCE_STATES - 1] + jump[SILENCE_STATES + 1 :]
-        best = best + stay
-        origin = origins[frame]
-        origin[moved > best] = 1
-        best = np.maximum(best, moved)
-        origin[jumped > best] = 2
-        best = np.maximum(best, jumped) + emitted[frame]
-    return _trace(rows, best, origins)
+    ends = {length: best for length in lengths if length == 1}
+    for frame in range(1, frames):
+        moved = np.full_like(best, NEVER)
+        moved[:, 1:] = best[:, :-1] + entry[:, 1:]
+        jumped = best[:, BLOCK_STATES - 1 : -SILENCE_STATES : BLOCK_STATES]  # from a unit to the next, without a pause
+        stayed = best + stay
+        origins[frame] = moved > stayed
+        best = np.maximum(stayed, moved)
+        target = best[:, BLOCK_STATES + SILENCE_STATES :: BLOCK_STATES]
+        jumped = jumped[:, : target.shape[1]]
+        origins[frame][:, BLOCK_STATES + SILENCE_STATES :: BLOCK_STATES][jumped > target] = 2
+        best[:, BLOCK_STATES + SILENCE_STATES :: BLOCK_STATES] = np.maximum(target, jumped)
+        best += emitted[frame]
+        if frame + 1 in lengths:
+            ends[frame + 1] = best
+    for number, index in enumerate(group):
+        length = lengths[number]
+        paths[index] = _trace(rows[number], ends[length][number], origins[:length, number])
 
 
-def _trace(rows: NDArray[np.int64], best: NDArray[np.float64], origins: NDArray[np.int8]) -> StatePath | None:
+def _rows_of(piece: Piece, classifier: FrameClassifier) -> NDArray[np.int64]:
+    """The classifier's row of each state of a piece."""
+    silence = STATES * classifier.classes[SILENCE]
+    rows = np.full(len(piece.units) * BLOCK_STATES + SILENCE_STATES, silence)
+    for number, unit in enumerate(piece.units):
+        rows[number * BLOCK_STATES + SILENCE_STATES : (number + 1) * BLOCK_STATES] = classifier.states_of(unit)
+    return rows
+
+
+def _trace(rows: NDArray[np.int64], best: Values, origins: NDArray[np.int8]) -> StatePath | None:
     """The best path backwards: it ends in the last pause or the last state of the last unit."""
     last = len(rows) - 1
     index = last if best[last] > best[last - SILENCE_STATES] else last - SILENCE_STATES

@@ -116,8 +116,11 @@ def cut_pieces(number: int, found: FoundUtterance, duration_s: float) -> list[Pi
     """The pieces of utterance `number`: between untranscribed speech, and of at most `MAX_PIECE_S` where words begin."""
     pieces = []
     walls = [(0.0, 0.0), *((flag.start_s, flag.end_s) for flag in found.untranscribed), (duration_s, duration_s)]
-    for (_, low_s), (high_s, _) in pairwise(walls):
-        units = [unit for unit in found.units if low_s <= (unit.start_s + unit.end_s) / 2 < high_s]
+    rest = list(found.units)
+    for (_, low_s), (high_s, wall_end_s) in pairwise(walls):
+        is_last = wall_end_s >= duration_s  # the last encoder frame may end after the recording
+        count = len(rest) if is_last else sum(unit.start_s < high_s for unit in rest)
+        units, rest = rest[:count], rest[count:]
         while units:
             count = _piece_length(units)
             end_s = high_s if count == len(units) else (units[count - 1].end_s + units[count].start_s) / 2
@@ -161,7 +164,7 @@ def ctc_times(units: Sequence[FoundUnit], low_s: float, high_s: float) -> list[t
             start_s = max(start_s, unit.start_s - EDGE_S)
         if not after or after[0].starts_word:
             end_s = min(end_s, unit.end_s + EDGE_S)
-        edges.append((start_s, end_s))
+        edges.append((start_s, max(start_s, end_s)))
     return [
         (a + (b - a) * unit.part / unit.parts, a + (b - a) * (unit.part + 1) / unit.parts)
         for unit, (a, b) in zip(units, edges, strict=True)

@@ -153,10 +153,10 @@ def _pack(log_probs: Sequence[Tensor], kept: Sequence[Tensor], chosen: int) -> _
         numbers[row, :length] = kept_row
         is_skipped = torch.ones(len(values), dtype=torch.bool, device=device)
         is_skipped[kept_row] = False
-        before = torch.where(is_skipped, values[:, 0], 0.0).double().cumsum(0)
+        before = torch.where(is_skipped, values[:, 0], 0.0).cumsum(0)
         at_kept = torch.cat([before.new_zeros(1), before[kept_row]])
-        skipped[row, :length] = at_kept.diff().float()
-        tail[row] = (before[-1] - at_kept[-1]).float() if len(values) else 0.0
+        skipped[row, :length] = at_kept.diff()
+        tail[row] = before[-1] - at_kept[-1] if len(values) else 0.0
     gaps = torch.diff(numbers, dim=1, prepend=numbers.new_full((batch, 1), -1)) > 1
     packed = packed.transpose(0, 1).contiguous()
     if chosen < symbols - 1:
