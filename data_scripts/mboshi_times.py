@@ -10,14 +10,14 @@ phone, ``ID PHONE FLAG START FRAMES FRAMES FRAMES`` in frames of 10 ms. And ``..
 letters; lines ``LETTER START END`` in seconds, ``SIL`` for silence, in capitals and partly without accents.
 
 Written (``times.py``): ``words.times.jsonl`` by the newer ones; ``older_letters.times.jsonl`` and ``older_words.times.jsonl`` by
-the older ones. An utterance is excluded, and counted, where the newer ones have an unknown word (``<UNK>``), or the older ones
-another number of letters than the text.
+the older ones. An utterance is excluded, and counted, where the newer ones have other words than the text (an unknown word,
+``<UNK>``, or an end that is missing), or the older ones another number of letters.
 """
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from data_scripts.corpus import command_line, print_line, read_lines
+from data_scripts.corpus import command_line, one_space, print_line, read_lines
 from data_scripts.prepare_mboshi import TEXT_SUFFIX
 from data_scripts.times import TimedUnit, TimedUtterance, write_times
 from speechxfer.errors import InputError
@@ -26,7 +26,6 @@ from speechxfer.runtime import read_bytes
 FOLDER = "forced_alignments_supervised_spkr"
 FRAMES_PER_S = 100
 SILENT = ("[silence]", "</s>", "<s>")
-UNKNOWN = "<UNK>"
 MAX_BYTES = 64 << 20
 
 
@@ -42,26 +41,32 @@ def prepare(corpus_dir: Path, out_dir: Path, *, partial: bool = False) -> None:
         InputError: a file is missing or has another layout.
     """
     folder = corpus_dir / FOLDER
+    texts = _read_texts(corpus_dir / "full_corpus_newsplit" / "dev")
     newer = read_segments(folder / "limsi-align" / "dev0.seg")
-    known = [utterance for utterance in newer if UNKNOWN not in [unit.text for unit in utterance.units]]
-    _write(out_dir / "words.times.jsonl", known, len(newer))
+    whole = [utterance for utterance in newer if _text_of(utterance) == texts.get(utterance.id)]
+    _write(out_dir / "words.times.jsonl", whole, len(newer))
     old = folder / "align-kit-old" / "dev"
     if partial and not old.is_dir():
         return
-    texts = {
-        path.name.removesuffix(TEXT_SUFFIX): path
-        for path in (corpus_dir / "full_corpus_newsplit" / "dev").glob(f"*{TEXT_SUFFIX}")
-    }
     letters, words = [], []
-    for id_, path in sorted(texts.items()):
+    for id_, text in texts.items():
         units = read_letters(old / f"{id_}.txt")
-        text = " ".join(" ".join(read_lines(path)).split())
         spelt = spell(text, units)
         if spelt:
             letters.append(TimedUtterance(id_, "symbols", tuple(spelt)))
             words.append(TimedUtterance(id_, "words", tuple(join_letters(text, spelt))))
     _write(out_dir / "older_letters.times.jsonl", letters, len(texts))
     _write(out_dir / "older_words.times.jsonl", words, len(texts))
+
+
+def _read_texts(folder: Path) -> dict[str, str]:
+    """Texts of an official split by id, with single spaces."""
+    paths = sorted(folder.glob(f"*{TEXT_SUFFIX}"))
+    return {path.name.removesuffix(TEXT_SUFFIX): one_space(" ".join(read_lines(path))) for path in paths}
+
+
+def _text_of(utterance: TimedUtterance) -> str:
+    return " ".join(unit.text for unit in utterance.units if unit.text)
 
 
 def read_segments(path: Path) -> list[TimedUtterance]:

@@ -104,12 +104,12 @@ def render_search(measurements: Sequence[Measurement]) -> list[str]:
         for one in measurements
     ]
     lines = ["| " + " | ".join(row) + " |" for row in (COLUMNS, ["---"] * len(COLUMNS), *rows)]
-    made = "\n".join(f"- `{one.command}` at {one.commit}, {one.date}, {one.hardware}" for one in measurements)
+    commands = dict.fromkeys(f"- `{one.command}` at {one.commit}, {one.date}, {one.hardware}" for one in measurements)
     return [
         "## Keyword search",
         "Mean average precision (MAP) of `speechxfer find`, and of searching the greedily decoded text, on the same "
         f"{measurements[0].utterances} utterances; 95 % intervals over keywords. The keywords are all words of at least three "
         "letters that occur in at least two utterances; marks of tone must be right (`recipes/keyword_search.py`).",
         "\n".join(lines),
-        made,
+        "\n".join(commands),
     ]

@@ -140,6 +140,7 @@ def test_what_cannot_be_searched_is_refused(
     assert_refused(speechxfer("find", "model", "abc"), "no recording to search in", "find MODEL abc recording.wav")
     assert_refused(speechxfer("find", "model", "--list", tmp_path / "empty.txt", one), "empty.txt: has no keyword")
     assert_refused(speechxfer("find", "model", "abc", one, "--format", "eaf"), "add --out FOLDER")
+    assert_refused(speechxfer("find", "model", "abc", one, ""), "has an empty name")
     assert_refused(speechxfer("find", "model", "abc", one, "--threshold", "2"), "threshold is 2")
     assert_refused(speechxfer("find", "model", "abc", tmp_path / "gone.wav"), "gone.wav", only_line=False)
     with pytest.raises(InputError, match="empty after normalisation"):

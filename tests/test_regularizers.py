@@ -411,7 +411,7 @@ def speech(tones: Tones) -> ReplayData:
 
 
 def sampled(speech: ReplayData, share: float, frames: int, seed: int) -> Batch | None:
-    regularizer = SourceRegularizer(settings(replay=share), 0.0, {}, None, speech)
+    regularizer = SourceRegularizer(settings(replay=share), {}, None, speech)
     return sample_replay_batch(regularizer, frames, np.random.default_rng(seed))
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,15 +20,18 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A page with twelve utterances, hostile texts among them, in a window of 400 pixels; its list has the focus."""
+    """A page of two runs on twelve utterances, hostile texts among them, in a window of 400 pixels; its list has the focus."""
     folder = tmp_path_factory.mktemp("page")
     utterances = write_tone_corpus(folder / "test.jsonl", 12, letters="abc", words=(9, 12))
     write_manifest(folder / "test.jsonl", utterances)
     references = {u.id: u.text for u in utterances}
     hostile = dict(zip(references, HOSTILE, strict=False))
     report = score(references, references | hostile, speakers=references | hostile)
-    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
-    write_page([str(folder / "report.json")], folder / "page.html", manifest=folder / "test.jsonl")
+    other = score(references, references, speakers=references | hostile)
+    names = [str(folder / name) for name in ("report.json", "other.json")]
+    for name, one in zip(names, (report, other), strict=True):
+        Path(name).write_text(one.to_json(), encoding="utf-8")
+    write_page(names, folder / "page.html", manifest=folder / "test.jsonl")
     with playwright.sync_playwright() as program:
         browser = program.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         opened = browser.new_page(viewport={"width": 400, "height": 800})

@@ -31,6 +31,7 @@ SILENCE = ""  # name of its class
 BLOCK_STATES = SILENCE_STATES + STATES
 SILENCE_COST = 20.0
 MAX_CELLS = 4_000_000  # states times frames of pieces that are searched together
+REACH_S = 0.5  # how far from its CTC times a unit may be
 PIECES_AT_ONCE = 64  # whose scores are in memory
 PRIOR_FRAMES = 10.0  # how many frames the mean that a state's mean is drawn towards weighs
 RARE = 20  # a letter with marks that occurs less often shares the class of its base letter
@@ -252,11 +253,15 @@ def _search(
     entry = np.full((len(group), width), NEVER, dtype=np.float32)  # of moving on from the state before
     for number, index in enumerate(group):
         emitted[: lengths[number], number, : len(rows[number])] = scores[index][:, rows[number]]
+        for place, (start_s, end_s) in enumerate(pieces[index].times):
+            own = slice(place * BLOCK_STATES + SILENCE_STATES, (place + 1) * BLOCK_STATES)
+            emitted[: max(0, round((start_s - REACH_S) / FRAME_S)), number, own] = NEVER
+            emitted[max(0, round((end_s + REACH_S) / FRAME_S)) :, number, own] = NEVER
         entry[number, : len(rows[number])] = 0.0
         pauses = [*pieces[index].pauses, True]
         entry[number, : len(rows[number]) : BLOCK_STATES] = np.where(pauses, -SILENCE_COST, NEVER)
-    place = np.arange(width) % BLOCK_STATES
-    stay = np.where(place >= SILENCE_STATES - 1, np.float32(0.0), np.float32(NEVER))
+    column = np.arange(width) % BLOCK_STATES
+    stay = np.where(column >= SILENCE_STATES - 1, np.float32(0.0), np.float32(NEVER))
     best = np.full((len(group), width), NEVER, dtype=np.float32)
     best[:, [0, SILENCE_STATES]] = emitted[0][:, [0, SILENCE_STATES]]
     origins = np.zeros(emitted.shape, dtype=np.int8)

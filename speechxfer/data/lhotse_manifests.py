@@ -113,7 +113,7 @@ def _recording_path(recording: _Row, where: str) -> Path:
             f"{where}: recording {recording.get('id')!r} is no single file; save its sound to a file first"
         )
     folder = Path(where.rpartition(":")[0]).parent
-    found = next((file for file in (Path(value), folder / value) if file.is_file()), None)
+    found = next((file for file in (Path(value), folder / value) if os.path.isfile(file)), None)
     if found is None:
         raise InputError(f"{where}: recording {recording.get('id')!r} is missing at {value}; correct the path")
     return Path(os.path.abspath(found))

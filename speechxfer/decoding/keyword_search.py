@@ -124,10 +124,12 @@ class KeywordSearch:
         """
         hits = []
         while len(ends):
-            best = ends[ends[:, 2].argmax()]
+            chosen = ends[:, 2].argmax()
+            best = ends[chosen]
             shared = np.minimum(ends[:, 1], best[1]) - np.maximum(ends[:, 0], best[0])
             shorter = np.minimum(ends[:, 1] - ends[:, 0], best[1] - best[0])
             same = 2 * shared > shorter
+            same[chosen] = True
             score = min(1.0, float(ends[same, 2].sum()))
             if score >= self.threshold:
                 hits.append(KeywordHit(keyword, float(best[0]) * self.frame_s, float(best[1]) * self.frame_s, score))

@@ -28,6 +28,7 @@ from speechxfer.errors import InputError
 from speechxfer.language_models import NgramModel, read_language_model
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import default_device, log_info, parse_json, read_text, write_atomically
+from speechxfer.scoring import Calibration, parse_calibration
 
 WEIGHTS_FILE = "decoding.json"
 WEIGHTS_FORMAT = "speechxfer-decoding-1"
@@ -84,6 +85,7 @@ class StoredWeights:
         language_models: what they are, such as "word 4-gram, character 6-gram".
         dev: name of the manifest that they were tuned on.
         wer, cer: error rates there, in percent.
+        calibration: of the confidences of words, fitted there; None: there were too few, or an earlier version tuned.
     """
 
     beam: int
@@ -92,6 +94,7 @@ class StoredWeights:
     dev: str
     wer: float
     cer: float
+    calibration: Calibration | None = None
 
 
 class LanguageModelFiles:
@@ -177,7 +180,8 @@ def open_decoder(
         )
     weights = stored.weights if stored else FusionWeights()
     beam = options.beam or max(stored.beam if stored else SearchSettings().beam, options.nbest)
-    return replace(build_beam_decoder(model, fusion, weights, beam, inventory), nbest=options.nbest)
+    decoder = build_beam_decoder(model, fusion, weights, beam, inventory)
+    return replace(decoder, nbest=options.nbest, calibration=stored.calibration if stored else None)
 
 
 def weights_key(files: LanguageModelFiles, options: DecodingOptions) -> str:
@@ -238,7 +242,11 @@ def _parse_weights(entry: Any, path: Path) -> StoredWeights:
     ):
         raise InputError(f"{path}: an entry lacks a field or has one of another kind; {FIX}")
     values = {key: entry[key] for key in kinds}
-    return StoredWeights(**(values | {"weights": FusionWeights(**entry["weights"])}))
+    try:
+        calibration = parse_calibration(entry.get("calibration"))
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: an entry has a damaged calibration ({error}); {FIX}") from error
+    return StoredWeights(**(values | {"weights": FusionWeights(**entry["weights"]), "calibration": calibration}))
 
 
 def _hash_file(path: Path) -> str:

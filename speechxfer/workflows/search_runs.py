@@ -64,7 +64,7 @@ def split_arguments(arguments: Sequence[str], words: Path | None) -> tuple[list[
         words: a UTF-8 file with one word or phrase a line.
 
     Raises:
-        InputError: there is nothing to search in, or the file has no keyword or cannot be read.
+        InputError: there is nothing to search in, a name is empty, or the file has no keyword or cannot be read.
     """
     if words is None:
         keywords, names = list(arguments[:1]), arguments[1:]
@@ -78,6 +78,8 @@ def split_arguments(arguments: Sequence[str], words: Path | None) -> tuple[list[
             "MODEL --list words.txt recording.wav" if words else f"MODEL {' '.join(keywords) or 'WORD'} recording.wav"
         )
         raise InputError(f"there is no recording to search in; expected `speechxfer find {example}`")
+    if not all(name.strip() for name in names):  # it would mean the current folder
+        raise InputError("one of the recordings to search in has an empty name; name a file or folder")
     return keywords, [Path(name) for name in names]
 
 
