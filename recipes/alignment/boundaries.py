@@ -40,7 +40,7 @@ COLUMNS = (
     "within 10 ms %",
     "within 20 ms % [95 %]",
     "within 50 ms %",
-    "median |error| ms",
+    "median absolute error ms",
     "median error ms",
 )
 Spans = list[tuple[str, float, float]]  # text, start and end of the units of an utterance
