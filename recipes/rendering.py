@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from recipes import keyword_results
+from recipes.keyword_results import render_search
 from recipes.phone_errors import GROUPS, Measurement, read_measurements
 from recipes.picture import Point, Series, draw_rates
 from recipes.settings_page import settings_page
@@ -21,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 NOTES = "notes.md"
 RANKINGS = "ranking-*.tsv"  # what rank-sources printed
+SEARCH_RESULTS = "keyword_search.json"  # of `speechxfer find`
 PHONE_RESULTS = "phone_results.json"  # phone errors by language
 COLUMNS = (
     "model",
@@ -44,21 +47,29 @@ LANGUAGE_COLUMNS = (
     "PER %, mean of utterances",
     "PFER %, mean of utterances",
 )
-SUMMARY_COLUMNS = ("task", "training speech", "from scratch: WER %, CER %", "adapted: WER %, CER %", "source")
+SUMMARY_COLUMNS = (
+    "task",
+    "training speech",
+    "from scratch: WER %, CER %",
+    "adapted: WER %, CER %",
+    "with language models: WER %, CER %",
+    "source",
+)
 SUMMARY = (  # task, recipe, training hours and split of a line of README.md, and the name of the adapted model's row
     ("Mboshi, sentences", "mboshi", 0.17, "dev", "finetuned"),
-    ("Mboshi, sentences", "mboshi", 1.0, "dev", "finetuned"),
+    ("Mboshi, sentences", "mboshi", 3.85, "dev", "finetuned"),
     ("Yoruba, sentences", "yoruba", 0.84, "test", "finetuned"),
     ("English digits", "fsdd", 0.29, "test", "finetuned"),
     ("English digits, unseen speakers", "fsdd", 0.62, "6 folds by speaker", "crossval"),
 )
+GREEDY = "greedy"  # the decoder of all rows but those with language models
 SUMMARY_SOURCE = "multilingual-small"  # the newest version that has the row
 PICTURE = ("mboshi", "dev")  # recipe and split
 PICTURE_TITLE = "Mboshi: character error rate (95 % intervals) against hours of training speech"
 PICTURE_SERIES = (  # title in the legend, with the source for {}, name of the rows, and their source without its version
     ("from scratch", "scratch", ""),
-    ("adapted from {}", "plain", "english"),
-    ("adapted from {}", "plain", "multilingual-small"),
+    ("adapted from {}", "finetuned", "english"),
+    ("adapted from {}", "finetuned", "multilingual-small"),
 )
 
 
@@ -76,7 +87,8 @@ def render_all(root: Path = ROOT) -> None:
 def render_results(results_json: Path, results_md: Path) -> None:
     """Write the page of one recipe: the table, how each row was made, rankings of sources, and notes.
 
-    The rankings are the files `RANKINGS` beside the page, phone errors by language `PHONE_RESULTS`, the notes `NOTES`.
+    The rankings are the files `RANKINGS` beside the page, phone errors by language `PHONE_RESULTS`, keyword search
+    `SEARCH_RESULTS`, the notes `NOTES`.
 
     Raises:
         InputError: the results file is missing or malformed, or a ranking is.
@@ -94,6 +106,9 @@ def render_results(results_json: Path, results_md: Path) -> None:
     phone_results = results_md.parent / PHONE_RESULTS
     if phone_results.exists():
         parts += _phone_errors(read_measurements(phone_results))
+    search_results = results_md.parent / SEARCH_RESULTS
+    if search_results.exists():
+        parts += render_search(keyword_results.read_measurements(search_results))
     notes = results_md.parent / NOTES
     if notes.exists():
         parts.append(read_text(notes, fix="write it anew").strip())
@@ -133,7 +148,9 @@ def update_readme(readme: Path, recipes_dir: Path) -> None:
 def picture(recipes_dir: Path) -> str:
     """The SVG of README.md; InputError where a row is missing."""
     recipe, split = PICTURE
-    rows = [row for row in read_rows(recipes_dir / recipe / "results.json") if row.split == split]
+    rows = [
+        row for row in read_rows(recipes_dir / recipe / "results.json") if (row.split, row.decoder) == (split, GREEDY)
+    ]
     series = []
     for title, name, source in PICTURE_SERIES:
         named = [row for row in rows if row.name == name and _unversioned(row.source) == source]
@@ -155,15 +172,19 @@ def _summary(recipes_dir: Path) -> str:
             for row in read_rows(recipes_dir / recipe / "results.json")
             if (row.train_hours, row.split) == (hours, split)
         ]
-        scratch = next((row for row in rows if (row.name, row.source) == ("scratch", "")), None)
-        versions = [row for row in rows if row.name == name and _unversioned(row.source) == SUMMARY_SOURCE]
+        greedy = [row for row in rows if row.decoder == GREEDY]
+        scratch = next((row for row in greedy if (row.name, row.source) == ("scratch", "")), None)
+        versions = [row for row in greedy if row.name == name and _unversioned(row.source) == SUMMARY_SOURCE]
         if not versions:
             raise InputError(
                 f"{recipe}: no row {name!r} of {hours:g} h for README.md; run the recipe, or correct SUMMARY"
             )
         adapted = max(versions, key=lambda row: _version(row.source))
+        same_model = [row for row in rows if (row.name, row.source) == (name, adapted.source) and row not in greedy]
+        searched = next(iter(same_model), None)
         link, length = f"[{task}](recipes/{recipe}/RESULTS.md)", f"{round(60 * hours)} min"
-        lines.append((link, length, _rates(scratch), _rates(adapted), f"`{adapted.source}`"))
+        rates = (_rates(scratch), _rates(adapted), _rates(searched))
+        lines.append((link, length, *rates, f"`{adapted.source}`"))
     return _table(SUMMARY_COLUMNS, lines)
 
 

@@ -23,7 +23,7 @@ PREPARE=$(with_absolute_paths ${PREPARE:-})
 # models, KINDS what is scored, and these settings are better for training from scratch.
 read -ra seeds <<< "${SEEDS:-1}"
 read -ra sources <<< "${SOURCES:-multilingual-small}"
-kinds=${KINDS:-scratch frozen plain finetuned}
+kinds=${KINDS:-scratch frozen finetuned}
 from_scratch=(--set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 --set model.dropout=0.0)
 
 # The project's own environment, which `make venv` (or demo, or test) makes; else whatever the caller has activated.
@@ -75,19 +75,41 @@ adapt_from_each() { # adapt_from_each KIND [OPTION...]: by the recipe's own `run
 
 scored() { [[ " $kinds " == *" $1 "* ]]; } # scored KIND: whether KINDS names it
 
-compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each source against the other kinds, seed by seed
-  local name other number part
-  scored finetuned || return 0
+compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each source against from scratch, seed by seed
+  local name number part
+  scored finetuned && scored scratch || return 0
   for name in $(names_of finetuned); do
-    for other in scratch "${name/#finetuned/plain}"; do
-      scored "${other%%-*}" || continue
-      for number in "${!seeds[@]}"; do
-        part=$((number + 1))/report.json
-        ((${#seeds[@]} > 1)) || part=report.json
-        speechxfer compare "$1/$name/$2/$part" "$1/$other/$2/$part"
-      done
+    for number in "${!seeds[@]}"; do
+      part=$((number + 1))/report.json
+      ((${#seeds[@]} > 1)) || part=report.json
+      speechxfer compare "$1/$name/$2/$part" "$1/scratch/$2/$part"
     done
   done
+}
+
+# Decoding with language models of words and of characters, trained on the training transcripts; their weights come from dev.
+train_language_models() { # train_language_models FOLDER TRAIN MODEL: FOLDER/word.lm and FOLDER/character.lm, of texts as MODEL writes them
+  local unit
+  for unit in word character; do speechxfer lm train "$2" --unit $unit --model "$3" --out "$1/$unit.lm"; done
+}
+evaluate_with_lm() { # evaluate_with_lm FOLDER NAME LM DEV TEST: the runs FOLDER/NAME-SEED, tuned on DEV, a row of TEST, compared with greedy
+  local models=("${seeds[@]/#/$1/$2-}") lm=(--lm "$3/word.lm" --lm "$3/character.lm") split out number part
+  split=$(basename "$5" .jsonl)
+  out=$1/$2/$split-lm
+  speechxfer evaluate "${models[@]}" --on "$4" "${lm[@]}" --tune
+  speechxfer evaluate "${models[@]}" --on "$5" "${lm[@]}" --out "$out" --results results.json --row "${2%%-*}"
+  for number in "${!seeds[@]}"; do
+    part=$((number + 1))/report.json
+    ((${#seeds[@]} > 1)) || part=report.json
+    speechxfer compare "$out/$part" "$1/$2/$split/$part"
+  done
+}
+
+report_kinds() { # report_kinds FOLDER MANIFEST [OPTION...]: FOLDER/report.html, a page about the first seed's model of each kind
+  local models
+  mapfile -t models < <(names_of $kinds)
+  models=("${models[@]/#/$1/}")
+  speechxfer report "${models[@]/%/-${seeds[0]}}" --on "$2" --out "$1/report.html" "${@:3}"
 }
 
 # Forgetting: error rates of the source's own task on held-out English of kathleen, in letters for the source `english`, else in phones.
@@ -109,13 +131,12 @@ forgetting() { # forgetting ROW SOURCE OUT MODEL...: the source's error rates be
   speechxfer evaluate "${@:4}" --on data/source/$kind/test.jsonl --out "$3" --as-parent --resample --mono --results results.json \
     --row "$1" --split "kathleen $kind"
 }
-forgetting_of_kinds() { # forgetting_of_kinds FOLDER: of the models in it whose encoders were trained, from each source
-  local source kind name
+forgetting_of_finetuned() { # forgetting_of_finetuned FOLDER: of the fine-tuned models in it, from each source
+  local source name
+  scored finetuned || return 0
   for source in "${sources[@]}"; do
-    for kind in plain finetuned; do
-      name=$1/$kind-${source##*/}
-      ! scored $kind || forgetting $kind "$source" "$name/source" "${seeds[@]/#/$name-}"
-    done
+    name=$1/finetuned-${source##*/}
+    forgetting finetuned "$source" "$name/source" "${seeds[@]/#/$name-}"
   done
 }
 

@@ -1,6 +1,7 @@
 """Readers of annotations, and tiers added to existing files: Praat (parselmouth) and pympi see the old tiers unchanged."""
 
 import codecs
+import os
 import random
 from pathlib import Path
 from xml.etree import ElementTree
@@ -241,6 +242,14 @@ def test_eaf_gives_the_times_of_unaligned_and_reference_annotations(tmp_path: Pa
     assert read_annotations(tmp_path / "a.eaf")[0].media == tmp_path / "film.mp4"
     (tmp_path / "film.mp4").unlink()
     assert read_annotations(tmp_path / "a.eaf")[0].media == tmp_path / "film.mp4"  # where it is expected
+
+
+def test_addresses_of_media_that_no_file_can_have_are_missing_files(tmp_path: Path) -> None:
+    for name in ("x" * 300, "http://host/x", "\u202e", "..", "a%00b", "file:"):
+        text = EAF.replace("./film.mp4", name).replace("file:///C:/Field%20notes/film.mp4", name)
+        (tmp_path / "a.eaf").write_text(text, encoding="utf-8")
+        [annotation] = read_annotations(tmp_path / "a.eaf")
+        assert not os.path.isfile(annotation.media) and len(annotation.tiers) == 4
 
 
 def test_a_tier_added_to_an_eaf_changes_no_other(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_eaf_satisfies_the_schema_and_names_media_both_ways(tmp_path: Path) -> N
     descriptor = document.find("HEADER/MEDIA_DESCRIPTOR")
     assert descriptor is not None
     assert descriptor.attrib["MEDIA_URL"] == f"file://{media}"  # ELAN writes spaces as they are
-    assert descriptor.attrib["RELATIVE_MEDIA_URL"] == "./../sound files/née.wav"
+    assert descriptor.attrib["RELATIVE_MEDIA_URL"] == "../sound files/née.wav"
     assert descriptor.attrib["MIME_TYPE"] == "audio/x-wav"
     values = [int(slot.attrib["TIME_VALUE"]) for slot in document.iter("TIME_SLOT")]
     assert values == [0, 100, 400, 400, 900, 3000]

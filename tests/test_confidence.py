@@ -23,6 +23,7 @@ from speechxfer.scoring import Calibration, fit_calibration, judge_words, read_r
 from speechxfer.scoring.confidence import JudgedWords
 from speechxfer.text import BLANK, Vocabulary
 from speechxfer.training import finetune
+from speechxfer.workflows import describe
 from tests.small_models import settings, source_model, write_tones
 
 LETTERS = Vocabulary((BLANK, " ", "a", "b"))
@@ -192,9 +193,12 @@ def test_a_calibration_is_stored_with_the_model(tmp_path: Path) -> None:
     model = source_model()
     save_model(model, tmp_path / "raw")
     assert load_model(tmp_path / "raw").calibration is None
+    assert "confidence of words: raw, not calibrated" in describe(str(tmp_path / "raw"))
     model.calibration = Calibration(0.7, -1.25, 321)
     save_model(model, tmp_path / "calibrated")
     assert load_model(tmp_path / "calibrated").calibration == Calibration(0.7, -1.25, 321)
+    line = "confidence of words: calibrated on 321 words of dev (slope 0.7, intercept -1.25)"
+    assert line in describe(str(tmp_path / "calibrated"))
     description = json.loads((tmp_path / "calibrated" / "model.json").read_text())
     for damaged in ({"slope": "a"}, {"slope": -1.0}, {"intercept": math.inf}, 3):
         broken = description["calibration"] | damaged if isinstance(damaged, dict) else damaged
@@ -207,7 +211,7 @@ def test_training_calibrates_on_dev_and_evaluation_reports_it(tmp_path: Path) ->
     tones = write_tones(tmp_path)
     dev = [replace(utterance, id=f"{utterance.id}-{copy}") for copy in range(8) for utterance in tones.dev]
     model = source_model(vocabulary=Vocabulary.from_texts(u.text for u in tones.train))
-    model.calibration = Calibration(9.0, 9.0, 9)
+    model.calibration = Calibration(9.0, 9.0, 9)  # of earlier weights
     config = settings(steps=20, evaluate_every_steps=20)
     trained = finetune(model, tones.train, dev, config, out=tmp_path / "run")
     trained.calibration, stored = None, trained.calibration

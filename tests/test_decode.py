@@ -167,6 +167,27 @@ def test_every_utterance_has_a_hypothesis_in_order(
     assert {name: h.text for name, h in alone.items()} == {name: h.text for name, h in together.items()}
 
 
+def test_words_of_a_very_short_utterance_have_times_within_it(utterances: list[Utterance]) -> None:
+    """Features set it in the middle of 1.5 s of noise: 0.5 s of it before an utterance of half a second."""
+    torch.manual_seed(5)
+    spec, vocabulary = PRESETS["kaldi-mvn-78db-1.5s"], Vocabulary.from_texts(["a", "b", "c"], "words")
+    model = AcousticModel(Architecture("cnn", "tiny", 4), vocabulary, spec, Normalizer()).eval()
+    short = [replace(u, duration=0.5) for u in utterances if u.duration >= 1.5]
+    found = transcribe(model, short)
+    greedy, compared = GreedyDecoder.of_model(model), 0
+    for index, log_probs in decode.compute_log_probs(model, short, AudioOptions(spec)):
+        [padded] = greedy.decode([log_probs])
+        times = [(word.start_s, word.end_s) for word in found[short[index].id].words]
+        expected = [[min(0.5, max(0.0, time - 0.5)) for time in (word.start_s, word.end_s)] for word in padded.words]
+        assert times == [(pytest.approx(start), pytest.approx(end)) for start, end in expected]
+        compared += any(start > 0.0 for start, _ in times)
+    assert compared
+    whole = next(u for u in utterances if u.duration >= 1.5)
+    words = transcribe(model, [whole])[whole.id].words
+    [(_, log_probs)] = decode.compute_log_probs(model, [whole], AudioOptions(spec))
+    assert words == greedy.decode([log_probs])[0].words
+
+
 def test_batches_depend_on_the_utterances_alone(
     model: AcousticModel, utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,8 @@
 """Decoding with language models and phrases by the verbs: tuning on dev, stored weights, alternatives, and what is refused."""
 
+import json
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,19 @@ import torch
 from speechxfer import cli
 from speechxfer.checkpoints import load_model, save_model
 from speechxfer.data import read_manifest
-from speechxfer.decoding import BeamDecoder, FusionWeights, prepare_fusion, read_phrases
+from speechxfer.decoding import (
+    BeamDecoder,
+    FusionWeights,
+    evaluate,
+    prepare_fusion,
+    read_phrases,
+    score_hypotheses,
+    transcribe,
+)
 from speechxfer.decoding.beam_decoder import align
 from speechxfer.errors import InputError
 from speechxfer.language_models import read_language_model
-from speechxfer.scoring import error_rates, read_report, score
+from speechxfer.scoring import Calibration, calibration, error_rates, fit_calibration, judge_words, read_report, score
 from speechxfer.text import BLANK, Normalizer, Vocabulary
 from speechxfer.workflows import DecodingOptions, evaluate_models, transcribe_inputs, tune_models
 from speechxfer.workflows.decoders import StoredWeights, open_decoder, read_stored_weights, store_weights
@@ -21,6 +31,14 @@ from speechxfer.workflows.tuning import Trial, propose_weights
 from tests.test_beam_search import CHARACTERS, WORDS
 from tests.tone_corpus import write_tone_corpus
 
+DAMAGED_CALIBRATION = json.dumps(
+    {
+        "format": "speechxfer-decoding-1",
+        "tuned": {
+            "": asdict(StoredWeights(8, FusionWeights(), "", "dev", 1.0, 1.0)) | {"calibration": {"slope": -1.0}}
+        },
+    }
+)
 SETTINGS = ("model.encoder=dnn", "model.subsampling=1", "model.size=tiny", "finetune.steps=2", "finetune.batch_s=8")
 SETTINGS += ("finetune.evaluate_every_steps=1", "finetune.speed_factors=[1.0]", "finetune.precision=fp32")
 
@@ -62,15 +80,39 @@ def test_weights_are_tuned_stored_and_used(corpus: Path, capsys: pytest.CaptureF
     report = evaluate_models([name], corpus / "dev.jsonl", tmp_path, decoding=plain)
     assert "defaults" not in capsys.readouterr().err
     assert 100 * report.wer == pytest.approx(stored.wer) and 100 * report.cer == pytest.approx(stored.cer)
-    assert read_report(tmp_path / "report.json").decoder == "beam 4, character 3-gram, word 3-gram"
+    assert read_report(tmp_path / "report.json").decoder == "beam 4, word 3-gram, character 3-gram"
     evaluate_models([name], corpus / "dev.jsonl", decoding=DecodingOptions(language_models=models[:1], beam=2))
     assert "no weights were tuned" in capsys.readouterr().err  # those of other language models are not used
+
+
+def test_tuning_calibrates_the_confidences_of_its_own_decoder(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model, dev = load_model(corpus / "run"), read_manifest(corpus / "dev.jsonl")
+    model.calibration = Calibration(2.0, 1.0, 99)  # of greedy decoding
+    save_model(model, tmp_path / "copy")
+    name, options = str(tmp_path / "copy"), DecodingOptions(language_models=(corpus / "characters.arpa",), beam=2)
+    monkeypatch.setattr(calibration, "MIN_WORDS", 4)
+    tune_models([name], corpus / "dev.jsonl", options, trials=1)
+    (stored,) = read_stored_weights(name).values()
+    decoder = open_decoder(name, model, options)
+    assert decoder and decoder.calibration == stored.calibration is not None
+    raw = transcribe(model, dev, decoder=replace(decoder, calibration=None))
+    report = score_hypotheses(model, dev, raw)
+    words = judge_words(report, {id_: [word.confidence for word in one.words] for id_, one in raw.items()})
+    assert stored.calibration == fit_calibration(words.confidences, words.right)
+    with_lm, greedy = evaluate_models([name], corpus / "dev.jsonl", decoding=options), evaluate(model, dev)
+    untuned = evaluate_models([name], corpus / "dev.jsonl", decoding=DecodingOptions(beam=2))
+    flags = [each.confidence and each.confidence.calibrated for each in (report, with_lm, greedy, untuned)]
+    assert flags == [False, True, True, False]
 
 
 def test_weights_of_several_language_models_are_kept_beside_each_other(corpus: Path, tmp_path: Path) -> None:
     model = load_model(corpus / "run")
     save_model(model, tmp_path / "copy")
-    first = StoredWeights(8, FusionWeights(boost=1.25), "word 3-gram", "dev.jsonl", 10.0, 5.0)
+    first = StoredWeights(
+        8, FusionWeights(boost=1.25), "word 3-gram", "dev.jsonl", 10.0, 5.0, Calibration(0.5, 0.1, 30)
+    )
     second = StoredWeights(16, FusionWeights(), "", "dev.jsonl", 11.0, 6.0)
     store_weights(str(tmp_path / "copy"), "one", first)
     store_weights(str(tmp_path / "copy"), "two", second)
@@ -80,7 +122,14 @@ def test_weights_of_several_language_models_are_kept_beside_each_other(corpus: P
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", '{"format": "speechxfer-decoding-1"}', "{", '{"format": "speechxfer-decoding-1", "tuned": {"a": 1}}']
+    "text",
+    [
+        "[]",
+        '{"format": "speechxfer-decoding-1"}',
+        "{",
+        '{"format": "speechxfer-decoding-1", "tuned": {"a": 1}}',
+        DAMAGED_CALIBRATION,
+    ],
 )
 def test_damaged_weights_are_refused(corpus: Path, tmp_path: Path, text: str) -> None:
     save_model(load_model(corpus / "run"), tmp_path / "copy")
@@ -227,3 +276,19 @@ def test_the_search_for_weights_finds_the_minimum(names: tuple[str, ...]) -> Non
         assert getattr(best, name) == pytest.approx(aims[name], abs=0.35)
     for name in set(aims) - set(names):
         assert getattr(best, name) == getattr(FusionWeights(), name)
+
+
+def test_known_words_are_the_only_ones_written(corpus: Path, tmp_path: Path) -> None:
+    options = DecodingOptions(language_models=(corpus / "words.arpa",), beam=8)
+    run_name, known = str(corpus / "run"), replace(options, known_words=True)
+    texts = [hypothesis.text for _, hypothesis in transcribe_inputs(run_name, [corpus / "dev.jsonl"], decoding=known)]
+    assert all(word in ("a", "ab", "b") for text in texts for word in text.split())
+    (tuning,) = tune_models([run_name], corpus / "dev.jsonl", known, trials=2)
+    assert tuning.names == ("word_scale", "word_bonus")
+    assert tuning.language_models == "word 3-gram, known words"
+    tune_models([run_name], corpus / "dev.jsonl", options, trials=1)  # stored beside those of known words
+    stored = {weights.language_models: weights for weights in read_stored_weights(run_name).values()}
+    assert stored["word 3-gram, known words"].weights == tuning.trials[0].weights
+    assert stored["word 3-gram"].weights == FusionWeights()
+    with pytest.raises(InputError, match="--known-words"):
+        open_decoder(run_name, load_model(run_name), DecodingOptions(known_words=True))

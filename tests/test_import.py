@@ -8,10 +8,10 @@ import pytest
 import soundfile
 
 from speechxfer import cli
-from speechxfer.annotations import Annotation, Interval, Tier, write_annotation
+from speechxfer.annotations import Annotation, Interval, Tier, read_annotations, write_annotation
 from speechxfer.data import TierChoice, Utterance, read_manifest
 from speechxfer.errors import InputError
-from speechxfer.workflows import ImportOptions, import_files
+from speechxfer.workflows import ImportOptions, copy_tiers, import_files
 from tests.test_annotation_reading import EAF
 
 
@@ -66,7 +66,6 @@ def test_several_tiers_must_be_chosen_and_are_described(tmp_path: Path) -> None:
 
 
 def error_of(path: Path, choice: TierChoice) -> str:
-    from speechxfer.annotations import read_annotations
     from speechxfer.data import import_annotation
 
     with pytest.raises(InputError) as raised:
@@ -142,6 +141,38 @@ def test_stm_and_ctm_files_have_several_recordings(tmp_path: Path) -> None:
     ]
 
 
+# -------------------------------------------------------------------------------------------------------- back again
+def test_predictions_go_back_as_new_tiers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.eaf").write_text(EAF, encoding="utf-8")
+    words = Tier("tx@ana", (Interval(1.0, 2.5, "won"), Interval(2.5, 4.0, "too")), "Ana")
+    predicted = Annotation(
+        tmp_path / "tape 1.wav", 5.0, (words, Tier("empty", ()), Tier("note", (Interval(0, 1, "x"),)))
+    )
+    write_annotation(tmp_path / "p.eaf", predicted)
+    [before] = read_annotations(tmp_path / "a.eaf")
+    arguments = ["add-tiers", tmp_path / "a.eaf", tmp_path / "p.eaf", "--prefix", "auto-"]
+    monkeypatch.setattr(sys, "argv", ["speechxfer", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    shown = capsys.readouterr().out
+    assert not end.value.code
+    assert shown == f"{tmp_path / 'a.eaf'}: added 'auto-tx@ana' (2 intervals), 'auto-note' (1 interval)\n"
+    [after] = read_annotations(tmp_path / "a.eaf")
+    assert after.tiers[:4] == before.tiers
+    assert [(tier.name, tier.intervals, tier.speaker) for tier in after.tiers[4:]] == [
+        ("auto-tx@ana", words.intervals, "Ana"),
+        ("auto-note", (Interval(0, 1, "x"),), ""),
+    ]
+    for names, prefix, message in (
+        (("w",), "", "has no tier 'w'; its tiers: 'tx@ana'"),
+        ((), "", "has a tier 'tx@ana'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            copy_tiers(tmp_path / "a.eaf", tmp_path / "p.eaf", names=names, prefix=prefix)
+
+
 # ------------------------------------------------------------------------------------------------------------ Kaldi
 def kaldi_folder(folder: Path, **files: str) -> Path:
     write_sound(folder / "sound" / "r1.wav")
@@ -178,6 +209,7 @@ def test_a_kaldi_data_folder(tmp_path: Path) -> None:
     [
         ({"wav.scp": "r1 sox r1.mp3 -t wav - |\n"}, "recording 'r1' is a command, which is not run"),
         ({"wav.scp": "r1 sound/r9.wav\n"}, "recording 'r1' is missing at sound/r9.wav"),
+        ({"wav.scp": f"r1 {'x' * 300}.wav\n"}, "recording 'r1' is missing at xxx"),
         ({"segments": "u1 r7 0 1\n"}, "'u1': recording 'r7' is not in wav.scp"),
         ({"segments": "u1 r1 0\n"}, "'u1': expected recording, start and end"),
         ({"segments": "u1 r1 a b\n"}, "'u1': expected recording, start and end"),

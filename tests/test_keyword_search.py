@@ -36,7 +36,7 @@ def brute_force(log_probs: Tensor, vocabulary: Vocabulary, keyword: str, whole_w
     total, probs = 0.0, log_probs.double().exp().tolist()
     for path in itertools.product(range(len(vocabulary.symbols)), repeat=len(probs)):
         ids = [s for previous, s in zip((None, *path), path, strict=False) if s not in (previous, 0)]
-        text = "".join(vocabulary.symbols[i] for i in ids)
+        text = re.sub(" +", " ", "".join(vocabulary.symbols[i] for i in ids))  # as `Vocabulary.decode` does
         total += occurrences(text, keyword, whole_words) * math.prod(row[s] for row, s in zip(probs, path, strict=True))
     return total
 
@@ -48,7 +48,7 @@ def search(vocabulary: Vocabulary, *keywords: str, **options: object) -> Keyword
 def expected_count(log_probs: Tensor, vocabulary: Vocabulary, keyword: str, **options: object) -> float:
     """The sum of all ends' probabilities, before any are grouped."""
     prepared = search(vocabulary, keyword, **options)
-    recursion = keyword_search._Occurrences(prepared.symbols, prepared.space)
+    recursion = keyword_search._Occurrences(prepared.symbols, prepared.space, prepared.whole_words)
     tables = recursion.search([prepared._class_probs(log_probs)], FRAME_S, at_least=1e-300)
     return sum(float(ends[:, 2].sum()) for _, _, ends in tables)
 
@@ -120,7 +120,8 @@ def test_a_tone_mark_that_is_a_symbol_of_its_own_is_ignored_too() -> None:
     vocabulary = Vocabulary((BLANK, " ", "a", "b", "\u0301"))
     decomposing = Normalizer(form="NFD")
     prepared = prepare_search(vocabulary, decomposing, ["bá"], FRAME_S, KeywordOptions(ignore_tones=True))
-    assert prepared.symbols == ((3, 2),)
+    assert prepared.columns == (0, 1, 2, 3, 4)
+    assert prepared.classes == (0, 1, 2, 3, 0)  # the mark is a blank
     assert max(hit.score for hit in prepared.find([written("ba", vocabulary)])[0]) > 0.5
 
 

@@ -1,5 +1,6 @@
 """Training of language models: Kneser-Ney by hand and beside KenLM's lmplz, counting in blocks, and the verbs ``lm``."""
 
+import errno
 import json
 import math
 from pathlib import Path
@@ -111,6 +112,7 @@ def test_values_of_the_arpa_file_are_those_of_lmplz(tmp_path: Path) -> None:
         "</s>": [-1.0850227, 0],
         "<unk>": [-3.0404706, 0],
     }
+    assert values["<s>"][0] == pytest.approx(-99, abs=1e-4)  # SRILM's value for what is never predicted; lmplz writes 0
     for words, value in expected.items():
         assert values[words] == pytest.approx(value, abs=2e-4), words
 
@@ -229,6 +231,16 @@ def test_bad_texts_and_settings_are_one_error(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(scratch, "write_zeros", fail)
+    with pytest.raises(InputError, match=r"model\.lm: no space left"):
+        train_ngrams(TRAINING, tmp_path / "model.lm")
+    assert list(tmp_path.iterdir()) == []
+
+
 # ------------------------------------------------------------------------------------------------------------ verbs
 def write_inputs(folder: Path) -> None:
     (folder / "text.txt").write_text("\n".join(TRAINING), encoding="utf-8")
@@ -247,6 +259,8 @@ def test_lm_train_and_lm_score(speechxfer: Speechxfer, tmp_path: Path) -> None: 
         assert outcome.out == (
             "43 sentences, 413 words, 116 of them out of vocabulary (28.09 %)\n"
             "perplexity 112.21; without those out of vocabulary 46.10\n"
+            "most frequent out of vocabulary: 'liability' 5, 'damages' 5, 'accepting' 3, 'redistributing' 2, 'no' 2, "
+            "'obligations' 2, 'apply' 2, 'enclosed' 2, 'brackets' 2, 'appropriateness' 1\n"
         )
     outcome = speechxfer(
         "lm", "train", tmp_path / "dev.jsonl", "--out", tmp_path / "x.lm", "--prune", "0,0,1", "--arpa"

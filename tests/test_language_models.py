@@ -125,6 +125,21 @@ def test_compressed_files_and_unknown_words(arpa: Path, tmp_path: Path) -> None:
     assert torch.equal(model.advance(torch.arange(13))[0], same.advance(torch.arange(13))[0])
 
 
+def test_damaged_compressed_files_are_one_error(tmp_path: Path) -> None:
+    packed = tmp_path / "model.arpa.gz"
+    content = gzip.compress(ARPA.encode())
+    for damaged in (content[:-30], content[:40] + b"x" * 40 + content[80:], ARPA.encode(), b""):
+        packed.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"model\.arpa\.gz"):
+            read_language_model(packed)
+
+
+def test_a_line_without_end_is_refused(arpa: Path) -> None:
+    arpa.write_bytes(b"x" * (10 << 20))
+    with pytest.raises(InputError, match="a line of more than"):
+        read_language_model(arpa)
+
+
 def test_a_character_model_is_recognised_and_has_a_space(tmp_path: Path) -> None:
     path = tmp_path / "characters.arpa"
     for boundary in ("|", WORD_BOUNDARY):

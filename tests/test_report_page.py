@@ -24,7 +24,7 @@ from speechxfer.reporting.clips import draw_filterbank
 from speechxfer.reporting.page import MOST_BYTES
 from speechxfer.reporting.tables import group_tables
 from speechxfer.scoring import MeasuredRate, compare, score
-from speechxfer.workflows import evaluate_models, write_page
+from speechxfer.workflows import PageOptions, evaluate_models, write_page
 from speechxfer.workflows.learning_curves import read_curves
 from tests.page_reader import PageReader, read_page
 from tests.test_cli import QUICK, Speechxfer, assert_refused, speechxfer, train_arguments  # noqa: F401
@@ -330,7 +330,7 @@ def test_the_page_of_a_run_has_the_numbers_of_evaluate(corpus: Path, tmp_path: P
 
 def test_reports_and_models_are_on_one_page(corpus: Path, tmp_path: Path) -> None:
     runs = [str(corpus / "scored"), str(corpus / "run" / "model")]
-    write_page(runs, tmp_path / "page.html", manifest=corpus / "test.jsonl", audio=False, clips=2)
+    write_page(runs, tmp_path / "page.html", manifest=corpus / "test.jsonl", page=PageOptions(clips=2, audio=False))
     page = read_page((tmp_path / "page.html").read_text(encoding="utf-8"))
     first, second = (e.text for e in page.named("dd", data_field="wer"))
     assert first == second
@@ -346,6 +346,20 @@ def test_a_report_alone_needs_no_manifest(corpus: Path, tmp_path: Path, speechxf
     assert outcome.code == 0 and "wrote" in outcome.err and outcome.out == ""
     page = read_page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "--on MANIFEST" in page.named("aside")[0].text
+
+
+def test_a_report_by_sclites_conventions_is_shown_with_a_remark(
+    tmp_path: Path,
+    speechxfer: Speechxfer,  # noqa: F811
+) -> None:
+    """Three deletions and insertions cost 18 with weights 4, 3 and 3, five substitutions 20; with equal weights 6 and 5."""
+    (tmp_path / "ref.trn").write_text("a b c d e (x-1)\n", encoding="utf-8")
+    (tmp_path / "hyp.trn").write_text("d e x y z (x-1)\n", encoding="utf-8")
+    assert speechxfer("score", tmp_path / "ref.trn", tmp_path / "hyp.trn", "--out", tmp_path / "out").code == 0
+    write_page([str(tmp_path / "out")], tmp_path / "page.html")
+    page = read_page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert page.named("dd", data_field="words")[0].text == "0 sub, 3 del, 3 ins of 5"
+    assert "the alignment of 1 utterances" in " ".join(page.named("aside")[0].text.split())
 
 
 def test_audio_that_is_gone_is_stated(corpus: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_help_is_quick() -> None:
     assert seconds(PROGRAM, "--help") < LIMIT_S
 
 
-@pytest.mark.parametrize("verb", ["", "train", "adapt", "transcribe", "evaluate", "compare", "info", "check"])
+@pytest.mark.parametrize("verb", ["", "train", "adapt", "transcribe", "evaluate", "compare", "info", "check", "lm"])
 def test_help_loads_nothing_heavy(verb: str) -> None:
     assert loaded(PROGRAM, *([verb] if verb else []), "--help") == set()
 

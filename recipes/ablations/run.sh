@@ -64,6 +64,10 @@ if stage evaluate; then
         --results results.json --row "$way" --split "$corpus"
     done
   done
+  for corpus in $corpora; do
+    read -r first _ <<< "$chosen"
+    speechxfer report "exp/$corpus/$first-${seeds[0]}" --on "${dev[$corpus]}" --out "exp/$corpus/report.html"
+  done
 fi
 if stage forgetting; then
   for way in $chosen; do

@@ -54,6 +54,8 @@ if stage evaluate; then
       speechxfer evaluate "${seeds[@]/#/exp/$set/$name/$kind-}" --on "data/$set/test.jsonl" --out "exp/$set/$name/$kind/test" \
         --resample --results results.json --row "$name $kind" --split "$set"
     done
+    speechxfer report "exp/$set/$name"/{scratch,frozen,finetuned}-"${seeds[0]}" --on "data/$set/test.jsonl" --resample \
+      --out "exp/$set/$name/report.html"
   done
 fi
 if stage compare; then

@@ -21,6 +21,7 @@ run() { # run VERB OUT [OPTION...]: once with each seed
 score() { # score OUT ROW
   speechxfer evaluate "${seeds[@]/#/$1-}" --on "data/$lang/test.jsonl" --out "$1/test" --resample --mono --results results.json \
     --row "$2" --split "$lang"
+  speechxfer report "$1-${seeds[0]}" --on "data/$lang/test.jsonl" --out "$1/report.html" --resample --mono
 }
 
 if stage prepare; then python -m data_scripts.prepare_common_voice "$corpus" "data/$lang" --lang "$lang" $PREPARE; fi

@@ -24,4 +24,5 @@ for name in scratch transfer; do
   speechxfer evaluate "exp/$language/$name" --on "data/$language/test.jsonl" --out "exp/$language/$name/test"
 done
 speechxfer compare "exp/$language/transfer/test/report.json" "exp/$language/scratch/test/report.json"
-echo "Aligned errors: recipes/demo/exp/$language/transfer/test/report.txt. Next: your own recordings, see README.md." >&2
+speechxfer report "exp/$language"/{transfer,scratch} --on "data/$language/test.jsonl" --out "exp/$language/report.html"
+echo "Errors with audio: recipes/demo/exp/$language/report.html. Next: your own recordings, see README.md." >&2

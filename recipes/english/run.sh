@@ -26,6 +26,7 @@ if stage evaluate; then
   for corpus in speechocean762 kathleen; do
     speechxfer evaluate exp/english --on data/$corpus/test.jsonl --out exp/english/$corpus --resample --mono \
       --results results.json --row source --split "$corpus test"
+    speechxfer report exp/english --on data/$corpus/test.jsonl --out exp/english/$corpus/report.html --resample --mono
   done
 fi
 if stage ship; then

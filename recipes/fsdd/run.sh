@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen plain finetuned evaluate compare forgetting crossval"
+names="prepare check scratch frozen finetuned evaluate compare forgetting crossval"
 source ../stages.sh
 stages "${@:2}"
 
@@ -18,18 +18,18 @@ if stage prepare; then python -m data_scripts.prepare_fsdd "$corpus" data $PREPA
 if stage check; then speechxfer check data/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi
-if stage plain; then adapt_from_each plain --set finetune.l2_sp=0; fi # without the pull towards the source weights
 if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for name in $(names_of $kinds); do
     speechxfer evaluate "${seeds[@]/#/exp/$name-}" --on data/test.jsonl --out "exp/$name/test" --resample --results results.json \
       --row "${name%%-*}"
   done
+  report_kinds exp data/test.jsonl --resample
 fi
 if stage compare; then compare_finetuned exp test; fi
 if stage forgetting && knows_source_speech; then
   source_speech "$KATHLEEN_DIR"
-  forgetting_of_kinds exp
+  forgetting_of_finetuned exp
 fi
 if stage crossval; then # every recording by a model that was trained without its speaker
   # The encoder is frozen: fine-tuning would fit it to the few voices of the corpus (see notes.md). The head is trained on

@@ -17,7 +17,9 @@ if stage train; then
 fi
 if stage evaluate; then
   for part in test-clean test-other; do
-    [[ ! -f data/$part.jsonl ]] || "${launch[@]}" evaluate exp/librispeech --on data/$part.jsonl --out exp/librispeech/$part \
+    [[ -f data/$part.jsonl ]] || continue
+    "${launch[@]}" evaluate exp/librispeech --on data/$part.jsonl --out exp/librispeech/$part \
       --results results.json --row source --split $part
+    "${launch[@]}" report exp/librispeech --on data/$part.jsonl --out exp/librispeech/$part/report.html
   done
 fi

@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen plain finetuned evaluate compare forgetting"
+names="prepare check scratch frozen finetuned evaluate compare lm evaluate_lm search forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -21,7 +21,6 @@ if stage prepare; then python -m data_scripts.prepare_mboshi "$corpus" data; fi
 if stage check; then speechxfer check data/{train,valid,dev}.jsonl --config recipe.toml; fi
 if stage scratch; then run scratch train "${from_scratch[@]}"; fi
 if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi
-if stage plain; then adapt_from_each plain --set finetune.l2_sp=0; fi # without the pull towards the source weights
 if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for size in $sizes; do
@@ -29,12 +28,28 @@ if stage evaluate; then
       speechxfer evaluate "${seeds[@]/#/exp/$size/$name-}" --on data/dev.jsonl --out "exp/$size/$name/dev" \
         --results results.json --row "${name%%-*}"
     done
+    report_kinds "exp/$size" data/dev.jsonl --curve results.json
   done
 fi
 if stage compare; then
   for size in $sizes; do compare_finetuned "exp/$size" dev; done
 fi
+if stage lm; then
+  for size in $sizes; do
+    train_language_models "exp/$size/lm" "data/$size.jsonl" "exp/$size/$(names_of $kinds | head -1)-${seeds[0]}"
+  done
+fi
+if stage evaluate_lm; then
+  for size in $sizes; do
+    for name in $(names_of $kinds); do
+      evaluate_with_lm "exp/$size" "$name" "exp/$size/lm" data/valid.jsonl data/dev.jsonl
+    done
+  done
+fi
+if stage search; then # of all the training speech
+  python -m recipes.keyword_search "${seeds[@]/#/exp/train/finetuned-${sources[0]##*/}-}" --on data/dev.jsonl --out keyword_search.json
+fi
 if stage forgetting && knows_source_speech; then
   source_speech "$KATHLEEN_DIR"
-  for size in $sizes; do forgetting_of_kinds "exp/$size"; done
+  for size in $sizes; do forgetting_of_finetuned "exp/$size"; done
 fi

@@ -133,6 +133,7 @@ if stage evaluate; then # MODEL names another model than this recipe's, such as 
     phones/{artikulate,debian,gcompris,kathleen,kinyarwanda,malayalam,speechocean762}/dev; do
     "${launch[@]}" evaluate "$model" --on data/$set.jsonl --out "$out/$set" --resample --mono
   done
+  "${launch[@]}" report "$model" --on data/phones/debian/unseen.jsonl --out "$out/report.html" --resample --mono
   python -m recipes.multilingual.by_language "$model" "$out/phones" --manifests data/phones --out phone_results.json
 fi
 if stage ship; then

@@ -25,7 +25,8 @@ if stage check; then speechxfer check "$out"/data/{train,dev,test}.jsonl --confi
 if stage adapt; then run adapt "$out/run"; fi
 if stage evaluate; then
   speechxfer evaluate "$out/run" --on "$out/clean/test.jsonl" --out "$out/test" --resample --mono
-  echo "The worst errors, aligned: $out/test/report.txt" >&2
+  speechxfer report "$out/run" --on "$out/clean/test.jsonl" --out "$out/report.html" --resample --mono
+  echo "Errors with audio, to open in a browser: $out/report.html" >&2
   echo "Next: speechxfer transcribe $(printf %q "$out/run") NEW_RECORDING.wav --resample --mono" >&2
 fi
 if stage scratch; then run train "$out/scratch" "${from_scratch[@]}"; fi

@@ -45,6 +45,9 @@ if stage evaluate; then
       out=exp/$target/${candidate##*/}
       speechxfer evaluate "$out" --on "data/$target/dev.jsonl" --out "$out/dev" --results results.json --row finetuned --split "$target"
     done
+    read -ra models <<< "$(candidates "$target")"
+    models=("${models[@]##*/}")
+    speechxfer report "${models[@]/#/exp/$target/}" --on "data/$target/dev.jsonl" --out "exp/$target/report.html"
   done
 fi
 if stage rank; then

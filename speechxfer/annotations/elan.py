@@ -169,5 +169,7 @@ def _media_descriptor(media: Path, folder: Path) -> dict[str, str]:
     return {
         "MEDIA_URL": without_control_characters(f"file://{absolute}"),
         "MIME_TYPE": MIME_TYPES.get(media.suffix.lower(), "unknown"),
-        "RELATIVE_MEDIA_URL": without_control_characters(f"./{relative}"),
+        "RELATIVE_MEDIA_URL": without_control_characters(
+            str(relative) if relative.parts[0] == ".." else f"./{relative}"
+        ),
     }

@@ -5,6 +5,7 @@ time between their neighbours evenly; an annotation that refers to another one h
 one divide them evenly, as ELAN shows them. The XML is untrusted: document types (and so entities) and deep nesting are refused.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -92,7 +93,7 @@ def linked_media(document: ElementTree.Element, path: Path) -> list[Path]:
 
 def _choose_media(candidates: list[Path]) -> Path:
     """The first sound file that exists, else the first file that exists, else the first candidate."""
-    existing = [file for file in candidates if file.is_file()]
+    existing = [file for file in candidates if os.path.isfile(file)]
     sounds = [file for file in existing if MIME_TYPES.get(file.suffix.lower(), "").startswith("audio/")]
     return [*sounds, *existing, candidates[0]][0]
 

@@ -1,5 +1,6 @@
 """Annotations from files, and tiers added to existing files; the format by the file's suffix."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def add_tiers(
 def recording_beside(path: Path) -> Path:
     """The sound or video file of the same name in the same folder; where there is none, the name with the suffix .wav."""
     names = (path.with_suffix(suffix) for kind in MIME_TYPES for suffix in (kind, kind.upper()))
-    return next((name for name in names if name.is_file()), path.with_suffix(".wav"))
+    return next((name for name in names if os.path.isfile(name)), path.with_suffix(".wav"))
 
 
 def _decode(content: bytes, path: Path, encoding: str | None) -> str:

@@ -27,7 +27,7 @@ from speechxfer.errors import InputError
 from speechxfer.features import FeatureSpec, feature_fingerprint
 from speechxfer.models import AcousticModel, Architecture, ParentHead, Task, build_head, merge_lora, with_lora
 from speechxfer.runtime import read_json
-from speechxfer.scoring import Calibration
+from speechxfer.scoring import parse_calibration
 from speechxfer.text import Normalizer, Vocabulary
 
 FINGERPRINT_TOLERANCE = 0.005  # single and double precision differ by 0.0001 at most
@@ -77,7 +77,7 @@ def _load_folder(source: Source, packs: tuple[Path, ...] = ()) -> AcousticModel:
         spec = FeatureSpec.from_dict(description["features"])
         architecture = Architecture(**description["architecture"])
         normalizer = Normalizer.from_dict(description["normalizer"])
-        calibration = _calibration_of(description)
+        calibration = parse_calibration(description.get("calibration"))
         same_features, task = _same_features(spec, description["feature_values"]), description["task"]
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
@@ -101,17 +101,6 @@ def _load_folder(source: Source, packs: tuple[Path, ...] = ()) -> AcousticModel:
     model.name = description["name"]
     model.calibration = calibration
     return model.eval()
-
-
-def _calibration_of(description: Mapping[str, Any]) -> Calibration | None:
-    """The calibration of the confidences, which models of earlier versions lack; TypeError or ValueError for other values."""
-    stored = description.get("calibration")
-    if stored is None:
-        return None
-    calibration = Calibration(float(stored["slope"]), float(stored["intercept"]), int(stored["words"]))
-    if not (math.isfinite(calibration.slope) and math.isfinite(calibration.intercept) and calibration.slope >= 0):
-        raise ValueError(f"calibration {stored}")
-    return calibration
 
 
 def _read_parents(folder: Path, model: AcousticModel) -> tuple[ParentHead, ...]:

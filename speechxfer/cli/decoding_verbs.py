@@ -9,6 +9,7 @@ from speechxfer.cli.application import app
 from speechxfer.cli.options import (
     Beam,
     Boost,
+    KnownWords,
     LanguageModels,
     ModelName,
     MonoAsTrained,
@@ -47,6 +48,7 @@ def transcribe(
     phones: Phones = None,
     language: PhonesOfLanguage = None,
     lm: LanguageModels = None,
+    known_words: KnownWords = False,
     beam: Beam = None,
     boost: Boost = None,
     nbest: Annotated[
@@ -61,9 +63,51 @@ def transcribe(
     from speechxfer.decoding import PhoneOptions
     from speechxfer.workflows import DecodingOptions, ReadingOptions, write_transcripts
 
-    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, nbest)
+    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, nbest, known_words)
     reading = ReadingOptions(resample, mono, skip_silence)
     for part in write_transcripts(model, inputs, format=format, out=out, reading=reading, decoding=decoding):
+        print(part, end="", flush=True)
+
+
+@app.command()
+def find(
+    model: ModelName,
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WORD AUDIO|FOLDER|MANIFEST...",
+            help="A word or phrase (of a phone model, phones separated by spaces), then where to search, as for `transcribe`.",
+        ),
+    ],
+    words: Annotated[
+        Path | None, path_option("--list", "FILE", "Words and phrases, one a line, in place of WORD.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="Smallest score of a hit: the probability of an occurrence there.")
+    ] = 0.01,
+    within_words: Annotated[bool, typer.Option("--within-words", help="Also find parts of words.")] = False,
+    ignore_tones: Annotated[bool, typer.Option("--ignore-tones", help="Let tone marks differ.")] = False,
+    format: Annotated[
+        Literal["tsv", "json", "textgrid", "eaf"], typer.Option("--format", help="Of the output.")
+    ] = "tsv",
+    out: Annotated[
+        Path | None, path_option("--out", "FOLDER", "Write found.tsv or a file per recording there; default: print.")
+    ] = None,
+    phones: Phones = None,
+    language: PhonesOfLanguage = None,
+    resample: ResampleRecordings = None,
+    mono: MonoRecordings = None,
+) -> None:
+    """Find words and phrases in untranscribed recordings: the best hits first, with times and scores."""
+    from speechxfer.decoding import KeywordOptions, PhoneOptions
+    from speechxfer.workflows import ReadingOptions, split_arguments, write_found
+
+    keywords, inputs = split_arguments(arguments, words)
+    options, restriction = KeywordOptions(threshold, within_words, ignore_tones), PhoneOptions(phones, language)
+    reading = ReadingOptions(resample, mono)
+    for part in write_found(
+        model, keywords, inputs, format=format, out=out, options=options, phones=restriction, reading=reading
+    ):
         print(part, end="", flush=True)
 
 
@@ -122,6 +166,7 @@ def evaluate(
     phones: Phones = None,
     language: PhonesOfLanguage = None,
     lm: LanguageModels = None,
+    known_words: KnownWords = False,
     beam: Beam = None,
     boost: Boost = None,
     tune: Annotated[
@@ -138,7 +183,7 @@ def evaluate(
     from speechxfer.workflows import DecodingOptions, RowTarget, evaluate_models, tune_models
 
     target = RowTarget(results, row, split) if results else None
-    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost)
+    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, known_words=known_words)
     if tune:
         print(*tune_models(models, on, decoding, resample=resample, mono=mono, results=target), sep="\n\n")
     print(

@@ -93,6 +93,9 @@ LanguageModels = Annotated[
         "Language model (`lm train`, or an ARPA file) for a beam search; may be repeated: one of words and one of characters.",
     ),
 ]
+KnownWords = Annotated[
+    bool, typer.Option("--known-words", help="Write only words that the language model of words knows.")
+]
 Beam = Annotated[
     int | None,
     typer.Option(

@@ -6,7 +6,16 @@ from typing import Annotated
 import typer
 
 from speechxfer.cli.application import app
-from speechxfer.cli.options import MonoAsTrained, ResampleAsTrained, path_option
+from speechxfer.cli.options import (
+    Beam,
+    Boost,
+    LanguageModels,
+    MonoAsTrained,
+    Phones,
+    PhonesOfLanguage,
+    ResampleAsTrained,
+    path_option,
+)
 
 
 @app.command()
@@ -35,10 +44,18 @@ def report(
         int, typer.Option("--clips", min=0, help="How many utterances get audio and a filterbank picture.")
     ] = 50,
     audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Embed the audio of these utterances.")] = True,
+    phones: Phones = None,
+    language: PhonesOfLanguage = None,
+    lm: LanguageModels = None,
+    beam: Beam = None,
+    boost: Boost = None,
     resample: ResampleAsTrained = None,
     mono: MonoAsTrained = None,
 ) -> None:
     """Write an HTML page: scores, training curve, head table, errors by speaker and length, confusions, utterances."""
-    from speechxfer.workflows import write_page
+    from speechxfer.decoding import PhoneOptions
+    from speechxfer.workflows import DecodingOptions, PageOptions, write_page
 
-    write_page(runs, out, manifest=on, curve=curve, clips=clips, audio=audio, resample=resample, mono=mono)
+    page = PageOptions(curve, clips, audio)
+    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost)
+    write_page(runs, out, manifest=on, page=page, decoding=decoding, resample=resample, mono=mono)

@@ -9,7 +9,6 @@ from speechxfer.config.loading import change_settings as change_settings
 from speechxfer.config.loading import load_config as load_config
 from speechxfer.config.loading import parse_config as parse_config
 from speechxfer.config.loading import settings_from_scratch as settings_from_scratch
-from speechxfer.config.settings import DEFAULT_L2_SP as DEFAULT_L2_SP
 from speechxfer.config.settings import Config as Config
 from speechxfer.config.settings import DataConfig as DataConfig
 from speechxfer.config.settings import FinetuneConfig as FinetuneConfig

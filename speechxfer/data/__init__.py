@@ -5,8 +5,8 @@
 - `collect_audio_warnings`, `channels_cancel`: what reading reports
 - `split_train_dev`, `split_into_folds`, `choose_group_key`, `check_disjoint`, `count_shared_sentences`: splits without overlap
 - `take_seconds`, `order_proportionally`, `total_duration_s`, `digest`: subsets by duration, in an order that depends on ids alone
-- `import_annotation`, `read_kaldi_folder` and `is_kaldi_folder`: annotations and Kaldi's data folders as `ImportedSpeech`;
-  `TierChoice`, `describe_places`
+- `import_annotation`, `read_kaldi_folder`, `read_lhotse_manifest`: annotations and other toolkits' corpora as `ImportedSpeech`;
+  `TierChoice`, `EVERY_TIER`, `describe_places`, `is_kaldi_folder`, `is_lhotse_manifest`
 """
 
 from speechxfer.data.audio import channels_cancel as channels_cancel
@@ -28,6 +28,8 @@ from speechxfer.data.importing import describe_places as describe_places
 from speechxfer.data.importing import import_annotation as import_annotation
 from speechxfer.data.kaldi import is_kaldi_folder as is_kaldi_folder
 from speechxfer.data.kaldi import read_kaldi_folder as read_kaldi_folder
+from speechxfer.data.lhotse_manifests import is_lhotse_manifest as is_lhotse_manifest
+from speechxfer.data.lhotse_manifests import read_lhotse_manifest as read_lhotse_manifest
 from speechxfer.data.manifest import LONGEST_S as LONGEST_S
 from speechxfer.data.manifest import Utterance as Utterance
 from speechxfer.data.manifest import number_lines as number_lines

@@ -1,5 +1,6 @@
 """Annotations to utterances: which tiers, whose speech, which recording; what is no utterance is reported with its reason."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -122,7 +123,7 @@ def find_recording(annotation: Annotation, path: Path, audio_dir: Path | None) -
     names = [annotation.media.name, *(annotation.media.stem + suffix for suffix in SOUND_SUFFIXES)]
     names += [annotation.media.name + suffix for suffix in SOUND_SUFFIXES]  # names of CTM and STM have no suffix
     candidates = (folder / name for folder in folders for name in names)
-    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    found = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)
     if found is None:
         raise InputError(f"{path}: its recording {annotation.media} is missing; put it there, or pass --audio FOLDER")
     return found

@@ -90,7 +90,7 @@ def _recording(value: str, folder: Path, name: str) -> Path:
             f"{folder / 'wav.scp'}: recording {name!r} {kind}; write the recordings to files and name them there"
         )
     candidates = [Path(value), folder / value]
-    found = next((path for path in candidates if path.is_file()), None)
+    found = next((path for path in candidates if os.path.isfile(path)), None)
     if found is None:
         raise InputError(f"{folder / 'wav.scp'}: recording {name!r} is missing at {value}; correct the path")
     return Path(os.path.abspath(found))

@@ -10,6 +10,7 @@ from torch import Tensor
 from speechxfer.decoding.beam_search import Candidate, SearchSettings, beam_search
 from speechxfer.decoding.hypotheses import Hypothesis, ScoredText, find_symbol_spans, words_of_spans
 from speechxfer.decoding.scorers import Scorer
+from speechxfer.scoring import Calibration
 from speechxfer.text import Vocabulary
 
 
@@ -25,6 +26,7 @@ class BeamDecoder:
         name: how rows of results and reports name the decoder.
         device: where the search runs; that of the scorers.
         nbest: how many alternatives a hypothesis has, all of them different; fewer if the beam holds fewer.
+        calibration: of the confidences of words, fitted when the weights were tuned; None: they stay raw.
     """
 
     vocabulary: Vocabulary
@@ -34,6 +36,7 @@ class BeamDecoder:
     name: str = "beam"
     device: torch.device | str = "cpu"
     nbest: int = 0
+    calibration: Calibration | None = None
 
     def decode(self, log_probs: Sequence[Tensor]) -> list[Hypothesis]:
         """Hypotheses from log-probabilities, `[frames, symbols]` each; times are those of a text's most probable alignment."""

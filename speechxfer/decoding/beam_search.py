@@ -153,10 +153,10 @@ def _pack(log_probs: Sequence[Tensor], kept: Sequence[Tensor], chosen: int) -> _
         numbers[row, :length] = kept_row
         is_skipped = torch.ones(len(values), dtype=torch.bool, device=device)
         is_skipped[kept_row] = False
-        before = torch.where(is_skipped, values[:, 0], 0.0).double().cumsum(0)
+        before = torch.where(is_skipped, values[:, 0], 0.0).cumsum(0)
         at_kept = torch.cat([before.new_zeros(1), before[kept_row]])
-        skipped[row, :length] = at_kept.diff().float()
-        tail[row] = (before[-1] - at_kept[-1]).float() if len(values) else 0.0
+        skipped[row, :length] = at_kept.diff()
+        tail[row] = before[-1] - at_kept[-1] if len(values) else 0.0
     gaps = torch.diff(numbers, dim=1, prepend=numbers.new_full((batch, 1), -1)) > 1
     packed = packed.transpose(0, 1).contiguous()
     if chosen < symbols - 1:
@@ -318,9 +318,12 @@ def _best_texts(
     """The best prefixes at the end of each utterance, with their symbols traced from the last frame to the first."""
     batch, size = beam.total.shape
     acoustic = beam.total + frames.tail[:, None]
-    score = acoustic + beam.added
+    unfinished = acoustic + beam.added
+    score = unfinished
     for scorer, states in zip(scorers, beam.states, strict=True):
         score = score + scorer.finish(states).view(batch, size)
+    is_permitted = score.amax(dim=1, keepdim=True) > NEGATIVE_INFINITY
+    score = torch.where(is_permitted, score, unfinished)  # where no prefix of the beam may end, as amid a known word
     score, slot = score.topk(min(nbest, size), dim=1)
     acoustic = acoustic.gather(1, slot)
     traced = torch.zeros(len(slots), *slot.shape, dtype=torch.long, device=slot.device)

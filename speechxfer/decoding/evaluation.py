@@ -55,7 +55,9 @@ def score_hypotheses(
         symbol_normalizer=model.normalizer,
     )
     words = judge_words(report, word_confidences(model, hypotheses))
-    confidence = score_confidences(words, calibrated=model.calibration is not None, seed=report.seed)
+    confidence = score_confidences(
+        words, calibrated=any(one.calibrated for one in hypotheses.values()), seed=report.seed
+    )
     return replace(report, phones=inventory.vocabulary.symbols[1:] if inventory else None, confidence=confidence)
 
 

@@ -4,6 +4,7 @@ Shallow fusion adds the weighted scores of the language models to that of the ac
 2017). A model of characters scores each symbol, a model of words each word at its end; both together are a log-linear mixture.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -48,12 +49,14 @@ class Fusion:
         symbols: a language model whose words are symbols.
         words: a language model of words.
         phrases: the automaton of the boosted phrases.
+        known_words: forbid words that the language model of words does not know.
         name: what it consists of, such as "word 4-gram, character 6-gram".
     """
 
     symbols: TableScorer | SymbolModelScorer | None = None
     words: WordScorer | None = None
     phrases: SymbolTable | None = None
+    known_words: bool = False
     name: str = ""
 
     def __bool__(self) -> bool:
@@ -65,7 +68,8 @@ class Fusion:
         if self.symbols is not None:
             scorers.append(replace(self.symbols, weight=weights.symbol_scale, bonus=weights.symbol_bonus))
         if self.words is not None:
-            of_words = WordWeights(weights.word_scale, weights.word_bonus, weights.unknown_word)
+            unknown = -math.inf if self.known_words else weights.unknown_word
+            of_words = WordWeights(weights.word_scale, weights.word_bonus, unknown)
             scorers.append(replace(self.words, weights=of_words))
         if self.phrases is not None:
             scorers.append(TableScorer(self.phrases, weights.boost))
@@ -77,7 +81,7 @@ class Fusion:
         if self.symbols is not None:
             names += ["symbol_scale", "symbol_bonus"]
         if self.words is not None:
-            names += ["word_scale", "word_bonus", "unknown_word"]
+            names += ["word_scale", "word_bonus", *([] if self.known_words else ["unknown_word"])]
         return (*names, *(["boost"] if self.phrases is not None else []))
 
 
@@ -86,6 +90,8 @@ def prepare_fusion(
     normalizer: Normalizer,
     language_models: Sequence[NgramModel] = (),
     phrases: Sequence[Phrase] = (),
+    *,
+    known_words: bool = False,
     device: torch.device | str = "cpu",
 ) -> Fusion:
     """Prepare language models and phrases for a model's symbols.
@@ -95,10 +101,11 @@ def prepare_fusion(
         normalizer: the model's.
         language_models: at most one of words and one of characters.
         phrases: as for `build_boosting`.
+        known_words: forbid words that the language model of words does not know.
         device: where the search will run.
 
     Raises:
-        InputError: the language models do not suit the vocabulary, or there are two of a kind.
+        InputError: the language models do not suit the vocabulary, there are two of a kind, or none of words for `known_words`.
     """
     symbols: TableScorer | SymbolModelScorer | None = None
     words: WordScorer | None = None
@@ -116,8 +123,13 @@ def prepare_fusion(
         else:
             _check_single(words, names[-1])
             words = _prepare_words(model, vocabulary, normalizer, device)
+    if known_words and words is None:
+        raise InputError(
+            "--known-words: there is no language model of words that says which words are known; give it with --lm"
+        )
     table = build_boosting(phrases, vocabulary, device) if phrases else None
-    return Fusion(symbols, words, table, ", ".join(names))
+    name = ", ".join([*sorted(names, reverse=True), *(["known words"] if known_words else [])])
+    return Fusion(symbols, words, table, known_words, name)
 
 
 def _check_single(earlier: object, name: str) -> None:

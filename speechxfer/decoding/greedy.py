@@ -8,6 +8,7 @@ from torch import Tensor
 from speechxfer.decoding.hypotheses import Hypothesis, find_symbol_spans, words_of_spans
 from speechxfer.decoding.log_probs import frame_duration_s
 from speechxfer.models import AcousticModel, Task
+from speechxfer.scoring import Calibration
 from speechxfer.text import Vocabulary
 
 
@@ -19,16 +20,19 @@ class GreedyDecoder:
         vocabulary: of the log-probabilities: the model's, or that of an inventory of phones.
         frame_s: seconds per encoder frame.
         task: of the model; a classifier has one distribution instead of frames.
+        calibration: of the confidences of words; None: they stay raw.
     """
 
     vocabulary: Vocabulary
     frame_s: float
     task: Task = "ctc"
+    calibration: Calibration | None = None
 
     @classmethod
     def of_model(cls, model: AcousticModel, vocabulary: Vocabulary | None = None) -> "GreedyDecoder":
-        """The greedy decoder of a model's outputs, with another vocabulary if an inventory restricts them."""
-        return cls(vocabulary or model.vocabulary, frame_duration_s(model), model.task)
+        """The greedy decoder of a model's outputs; with another vocabulary, of an inventory, it is not calibrated."""
+        calibration = None if vocabulary else model.calibration
+        return cls(vocabulary or model.vocabulary, frame_duration_s(model), model.task, calibration)
 
     def decode(self, log_probs: Sequence[Tensor]) -> list[Hypothesis]:
         """Hypotheses of utterances from their log-probabilities, `[frames, symbols]` each."""

@@ -56,6 +56,7 @@ class Hypothesis:
             blank, which says nothing about the speech.)
         words: the words of `text`, in order; none of a classifier, which gives no times.
         alternatives: the n best texts, best first, if the decoder was asked for them.
+        calibrated: whether the confidences are calibrated.
     """
 
     text: str
@@ -64,6 +65,7 @@ class Hypothesis:
     confidence: float
     words: tuple[Word, ...] = ()
     alternatives: tuple[ScoredText, ...] = ()
+    calibrated: bool = False
 
     def __str__(self) -> str:
         return f"{self.text} (confidence {self.confidence:.2f})"
@@ -116,4 +118,20 @@ def calibrate(hypothesis: Hypothesis, calibration: Calibration | None) -> Hypoth
         return hypothesis
     values = calibration([word.confidence for word in hypothesis.words])
     words = tuple(replace(word, confidence=value) for word, value in zip(hypothesis.words, values, strict=True))
-    return replace(hypothesis, words=words, confidence=sum(values) / len(values))
+    return replace(hypothesis, words=words, confidence=sum(values) / len(values), calibrated=True)
+
+
+def shift_words(hypothesis: Hypothesis, by_s: float, duration_s: float) -> Hypothesis:
+    """The hypothesis with its words moved in time, as far as the utterance reaches.
+
+    Args:
+        by_s: below 0: earlier. Frames of a very short utterance begin with noise that features add before it.
+        duration_s: of the utterance.
+    """
+    if not by_s:
+        return hypothesis
+    moved = tuple(
+        replace(word, **{name: min(duration_s, max(0.0, getattr(word, name) + by_s)) for name in ("start_s", "end_s")})
+        for word in hypothesis.words
+    )
+    return replace(hypothesis, words=moved)

@@ -79,15 +79,19 @@ class KeywordSearch:
     Attributes:
         keywords: as they were given.
         symbols: of each keyword, classes of the model's symbols.
-        classes: class of each of the model's symbols, 0: blank. Symbols that differ in tone marks share one if these are ignored.
-        space: class of the space, if hits must be whole words.
+        columns: the model's symbols that matter: those of the keywords, blank and the space.
+        classes: class of each of these, 0: blank. Symbols that differ in tone marks share one if these are ignored.
+        space: class of the space, if the model has one.
+        whole_words: whether spaces, or the ends of the utterance, must surround a hit.
         frame_s: seconds between frames.
     """
 
     keywords: tuple[str, ...]
     symbols: tuple[tuple[int, ...], ...]
+    columns: tuple[int, ...]
     classes: tuple[int, ...]
     space: int | None
+    whole_words: bool
     frame_s: float
     threshold: float
 
@@ -99,7 +103,7 @@ class KeywordSearch:
         hits: dict[tuple[int, int], list[KeywordHit]] = {}
         for first in range(0, len(in_order), KEYWORDS_AT_ONCE):
             numbers = in_order[first : first + KEYWORDS_AT_ONCE]
-            occurrences = _Occurrences([self.symbols[number] for number in numbers], self.space)
+            occurrences = _Occurrences([self.symbols[number] for number in numbers], self.space, self.whole_words)
             for index, column, ends in occurrences.search(probs, self.frame_s, NEGLIGIBLE * self.threshold):
                 hits[index, numbers[column]] = self._hits(self.keywords[numbers[column]], ends)
         for index, number in sorted(hits):
@@ -108,9 +112,7 @@ class KeywordSearch:
 
     def _class_probs(self, log_probs: Tensor) -> Tensor:
         """Probabilities `[frames, classes]`, float64, of log-probabilities `[frames, symbols]`."""
-        probs = log_probs.double().exp()
-        if len(set(self.classes)) == len(self.classes):
-            return probs
+        probs = log_probs[:, list(self.columns)].double().exp()
         sums = probs.new_zeros(len(probs), max(self.classes) + 1)
         return sums.index_add_(1, torch.tensor(self.classes, device=probs.device), probs)
 
@@ -122,10 +124,12 @@ class KeywordSearch:
         """
         hits = []
         while len(ends):
-            best = ends[ends[:, 2].argmax()]
+            chosen = ends[:, 2].argmax()
+            best = ends[chosen]
             shared = np.minimum(ends[:, 1], best[1]) - np.maximum(ends[:, 0], best[0])
             shorter = np.minimum(ends[:, 1] - ends[:, 0], best[1] - best[0])
             same = 2 * shared > shorter
+            same[chosen] = True
             score = min(1.0, float(ends[same, 2].sum()))
             if score >= self.threshold:
                 hits.append(KeywordHit(keyword, float(best[0]) * self.frame_s, float(best[1]) * self.frame_s, score))
@@ -166,12 +170,17 @@ def prepare_search(
     folded = Vocabulary(names, vocabulary.kind, vocabulary.bpe_model) if options.ignore_tones else vocabulary
     texts = [remove_tone_marks(text) if options.ignore_tones else text for text in texts]
     _check_symbols(keywords, texts, folded)
-    whole_words = vocabulary.kind == "characters" and " " in names and not options.within_words
+    encoded = [folded.encode(text) for text in texts]
+    space = names.index(" ") if vocabulary.kind == "characters" and " " in names else None
+    used = sorted({0, *(symbol for ids in encoded for symbol in ids), *([space] if space is not None else [])})
+    columns = [row for row, symbol_class in enumerate(classes) if symbol_class in used]
     return KeywordSearch(
         tuple(keywords),
-        tuple(tuple(folded.encode(text)) for text in texts),
-        classes,
-        names.index(" ") if whole_words else None,
+        tuple(tuple(map(used.index, ids)) for ids in encoded),
+        tuple(columns),
+        tuple(used.index(classes[row]) for row in columns),
+        used.index(space) if space is not None else None,
+        space is not None and not options.within_words,
         frame_s,
         options.threshold,
     )
@@ -203,12 +212,13 @@ class _Occurrences:
     """The recursion for keywords of similar length.
 
     State 2i of a keyword is its symbol i, state 2i + 1 the blank after it. `[keywords, states]` tensors hold the symbol of each
-    state (padded with blanks) and whether a state can be reached from the symbol before it without a blank.
+    state (padded with blanks), whether a state can be reached from the symbol before it without a blank, and whether it can be
+    reached from the blank after it: a space can, since several spaces are one.
     """
 
-    def __init__(self, keywords: Sequence[Sequence[int]], space: int | None) -> None:
+    def __init__(self, keywords: Sequence[Sequence[int]], space: int | None, whole_words: bool) -> None:
         states = 2 * max(map(len, keywords)) - 1
-        self.space = space
+        self.space, self.whole_words = space, whole_words
         self.symbols = torch.zeros(len(keywords), states, dtype=torch.long)
         self.skips = torch.zeros(len(keywords), states, dtype=torch.float64)
         self.last_states = torch.tensor([2 * len(symbols) - 2 for symbols in keywords])
@@ -216,6 +226,7 @@ class _Occurrences:
             for place, symbol in enumerate(symbols):
                 self.symbols[row, 2 * place] = symbol
                 self.skips[row, 2 * place] = float(place > 0 and symbols[place - 1] != symbol)
+        self.returns = (self.symbols == space).double() if space is not None else torch.zeros_like(self.skips)
         self.first = self.symbols[:, 0]
         self.last = self.symbols.gather(1, self.last_states[:, None])[:, 0]
 
@@ -248,7 +259,7 @@ class _Occurrences:
 
     def _context(self, probs: Tensor) -> tuple[Tensor, Tensor]:
         """Probability that an occurrence may start at, and end with, each frame: `[frames, keywords]`, or `[frames, 1]`."""
-        if self.space is not None:
+        if self.space is not None and self.whole_words:
             preceding, following = space_contexts(*(probs[:, row].cpu().numpy() for row in (0, self.space)))
             return probs.new_tensor(preceding)[:, None], probs.new_tensor(following)[:, None]
         edge = probs.new_ones(1, len(self.symbols))
@@ -267,8 +278,9 @@ class _Occurrences:
         windows, frames, _ = padded.shape
         count, states = self.symbols.shape
         device = padded.device
-        symbols, skips, last = self.symbols.to(device), self.skips[:, 2:].to(device), self.last_states.to(device)
-        last = last.expand(2, windows, count)[..., None]
+        symbols, skips, returns = (each.to(device) for each in (self.symbols, self.skips[:, 2:], self.returns[:, :-1]))
+        has_spaces = bool(returns.any())
+        last = self.last_states.to(device).expand(2, windows, count)[..., None]
         alphas = padded.new_zeros(
             2, windows, count, states
         )  # probability of the paths, and that times their start frame
@@ -277,6 +289,8 @@ class _Occurrences:
             arriving = alphas.clone()
             arriving[..., 1:] += alphas[..., :-1]
             arriving[..., 2:] += alphas[..., :-2] * skips
+            if has_spaces:
+                arriving[..., :-1] += alphas[..., 1:] * returns
             arriving[0, ..., 0] += before[:, frame]
             arriving[1, ..., 0] += before[:, frame] * frame
             alphas = arriving * padded[:, frame][:, symbols]

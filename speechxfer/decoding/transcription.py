@@ -11,7 +11,7 @@ from torch import Tensor
 from speechxfer.data import Utterance, collect_audio_warnings, read_audio_header
 from speechxfer.decoding.decoder import Decoder
 from speechxfer.decoding.greedy import GreedyDecoder
-from speechxfer.decoding.hypotheses import Hypothesis, calibrate
+from speechxfer.decoding.hypotheses import Hypothesis, calibrate, shift_words
 from speechxfer.decoding.inventory import PhoneInventory, match_phones
 from speechxfer.decoding.log_probs import compute_log_probs
 from speechxfer.errors import InputError
@@ -134,7 +134,9 @@ def decode_utterances(
     own: list[tuple[int, Hypothesis]] = []
     for group in _groups(compute_log_probs(model, utterances, audio, store=store, inventory=inventory)):
         indices, log_probs = zip(*group, strict=True)
-        decoded = (calibrate(hypothesis, model.calibration) for hypothesis in chosen.decode(log_probs))
-        own += zip(indices, decoded, strict=True)
+        for index, hypothesis in zip(indices, chosen.decode(log_probs), strict=True):
+            duration_s = utterances[index].duration
+            timed = shift_words(hypothesis, -model.spec.noise_before_s(duration_s), duration_s)
+            own.append((index, calibrate(timed, chosen.calibration)))
     by_index = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
     return {utterance.id: by_index[index] for index, utterance in enumerate(utterances)}

@@ -3,8 +3,8 @@
 The rule, per frame of 10 ms: in each of `BANDS` mel bands from 100 to 5,000 Hz, the level above the band's noise floor, at most
 `LARGEST_EXCESS_DB`; their mean is the activity. The floor follows the noise: the lowest level of the last and next
 `FLOOR_REACH_S`, where the level of a second is the `FLOOR_SHARE` quantile of its frames. A band with a hum, an insect or wind has
-a high floor of its own and does not hide the others. Speech starts where the activity exceeds `ON_DB`, lasts while it exceeds
-`OFF_DB`, and is extended by `MARGIN_S`; what is shorter than `SHORTEST_S` is a click.
+a high floor of its own and does not hide the others. Speech is where the activity exceeds `ON_DB` for `SHORTEST_S` (a click is
+shorter), as far as it exceeds `OFF_DB`, and `MARGIN_S` more on both sides.
 
 Figures beside those of silero-vad and webrtcvad: ``benchmarks/RESULTS.md``.
 """
@@ -29,9 +29,9 @@ QUIETEST_DB = -90.0
 SMOOTHED_FRAMES = 3
 FLOOR_SHARE = 0.2
 FLOOR_REACH_S = 8
-FLOOR_BELOW_PEAK_DB = 50.0
+FLOOR_BELOW_PEAK_DB = 45.0
 LARGEST_EXCESS_DB = 30.0
-ON_DB, OFF_DB = 6.0, 3.5
+ON_DB, OFF_DB = 6.0, 2.5
 SHORTEST_S = 0.06
 MARGIN_S = 0.2
 BLOCK_S = 60.0
@@ -75,7 +75,8 @@ def find_speech(levels: Levels) -> list[tuple[float, float]]:
         return []
     activity = np.clip(_smooth(levels) - noise_floor(levels), 0, LARGEST_EXCESS_DB).mean(axis=1)
     runs = _runs(activity > OFF_DB)
-    kept = [(a, b) for a, b in runs if b - a >= SHORTEST_S * FRAMES_PER_S and (activity[a:b] > ON_DB).any()]
+    shortest = round(SHORTEST_S * FRAMES_PER_S)
+    kept = [(a, b) for a, b in runs if (activity[a:b] > ON_DB).sum() >= shortest]
     margin = round(MARGIN_S * FRAMES_PER_S)
     merged: list[tuple[int, int]] = []
     for a, b in kept:
@@ -89,11 +90,11 @@ def find_speech(levels: Levels) -> list[tuple[float, float]]:
 
 def noise_floor(levels: Levels) -> Levels:
     """Level of the noise in each band and frame."""
-    seconds = -(-len(levels) // FRAMES_PER_S)
-    padded = np.pad(levels, ((0, seconds * FRAMES_PER_S - len(levels)), (0, 0)), mode="edge")
-    quiet = np.quantile(padded.reshape(seconds, FRAMES_PER_S, -1), FLOOR_SHARE, axis=1)
+    seconds = max(1, len(levels) // FRAMES_PER_S)  # the last one takes what is left over
+    parts = np.split(levels, np.arange(1, seconds) * FRAMES_PER_S)
+    quiet = np.stack([np.quantile(part, FLOOR_SHARE, axis=0) for part in parts])
     lowest = np.stack([quiet[max(0, s - FLOOR_REACH_S) : s + FLOOR_REACH_S + 1].min(axis=0) for s in range(seconds)])
-    floor = np.repeat(lowest, FRAMES_PER_S, axis=0)[: len(levels)]
+    floor = np.repeat(lowest, [len(part) for part in parts], axis=0)
     loudest = np.quantile(levels, 0.99, axis=0)
     result: Levels = np.maximum(floor, loudest - FLOOR_BELOW_PEAK_DB).astype(np.float32)
     return result

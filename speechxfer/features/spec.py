@@ -135,6 +135,11 @@ class FeatureSpec:
         windows = count_windows(max(samples, self.shortest_samples), self)
         return max(0, windows - int(self.drop_last_frame)) // self.stack
 
+    def noise_before_s(self, duration_s: float) -> float:
+        """Seconds of noise before an utterance that is shorter than `shortest_samples`: its first frames are of these."""
+        missing = self.shortest_samples - round(duration_s * self.sample_rate_hz)
+        return max(0, missing // 2) / self.sample_rate_hz
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speechxfer.errors import count_of
 from speechxfer.language_models.counting import OrderCounts
 from speechxfer.language_models.scratch import Scratch, blocks
 from speechxfer.language_models.tables import BEGIN_ID, Floats, Ints
@@ -106,9 +105,9 @@ def _choose_discounts(counts: Ints, order: int) -> Discounts:
     found = estimate_discounts(once, twice, thrice, four_times)
     if found is None:
         log_info(
-            f"order {order}: discounts {', '.join(map(str, FALLBACK))} instead of estimated ones, as the text is small: "
-            f"{count_of(once, 'n-gram')} that count 1, {twice:,} that count 2, {thrice:,} that count 3, "
-            f"{four_times:,} that count 4"
+            f"order {order}: discounts {', '.join(map(str, FALLBACK))} instead of estimated ones, as none in range "
+            f"follow from the counts: of the n-grams {once:,} count 1, {twice:,} count 2, {thrice:,} count 3, "
+            f"{four_times:,} count 4"
         )
     return found or FALLBACK
 

@@ -1,6 +1,5 @@
 """Arrays in temporary files, for texts whose counts do not fit into memory."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from speechxfer.runtime import temporary_folder
 
 BLOCK = 1 << 22  # values that are in memory at once
 
@@ -68,10 +69,13 @@ class GrowingArray:
 
 @contextmanager
 def scratch_folder(beside: Path) -> Iterator[Scratch]:
-    """A temporary folder beside a file that is written in the end; it is removed when the block ends."""
-    beside.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{beside.name}.", suffix=".partial", dir=beside.parent) as folder:
-        yield Scratch(Path(folder))
+    """A temporary folder of arrays beside a file that is written in the end; it is removed when the block ends.
+
+    Raises:
+        InputError: the disk is full or the place cannot be written.
+    """
+    with temporary_folder(beside) as folder:
+        yield Scratch(folder)
 
 
 def write_zeros(file: BinaryIO, size: int) -> None:

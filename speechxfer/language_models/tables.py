@@ -75,12 +75,11 @@ def find_rows(keys: Ints, wanted: Ints) -> Ints:
 
 
 def find_links(keys: Ints, links: NDArray[np.int32], new: Ints, words: int) -> NDArray[np.int32]:
-    """The links of n-grams (keys `new`) that follow on rows `keys` with `links`; every word must be in the model."""
+    """The links of n-grams of two or more words (keys `new`) that follow on rows `keys` with `links`."""
     contexts, last = np.divmod(new, words)
     found = np.full(len(new), -1, dtype=np.int64)
-    pending = np.flatnonzero(contexts > 0)
-    found[contexts == 0] = 0  # a single word: the empty n-gram
-    while len(pending):
+    pending = np.arange(len(new))
+    while len(pending):  # ends, as the single words are there
         contexts[pending] = links[contexts[pending]]
         found[pending] = find_rows(keys, contexts[pending] * words + last[pending])
         pending = pending[found[pending] < 0]

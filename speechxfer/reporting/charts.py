@@ -22,7 +22,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a chart; `style` numbers its colour, dashes and marker; `hollow`: a forecast."""
+    """A line of a chart; `style` numbers its colour, dashes and marker; `hollow`: a forecast, from the last point
+    measured to the one expected."""
 
     name: str
     points: tuple[Point, ...]

@@ -1,6 +1,7 @@
 """Runtime: files, processes, devices and progress; nothing specific to speech. Imports torch only when needed.
 
-* Files: `write_atomically`, `atomic_file`, `atomic_folder`, `recover_folder`; `run_lock` (a run's folder), `file_lock`.
+* Files: `write_atomically`, `atomic_file`, `atomic_folder`, `recover_folder`, `temporary_folder`; `run_lock` (a run's folder),
+  `file_lock`.
 * Files from outside, with bounds: `read_text`, `read_bytes`, `read_json`, `read_toml`; for texts `parse_json`, `parse_toml`,
   `parse_yaml`.
 * Processes and devices: `default_device`, `runs_on_cpu_only`, `uses_bfloat16`, `rank_and_world_size`,
@@ -23,6 +24,7 @@ from speechxfer.runtime.files import atomic_folder as atomic_folder
 from speechxfer.runtime.files import file_lock as file_lock
 from speechxfer.runtime.files import recover_folder as recover_folder
 from speechxfer.runtime.files import run_lock as run_lock
+from speechxfer.runtime.files import temporary_folder as temporary_folder
 from speechxfer.runtime.files import write_atomically as write_atomically
 from speechxfer.runtime.parallel import run_parallel as run_parallel
 from speechxfer.runtime.parsing import parse_json as parse_json

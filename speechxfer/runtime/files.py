@@ -69,6 +69,17 @@ def atomic_folder(folder: Path | str) -> Iterator[Path]:
         _swap(partial, folder)
 
 
+@contextmanager
+def temporary_folder(beside: Path | str) -> Iterator[Path]:
+    """A folder for temporary files beside a path that is written in the end; it is removed when the block ends.
+
+    Raises:
+        InputError: the disk is full or the place cannot be written.
+    """
+    with _partial_of(Path(beside), lambda partial: partial.mkdir(exist_ok=True)) as partial:
+        yield partial
+
+
 def recover_folder(folder: Path | str) -> None:
     """Undo a replacement of `folder` that a kill interrupted: the older folder is renamed back, or removed if replaced.
 

@@ -9,14 +9,16 @@
 * `align`, `edit_operation`: the scorer's alignment and the kind of each pair; `format_rate`, `format_counts`: rates and counts
   as text.
 * `forecast_rate`: the error rate with more training speech, from a learning curve of `MeasuredRate`s.
-* `Calibration`, `fit_calibration`: confidences as the share of such words that are right; `judge_words` says which words are
-  right, `score_confidences` how well their confidences predict it, a `ConfidenceScore`.
+* `Calibration`, `fit_calibration`, `parse_calibration`: confidences as the share of such words that are right; `judge_words` says
+  which words are right, `score_confidences` how well their confidences predict it, a `ConfidenceScore`.
 """
 
 from speechxfer.scoring.alignment import align as align
+from speechxfer.scoring.alignment import count_errors as count_errors
 from speechxfer.scoring.alignment import edit_operation as edit_operation
 from speechxfer.scoring.calibration import Calibration as Calibration
 from speechxfer.scoring.calibration import fit_calibration as fit_calibration
+from speechxfer.scoring.calibration import parse_calibration as parse_calibration
 from speechxfer.scoring.comparison import Comparison as Comparison
 from speechxfer.scoring.comparison import check_same_task as check_same_task
 from speechxfer.scoring.comparison import compare as compare

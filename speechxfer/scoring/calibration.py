@@ -11,6 +11,7 @@ method).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,20 @@ def fit_calibration(confidences: Sequence[float], right: Sequence[bool]) -> Cali
     if weights[0] < 0:  # more confident words were more often wrong: confidence says nothing
         return Calibration(0.0, math.log((positive + 1) / (negative + 1)), len(right))
     return Calibration(float(weights[0]), float(weights[1]), len(right))
+
+
+def parse_calibration(stored: Any) -> Calibration | None:
+    """The calibration that JSON has as an object; None for None, as in models of earlier versions.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError: it is no calibration.
+    """
+    if stored is None:
+        return None
+    calibration = Calibration(float(stored["slope"]), float(stored["intercept"]), int(stored["words"]))
+    if not (math.isfinite(calibration.slope) and math.isfinite(calibration.intercept) and calibration.slope >= 0):
+        raise ValueError(f"calibration {stored}")
+    return calibration
 
 
 def _loss(exponents: Floats, targets: Floats) -> float:

@@ -149,6 +149,8 @@ class WerReport:
         if self.base_letter_counts != characters:
             lines[1] += f"; without marks {format_rate(self.base_letter_cer, self.base_letter_cer_interval)}"
         lines.append(f"[95 % interval]: bootstrap over {self.resampling}, because {self.resampling_reason}")
+        if self.decoder != "greedy":
+            lines.append(f"decoder: {self.decoder}")
         if self.phones:
             lines.append(f"output restricted to {len(self.phones)} phones: {' '.join(self.phones)}")
         if self.confidence:

@@ -31,7 +31,6 @@ from speechxfer.training.regularizers import (
     build_regularizer,
     check_regularization,
     copy_source_model,
-    l2_sp_strength,
 )
 from speechxfer.training.run import TrainingData, TrainingRun
 from speechxfer.training.schedule import default_steps
@@ -84,7 +83,6 @@ def prepare_run(
         "dev": hash_utterances(dev),
         "source data": hash_utterances(source_data),
         "steps": steps,
-        "l2_sp": l2_sp_strength(config, model),
         "processes": accelerator.num_processes,
         "bf16": uses_bfloat16(config.precision, accelerator.device),
     }

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechxfer.config import DEFAULT_L2_SP, FinetuneConfig
+from speechxfer.config import FinetuneConfig
 from speechxfer.errors import InputError
 from speechxfer.features import Batch, FeatureStore, collate
-from speechxfer.models import AcousticModel, has_lora
+from speechxfer.models import AcousticModel
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,11 @@ class SourceRegularizer:
     """The regularisation of one run."""
 
     config: FinetuneConfig
-    l2_sp: float
     anchors: Mapping[nn.Parameter, Tensor]
     """For L2-SP: the source's value of each parameter."""
     source: AcousticModel | None
     """For distillation and replay: the source model, frozen, in evaluation mode, where the model is."""
     replay: ReplayData | None
-
-
-def l2_sp_strength(config: FinetuneConfig, model: AcousticModel) -> float:
-    """Lambda of L2-SP: as set, or the default for this model."""
-    if config.l2_sp is not None:
-        return config.l2_sp
-    off = config.freeze == "encoder" or config.distillation or config.replay or has_lora(model)
-    return DEFAULT_L2_SP if model.parents and not off else 0.0
 
 
 def check_regularization(config: FinetuneConfig, model: AcousticModel) -> None:
@@ -83,14 +74,13 @@ def build_regularizer(
         source: for distillation and replay, see `copy_source_model`.
         replay: for replay.
     """
-    l2_sp = l2_sp_strength(config, model)
-    if not (l2_sp or config.distillation or config.replay):
+    if not config.regularizers:
         return None
     anchors = {}
-    if l2_sp:
+    if config.l2_sp:
         added = {parameter for adapter in model.encoder.adapters for parameter in adapter.parameters()}
         anchors = {p: p.detach().clone() for _, p in model.encoder.named_parameters() if p not in added}
-    return SourceRegularizer(config, l2_sp, anchors, source, replay)
+    return SourceRegularizer(config, anchors, source, replay)
 
 
 @torch.no_grad()
@@ -100,7 +90,7 @@ def proximal_step_(regularizer: SourceRegularizer, optimizer: torch.optim.Optimi
         for parameter in group["params"]:
             anchor = regularizer.anchors.get(parameter)
             if anchor is not None and parameter.grad is not None:
-                parameter.sub_(anchor).div_(1 + group["lr"] * torch.tensor(regularizer.l2_sp)).add_(anchor)
+                parameter.sub_(anchor).div_(1 + group["lr"] * torch.tensor(regularizer.config.l2_sp)).add_(anchor)
 
 
 def sample_replay_batch(regularizer: SourceRegularizer, frames: int, generator: np.random.Generator) -> Batch | None:

@@ -3,13 +3,15 @@
 - `adapt`, `train_from_scratch`, `Adapted`: training runs.
 - `evaluate_models`, `RowTarget`: models by name, scored on a manifest.
 - `transcribe_inputs`, `write_transcripts`, `ReadingOptions`, `TranscriptFormat`: models by name, applied to recordings.
-- `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest.
+- `find_keywords`, `write_found`, `Found`, `split_arguments`: words and phrases in untranscribed recordings.
+- `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest; `copy_tiers`: tiers added to a
+  TextGrid or ELAN document.
 - `score_files`: transcripts in files against references.
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
-- `DecodingOptions`: language models, boosted phrases and beam of both; `tune_models`, `Tuning`: their weights, tuned on
+- `DecodingOptions`, `open_decoder`: language models, boosted phrases and beam; `tune_models`, `Tuning`: their weights, tuned on
   development data.
 - `align_inputs`, `AlignmentSummary`: recordings and their texts to annotation files.
-- `write_page`: runs as one HTML page.
+- `write_page`, `PageOptions`: runs as one HTML page.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
 - `StudySettings`, `Splits`: how the runs of a study are trained and on what; `cross_validate`, `learning_curve`,
   `compare_with_baseline`, `self_train`: the studies.
@@ -23,6 +25,7 @@ from speechxfer.workflows.baselines import compare_with_baseline as compare_with
 from speechxfer.workflows.checking_runs import check_run as check_run
 from speechxfer.workflows.cross_validation import cross_validate as cross_validate
 from speechxfer.workflows.decoders import DecodingOptions as DecodingOptions
+from speechxfer.workflows.decoders import open_decoder as open_decoder
 from speechxfer.workflows.embeddings import embed as embed
 from speechxfer.workflows.evaluation_runs import RowTarget as RowTarget
 from speechxfer.workflows.evaluation_runs import evaluate_models as evaluate_models
@@ -33,15 +36,21 @@ from speechxfer.workflows.language_model_runs import train_language_model as tra
 from speechxfer.workflows.learning_curves import learning_curve as learning_curve
 from speechxfer.workflows.model_description import describe as describe
 from speechxfer.workflows.ranking import rank_sources as rank_sources
+from speechxfer.workflows.report_pages import PageOptions as PageOptions
 from speechxfer.workflows.report_pages import write_page as write_page
 from speechxfer.workflows.results import Forgetting as Forgetting
 from speechxfer.workflows.results import ResultRow as ResultRow
 from speechxfer.workflows.results import add_row as add_row
 from speechxfer.workflows.results import read_rows as read_rows
 from speechxfer.workflows.scoring_runs import score_files as score_files
+from speechxfer.workflows.search_runs import Found as Found
+from speechxfer.workflows.search_runs import find_keywords as find_keywords
+from speechxfer.workflows.search_runs import split_arguments as split_arguments
+from speechxfer.workflows.search_runs import write_found as write_found
 from speechxfer.workflows.self_training import self_train as self_train
 from speechxfer.workflows.studies import Splits as Splits
 from speechxfer.workflows.studies import StudySettings as StudySettings
+from speechxfer.workflows.tier_copies import copy_tiers as copy_tiers
 from speechxfer.workflows.training_runs import Adapted as Adapted
 from speechxfer.workflows.training_runs import adapt as adapt
 from speechxfer.workflows.training_runs import train_from_scratch as train_from_scratch

@@ -28,6 +28,7 @@ from speechxfer.errors import InputError
 from speechxfer.language_models import NgramModel, read_language_model
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import default_device, log_info, parse_json, read_text, write_atomically
+from speechxfer.scoring import Calibration, parse_calibration
 
 WEIGHTS_FILE = "decoding.json"
 WEIGHTS_FORMAT = "speechxfer-decoding-1"
@@ -45,6 +46,7 @@ class DecodingOptions:
             language model or phrases, the text is found by beam search.
         boost: file of phrases to boost.
         nbest: how many alternatives each hypothesis has; 0: none.
+        known_words: forbid words that the language model of words does not know.
 
     Raises:
         InputError: the beam is not positive or smaller than `nbest`, or a language model is given twice.
@@ -55,6 +57,7 @@ class DecodingOptions:
     beam: int | None = None
     boost: Path | None = None
     nbest: int = 0
+    known_words: bool = False
 
     def __post_init__(self) -> None:
         least = max(1, self.nbest)
@@ -62,13 +65,14 @@ class DecodingOptions:
             raise InputError(
                 f"--beam is {self.beam}; expected at least {least}" + (", as --nbest" if self.nbest > 1 else "")
             )
-        if len(set(self.language_models)) < len(self.language_models):
-            raise InputError(f"--lm: {self.language_models[0]} is given twice; give it once")
+        repeated = [path for number, path in enumerate(self.language_models) if path in self.language_models[:number]]
+        if repeated:
+            raise InputError(f"--lm: {repeated[0]} is given twice; give it once")
 
     @property
     def searches(self) -> bool:
         """Whether a beam search is asked for."""
-        return bool(self.language_models or self.boost or self.beam or self.nbest)
+        return bool(self.language_models or self.boost or self.beam or self.nbest or self.known_words)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class StoredWeights:
         language_models: what they are, such as "word 4-gram, character 6-gram".
         dev: name of the manifest that they were tuned on.
         wer, cer: error rates there, in percent.
+        calibration: of the confidences of words, fitted there; None: there were too few, or an earlier version tuned.
     """
 
     beam: int
@@ -89,6 +94,7 @@ class StoredWeights:
     dev: str
     wer: float
     cer: float
+    calibration: Calibration | None = None
 
 
 class LanguageModelFiles:
@@ -112,7 +118,14 @@ def prepare_model_fusion(
     """Language models and phrases in the symbols of an acoustic model; errors as for `prepare_fusion` and `read_phrases`."""
     vocabulary = inventory.vocabulary if inventory else model.vocabulary
     phrases = read_phrases(options.boost, vocabulary, model.normalizer) if options.boost else []
-    return prepare_fusion(vocabulary, model.normalizer, files.models, phrases, default_device())
+    return prepare_fusion(
+        vocabulary,
+        model.normalizer,
+        files.models,
+        phrases,
+        known_words=options.known_words,
+        device=default_device(),
+    )
 
 
 def build_beam_decoder(
@@ -146,16 +159,20 @@ def open_decoder(
         files: of the options' language models, if they were read before.
 
     Raises:
-        InputError: a file is missing or damaged, or language models or phrases do not suit the model.
+        InputError: a file is missing or damaged, language models or phrases do not suit the model, or it is a classifier.
     """
     if not options.searches:
         return None
+    if model.task == "classify":
+        raise InputError(
+            f"{name}: a classifier chooses among whole texts, without a search; omit --lm, --beam, --boost and --nbest"
+        )
     files = files or LanguageModelFiles(options.language_models)
     fusion = prepare_model_fusion(model, files, options, inventory)
     if options.boost and not fusion and options.beam is None and not options.nbest:
         log_info(f"{options.boost}: has no phrase; decoding is greedy")
         return None
-    stored = read_stored_weights(name).get(files.key)
+    stored = read_stored_weights(name).get(weights_key(files, options))
     if stored is None and fusion:
         log_info(
             f"decoding: no weights were tuned for {name} with {fusion.name or 'boosted phrases alone'}, so these defaults are "
@@ -163,7 +180,13 @@ def open_decoder(
         )
     weights = stored.weights if stored else FusionWeights()
     beam = options.beam or max(stored.beam if stored else SearchSettings().beam, options.nbest)
-    return replace(build_beam_decoder(model, fusion, weights, beam, inventory), nbest=options.nbest)
+    decoder = build_beam_decoder(model, fusion, weights, beam, inventory)
+    return replace(decoder, nbest=options.nbest, calibration=stored.calibration if stored else None)
+
+
+def weights_key(files: LanguageModelFiles, options: DecodingOptions) -> str:
+    """What stored weights belong to: the contents of the language models, and whether only known words are permitted."""
+    return f"{files.key} known words" if options.known_words else files.key
 
 
 def describe_weights(weights: FusionWeights, fusion: Fusion) -> str:
@@ -219,7 +242,11 @@ def _parse_weights(entry: Any, path: Path) -> StoredWeights:
     ):
         raise InputError(f"{path}: an entry lacks a field or has one of another kind; {FIX}")
     values = {key: entry[key] for key in kinds}
-    return StoredWeights(**(values | {"weights": FusionWeights(**entry["weights"])}))
+    try:
+        calibration = parse_calibration(entry.get("calibration"))
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: an entry has a damaged calibration ({error}); {FIX}") from error
+    return StoredWeights(**(values | {"weights": FusionWeights(**entry["weights"]), "calibration": calibration}))
 
 
 def _hash_file(path: Path) -> str:

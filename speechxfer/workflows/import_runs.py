@@ -1,4 +1,4 @@
-"""The verb `import`: annotations of linguists, subtitles and Kaldi's data folders as a manifest."""
+"""The verb `import`: annotations of linguists, subtitles, Kaldi's data folders and lhotse's manifests as a manifest."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ from speechxfer.data import (
     describe_places,
     import_annotation,
     is_kaldi_folder,
+    is_lhotse_manifest,
     read_kaldi_folder,
+    read_lhotse_manifest,
     total_duration_s,
     write_manifest,
 )
@@ -43,10 +45,10 @@ DEFAULTS = ImportOptions()
 
 
 def import_files(inputs: Sequence[Path], out: Path, options: ImportOptions = DEFAULTS) -> str:
-    """Write a manifest of the speech in ELAN documents, TextGrids, subtitles, labels, CTM and STM files and Kaldi's data folders.
+    """Write a manifest of the speech in annotated files, Kaldi's data folders and lhotse's manifests.
 
-    A folder stands for all such files in it (label tracks, ``.txt``, only by name). A file that cannot be imported is reported on
-    stderr and does not stop the others; an error follows at the end.
+    A folder stands for all annotated files in it (label tracks, ``.txt``, and lhotse's manifests only by name). A file that
+    cannot be imported is reported on stderr and does not stop the others; an error follows at the end.
 
     Args:
         inputs: files and folders.
@@ -96,6 +98,9 @@ def _files(inputs: Iterable[Path]) -> Iterator[Path]:
 def _import_file(path: Path, options: ImportOptions) -> Iterator[ImportedSpeech]:
     if path.is_dir():
         yield read_kaldi_folder(path, options.language)
+        return
+    if is_lhotse_manifest(path):
+        yield read_lhotse_manifest(path, options.language)
         return
     for annotation in read_annotations(path, options.encoding):
         yield import_annotation(annotation, path, options.tiers, options.audio_dir, options.language)

@@ -98,14 +98,13 @@ def learning_curve(
 def read_curves(path: Path) -> list[Curve]:
     """Learning curves for a forecast: those in a ``curve.tsv``, or rows of a ``results.json`` that differ in hours only.
 
+    Curves with one point are omitted where there are longer ones.
+
     Raises:
         InputError: the file is neither; the message names the line.
     """
     if path.suffix == ".json":
-        rows = [
-            (f"{row.name} from {row.source or 'random weights'} on {row.split}", row.train_hours, _row_rates(row))
-            for row in read_rows(path)
-        ]
+        rows = [(_curve_name(row), row.train_hours, _row_rates(row)) for row in read_rows(path)]
     else:
         rows = [_read_line(line, f"{path}:{number}") for number, line in _lines_of_curve(path)]
     curves = []
@@ -115,11 +114,13 @@ def read_curves(path: Path) -> list[Curve]:
             tuple(MeasuredRate(hours, rates[at], (rates[at + 1], rates[at + 2])) for hours, rates in points)
             for at in (0, 3)
         )
-        if len(points) > 1 or path.suffix != ".json":
-            curves.append(Curve(name, wer, cer))
-    if not curves:
-        raise InputError(f"{path}: has no model with several sizes of training data; run `speechxfer curve`")
-    return curves
+        curves.append(Curve(name, wer, cer))
+    return [curve for curve in curves if len(curve.wer) > 1] or curves
+
+
+def _curve_name(row: ResultRow) -> str:
+    decoder = "" if row.decoder == "greedy" else f", {row.decoder}"
+    return f"{row.name} from {row.source or 'random weights'} on {row.split}{decoder}"
 
 
 def _row_rates(row: ResultRow) -> tuple[float, ...]:

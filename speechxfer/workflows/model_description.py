@@ -1,6 +1,7 @@
 """The verb `info`: a model's card as text."""
 
 from speechxfer.checkpoints import load_model, read_card, resolve_source
+from speechxfer.scoring import Calibration
 from speechxfer.workflows.training_runs import millions_of_parameters
 
 
@@ -20,9 +21,17 @@ def describe(name: str) -> str:
         f"features: {model.spec.name} version {model.spec.version}, {model.spec.dim} values every "
         f"{1000 / model.spec.frames_per_s:g} ms at {model.spec.sample_rate_hz} Hz",
         f"symbols ({len(model.vocabulary.symbols)}, {model.vocabulary.kind}): {' '.join(model.vocabulary.symbols)[:400]}",
+        f"confidence of words: {_describe_calibration(model.calibration)}",
         *([f"letter tables of {len(tables)} languages: {' '.join(sorted(tables))}"] if tables else []),
     ]
     for key, value in card.details.items():
         if key != "config":
             lines += [f"{key}: {one}" for one in (value if isinstance(value, list) else [value])]
     return "\n".join(lines)
+
+
+def _describe_calibration(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "raw, not calibrated"
+    parameters = f"slope {calibration.slope:.3g}, intercept {calibration.intercept:.3g}"
+    return f"calibrated on {calibration.words:,} words of dev ({parameters})"

@@ -1,7 +1,7 @@
 """The verb `report`: scores, training and errors of runs as one HTML page that opens from disk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speechxfer.adaptation import read_head_table
@@ -11,12 +11,28 @@ from speechxfer.decoding import score_hypotheses, transcribe
 from speechxfer.errors import InputError, first_names
 from speechxfer.reporting import Content, Run, choose_clips, make_clips, render_page, room_for_clips
 from speechxfer.runtime import default_device, format_duration, is_main_process, log_info, write_atomically
-from speechxfer.scoring import WerReport, check_same_task, read_report
+from speechxfer.scoring import WerReport, align, check_same_task, count_errors, read_report
 from speechxfer.training import read_metrics
+from speechxfer.workflows.decoders import DecodingOptions, LanguageModelFiles, open_decoder
 from speechxfer.workflows.learning_curves import read_curves
 from speechxfer.workflows.run_inputs import trained_audio_options
 
-CLIPS = 50
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What a page shows besides the runs.
+
+    Attributes:
+        curve: error rates at several sizes of the training data, for the forecast: ``curve.tsv`` of `learning_curve`, or the
+            ``results.json`` of a recipe.
+        clips: how many utterances get audio and picture; half of them are those with the most errors. The page stays below
+            20 MB, with fewer clips if need be.
+        audio: False: pictures only.
+    """
+
+    curve: Path | None = None
+    clips: int = 50
+    audio: bool = True
 
 
 def write_page(
@@ -24,9 +40,8 @@ def write_page(
     out: Path,
     *,
     manifest: Path | None = None,
-    curve: Path | None = None,
-    clips: int = CLIPS,
-    audio: bool = True,
+    page: PageOptions | None = None,
+    decoding: DecodingOptions | None = None,
     resample: bool | None = None,
     mono: bool | None = None,
 ) -> None:
@@ -36,14 +51,11 @@ def write_page(
 
     Args:
         runs: models as for `load_model`, mostly folders of finished runs, which are scored on `manifest`; or the
-            ``report.json`` of `evaluate`, or its folder, which have no training curve, head table or confidences.
+            ``report.json`` of `evaluate`, or its folder, which have no training curve, head table or times of words.
         out: the HTML file.
         manifest: the utterances; needed for models, and for audio.
-        curve: error rates at several sizes of the training data, for the forecast: ``curve.tsv`` of `learning_curve`, or the
-            ``results.json`` of a recipe.
-        clips: how many utterances get audio and picture; half of them are those with the most errors. The page stays below
-            20 MB, with fewer clips if need be.
-        audio: False: pictures only.
+        page: curve and clips; None: the defaults.
+        decoding: language models, phrases, phones; None: greedy decoding.
         resample, mono: permissions as in `read_audio`; None: as each model was trained.
 
     Raises:
@@ -54,40 +66,64 @@ def write_page(
     >>> from speechxfer.workflows import write_page
     >>> write_page(["english"], Path("report.html"), manifest=Path("data/test.jsonl"))
     """
+    page, options = page or PageOptions(), decoding or DecodingOptions()
     utterances = {one.id: one for one in read_manifest(manifest)} if manifest else {}
-    curves = read_curves(curve) if curve else []
-    scored = tuple(_read_run(name, utterances, resample, mono) for name in runs)
-    for run in scored[1:]:
-        check_same_task(scored[0].report, run.report)
+    curves = read_curves(page.curve) if page.curve else []
+    files = LanguageModelFiles(options.language_models)
+    scored = []
+    for name in runs:
+        report_json = _report_of(Path(name))
+        if report_json:
+            scored.append(_read_report(name, report_json, utterances))
+        else:
+            scored.append(_score_model(name, list(utterances.values()), resample, mono, options, files))
+        check_same_task(scored[0].report, scored[-1].report)
     if not is_main_process():
         return
     title = first_names([run.name for run in scored], 3) + (f" on {manifest.name}" if manifest else "")
-    content = Content(title, scored, utterances, curves=tuple(curves))
-    content = _with_clips(content, clips, audio)
+    content = Content(title, tuple(scored), utterances, curves=tuple(curves))
+    content = _with_clips(content, page)
     html = render_page(content)
     write_atomically(out, html)
     log_info(f"wrote {out} ({len(html.encode()) / 1e6:.1f} MB, {len(content.clips)} clips)")
 
 
-def _read_run(name: str, utterances: Mapping[str, Utterance], resample: bool | None, mono: bool | None) -> Run:
-    report_json = _report_of(Path(name))
-    if report_json:
-        report = read_report(report_json)
-        _check_manifest(report, utterances, report_json)
-        reason = (
-            "a report.json has no training curve, head table, times or confidences; name the run's folder for these"
-        )
-        return Run(name, report, missing=(reason,))
+def _read_report(name: str, report_json: Path, utterances: Mapping[str, Utterance]) -> Run:
+    report = read_report(report_json)
+    _check_manifest(report, utterances, report_json)
+    missing = ["a report.json has no training curve, head table, times or confidences; name the run's folder for these"]
+    rows = report.utterances
+    pairs = align([(row.normalized_reference, row.normalized_hypothesis) for row in rows], words=True)
+    others = sum(count_errors(aligned) != row.words for aligned, row in zip(pairs, rows, strict=True))
+    if others:  # a report of `speechxfer score` by sclite's conventions
+        missing.append(f"the alignment of {others:,} utterances by which the report counts errors: it follows sclite's")
+    return Run(name, report, missing=tuple(missing))
+
+
+def _score_model(
+    name: str,
+    utterances: Sequence[Utterance],
+    resample: bool | None,
+    mono: bool | None,
+    options: DecodingOptions,
+    files: LanguageModelFiles,
+) -> Run:
+    """A model's hypotheses and scores, and of a run's folder its metrics and head table."""
     card = read_card(name)
     if not utterances:
         raise InputError(
             f"{name}: is a model, and no manifest is given to score it on; give --on MANIFEST, or a report.json"
         )
-    model = load_model(name).to(default_device())
+    model = load_model(name)
     audio = trained_audio_options(name, model.spec, resample, mono)
-    given = list(utterances.values())
-    hypotheses = transcribe(model, given, resample=audio.resample, mono=audio.mono)
-    report = score_hypotheses(model, given, hypotheses)
+    inventory = options.phones.inventory(model) if options.phones else None
+    decoder = open_decoder(name, model, options, inventory, files)
+    model = model.to(default_device())
+    hypotheses = transcribe(
+        model, utterances, resample=audio.resample, mono=audio.mono, phones=inventory, decoder=decoder
+    )
+    report = score_hypotheses(model, utterances, hypotheses, inventory)
+    report = replace(report, decoder=decoder.name) if decoder else report
     run = Run(name, report, hypotheses, facts=_facts(card))
     metrics, head = Path(name) / "metrics.jsonl", Path(name) / "head.tsv"
     if metrics.is_file():
@@ -121,18 +157,18 @@ def _check_manifest(report: WerReport, utterances: Mapping[str, Utterance], wher
         )
 
 
-def _with_clips(content: Content, count: int, audio: bool) -> Content:
+def _with_clips(content: Content, page: PageOptions) -> Content:
     """The content with clips, and the reasons for those that are missing."""
     if not content.utterances:
         return replace(content, missing=("no audio, pictures or durations: no manifest is given (--on MANIFEST)",))
-    chosen = choose_clips(content.runs[0].report, count)
-    made = make_clips([content.utterances[id_] for id_ in chosen], room_for_clips(content), audio=audio)
+    chosen = choose_clips(content.runs[0].report, page.clips)
+    made = make_clips([content.utterances[id_] for id_ in chosen], room_for_clips(content), audio=page.audio)
     missing = []
     total = len(content.utterances)
-    if not audio:
+    if not page.audio:
         missing.append("no audio, as asked for (--no-audio)")
     if len(made.clips) < total:
-        what = "audio and pictures" if audio else "pictures"
+        what = "audio and pictures" if page.audio else "pictures"
         missing.append(
             f"{what} of {total - len(made.clips):,} of {total:,} utterances (--clips {total} embeds all that fit)"
         )

@@ -22,11 +22,13 @@ from speechxfer.decoding import (
     PhoneInventory,
     SearchSettings,
     compute_log_probs,
+    fit_confidences,
+    score_hypotheses,
 )
 from speechxfer.errors import InputError, first_names
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import default_device, log_info, parse_json, read_text, track
-from speechxfer.scoring import error_rates
+from speechxfer.scoring import Calibration, error_rates
 from speechxfer.training import hash_utterances
 from speechxfer.workflows.decoders import (
     DecodingOptions,
@@ -37,6 +39,7 @@ from speechxfer.workflows.decoders import (
     describe_weights,
     prepare_model_fusion,
     store_weights,
+    weights_key,
 )
 from speechxfer.workflows.evaluation_runs import RowTarget
 from speechxfer.workflows.run_inputs import TRAIN_IDS, trained_audio_options
@@ -157,8 +160,10 @@ def tune_models(
         beam = options.beam or SearchSettings().beam
         found = sorted(task.search(beam, trials), key=lambda trial: trial.cost)
         best = found[0]
-        stored = StoredWeights(beam, best.weights, fusion.name, manifest.name, 100 * best.wer, 100 * best.cer)
-        path = store_weights(name, files.key, stored)
+        calibration = task.calibrate(utterances, best.weights, beam)
+        rates = (100 * best.wer, 100 * best.cer)
+        stored = StoredWeights(beam, best.weights, fusion.name, manifest.name, *rates, calibration)
+        path = store_weights(name, weights_key(files, options), stored)
         log_info(f"wrote {path}: {describe_weights(best.weights, fusion)}")
         tunings.append(Tuning(name, fusion.name, beam, fusion.used_weights(), tuple(found), task.greedy_rates()))
     return tunings
@@ -212,6 +217,13 @@ class _Task:
         vocabulary = self.inventory.vocabulary if self.inventory else None
         greedy = GreedyDecoder.of_model(self.model, vocabulary)
         return self._rates([hypothesis.text for hypothesis in greedy.decode(self.log_probs)])
+
+    def calibrate(self, utterances: Sequence[Utterance], weights: FusionWeights, beam: int) -> Calibration | None:
+        """A calibration of the confidences of the words that are found with these weights."""
+        decoder = build_beam_decoder(self.model, self.fusion, weights, beam, self.inventory)
+        hypotheses = {u.id: one for u, one in zip(utterances, decoder.decode(self.log_probs), strict=True)}
+        report = score_hypotheses(self.model, utterances, hypotheses, self.inventory)
+        return fit_confidences(self.model, report, hypotheses)
 
     def _rates(self, texts: Sequence[str]) -> tuple[float, float]:
         normalizer = replace(self.model.normalizer, form="NFC")

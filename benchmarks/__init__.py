@@ -1,0 +1,1 @@
+"""Programs that measure speed and memory, run by hand from the root of the repository; results: ``RESULTS.md``."""
