@@ -12,6 +12,7 @@ those of a bootstrap over utterances.
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -39,7 +40,7 @@ COLUMNS = (
     "within 10 ms %",
     "within 20 ms % [95 %]",
     "within 50 ms %",
-    "median |error| ms",
+    "median absolute error ms",
     "median error ms",
 )
 Spans = list[tuple[str, float, float]]  # text, start and end of the units of an utterance
@@ -139,7 +140,7 @@ def summarise(errors: Sequence[NDArray[np.float64]], names: Mapping[str, str]) -
         within_50=within[50],
         median_absolute=float(np.median(np.abs(joined))),
         median=float(np.median(joined)),
-        command=" ".join(["python -m recipes.alignment.boundaries", *sys.argv[1:]]),
+        command=shlex.join(["python", "-m", "recipes.alignment.boundaries", *sys.argv[1:]]),
         commit=commit(),
         date=datetime.now(UTC).date().isoformat(),
         hardware=hardware(),
