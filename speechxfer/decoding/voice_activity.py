@@ -1,11 +1,10 @@
 """Voice activity: where somebody speaks in a recording, by the energy of frequency bands above their noise.
 
 The rule, per frame of 10 ms: in each of `BANDS` mel bands from 100 to 5,000 Hz, the level above the band's noise floor, at most
-`LARGEST_EXCESS_DB`; their mean is the activity. The floor follows the noise: the lowest level of the
-last or of the next `FLOOR_REACH_S`, whichever is higher, where the level of a second is the `FLOOR_SHARE` quantile of its frames.
-A band with a hum, an insect or wind has
-a high floor of its own and does not hide the others. Speech is where the activity exceeds `ON_DB` for `SHORTEST_S` (a click is
-shorter), as far as it exceeds `OFF_DB`, and `MARGIN_S` more on both sides.
+`LARGEST_EXCESS_DB`; their mean is the activity. The floor follows the noise: the lowest level of the last or of the next
+`FLOOR_REACH_S`, whichever is higher, where the level of a second is the `FLOOR_SHARE` quantile of its frames. A band with a hum,
+an insect or wind has a high floor of its own and does not hide the others. Speech is where the activity exceeds `ON_DB` for
+`SHORTEST_S` (a click is shorter), as far as it exceeds `OFF_DB`, and `MARGIN_S` more on both sides.
 
 Figures beside those of silero-vad and webrtcvad: ``benchmarks/RESULTS.md``.
 """
