@@ -15,7 +15,10 @@ TITLE = "# Benchmarks\n\nWritten by the programs of this folder; speeds are seco
 def write_section(title: str, lines: Sequence[str], packages: Sequence[str]) -> None:
     """Replace the section of this title, or append it; says with what it was measured."""
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
-    measured = f"`{command_line()}` at {commit()}, {datetime.now(UTC):%Y-%m-%d}; {hardware()}; {versions}."
+    command = command_line().replace(".py", "", 1)
+    measured = (
+        f"`python -m benchmarks.{command}` at {commit()}, {datetime.now(UTC):%Y-%m-%d}; {hardware()}; {versions}."
+    )
     section = "\n".join([f"## {title}", "", measured, "", *lines, ""])
     page = PAGE.read_text("utf-8") if PAGE.exists() else TITLE
     parts = [part for part in re.split(r"(?m)^(?=## )", page) if not part.startswith(f"## {title}\n")]

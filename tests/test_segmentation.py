@@ -55,6 +55,12 @@ def white(level: float) -> np.ndarray:
     return level * np.random.default_rng(0).standard_normal(round(DURATION_S * RATE))
 
 
+def rising() -> np.ndarray:
+    """Noise that is 30 dB louder in the second half."""
+    noise = white(1.0)
+    return noise * np.where(np.arange(len(noise)) < len(noise) / 2, 1e-3, 0.03)
+
+
 def hum_and_crickets() -> np.ndarray:
     time_s = np.arange(round(DURATION_S * RATE)) / RATE
     crickets = 0.025 * np.sin(2 * np.pi * 4200 * time_s) * (1 + np.sin(2 * np.pi * 8 * time_s))
@@ -63,8 +69,8 @@ def hum_and_crickets() -> np.ndarray:
 
 @pytest.mark.parametrize(
     "noise",
-    [white(0.0), white(1e-3), white(0.01), hum_and_crickets()],
-    ids=["none", "faint", "20 dB", "hum and crickets"],
+    [white(0.0), white(1e-3), white(0.01), rising(), hum_and_crickets()],
+    ids=["none", "faint", "20 dB", "rising", "hum and crickets"],
 )
 def test_speech_is_found_where_it_is(noise: np.ndarray) -> None:
     found = find_speech(band_levels(recording(noise), RATE))

@@ -1,10 +1,10 @@
 """Voice activity: where somebody speaks in a recording, by the energy of frequency bands above their noise.
 
 The rule, per frame of 10 ms: in each of `BANDS` mel bands from 100 to 5,000 Hz, the level above the band's noise floor, at most
-`LARGEST_EXCESS_DB`; their mean is the activity. The floor follows the noise: the lowest level of the last and next
-`FLOOR_REACH_S`, where the level of a second is the `FLOOR_SHARE` quantile of its frames. A band with a hum, an insect or wind has
-a high floor of its own and does not hide the others. Speech is where the activity exceeds `ON_DB` for `SHORTEST_S` (a click is
-shorter), as far as it exceeds `OFF_DB`, and `MARGIN_S` more on both sides.
+`LARGEST_EXCESS_DB`; their mean is the activity. The floor follows the noise: the lowest level of the last or of the next
+`FLOOR_REACH_S`, whichever is higher, where the level of a second is the `FLOOR_SHARE` quantile of its frames. A band with a hum,
+an insect or wind has a high floor of its own and does not hide the others. Speech is where the activity exceeds `ON_DB` for
+`SHORTEST_S` (a click is shorter), as far as it exceeds `OFF_DB`, and `MARGIN_S` more on both sides.
 
 Figures beside those of silero-vad and webrtcvad: ``benchmarks/RESULTS.md``.
 """
@@ -28,7 +28,7 @@ LOWEST_HZ, HIGHEST_HZ = 100.0, 5_000.0
 QUIETEST_DB = -90.0
 SMOOTHED_FRAMES = 3
 FLOOR_SHARE = 0.2
-FLOOR_REACH_S = 8
+FLOOR_REACH_S = 15
 FLOOR_BELOW_PEAK_DB = 45.0
 LARGEST_EXCESS_DB = 30.0
 ON_DB, OFF_DB = 6.0, 2.5
@@ -93,7 +93,9 @@ def noise_floor(levels: Levels) -> Levels:
     seconds = max(1, len(levels) // FRAMES_PER_S)  # the last one takes what is left over
     parts = np.split(levels, np.arange(1, seconds) * FRAMES_PER_S)
     quiet = np.stack([np.quantile(part, FLOOR_SHARE, axis=0) for part in parts])
-    lowest = np.stack([quiet[max(0, s - FLOOR_REACH_S) : s + FLOOR_REACH_S + 1].min(axis=0) for s in range(seconds)])
+    before = np.stack([quiet[max(0, s - FLOOR_REACH_S) : s + 1].min(axis=0) for s in range(seconds)])
+    after = np.stack([quiet[s : s + FLOOR_REACH_S + 1].min(axis=0) for s in range(seconds)])
+    lowest = np.maximum(before, after)
     floor = np.repeat(lowest, [len(part) for part in parts], axis=0)
     loudest = np.quantile(levels, 0.99, axis=0)
     result: Levels = np.maximum(floor, loudest - FLOOR_BELOW_PEAK_DB).astype(np.float32)
