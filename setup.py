@@ -19,7 +19,7 @@ LETTERS = ["anyascii>=0.3", "panphon>=0.22"]
 PLOT = ["matplotlib>=3.8"]
 TENSORBOARD = ["tensorboard>=2.16"]
 DEMO = ["espeakng-loader>=0.2.4", "langcodes[data]>=3.5", "num2words>=0.5.13"]
-MEDIA = ["av>=14"]  # data_scripts/prepare_malayalam.py: WebM
+MEDIA = ["av>=14"]  # M4A, MP4, WebM, AMR, video
 LORA = ["peft>=0.17"]
 STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed
 HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and huggingface_hub

@@ -2,7 +2,7 @@
 
 The methods alternate in several rounds of one run; reported are the medians of the rounds and the ratios within a round. The
 recording is a concatenation of a manifest's utterances with short pauses. With ``--lm-text``, both searches decode the
-log-probabilities of those utterances with the same 4-gram of the given texts (closed vocabulary, beam 16, the 32 most probable
+log-probabilities of those utterances with the same 4-gram of the given texts (beam 16, the 32 most probable
 symbols of a frame) and the same weights, and add up the alignments of a text; flashlight-text queries the model by KenLM.
 
     python -m benchmarks.decoding MODEL MANIFEST --lm-text train.jsonl
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks.page import table, write_section
 from speechxfer.checkpoints import load_model
-from speechxfer.data import Utterance, read_audio, read_manifest
+from speechxfer.data import Samples, Utterance, read_audio, read_manifest
 from speechxfer.decoding import (
     BeamDecoder,
     Fusion,
@@ -47,6 +47,7 @@ ROUNDS = 3
 BEAM, SYMBOLS = 16, 32
 RECORDING_S = 600.0
 UTTERANCES = 150
+UNKNOWN_WORD = -4.0  # for words that the language model does not know; flashlight-text never writes them
 Search = Callable[[Sequence[Tensor]], list[str]]  # log-probabilities to texts
 LN10 = math.log(10)
 
@@ -64,9 +65,8 @@ def encoder_method(model: AcousticModel, utterances: Sequence[Utterance], audio:
     """The model on features of three times 20 s in a batch, as long recordings are encoded."""
     frames = torch.from_numpy(np.concatenate([utterance_features(one, audio) for one in utterances]))
     size = round(20 * model.spec.frames_per_s)
-    batches = [
-        torch.stack(group.split(size)) for group in frames[: len(frames) // (3 * size) * 3 * size].split(3 * size)
-    ]
+    count = len(frames) // (3 * size)
+    batches = list(frames[: count * 3 * size].reshape(count, 3, size, -1))
 
     def run() -> None:
         with torch.inference_mode():
@@ -83,8 +83,9 @@ def recording_method(name: str, model_name: str, recording: Path) -> Method:
 
 def write_recordings(utterances: Sequence[Utterance], folder: Path) -> dict[str, Path]:
     """A recording of the utterances with pauses, as WAV and M4A."""
-    generator, parts = np.random.default_rng(0), []
-    while sum(map(len, parts)) < RECORDING_S * 16_000:
+    generator = np.random.default_rng(0)
+    parts: list[Samples] = []
+    while sum(len(part) for part in parts) < RECORDING_S * 16_000:
         for one in utterances:
             samples = read_audio(
                 one.audio_filepath, offset_s=one.offset, duration_s=one.duration, resample=True, mono=True
@@ -122,7 +123,7 @@ def build_searches(model: AcousticModel, texts: Path, folder: Path) -> dict[str,
     train_ngrams((one.text for one in read_manifest(texts)), arpa, settings, arpa=True)
     language_model = read_language_model(arpa)
     fusion = prepare_fusion(model.vocabulary, model.normalizer, [language_model])
-    weights = FusionWeights(word_scale=0.5, word_bonus=0.5, unknown_word=-math.inf)
+    weights = FusionWeights(word_scale=0.5, word_bonus=0.5, unknown_word=UNKNOWN_WORD)
     ours = own_search(model, fusion, weights)
     return {"speechxfer": ours, "flashlight-text": flashlight_search(model, language_model, arpa, weights)}
 

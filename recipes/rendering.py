@@ -47,14 +47,22 @@ LANGUAGE_COLUMNS = (
     "PER %, mean of utterances",
     "PFER %, mean of utterances",
 )
-SUMMARY_COLUMNS = ("task", "training speech", "from scratch: WER %, CER %", "adapted: WER %, CER %", "source")
+SUMMARY_COLUMNS = (
+    "task",
+    "training speech",
+    "from scratch: WER %, CER %",
+    "adapted: WER %, CER %",
+    "with language models: WER %, CER %",
+    "source",
+)
 SUMMARY = (  # task, recipe, training hours and split of a line of README.md, and the name of the adapted model's row
     ("Mboshi, sentences", "mboshi", 0.17, "dev", "finetuned"),
-    ("Mboshi, sentences", "mboshi", 1.0, "dev", "finetuned"),
+    ("Mboshi, sentences", "mboshi", 3.85, "dev", "finetuned"),
     ("Yoruba, sentences", "yoruba", 0.84, "test", "finetuned"),
     ("English digits", "fsdd", 0.29, "test", "finetuned"),
     ("English digits, unseen speakers", "fsdd", 0.62, "6 folds by speaker", "crossval"),
 )
+GREEDY = "greedy"  # the decoder of all rows but those with language models
 SUMMARY_SOURCE = "multilingual-small"  # the newest version that has the row
 PICTURE = ("mboshi", "dev")  # recipe and split
 PICTURE_TITLE = "Mboshi: character error rate (95 % intervals) against hours of training speech"
@@ -140,7 +148,9 @@ def update_readme(readme: Path, recipes_dir: Path) -> None:
 def picture(recipes_dir: Path) -> str:
     """The SVG of README.md; InputError where a row is missing."""
     recipe, split = PICTURE
-    rows = [row for row in read_rows(recipes_dir / recipe / "results.json") if row.split == split]
+    rows = [
+        row for row in read_rows(recipes_dir / recipe / "results.json") if (row.split, row.decoder) == (split, GREEDY)
+    ]
     series = []
     for title, name, source in PICTURE_SERIES:
         named = [row for row in rows if row.name == name and _unversioned(row.source) == source]
@@ -162,15 +172,19 @@ def _summary(recipes_dir: Path) -> str:
             for row in read_rows(recipes_dir / recipe / "results.json")
             if (row.train_hours, row.split) == (hours, split)
         ]
-        scratch = next((row for row in rows if (row.name, row.source) == ("scratch", "")), None)
-        versions = [row for row in rows if row.name == name and _unversioned(row.source) == SUMMARY_SOURCE]
+        greedy = [row for row in rows if row.decoder == GREEDY]
+        scratch = next((row for row in greedy if (row.name, row.source) == ("scratch", "")), None)
+        versions = [row for row in greedy if row.name == name and _unversioned(row.source) == SUMMARY_SOURCE]
         if not versions:
             raise InputError(
                 f"{recipe}: no row {name!r} of {hours:g} h for README.md; run the recipe, or correct SUMMARY"
             )
         adapted = max(versions, key=lambda row: _version(row.source))
+        same_model = [row for row in rows if (row.name, row.source) == (name, adapted.source) and row not in greedy]
+        searched = next(iter(same_model), None)
         link, length = f"[{task}](recipes/{recipe}/RESULTS.md)", f"{round(60 * hours)} min"
-        lines.append((link, length, _rates(scratch), _rates(adapted), f"`{adapted.source}`"))
+        rates = (_rates(scratch), _rates(adapted), _rates(searched))
+        lines.append((link, length, *rates, f"`{adapted.source}`"))
     return _table(SUMMARY_COLUMNS, lines)
 
 

@@ -266,3 +266,16 @@ def test_pruning_of_symbols_keeps_the_best_text() -> None:
     whole = beam_search(log_probs, (), SearchSettings(16, None, 1.0))
     pruned = beam_search(log_probs, (), SearchSettings(16, 20, 1.0))
     assert [one[0].ids for one in whole] == [one[0].ids for one in pruned]
+
+
+def test_an_unfinished_word_is_written_where_the_beam_has_no_text_that_may_end(
+    open_model: Callable[[str], NgramModel],
+) -> None:
+    unigrams = "\\data\\\nngram 1=4\n\n\\1-grams:\n-1\t<unk>\n-99\t<s>\n-1\t</s>\n-1\tbab\n\n\\end\\\n"
+    scorer = word_scorer(open_model(unigrams), WordWeights(0.7, 0.4, -math.inf))
+    log_probs = torch.full((2, 4), -30.0)
+    log_probs[0, 3] = log_probs[1, 2] = 0.0  # "ba"
+    (best,) = beam_search([log_probs], [scorer], SearchSettings(beam=1))[0]
+    assert text_of(best.ids) == "ba"
+    (best,) = beam_search([log_probs], [scorer], SearchSettings(beam=8))[0]
+    assert text_of(best.ids).strip() == ""

@@ -8,10 +8,10 @@ import pytest
 import soundfile
 
 from speechxfer import cli
-from speechxfer.annotations import Annotation, Interval, Tier, write_annotation
+from speechxfer.annotations import Annotation, Interval, Tier, read_annotations, write_annotation
 from speechxfer.data import TierChoice, Utterance, read_manifest
 from speechxfer.errors import InputError
-from speechxfer.workflows import ImportOptions, import_files
+from speechxfer.workflows import ImportOptions, copy_tiers, import_files
 from tests.test_annotation_reading import EAF
 
 
@@ -66,7 +66,6 @@ def test_several_tiers_must_be_chosen_and_are_described(tmp_path: Path) -> None:
 
 
 def error_of(path: Path, choice: TierChoice) -> str:
-    from speechxfer.annotations import read_annotations
     from speechxfer.data import import_annotation
 
     with pytest.raises(InputError) as raised:
@@ -140,6 +139,38 @@ def test_stm_and_ctm_files_have_several_recordings(tmp_path: Path) -> None:
         ("one-bo-00000500-00002000", "day", 0.5, 1.5, "bo", "one.wav"),
         ("two-00001000-00002000", "sir", 1.0, 1.0, "ana", "two.wav"),
     ]
+
+
+# -------------------------------------------------------------------------------------------------------- back again
+def test_predictions_go_back_as_new_tiers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.eaf").write_text(EAF, encoding="utf-8")
+    words = Tier("tx@ana", (Interval(1.0, 2.5, "won"), Interval(2.5, 4.0, "too")), "Ana")
+    predicted = Annotation(
+        tmp_path / "tape 1.wav", 5.0, (words, Tier("empty", ()), Tier("note", (Interval(0, 1, "x"),)))
+    )
+    write_annotation(tmp_path / "p.eaf", predicted)
+    [before] = read_annotations(tmp_path / "a.eaf")
+    arguments = ["add-tiers", tmp_path / "a.eaf", tmp_path / "p.eaf", "--prefix", "auto-"]
+    monkeypatch.setattr(sys, "argv", ["speechxfer", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    shown = capsys.readouterr().out
+    assert not end.value.code
+    assert shown == f"{tmp_path / 'a.eaf'}: added 'auto-tx@ana' (2 intervals), 'auto-note' (1 interval)\n"
+    [after] = read_annotations(tmp_path / "a.eaf")
+    assert after.tiers[:4] == before.tiers
+    assert [(tier.name, tier.intervals, tier.speaker) for tier in after.tiers[4:]] == [
+        ("auto-tx@ana", words.intervals, "Ana"),
+        ("auto-note", (Interval(0, 1, "x"),), ""),
+    ]
+    for names, prefix, message in (
+        (("w",), "", "has no tier 'w'; its tiers: 'tx@ana'"),
+        ((), "", "has a tier 'tx@ana'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            copy_tiers(tmp_path / "a.eaf", tmp_path / "p.eaf", names=names, prefix=prefix)
 
 
 # ------------------------------------------------------------------------------------------------------------ Kaldi

@@ -179,7 +179,7 @@ def test_silence_is_skipped_or_not(
     starts = long_recording(tmp_path / "a.wav")
     monkeypatch.setattr(transcription_runs, "LEAST_REPORTED_SILENCE_S", 10.0)
     found = [float(name.rsplit("@", 1)[1]) for name, _ in transcribe_inputs(str(corpus / "run"), [tmp_path / "a.wav"])]
-    assert found == pytest.approx([start - 0.5 for start in starts], abs=0.15)
+    assert found == pytest.approx([start - 1.2 for start in starts], abs=0.15)
     assert "s of silence or noise skipped" in capsys.readouterr().err
     reading = ReadingOptions(skip_silence=False)
     kept = list(transcribe_inputs(str(corpus / "run"), [tmp_path / "a.wav"], reading=reading))

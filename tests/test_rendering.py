@@ -132,15 +132,18 @@ def test_the_readme_has_one_line_per_task(results_json: Path, tmp_path: Path, mo
     monkeypatch.setattr(rendering, "SUMMARY_SOURCE", "english")
     for version, cer in ((9, 9.5), (10, 9.25)):  # numbers, not texts: 10 is newer than 9
         add_row(results_json, dataclasses.replace(ROW, source=f"english-{version}", cer=cer))
+    searched = dataclasses.replace(ROW, source="english-10", decoder="beam 16, word 4-gram", wer=20.0, cer=7.0)
+    add_row(results_json, searched)
     readme = tmp_path / "README.md"
     readme.write_text("# Title\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n", encoding="utf-8")
     update_readme(readme, tmp_path / "recipes")
     assert readme.read_text(encoding="utf-8") == (
         "# Title\n<!-- results:begin -->\n"
-        "| task | training speech | from scratch: WER %, CER % | adapted: WER %, CER % | source |\n"
-        "| --- | --- | --- | --- | --- |\n"
+        "| task | training speech | from scratch: WER %, CER % | adapted: WER %, CER % "
+        "| with language models: WER %, CER % | source |\n"
+        "| --- | --- | --- | --- | --- | --- |\n"
         "| [Mboshi, words](recipes/mboshi/RESULTS.md) | 60 min | 60.0 [29.6, 32.9], 10.0 [9.0, 11.0] "
-        "| 31.3 [29.6, 32.9], 9.2 [9.0, 11.0] | `english-10` |\n"
+        "| 31.3 [29.6, 32.9], 9.2 [9.0, 11.0] | 20.0 [29.6, 32.9], 7.0 [9.0, 11.0] | `english-10` |\n"
         "<!-- results:end -->\nafter\n"
     )
     monkeypatch.setattr(rendering, "SUMMARY", (("Mboshi, words", "mboshi", 2.0, "dev", "finetuned"),))

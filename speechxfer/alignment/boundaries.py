@@ -260,8 +260,8 @@ def _search(
         entry[number, : len(rows[number])] = 0.0
         pauses = [*pieces[index].pauses, True]
         entry[number, : len(rows[number]) : BLOCK_STATES] = np.where(pauses, -SILENCE_COST, NEVER)
-    place = np.arange(width) % BLOCK_STATES
-    stay = np.where(place >= SILENCE_STATES - 1, np.float32(0.0), np.float32(NEVER))
+    column = np.arange(width) % BLOCK_STATES
+    stay = np.where(column >= SILENCE_STATES - 1, np.float32(0.0), np.float32(NEVER))
     best = np.full((len(group), width), NEVER, dtype=np.float32)
     best[:, [0, SILENCE_STATES]] = emitted[0][:, [0, SILENCE_STATES]]
     origins = np.zeros(emitted.shape, dtype=np.int8)

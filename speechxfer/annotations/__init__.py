@@ -1,6 +1,7 @@
 """Annotations: texts with times, and the files of linguists and of NIST that hold them.
 
-* `Annotation` of one recording has `Tier`s of `Interval`s; `tier_name`, `UTTERANCES`, `WORDS`, `SYMBOLS`: names of tiers.
+* `Annotation` of one recording has `Tier`s of `Interval`s; `tier_name`, `UTTERANCES`, `WORDS`, `SYMBOLS`: names of tiers;
+  `POINT`: type of a tier of points.
 * `write_annotation`, `render_annotation`, `format_of`, `SUFFIXES`: Praat TextGrid, ELAN, CTM, STM, TRN, SRT, VTT, JSON, TSV.
 * Files of several recordings: `render_ctm`, `render_stm`, `render_trn`, `render_tsv`; `annotation_to_dict` for JSON.
 * `read_annotations`: TextGrid, ELAN, CTM, STM, SRT, VTT, Audacity's labels; `add_tiers` to an existing TextGrid or ELAN document.
@@ -20,6 +21,7 @@ from speechxfer.annotations.reading import add_tiers as add_tiers
 from speechxfer.annotations.reading import read_annotations as read_annotations
 from speechxfer.annotations.tables import annotation_to_dict as annotation_to_dict
 from speechxfer.annotations.tables import render_tsv as render_tsv
+from speechxfer.annotations.tiers import POINT as POINT
 from speechxfer.annotations.tiers import SYMBOLS as SYMBOLS
 from speechxfer.annotations.tiers import UTTERANCES as UTTERANCES
 from speechxfer.annotations.tiers import WORDS as WORDS

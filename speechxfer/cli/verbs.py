@@ -94,6 +94,22 @@ def import_(
     print(import_files(inputs, out, ImportOptions(choice, audio, language, encoding)))
 
 
+@app.command(name="add-tiers")
+def add_tiers(
+    target: Annotated[Path, paths_argument("TARGET", "TextGrid or ELAN document, whose own tiers stay as they are.")],
+    source: Annotated[Path, paths_argument("SOURCE", "Annotations of the same recording, such as predictions.")],
+    tier: Annotated[
+        list[str] | None, typer.Option("--tier", help="Name of a tier to add; may be repeated; default: all with text.")
+    ] = None,
+    prefix: Annotated[str, typer.Option("--prefix", help="Put before the names of the added tiers.")] = "",
+    out: Annotated[Path | None, path_option("--out", "FILE", "File to write; default: TARGET is replaced.")] = None,
+) -> None:
+    """Add the tiers of one file of annotations to a TextGrid or ELAN document."""
+    from speechxfer.workflows import copy_tiers
+
+    print(copy_tiers(target, source, names=tuple(tier or ()), prefix=prefix, out=out))
+
+
 @app.command()
 def train(
     out: Out,

@@ -9,6 +9,7 @@
   language models and boosted phrases in it.
 - `recording_utterance`, `segment_recording`, `detect_speech`, `window_utterances`, `read_features`, `decode_utterances`: the
   steps of `transcribe`.
+- `band_levels`, `find_speech`: the rule of `detect_speech`, on samples.
 - `match_phones`, `list_language_phones`, `PhoneInventory`, `PhoneOptions`: restriction of a phone model to a language's phones.
 - `DECODE_FRAMES`: the frames that a batch has at most.
 """
@@ -46,5 +47,7 @@ from speechxfer.decoding.segmentation import segment_recording as segment_record
 from speechxfer.decoding.transcription import decode_utterances as decode_utterances
 from speechxfer.decoding.transcription import recording_utterance as recording_utterance
 from speechxfer.decoding.transcription import transcribe as transcribe
+from speechxfer.decoding.voice_activity import band_levels as band_levels
 from speechxfer.decoding.voice_activity import detect_speech as detect_speech
+from speechxfer.decoding.voice_activity import find_speech as find_speech
 from speechxfer.decoding.windows import window_utterances as window_utterances

@@ -318,9 +318,12 @@ def _best_texts(
     """The best prefixes at the end of each utterance, with their symbols traced from the last frame to the first."""
     batch, size = beam.total.shape
     acoustic = beam.total + frames.tail[:, None]
-    score = acoustic + beam.added
+    unfinished = acoustic + beam.added
+    score = unfinished
     for scorer, states in zip(scorers, beam.states, strict=True):
         score = score + scorer.finish(states).view(batch, size)
+    is_permitted = score.amax(dim=1, keepdim=True) > NEGATIVE_INFINITY
+    score = torch.where(is_permitted, score, unfinished)  # where no prefix of the beam may end, as amid a known word
     score, slot = score.topk(min(nbest, size), dim=1)
     acoustic = acoustic.gather(1, slot)
     traced = torch.zeros(len(slots), *slot.shape, dtype=torch.long, device=slot.device)

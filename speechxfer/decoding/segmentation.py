@@ -1,7 +1,8 @@
 """Segmentation of recordings: parts with speech, cut at pauses, for decoding and for lines of output of a readable length.
 
 A recording of up to `MAX_WHOLE_S` stays whole. In a longer one the parts with speech (``voice_activity.py``) are joined across
-short pauses into segments of at most `MAX_SEGMENT_S`. Speech without a pause is never cut: a longer segment is encoded in
+short pauses into segments like the utterances of corpora: features are normalised per segment, so that a segment with several
+utterances has more errors (``benchmarks/RESULTS.md``). Speech without a pause is never cut: a longer segment is encoded in
 overlapping windows (``windows.py``).
 """
 
@@ -14,10 +15,12 @@ from speechxfer.features import AudioOptions
 
 MAX_WHOLE_S = 30.0
 MAX_SEGMENT_S = 20.0
+CUT_PAUSE_S = 0.3  # between parts, which are `voice_activity.MARGIN_S` longer than the speech at both ends
+SHORTEST_SEGMENT_S = 1.0
 PREFERRED_SEGMENT_S = 7.0  # a segment is not cut at a pause before that, unless no later one fits
 CLEAR_SHARE = 0.7  # of the longest pause: the last one that is so long is the cut
-LONGEST_PAUSE_S = 2.0  # within a segment
-PADDING_S = 0.3  # of the pause that a segment keeps on each side
+LONGEST_PAUSE_S = 2.0  # after a short segment
+PADDING_S = 1.0  # of the pause that a segment keeps on each side: utterances of corpora have silence at their ends
 
 Part = tuple[float, float]  # start and end in seconds
 
@@ -48,29 +51,32 @@ def segment_recording(recording: Utterance, audio: AudioOptions, *, skip_silence
 
 
 def group_speech(speech: Sequence[Part]) -> list[Part]:
-    """Join parts with speech, in order of time, into segments of at most `MAX_SEGMENT_S`.
+    """Join parts with speech, in order of time, into segments.
 
-    Pauses longer than `LONGEST_PAUSE_S` always separate segments. Where more has to be cut, it is at one of the longest pauses
-    after `PREFERRED_SEGMENT_S`, the last of them, or else at the last pause that fits. A part that is longer itself stays whole.
+    A pause of `CUT_PAUSE_S` separates segments, unless the one before it is shorter than `SHORTEST_SEGMENT_S` and the pause not
+    longer than `LONGEST_PAUSE_S`. Where more than `MAX_SEGMENT_S` has no such pause, the cut is at one of the longest pauses
+    after `PREFERRED_SEGMENT_S`, the last of them, or else at the last pause that fits. A longer part stays whole.
     """
     groups: list[Part] = []
     first = 0
     while first < len(speech):
         start, last = speech[first][0], first
-        while (
-            last + 1 < len(speech)
-            and speech[last + 1][0] - speech[last][1] <= LONGEST_PAUSE_S
-            and speech[last + 1][1] - start <= MAX_SEGMENT_S
-        ):
+        while last + 1 < len(speech) and _belongs(speech, start, last) and speech[last + 1][1] - start <= MAX_SEGMENT_S:
             last += 1
-        fits_no_more = last + 1 < len(speech) and speech[last + 1][0] - speech[last][1] <= LONGEST_PAUSE_S
-        if fits_no_more:
+        if last + 1 < len(speech) and _belongs(speech, start, last):
             pauses = {i: speech[i + 1][0] - speech[i][1] for i in range(first, last + 1)}
             late = {i: pause for i, pause in pauses.items() if speech[i][1] - start >= PREFERRED_SEGMENT_S}
             last = max((i for i, pause in late.items() if pause >= CLEAR_SHARE * max(late.values())), default=last)
         groups.append((start, speech[last][1]))
         first = last + 1
     return groups
+
+
+def _belongs(speech: Sequence[Part], start_s: float, last: int) -> bool:
+    """Whether the part after `last` belongs to the segment from `start_s` to the end of `last`, whatever its length."""
+    pause_s = speech[last + 1][0] - speech[last][1]
+    is_short = speech[last][1] - start_s < SHORTEST_SEGMENT_S
+    return pause_s < CUT_PAUSE_S or (is_short and pause_s <= LONGEST_PAUSE_S)
 
 
 def extend(parts: Sequence[Part], duration_s: float, padding_s: float) -> list[Part]:

@@ -3,8 +3,8 @@
 The rule, per frame of 10 ms: in each of `BANDS` mel bands from 100 to 5,000 Hz, the level above the band's noise floor, at most
 `LARGEST_EXCESS_DB`; their mean is the activity. The floor follows the noise: the lowest level of the last and next
 `FLOOR_REACH_S`, where the level of a second is the `FLOOR_SHARE` quantile of its frames. A band with a hum, an insect or wind has
-a high floor of its own and does not hide the others. Speech starts where the activity exceeds `ON_DB`, lasts while it exceeds
-`OFF_DB`, and is extended by `MARGIN_S`; what is shorter than `SHORTEST_S` is a click.
+a high floor of its own and does not hide the others. Speech is where the activity exceeds `ON_DB` for `SHORTEST_S` (a click is
+shorter), as far as it exceeds `OFF_DB`, and `MARGIN_S` more on both sides.
 
 Figures beside those of silero-vad and webrtcvad: ``benchmarks/RESULTS.md``.
 """
@@ -75,7 +75,8 @@ def find_speech(levels: Levels) -> list[tuple[float, float]]:
         return []
     activity = np.clip(_smooth(levels) - noise_floor(levels), 0, LARGEST_EXCESS_DB).mean(axis=1)
     runs = _runs(activity > OFF_DB)
-    kept = [(a, b) for a, b in runs if b - a >= SHORTEST_S * FRAMES_PER_S and (activity[a:b] > ON_DB).any()]
+    shortest = round(SHORTEST_S * FRAMES_PER_S)
+    kept = [(a, b) for a, b in runs if (activity[a:b] > ON_DB).sum() >= shortest]
     margin = round(MARGIN_S * FRAMES_PER_S)
     merged: list[tuple[int, int]] = []
     for a, b in kept:

@@ -105,8 +105,9 @@ def _choose_discounts(counts: Ints, order: int) -> Discounts:
     found = estimate_discounts(once, twice, thrice, four_times)
     if found is None:
         log_info(
-            f"order {order}: discounts {', '.join(map(str, FALLBACK))} instead of estimated ones, as the n-grams do not "
-            f"suffice: {once:,} count 1, {twice:,} count 2, {thrice:,} count 3, {four_times:,} count 4"
+            f"order {order}: discounts {', '.join(map(str, FALLBACK))} instead of estimated ones, as none in range "
+            f"follow from the counts: of the n-grams {once:,} count 1, {twice:,} count 2, {thrice:,} count 3, "
+            f"{four_times:,} count 4"
         )
     return found or FALLBACK
 

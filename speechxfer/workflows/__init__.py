@@ -4,7 +4,8 @@
 - `evaluate_models`, `RowTarget`: models by name, scored on a manifest.
 - `transcribe_inputs`, `write_transcripts`, `ReadingOptions`, `TranscriptFormat`: models by name, applied to recordings.
 - `find_keywords`, `write_found`, `Found`, `split_arguments`: words and phrases in untranscribed recordings.
-- `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest.
+- `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest; `copy_tiers`: tiers added to a
+  TextGrid or ELAN document.
 - `score_files`: transcripts in files against references.
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
 - `DecodingOptions`, `open_decoder`: language models, boosted phrases and beam; `tune_models`, `Tuning`: their weights, tuned on
@@ -49,6 +50,7 @@ from speechxfer.workflows.search_runs import write_found as write_found
 from speechxfer.workflows.self_training import self_train as self_train
 from speechxfer.workflows.studies import Splits as Splits
 from speechxfer.workflows.studies import StudySettings as StudySettings
+from speechxfer.workflows.tier_copies import copy_tiers as copy_tiers
 from speechxfer.workflows.training_runs import Adapted as Adapted
 from speechxfer.workflows.training_runs import adapt as adapt
 from speechxfer.workflows.training_runs import train_from_scratch as train_from_scratch

@@ -1,0 +1,46 @@
+"""The verb `add-tiers`: the tiers of one file of annotations, such as predictions, added to another one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from speechxfer.annotations import POINT, add_tiers, read_annotations
+from speechxfer.errors import InputError, count_of
+
+
+def copy_tiers(
+    target: Path, source: Path, *, names: Sequence[str] = (), prefix: str = "", out: Path | None = None
+) -> str:
+    """Add tiers of a file of annotations to a TextGrid or ELAN document, whose own tiers stay as they are.
+
+    Args:
+        target: the TextGrid or ELAN document.
+        source: any file that `read_annotations` reads, of the same recording.
+        names: of the tiers to add; none: all that have a text.
+        prefix: put before their names, so that they differ from those of the target.
+        out: where to write the result; None: in place of the target.
+
+    Returns:
+        What was added.
+
+    Raises:
+        InputError: a file cannot be read, the source has several recordings or not these tiers, or a name is taken in the target.
+    """
+    annotations = read_annotations(source)
+    if len(annotations) > 1:
+        raise InputError(
+            f"{source}: has {len(annotations)} recordings; expected that of {target}; give a file of one recording"
+        )
+    known = {tier.name: tier for tier in annotations[0].tiers}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        shown = ", ".join(map(repr, known)) or "none"
+        raise InputError(f"{source}: has no tier {unknown[0]!r}; its tiers: {shown}; correct --tier")
+    with_text = [name for name, tier in known.items() if any(interval.text.strip() for interval in tier.intervals)]
+    chosen = [known[name] for name in (names or with_text)]
+    if not chosen:
+        raise InputError(f"{source}: no tier has a text; there is nothing to add")
+    added = [replace(tier, name=f"{prefix}{tier.name}", type=POINT if tier.type == POINT else "") for tier in chosen]
+    add_tiers(target, added, out)
+    tiers = ", ".join(f"{tier.name!r} ({count_of(len(tier.intervals), 'interval')})" for tier in added)
+    return f"{out or target}: added {tiers}"
