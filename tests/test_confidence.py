@@ -212,14 +212,15 @@ def test_training_calibrates_on_dev_and_evaluation_reports_it(tmp_path: Path) ->
     dev = [replace(utterance, id=f"{utterance.id}-{copy}") for copy in range(8) for utterance in tones.dev]
     model = source_model(vocabulary=Vocabulary.from_texts(u.text for u in tones.train))
     model.calibration = Calibration(9.0, 9.0, 9)  # of earlier weights
-    config = settings(steps=20, evaluate_every_steps=20)
+    config = settings(steps=40, evaluate_every_steps=40, encoder_lr=3e-3, head_lr=3e-3)
     trained = finetune(model, tones.train, dev, config, out=tmp_path / "run")
     trained.calibration, stored = None, trained.calibration
     raw = transcribe(trained, dev)
     report = score_hypotheses(trained, dev, raw)
     values = {id_: [word.confidence for word in hypothesis.words] for id_, hypothesis in raw.items()}
     judged = judge_words(report, values)
-    assert len(judged.right) >= 20
+    assert len(judged.right) >= 20 and True in judged.right and False in judged.right
+    assert stored is not None and stored.slope > 0
     assert stored == fit_calibration(judged.confidences, judged.right)
     trained.calibration = stored
     calibrated = sx.evaluate(trained, dev)

@@ -200,7 +200,7 @@ def test_pages_of_the_repository_are_up_to_date(tmp_path: Path) -> None:
         folder = results_json.parent.relative_to(ROOT)
         (tmp_path / folder).mkdir()
         pages.append(folder / "RESULTS.md")
-        for pattern in ("*results.json", "ranking-*.tsv", "notes.md"):
+        for pattern in ("*results.json", "ranking-*.tsv", "keyword_search.json", "notes.md"):
             for path in results_json.parent.glob(pattern):
                 (tmp_path / folder / path.name).write_bytes(path.read_bytes())
     (tmp_path / "README.md").write_bytes((ROOT / "README.md").read_bytes())
