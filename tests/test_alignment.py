@@ -1,7 +1,9 @@
 """Alignment: paths against torchaudio, an enumeration and hand-worked cases; times of tones, flags, long recordings, the verb."""
 
+import copy
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -381,6 +383,22 @@ def test_missing_words_and_untranscribed_speech_are_flagged(
     assert alignment.words[place].start_s == pytest.approx(known[0], abs=0.02)
     forced = align(model, [utterance], options=AlignmentOptions(forced=True))["long"]
     assert len(forced.words) == len(utterance.text.split()) and not forced.missing and not forced.untranscribed
+
+
+def test_a_very_short_utterance_has_times_within_it(model: AcousticModel, tmp_path: Path) -> None:
+    """Features that set it in the middle of 1.5 s of noise give the times that those of the audio alone give."""
+    samples, _ = speak("abc", 0)
+    soundfile.write(tmp_path / "short.wav", samples, RATE_HZ)
+    short = Utterance("short", tmp_path / "short.wav", len(samples) / RATE_HZ, "abc")
+    assert short.duration < 1.2
+    padded = copy.deepcopy(model)
+    padded.spec = replace(model.spec, shortest_samples=24_000, surround_db=60.0)
+    by_ctc = AlignmentOptions(boundaries="ctc")
+    expected, found = (align(each, [short], options=by_ctc)["short"] for each in (model, padded))
+    assert [word.text for word in found.words] == [word.text for word in expected.words] == ["abc"]
+    for one, other in zip(found.words[0].symbols, expected.words[0].symbols, strict=True):
+        assert (one.start_s, one.end_s) == pytest.approx((other.start_s, other.end_s), abs=0.041)
+        assert 0 <= one.start_s < one.end_s <= short.duration
 
 
 def test_little_speech_keeps_the_times_of_ctc(

@@ -1,10 +1,13 @@
 """The verb `find` on tones whose texts and times are known: hits, order, every format of output, and what is refused."""
 
+import copy
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -52,6 +55,25 @@ def test_a_word_is_found_where_it_is_spoken_and_nowhere_else(recordings: dict[st
     assert [name for name, _ in places] == [name for name, _ in expected] == ["one", "two", "two"]
     assert [start for _, start in places] == pytest.approx([start for _, start in expected], abs=0.09)
     assert all(0.2 < one.end_s - one.start_s < 0.7 for one in sure)  # three letters of 90 to 200 ms
+
+
+def test_a_hit_in_a_very_short_utterance_has_times_within_it(
+    tmp_path: Path,
+    model: AcousticModel,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Features set the utterance in the middle of 1.5 s of noise; it begins a second after the start of its recording."""
+    samples, starts = speak("abc", 0)
+    recording = np.concatenate([np.zeros(RATE_HZ), samples])
+    soundfile.write(str(tmp_path / "short.wav"), recording, RATE_HZ)
+    duration_s = len(samples) / RATE_HZ
+    write_manifest(tmp_path / "short.jsonl", [Utterance("short", tmp_path / "short.wav", duration_s, offset=1.0)])
+    padded = copy.deepcopy(model)
+    padded.spec = replace(model.spec, shortest_samples=24_000, surround_db=60.0)
+    monkeypatch.setattr(search_runs, "load_model", lambda name: padded)
+    [hit] = [one for one in find_keywords("model", ["abc"], [tmp_path / "short.jsonl"]) if one.score > 0.5]
+    assert hit.start_s == pytest.approx(1.0 + starts[0][1], abs=0.09)
+    assert hit.end_s <= 1.0 + duration_s
 
 
 def test_phrases_and_parts_of_words_are_found(recordings: dict[str, Path]) -> None:

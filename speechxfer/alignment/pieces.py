@@ -1,8 +1,9 @@
 """From a path through log-probabilities to units with times by CTC, flags, and the pieces whose boundaries are to be placed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
+from typing import TypeVar
 
 import numpy as np
 
@@ -40,6 +41,9 @@ class FoundUnit:
     score: float
 
 
+_Timed = TypeVar("_Timed", FoundUnit, Flag)
+
+
 @dataclass(frozen=True)
 class FoundUtterance:
     """The units and words of an utterance that were found, and what is flagged."""
@@ -67,6 +71,23 @@ def read_path(
     untranscribed = _untranscribed(path, log_probs, vocabulary, frame_s)
     missing = _missing(transcript, units, len(log_probs) * frame_s)
     return FoundUtterance(tuple(units), word_scores, missing, untranscribed)
+
+
+def shift_found(found: FoundUtterance, by_s: float, duration_s: float) -> FoundUtterance:
+    """What was found, moved in time as far as the utterance reaches; `by_s` as for the words of hypotheses (`shift_words`)."""
+    if not by_s:
+        return found
+
+    def moved(part: _Timed) -> _Timed:
+        start_s, end_s = (min(duration_s, max(0.0, time + by_s)) for time in (part.start_s, part.end_s))
+        return replace(part, start_s=start_s, end_s=end_s)
+
+    return replace(
+        found,
+        units=tuple(map(moved, found.units)),
+        missing=tuple(map(moved, found.missing)),
+        untranscribed=tuple(map(moved, found.untranscribed)),
+    )
 
 
 def _score(path: Path, log_probs: Scores, ids: Sequence[int], first: int, end: int) -> float:

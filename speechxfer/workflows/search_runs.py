@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -253,10 +253,17 @@ class _Run:
                     for utterance, hits in self._search_chunk(chunk):
                         media = Path(one.name) if one.header else utterance.audio_filepath
                         id_ = "" if one.header else utterance.id
-                        found += [_found(media, id_, utterance.offset, hit) for hit in hits]
+                        found += [_found(media, id_, self._in_utterance(utterance, hit)) for hit in hits]
                     done_s += sum(utterance.duration for utterance in chunk)
                     set_done(done_s)
         return found
+
+    def _in_utterance(self, utterance: Utterance, hit: KeywordHit) -> KeywordHit:
+        """The hit with times in the recording; features begin a very short utterance with noise that is not of the audio."""
+        before_s = self.audio.spec.noise_before_s(utterance.duration)
+        times = (min(utterance.duration, max(0.0, time - before_s)) for time in (hit.start_s, hit.end_s))
+        start_s, end_s = (utterance.offset + time for time in times)
+        return replace(hit, start_s=start_s, end_s=end_s)
 
     def _search_chunk(self, chunk: Sequence[Utterance]) -> list[tuple[Utterance, list[KeywordHit]]]:
         """The hits in some utterances, searched together; if one of them fails, one by one."""
@@ -275,8 +282,8 @@ class _Run:
         self.failed.append(name)
 
 
-def _found(media: Path, utterance: str, offset_s: float, hit: KeywordHit) -> Found:
-    return Found(media, utterance, hit.keyword, offset_s + hit.start_s, offset_s + hit.end_s, hit.score)
+def _found(media: Path, utterance: str, hit: KeywordHit) -> Found:
+    return Found(media, utterance, hit.keyword, hit.start_s, hit.end_s, hit.score)
 
 
 def _chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
