@@ -20,7 +20,8 @@ from speechxfer.decoding import log_probs as decode
 from speechxfer.decoding import transcription
 from speechxfer.decoding.evaluation import evaluate, score_hypotheses
 from speechxfer.decoding.greedy import GreedyDecoder
-from speechxfer.decoding.hypotheses import Hypothesis, find_symbol_spans
+from speechxfer.decoding.hypotheses import Hypothesis, ScoredText, Word, find_symbol_spans, join_hypotheses
+from speechxfer.decoding.segmentation import segment_utterances
 from speechxfer.decoding.transcription import decode_utterances, transcribe
 from speechxfer.decoding.windows import CONTEXT_S, MAX_WHOLE_S, WINDOW_S, window_utterances
 from speechxfer.errors import InputError
@@ -348,21 +349,62 @@ def ten_minutes(tmp_path_factory: pytest.TempPathFactory) -> Utterance:
 def test_ten_minutes_are_decoded_alike_by_every_path_in_bounded_batches(
     model: AcousticModel, ten_minutes: Utterance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A recording, an utterance of a manifest, dev in training and the encoder: the same windows of at most 24 s."""
+    """A recording, an utterance of a manifest and dev in training: the same segments, cut at pauses; the encoder: windows."""
     shapes: list[tuple[int, ...]] = []
     monkeypatch.setattr(decode, "collate", lambda ids, features, *rest: observe(collate(ids, features, *rest), shapes))
     from_path = transcribe(model, ten_minutes.audio_filepath)
     from_manifest = transcribe(model, [ten_minutes])["long"]
     audio = AudioOptions(model.spec)
-    windows = [window.utterance for window in window_utterances([ten_minutes], decode.frame_duration_s(model))]
+    segmented = segment_utterances([ten_minutes], audio)
+    windows = [w.utterance for w in window_utterances(segmented.segments, decode.frame_duration_s(model))]
     store = store_features(windows, audio, tmp_path)
-    from_dev = decode_utterances(model, [ten_minutes], audio, store=store)["long"]
+    from_dev = decode_utterances(model, segmented, audio, store=store)["long"]
     assert from_path == from_manifest == from_dev and len(from_path.text) > 100
+    assert " ".join(word.text for word in from_path.words) == from_path.text
+    assert all(a.end_s <= b.start_s + 0.041 for a, b in itertools.pairwise(from_path.words))
+    assert from_path.words[-1].end_s > 590
+    assert sum(segment.duration for segment in segmented.segments) == pytest.approx(600.0)
+    assert 30 <= len(segmented.segments) < 160
     [encoded] = decode.encode_utterances(model, [ten_minutes], audio)
-    assert len(encoded) == from_path.frames
-    assert len(windows) == 30
+    assert abs(len(encoded) - 15_000) < 5
     assert max(frames for _, frames, _ in shapes) <= 2_404
     assert max(count * frames for count, frames, _ in shapes) <= decode.DECODE_FRAMES
+
+
+def test_a_long_utterance_has_the_words_of_its_segments(model: AcousticModel, ten_minutes: Utterance) -> None:
+    """With their times in the utterance, which starts 20 s after the recording."""
+    part = replace(ten_minutes, offset=20.0, duration=100.0)
+    audio = AudioOptions(model.spec)
+    segments = segment_utterances([part], audio).segments
+    whole, parts = transcribe(model, [part])["long"], transcribe(model, segments)
+    assert whole.text == " ".join(parts[segment.id].text for segment in segments if parts[segment.id].text)
+    expected = [
+        (word.text, segment.offset - 20.0 + word.start_s, segment.offset - 20.0 + word.end_s)
+        for segment in segments
+        for word in parts[segment.id].words
+    ]
+    assert [word.text for word in whole.words] == [text for text, _, _ in expected]
+    times = [time for word in whole.words for time in (word.start_s, word.end_s)]
+    assert times == pytest.approx([time for _, *pair in expected for time in pair])
+
+
+def test_hypotheses_of_segments_are_joined_by_hand() -> None:
+    """Confidence is the geometric mean over all frames that are not blank: 0.5 twice and 0.25 once."""
+    parts = [
+        Hypothesis(
+            "a b", 3, 1, 0.5, (Word("a", 0.0, 0.1, 0.5), Word("b", 0.2, 0.3, 0.5)), (ScoredText("a b", -1.0, -2.0),)
+        ),
+        Hypothesis("", 4, 4, 0.0, (), (ScoredText("", -0.5, -0.5),)),
+        Hypothesis(
+            "c", 2, 1, 0.25, (Word("c", 0.1, 0.2, 0.25),), (ScoredText("c", -3.0, -4.0), ScoredText("d", -5.0, -5.0))
+        ),
+    ]
+    joined = join_hypotheses(parts, [0.0, 10.0, 20.0])
+    assert (joined.text, joined.frames, joined.blank_frames) == ("a b c", 9, 6)
+    assert joined.confidence == pytest.approx((0.5 * 0.5 * 0.25) ** (1 / 3))
+    assert [(word.text, word.start_s, word.end_s) for word in joined.words[1:]] == [("b", 0.2, 0.3), ("c", 20.1, 20.2)]
+    assert joined.alternatives == (ScoredText("a b c", -4.5, -6.5),)
+    assert join_hypotheses(parts[1:2], [5.0]) == parts[1]
 
 
 def test_windows_give_the_frames_of_the_whole(

@@ -7,8 +7,8 @@
 - `Decoder`, `GreedyDecoder`, `BeamDecoder`, `ScoredText`: log-probabilities to hypotheses, or to the n best texts.
 - `beam_search`, `SearchSettings`: CTC prefix beam search; `prepare_fusion`, `Fusion`, `FusionWeights`, `read_phrases`, `Phrase`:
   language models and boosted phrases in it.
-- `recording_utterance`, `segment_recording`, `detect_speech`, `window_utterances`, `read_features`, `decode_utterances`: the
-  steps of `transcribe`.
+- `recording_utterance`, `segment_recording`, `segment_utterances`, `SegmentedUtterances`, `detect_speech`, `window_utterances`,
+  `read_features`, `decode_utterances`: the steps of `transcribe`.
 - `band_levels`, `find_speech`: the rule of `detect_speech`, on samples.
 - `match_phones`, `list_language_phones`, `PhoneInventory`, `PhoneOptions`: restriction of a phone model to a language's phones.
 - `DECODE_FRAMES`: the frames that a batch has at most.
@@ -43,7 +43,9 @@ from speechxfer.decoding.log_probs import compute_log_probs as compute_log_probs
 from speechxfer.decoding.log_probs import encode_utterances as encode_utterances
 from speechxfer.decoding.log_probs import frame_duration_s as frame_duration_s
 from speechxfer.decoding.log_probs import read_features as read_features
+from speechxfer.decoding.segmentation import SegmentedUtterances as SegmentedUtterances
 from speechxfer.decoding.segmentation import segment_recording as segment_recording
+from speechxfer.decoding.segmentation import segment_utterances as segment_utterances
 from speechxfer.decoding.transcription import decode_utterances as decode_utterances
 from speechxfer.decoding.transcription import recording_utterance as recording_utterance
 from speechxfer.decoding.transcription import transcribe as transcribe

@@ -1,5 +1,6 @@
 """Hypotheses: what a decoder returns for an utterance, with the times and confidences of its words."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -8,6 +9,8 @@ from torch import Tensor
 from speechxfer.decoding.posteriors import MARGIN_S, PlacedWord, word_boundary, word_posteriors
 from speechxfer.scoring import Calibration
 from speechxfer.text import Vocabulary
+
+TINY = 1e-10  # probability below which nothing is distinguished
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,35 @@ def calibrate(hypothesis: Hypothesis, calibration: Calibration | None) -> Hypoth
     values = calibration([word.confidence for word in hypothesis.words])
     words = tuple(replace(word, confidence=value) for word, value in zip(hypothesis.words, values, strict=True))
     return replace(hypothesis, words=words, confidence=sum(values) / len(values), calibrated=True)
+
+
+def join_hypotheses(parts: Sequence[Hypothesis], starts_s: Sequence[float]) -> Hypothesis:
+    """The hypothesis of an utterance from those of its segments, which start at these seconds of it.
+
+    Texts are joined by spaces. Of n best texts the first one remains, with the sums of its scores.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    weights = [part.frames - part.blank_frames for part in parts]
+    logs = sum(
+        weight * math.log(max(part.confidence, TINY)) for weight, part in zip(weights, parts, strict=True) if weight
+    )
+    words = [
+        replace(word, start_s=start_s + word.start_s, end_s=start_s + word.end_s)
+        for part, start_s in zip(parts, starts_s, strict=True)
+        for word in part.words
+    ]
+    text = " ".join(part.text for part in parts if part.text)
+    best = [part.alternatives[0] for part in parts if part.alternatives]
+    score = ScoredText(text, sum(one.score for one in best), sum(one.acoustic for one in best))
+    return Hypothesis(
+        text,
+        sum(part.frames for part in parts),
+        sum(part.blank_frames for part in parts),
+        math.exp(logs / sum(weights)) if any(weights) else 0.0,
+        tuple(words),
+        (score,) if len(best) == len(parts) else (),
+    )
 
 
 def shift_words(hypothesis: Hypothesis, by_s: float, duration_s: float) -> Hypothesis:

@@ -1,13 +1,13 @@
-"""Segmentation of recordings: parts with speech, cut at pauses, for decoding and for lines of output of a readable length.
+"""Segmentation of recordings and long utterances: parts cut at pauses, for decoding and for lines of output of a readable length.
 
-A recording of up to `MAX_WHOLE_S` stays whole. In a longer one the parts with speech (``voice_activity.py``) are joined across
+What lasts up to `MAX_WHOLE_S` stays whole. In a longer one the parts with speech (``voice_activity.py``) are joined across
 short pauses into segments like the utterances of corpora: features are normalised per segment, so that a segment with several
 utterances has more errors (``benchmarks/RESULTS.md``). Speech without a pause is never cut: a longer segment is encoded in
 overlapping windows (``windows.py``).
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from speechxfer.data import Utterance
 from speechxfer.decoding.voice_activity import detect_speech
@@ -23,6 +23,39 @@ LONGEST_PAUSE_S = 2.0  # after a short segment
 PADDING_S = 1.0  # of the pause that a segment keeps on each side: utterances of corpora have silence at their ends
 
 Part = tuple[float, float]  # start and end in seconds
+
+
+@dataclass(frozen=True)
+class SegmentedUtterances:
+    """Utterances and the segments that are decoded in their place.
+
+    Attributes:
+        utterances: as given.
+        segments: of all utterances, in their order; an utterance of up to `MAX_WHOLE_S` is its own only segment.
+        counts: number of segments of each utterance.
+    """
+
+    utterances: tuple[Utterance, ...]
+    segments: tuple[Utterance, ...]
+    counts: tuple[int, ...]
+
+    def ranges(self) -> Iterator[tuple[Utterance, range]]:
+        """Each utterance with the indices of its segments."""
+        start = 0
+        for utterance, count in zip(self.utterances, self.counts, strict=True):
+            yield utterance, range(start, start + count)
+            start += count
+
+
+def segment_utterances(utterances: Sequence[Utterance], audio: AudioOptions) -> SegmentedUtterances:
+    """Cut utterances longer than `MAX_WHOLE_S` at their pauses into segments that cover them; the others stay as they are.
+
+    Raises:
+        InputError: the audio of a long utterance cannot be read.
+    """
+    parts = [segment_recording(utterance, audio, skip_silence=False) for utterance in utterances]
+    segments = tuple(segment for part in parts for segment in part)
+    return SegmentedUtterances(tuple(utterances), segments, tuple(map(len, parts)))
 
 
 def segment_recording(recording: Utterance, audio: AudioOptions, *, skip_silence: bool = True) -> list[Utterance]:

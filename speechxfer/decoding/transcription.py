@@ -11,9 +11,10 @@ from torch import Tensor
 from speechxfer.data import Utterance, collect_audio_warnings, read_audio_header
 from speechxfer.decoding.decoder import Decoder
 from speechxfer.decoding.greedy import GreedyDecoder
-from speechxfer.decoding.hypotheses import Hypothesis, calibrate, shift_words
+from speechxfer.decoding.hypotheses import Hypothesis, calibrate, join_hypotheses, shift_words
 from speechxfer.decoding.inventory import PhoneInventory, match_phones
 from speechxfer.decoding.log_probs import compute_log_probs
+from speechxfer.decoding.segmentation import SegmentedUtterances, segment_utterances
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions, FeatureSource, report_resampling
 from speechxfer.models import AcousticModel
@@ -122,21 +123,34 @@ def _groups(outputs: Iterable[tuple[int, Tensor]]) -> Iterator[list[tuple[int, T
 
 def decode_utterances(
     model: AcousticModel,
-    utterances: Sequence[Utterance],
+    utterances: Sequence[Utterance] | SegmentedUtterances,
     audio: AudioOptions,
     *,
     store: FeatureSource | None = None,
     inventory: PhoneInventory | None = None,
     decoder: Decoder | None = None,
 ) -> dict[str, Hypothesis]:
-    """Hypotheses of utterances with different ids, as `transcribe` returns them; arguments as for `compute_log_probs`."""
+    """Hypotheses of utterances with different ids, as `transcribe` returns them; arguments as for `compute_log_probs`.
+
+    Args:
+        utterances: long ones are cut at pauses, unless they have been cut by `segment_utterances` already.
+        store: features of the windows of the segments.
+    """
     chosen = decoder or GreedyDecoder.of_model(model, inventory.vocabulary if inventory else None)
+    segmented = utterances
+    if not isinstance(segmented, SegmentedUtterances):
+        segmented = segment_utterances(segmented, audio)
+    segments = segmented.segments
     own: list[tuple[int, Hypothesis]] = []
-    for group in _groups(compute_log_probs(model, utterances, audio, store=store, inventory=inventory)):
+    for group in _groups(compute_log_probs(model, segments, audio, store=store, inventory=inventory)):
         indices, log_probs = zip(*group, strict=True)
         for index, hypothesis in zip(indices, chosen.decode(log_probs), strict=True):
-            duration_s = utterances[index].duration
-            timed = shift_words(hypothesis, -model.spec.noise_before_s(duration_s), duration_s)
-            own.append((index, calibrate(timed, chosen.calibration)))
+            duration_s = segments[index].duration
+            own.append((index, shift_words(hypothesis, -model.spec.noise_before_s(duration_s), duration_s)))
     by_index = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
-    return {utterance.id: by_index[index] for index, utterance in enumerate(utterances)}
+    joined: dict[str, Hypothesis] = {}
+    for utterance, numbers in segmented.ranges():
+        starts_s = [segments[number].offset - utterance.offset for number in numbers]
+        whole = join_hypotheses([by_index[number] for number in numbers], starts_s)
+        joined[utterance.id] = calibrate(whole, chosen.calibration)
+    return joined

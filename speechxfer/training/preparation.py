@@ -18,7 +18,7 @@ from speechxfer.adaptation import unfreeze_step
 from speechxfer.checking import ctc_frames_needed
 from speechxfer.config import Config, DataConfig, FinetuneConfig, TransferConfig, change_settings, check_lora
 from speechxfer.data import Utterance, total_duration_s
-from speechxfer.decoding import frame_duration_s, window_utterances
+from speechxfer.decoding import frame_duration_s, segment_utterances, window_utterances
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions, FeatureStore, report_resampling, store_features, store_samples
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel, has_lora
@@ -59,11 +59,12 @@ def prepare_run(
         report_resampling([*train, *dev], audio)
     features = store_features(train, audio, folder, speeds=config.speed_factors, half=True)
     samples = store_samples(train, audio, folder) if config.distortion else None
-    dev_windows = [window.utterance for window in window_utterances(dev, frame_duration_s(model))]
+    segmented_dev = segment_utterances(dev, audio)
+    dev_windows = [window.utterance for window in window_utterances(segmented_dev.segments, frame_duration_s(model))]
     dev_features = store_features(dev_windows, audio, folder)
     feasible = _find_feasible_speeds(model, train, targets, features, config.speed_factors)
     _check_dev(model, dev, dev_features)
-    prepared = TrainingData(train, targets, features, samples, feasible, dev, dev_features)
+    prepared = TrainingData(train, targets, features, samples, feasible, segmented_dev, dev_features)
     replay = _prepare_replay(model, config, data, source_data, folder)
     if config.gradient_checkpointing:
         _enable_gradient_checkpointing(model)

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from speechxfer.config import FinetuneConfig
 from speechxfer.data import Utterance
+from speechxfer.decoding import SegmentedUtterances
 from speechxfer.features import FeatureStore
 from speechxfer.models import AcousticModel
 from speechxfer.training.regularizers import SourceRegularizer
@@ -27,9 +28,9 @@ class TrainingData:
     """Waveforms of the training utterances, if some are to be distorted."""
     feasible_speeds: Sequence[Sequence[int]]
     """Of each training utterance, the indices of the speed factors at which CTC can align it."""
-    dev: Sequence[Utterance]
+    dev: SegmentedUtterances
     dev_features: FeatureStore
-    """Of the windows of the dev utterances."""
+    """Of the windows of the dev utterances' segments."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def evaluate_dev(run: TrainingRun, progress: Progress) -> None:
 def _score_dev(run: TrainingRun) -> tuple[WerReport, dict[str, Hypothesis]]:
     dev = run.data.dev
     hypotheses = decode_utterances(run.model, dev, AudioOptions(run.model.spec), store=run.data.dev_features)
-    return score_hypotheses(run.model, dev, hypotheses), hypotheses
+    return score_hypotheses(run.model, dev.utterances, hypotheses), hypotheses
 
 
 def _average_buffers(model: nn.Module, accelerator: Accelerator) -> None:
