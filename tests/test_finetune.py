@@ -293,6 +293,7 @@ def test_of_equal_evaluations_the_latest_are_kept(
 ) -> None:
     train, dev = corpus
     monkeypatch.setattr("speechxfer.training.selection.score_hypotheses", lambda *_: SimpleNamespace(wer=0.5, cer=0.5))
+    monkeypatch.setattr("speechxfer.training.selection.fit_confidences", lambda *_: None)
     finetune(make_model(train, "dnn"), train, dev, settings(steps=8, average_best=2), out=tmp_path)
     assert {path.name for path in (tmp_path / "best").iterdir()} == {
         "step-0000006.safetensors",
@@ -436,7 +437,7 @@ def test_the_best_evaluation_is_kept_where_the_average_is_worse(
 ) -> None:
     """Scores follow a script: step 4 is best, 6 second, and their average is worse than both."""
     train, dev = corpus
-    script = iter([0.9, 0.2, 0.3, 0.4, 0.8])
+    script = iter([0.9, 0.2, 0.3, 0.4, 0.8, 0.2])  # four evaluations, the average, the selected weights once more
     saved: dict[int, dict[str, Tensor]] = {}
     model = make_model(train, "dnn")
 
@@ -446,6 +447,7 @@ def test_the_best_evaluation_is_kept_where_the_average_is_worse(
         return SimpleNamespace(wer=wer, cer=wer)
 
     monkeypatch.setattr("speechxfer.training.selection.score_hypotheses", scored)
+    monkeypatch.setattr("speechxfer.training.selection.fit_confidences", lambda *_: None)
     finetune(model, train, dev, settings(steps=8, average_best=2), out=tmp_path)
     assert moved(saved[1], model) == set()
     assert moved(average([saved[1], saved[2]]), model) != set()
@@ -469,6 +471,7 @@ def test_the_average_is_kept_where_dev_scores_are_equal(
         return SimpleNamespace(wer=wer, cer=wer)
 
     monkeypatch.setattr("speechxfer.training.selection.score_hypotheses", scored)
+    monkeypatch.setattr("speechxfer.training.selection.fit_confidences", lambda *_: None)
     finetune(model, train, dev, settings(steps=8, average_best=2), out=tmp_path)
     assert moved(average([saved[1], saved[2]]), model) == set()
 

@@ -119,8 +119,10 @@ def test_a_whole_recipe_runs_twice_and_the_second_time_changes_nothing(copy: Pat
     assert first.returncode == 0, first.stderr
     recipe = copy / "recipes" / "yoruba"
     rows = read_rows(recipe / "results.json")
-    assert [row.name for row in rows] == ["scratch", "frozen", "finetuned"]
-    assert [row.source for row in rows] == ["", *[DEFAULT_SOURCE] * 2]
+    assert [row.name for row in rows] == ["scratch", "frozen", "finetuned"] * 2
+    assert [row.source for row in rows] == ["", *[DEFAULT_SOURCE] * 2] * 2
+    decoders = [row.decoder for row in rows]
+    assert decoders[:3] == ["greedy"] * 3 and all("beam 16" in name and "4-gram" in name for name in decoders[3:])
     assert {row.steps for row in rows} == {2}
     assert {row.split for row in rows} == {"test"}
     assert all(row.wer_low <= row.wer <= row.wer_high for row in rows)
@@ -144,16 +146,18 @@ def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path
     assert result.returncode == 0, result.stderr
     rows = read_rows(recipe / "results.json")
     both = list(itertools.product(("frozen", "finetuned"), ("english", "other")))
-    assert [(row.name, row.source) for row in rows] == [("scratch", ""), *both]
+    assert [(row.name, row.source) for row in rows] == [("scratch", ""), *both] * 2
+    assert [row.decoder == "greedy" for row in rows] == [True] * 5 + [False] * 5
     assert {tuple(row.seeds) for row in rows} == {(1, 2)}
     verdicts = re.findall(r"better than|no significant difference", result.stdout)
-    assert len(verdicts) == 2 * 2 * 2  # of WER and CER, for two sources, against scratch, seed by seed
+    # Of WER and CER, seed by seed: for two sources against scratch, and for five models with language models against greedy.
+    assert len(verdicts) == 2 * 2 * (2 + 5)
     assert "needs KATHLEEN_DIR" in result.stderr
     corpora = {"KATHLEEN_DIR": str(kathleen_layout(tmp_path / "kathleen")), "PREPARE": "--partial"}
     again = run(copy, "yoruba", corpus, "--from", "forgetting", **several, **corpora)
     assert again.returncode == 0, again.stderr
     splits = [row.forgetting.split if row.forgetting else "" for row in read_rows(recipe / "results.json")]
-    assert splits == ["", "", "", "kathleen letters", "kathleen phones"]
+    assert splits == ["", "", "", "kathleen letters", "kathleen phones"] * 2
     for folder in recipe.glob("exp/finetuned-other*"):
         shutil.rmtree(folder)
     one_kind = {"KINDS": "frozen", "SOURCES": "models/other", "SEEDS": "1 2"}
