@@ -1,8 +1,9 @@
 """Manifests from any table of recordings and their texts: the script for your own recordings.
 
-The table is a TSV or CSV file with a header line (UTF-8, with or without byte-order mark), or a folder with a
-``transcripts.tsv``. In a ``.csv`` the separator (comma, semicolon or tab) is detected and quoting works as usual; in
-any other file the separator is a tab and quotes are ordinary characters. Columns, by any of their names, in any order:
+The table is a manifest (``.jsonl``) as ``speechxfer import`` writes it, a TSV or CSV file with a header line (UTF-8, with or
+without byte-order mark), or a folder with a ``transcripts.tsv``. In a ``.csv`` the separator (comma, semicolon or tab) is
+detected and quoting works as usual; in any other table the separator is a tab and quotes are ordinary characters. Columns, by
+any of their names, in any order:
 
     path      path, audio_filepath, file, filename, file_name, audio, wav    required; relative to the table's folder
     text      text, sentence, transcript, transcription                      required; kept as it is written
@@ -25,6 +26,7 @@ untranscribed.jsonl, for ``speechxfer self-train`` and ``speechxfer embed``. The
 ``speechxfer check`` does that next.
 
     python -m data_scripts.prepare_table recordings.tsv data/mine --lang yo
+    python -m data_scripts.prepare_table data/all.jsonl data/mine
     python -m data_scripts.prepare_table more_recordings.tsv data/more --untranscribed
 """
 
@@ -33,11 +35,12 @@ import math
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data_scripts.corpus import Placed, exit_on_bad_input, measure, path_argument, print_line, write_splits
 from data_scripts.tables import read_segments
-from speechxfer.data import Utterance, digest, take_seconds, write_manifest
+from speechxfer.data import Utterance, digest, read_manifest, take_seconds, write_manifest
 from speechxfer.errors import InputError
 from speechxfer.text import Normalizer
 
@@ -76,8 +79,8 @@ def split_by_hash(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]
     for utterance, key in zip(utterances, keys, strict=True):
         splits[split_of[key]].append(utterance)
     print_line(
-        f"note: the table has no split column: split 80/10/10 by {kind} "
-        f"({len(split_of):,} in all), the same way every time; add a split column to choose yourself"
+        f"note: no column names the splits: split 80/10/10 by {kind} "
+        f"({len(split_of):,} in all), the same way every time; to choose yourself, use a table with a split column"
     )
     return splits
 
@@ -120,7 +123,7 @@ def prepare(
     """Write the manifests of a table and return them by split.
 
     Args:
-        table: TSV or CSV file, or a folder with ``transcripts.tsv``.
+        table: manifest, TSV or CSV file, or a folder with ``transcripts.tsv``.
         lang: language code for rows that name none.
         audio_dir: folder that the paths are relative to; the table's own by default.
         limit_hours: at most this much of train, speakers in proportion; dev and test stay whole.
@@ -137,6 +140,11 @@ def prepare(
         )
     if untranscribed and limit_hours is not None:
         raise InputError("--limit-hours cuts train, and --untranscribed writes none: give one of them only")
+    if table.suffix == ".jsonl":
+        if untranscribed or audio_dir is not None:
+            raise InputError(f"{table}: --untranscribed and --audio-dir are for tables; omit them with a manifest")
+        utterances = [replace(item, lang=item.lang or lang) for item in read_manifest(table)]
+        return _write(out_dir, split_by_hash(utterances), limit_hours)
     segments = read_segments(table, lang=lang, audio_dir=audio_dir, untranscribed=untranscribed)
     max_unreadable = math.floor(MAX_UNREADABLE * len(segments))
     placed = measure(segments, partial=partial, max_unreadable=max_unreadable, untranscribed=untranscribed)
@@ -167,6 +175,10 @@ def prepare(
             f"note: {table}: no row is dev, on which the best checkpoint is selected; mark a tenth of the rows dev"
         )
     splits = group_by_split(placed) if any(named) else split_by_hash([item.utterance for item in placed])
+    return _write(out_dir, splits, limit_hours)
+
+
+def _write(out_dir: Path, splits: dict[str, list[Utterance]], limit_hours: float | None) -> dict[str, Path]:
     if limit_hours is not None and "train" in splits:
         splits["train"] = take_seconds(splits["train"], limit_hours * 3600, "limit")
         print_line(f"note: train is cut to {limit_hours} h")
@@ -178,7 +190,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("table", type=path_argument, help="TSV or CSV table, or a folder with transcripts.tsv")
+    parser.add_argument(
+        "table", type=path_argument, help="manifest (.jsonl), TSV or CSV table, or a folder with transcripts.tsv"
+    )
     parser.add_argument("out_dir", type=path_argument, help="folder for the manifests")
     parser.add_argument("--lang", default="", help="language code for rows that name none, e.g. yo")
     parser.add_argument(

@@ -174,7 +174,7 @@ def test_tables_of_a_private_name_are_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "ending"), [("swa", "table of sw"), ("mdw", "has none of mdw"), ("", "without a code")]
+    ("language", "ending"), [("swa", "table of sw"), ("mdw", "has none of mdw"), ("", "as no language was named")]
 )
 def test_the_letter_table_in_use_is_reported(language: str, ending: str) -> None:
     assert describe_letter_tables(LETTERS, language).endswith(ending)

@@ -174,3 +174,22 @@ def test_names_that_are_not_ascii_are_read_in_any_locale(tmp_path: Path, locale:
     assert done.returncode == 0, done.stderr
     [utterance] = read_manifest(folder / "out" / "train.jsonl")
     assert (utterance.text, utterance.id) == ("ẹ̀kọ́", "ọ̀rọ̀")
+
+
+def test_an_imported_manifest_is_split_without_a_change_of_its_utterances(tmp_path: Path) -> None:
+    """Every utterance is in one split, with its segment of a recording that is elsewhere; nothing is measured again."""
+    lines = [
+        f'{{"id": "s{i}", "audio_filepath": "../wav/story.wav", "offset": {i}.5, "duration": 0.25, "text": "word {i}"}}\n'
+        for i in range(20)
+    ]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "all.jsonl").write_text("".join(lines), encoding="utf-8")
+    paths = prepare_table.prepare(tmp_path / "in" / "all.jsonl", tmp_path / "out", lang="yo")
+    splits = {name: read_manifest(path) for name, path in paths.items()}
+    assert {name: len(found) for name, found in splits.items()} == {"train": 16, "dev": 2, "test": 2}
+    found = {item.id: item for utterances in splits.values() for item in utterances}
+    assert sorted(found) == sorted(f"s{i}" for i in range(20))
+    assert (found["s7"].offset, found["s7"].duration, found["s7"].text, found["s7"].lang) == (7.5, 0.25, "word 7", "yo")
+    assert Path(found["s7"].audio_filepath).resolve() == (tmp_path / "wav" / "story.wav").resolve()
+    with pytest.raises(InputError, match="--untranscribed and --audio-dir are for tables"):
+        prepare_table.prepare(tmp_path / "in" / "all.jsonl", tmp_path / "out", untranscribed=True)

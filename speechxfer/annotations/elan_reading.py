@@ -51,7 +51,9 @@ def add_to_eaf(content: bytes, tiers: Sequence[Tier], path: Path) -> bytes:
     added = milliseconds_tiers(tiers)
     for tier in added:
         if tier.name in taken:
-            raise InputError(f"{path}: has a tier {tier.name!r}; give the new tier another name")
+            raise InputError(
+                f"{path}: has a tier {tier.name!r}; give the new tier another name (--prefix) or delete that one"
+            )
     first_slot, first_annotation = _first_free(document, "ts"), _first_free(document, "a")
     slots, elements = tier_elements(added, first_slot, first_annotation)
     types = {element.attrib.get("LINGUISTIC_TYPE_ID", "") for element in document.iterfind("LINGUISTIC_TYPE")}

@@ -73,7 +73,9 @@ def add_to_textgrid(content: bytes, tiers: Sequence[Tier], path: Path, encoding:
     added = separate_overlaps(tiers, shortest_s=0.001)
     for number, tier in enumerate(added, start=len(grid.tiers) + 1):
         if tier.name in taken:
-            raise InputError(f"{path}: has a tier {tier.name!r}; give the new tier another name")
+            raise InputError(
+                f"{path}: has a tier {tier.name!r}; give the new tier another name (--prefix) or delete that one"
+            )
         taken.add(tier.name)
         within = replace(tier, intervals=_within(tier, grid, path))
         rendered += _short_tier(within, grid) if grid.is_short else long_tier(within, number, grid.start_s, grid.end_s)

@@ -146,8 +146,16 @@ def _next_steps(report: CheckReport) -> list[str]:
         fix = check_command(report, paths, "--fix", str(paths[0].parent / "clean"))
         steps.append(f"correct what you can; to {what}: {fix}")
     else:
-        steps.append(adapt_command(report) or "adapting also needs a manifest for dev")
+        steps.append(adapt_command(report) or _division(paths))
     return ["", *(f"next: {step}" for step in steps)]
+
+
+def _division(paths: Sequence[Path]) -> str:
+    """What to do about manifests without dev: one can be divided by the data script for own recordings."""
+    if len(paths) > 1:
+        return "adapting also needs a manifest for dev"
+    divide = shlex.join(["python", "-m", "data_scripts.prepare_table", str(paths[0]), str(paths[0].with_suffix(""))])
+    return f"adapting also needs a manifest for dev; to divide this one, in the repository: {divide}"
 
 
 def check_command(report: CheckReport, paths: Sequence[Path], *flags: str) -> str:

@@ -1,5 +1,6 @@
 """The verbs that check, train, compare and export: one verb, one function, no logic."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -88,10 +89,12 @@ def import_(
 ) -> None:
     """Write a manifest of the speech in annotated files; recordings stay where they are."""
     from speechxfer.data import TierChoice
+    from speechxfer.runtime import log_info
     from speechxfer.workflows import ImportOptions, import_files
 
     choice = TierChoice(tuple(tier or ()), tuple(type or ()))
-    print(import_files(inputs, out, ImportOptions(choice, audio, language, encoding)))
+    print(import_files(inputs, out, ImportOptions(choice, audio, language, encoding)), flush=True)
+    log_info(f"next: {shlex.join(['speechxfer', 'check', str(out)])}")
 
 
 @app.command(name="add-tiers")

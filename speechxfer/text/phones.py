@@ -84,8 +84,8 @@ def describe_letter_tables(letters: Mapping[str, LetterTable], language: str) ->
     code = match_language(letters, language)
     if code:
         return f"letters are initialised with the source's letter table of {code}"
-    missing = language or "a language without a code"
-    return f"letters are initialised with the merged letter table of all languages, as the source has none of {missing}"
+    reason = f"the source has none of {language}" if language else "no language was named"
+    return f"letters are initialised with the merged letter table of all languages, as {reason}"
 
 
 def find_phone(letter: str, tables: Sequence[LetterTable], inventory: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ class AlignmentSummary:
         ]
         if self.uncorrected:
             lines.append(f"times of CTC, at the encoder's frames, in {count_of(self.uncorrected, 'utterance')}")
-        lines.append(f"wrote {count_of(self.files, 'annotation')} and {FLAGS} to {self.out}")
+        lines.append(f"wrote {count_of(self.files, 'annotated file')} and {FLAGS} to {self.out}")
         return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechxfer.data import AudioHeader, Utterance, read_audio_header, read_manifest
-from speechxfer.errors import InputError, first_names
+from speechxfer.errors import InputError, count_of, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.runtime import log_info, track
 
@@ -108,7 +108,11 @@ def _recordings_below(folder: Path) -> list[Path]:
             else:
                 others[path.suffix.lower() or "without suffix"] += 1
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
-    skipped = f"; {others.total()} other files skipped ({kinds}{' ...' if len(others) > 5 else ''})" if others else ""
+    skipped = (
+        f"; {count_of(others.total(), 'other file')} skipped ({kinds}{' ...' if len(others) > 5 else ''})"
+        if others
+        else ""
+    )
     if not found:
         raise InputError(f"{folder}: no recording is in the folder or below it{skipped}; name files of sound")
     log_info(f"{folder}: {len(found)} recording{'s' if len(found) > 1 else ''}{skipped}")

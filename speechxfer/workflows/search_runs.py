@@ -139,6 +139,10 @@ def write_found(
     result = _search(model, keywords, inputs, options or KeywordOptions(), phones, reading or ReadingOptions())
     if not result.durations_s:
         result.raise_failures()
+    if not result.found:
+        log_info(
+            "no occurrence with a score of at least --threshold; a smaller one gives more hits, fewer of them right"
+        )
     annotations = annotate_found(result.found, result.durations_s)
     if out is None:
         lines = (json.dumps(annotation_to_dict(one), ensure_ascii=False) + "\n" for one in annotations)

@@ -164,7 +164,9 @@ def tune_models(
         rates = (100 * best.wer, 100 * best.cer)
         stored = StoredWeights(beam, best.weights, fusion.name, manifest.name, *rates, calibration)
         path = store_weights(name, weights_key(files, options), stored)
-        log_info(f"wrote {path}: {describe_weights(best.weights, fusion)}")
+        log_info(
+            f"wrote {path}: {describe_weights(best.weights, fusion)}; used whenever {name} decodes with the same language models"
+        )
         tunings.append(Tuning(name, fusion.name, beam, fusion.used_weights(), tuple(found), task.greedy_rates()))
     return tunings
 
