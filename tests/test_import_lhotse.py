@@ -46,6 +46,13 @@ def test_supervisions_and_cuts_give_the_same_utterances(corpus: Path, name: str)
     assert "skipped: 1 without text (s3), 1 of one channel of several (s4)" in shown
 
 
+def test_a_manifest_never_replaces_its_input(corpus: Path) -> None:
+    before = (corpus / "cuts.jsonl").read_bytes()
+    with pytest.raises(InputError, match=r"cuts\.jsonl: is an input, which the output would replace"):
+        import_files([corpus / "cuts.jsonl"], corpus / "cuts.jsonl")
+    assert (corpus / "cuts.jsonl").read_bytes() == before
+
+
 def test_altered_recordings_and_repeated_supervisions_are_skipped(corpus: Path) -> None:
     shown = import_files([corpus / "windows.jsonl"], corpus / "m.jsonl")
     rows = [(row.id, row.offset, row.duration) for row in read_manifest(corpus / "m.jsonl")]

@@ -19,7 +19,7 @@ from speechxfer.data import (
     write_manifest,
 )
 from speechxfer.errors import InputError, count_of
-from speechxfer.runtime import format_duration, log_info, track
+from speechxfer.runtime import check_not_input, format_duration, log_info, track
 
 IN_FOLDERS = tuple(suffix.lower() for suffix in READABLE if suffix != ".txt")  # any text file may end with .txt
 
@@ -59,11 +59,12 @@ def import_files(inputs: Sequence[Path], out: Path, options: ImportOptions = DEF
         What was written, what was skipped and why.
 
     Raises:
-        InputError: nothing was imported, or, after the manifest is written, some files could not be.
+        InputError: nothing was imported, `out` is an input, or, after the manifest is written, some files could not be.
     """
     if out.suffix != ".jsonl":
         raise InputError(f"{out}: a manifest needs the suffix .jsonl; rename --out")
     files = list(_files(inputs))
+    check_not_input(out, files)
     imported, failed = ImportedSpeech(), 0
     for path in track(files, "files"):
         try:
