@@ -175,6 +175,11 @@ def test_transcribe_prints_the_n_best_texts(corpus: Path, capsys: pytest.Capture
         scores = [float(row[2]) for row in alternatives]
         assert scores == sorted(scores, reverse=True) and len({row[3] for row in alternatives}) == 3
     assert run("transcribe", corpus / "run", corpus / "dev.jsonl", "--nbest", "3", "--beam", "2") == 2
+    capsys.readouterr()
+    for elsewhere in (["--format", "json"], ["--out", corpus / "lost"]):  # files have no place for alternatives
+        assert run("transcribe", corpus / "run", corpus / "dev.jsonl", "--nbest", "3", *elsewhere) == 2
+        assert "--nbest 3 prints lines of text" in capsys.readouterr().err
+    assert not (corpus / "lost").exists()
 
 
 def test_boosting_by_a_list_without_phrases_is_greedy(
@@ -217,6 +222,7 @@ def test_bad_phrases_are_refused(tmp_path: Path, text: str, message: str) -> Non
     [
         (Vocabulary((BLANK, "x", "y", " ")), ["words"], "can spell none"),
         (Vocabulary((BLANK, "x", "y")), ["characters"], "knows none of the model's symbols"),
+        (Vocabulary((BLANK, "a", *"cdefg"), "phones"), ["words"], "does not know most of the model's symbols"),
         (Vocabulary((BLANK, "a", "b")), ["words"], "writes no space"),
         (Vocabulary((BLANK, " ", "a", "b")), ["words", "words"], "two language models of one kind"),
         (Vocabulary((BLANK, "a", "b"), "phones"), ["characters"], "suits a model of characters"),
@@ -276,6 +282,12 @@ def test_the_search_for_weights_finds_the_minimum(names: tuple[str, ...]) -> Non
         assert getattr(best, name) == pytest.approx(aims[name], abs=0.35)
     for name in set(aims) - set(names):
         assert getattr(best, name) == getattr(FusionWeights(), name)
+
+
+@pytest.mark.parametrize("sizes", [{"beam": 100_000}, {"nbest": 100_000}])
+def test_a_beam_that_needs_too_much_memory_is_refused(sizes: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=r"is 100,000; expected at most 1,024"):
+        DecodingOptions(**sizes)
 
 
 def test_known_words_are_the_only_ones_written(corpus: Path, tmp_path: Path) -> None:
