@@ -138,6 +138,19 @@ def test_damaged_weights_are_refused(corpus: Path, tmp_path: Path, text: str) ->
         open_decoder(str(tmp_path / "copy"), load_model(tmp_path / "copy"), DecodingOptions(beam=3))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"beam": 8', '"beam": 0'), ('"beam": 8', '"beam": 1000000'), ("0.25", "NaN"), ("0.25", "Infinity")],
+)
+def test_weights_out_of_range_are_refused(corpus: Path, tmp_path: Path, before: str, after: str) -> None:
+    save_model(load_model(corpus / "run"), tmp_path / "copy")
+    stored = StoredWeights(8, FusionWeights(boost=0.25), "word 3-gram", "dev.jsonl", 10.0, 5.0)
+    path = store_weights(str(tmp_path / "copy"), "one", stored)
+    path.write_text(path.read_text().replace(before, after))
+    with pytest.raises(InputError, match=r"decoding\.json.*tune again"):
+        read_stored_weights(str(tmp_path / "copy"))
+
+
 def test_tuning_refuses_training_data_and_results(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = ("evaluate", corpus / "run", "--lm", corpus / "words.arpa", "--tune")
     assert run(*common, "--on", corpus / "train.jsonl") == 2

@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -242,9 +243,10 @@ def _parse_weights(entry: Any, path: Path) -> StoredWeights:
     if (
         not is_valid
         or entry["weights"].keys() != known
-        or not all(isinstance(v, float) for v in entry["weights"].values())
+        or not all(isinstance(v, float) and math.isfinite(v) for v in entry["weights"].values())
+        or not 1 <= entry["beam"] <= MAX_BEAM
     ):
-        raise InputError(f"{path}: an entry lacks a field or has one of another kind; {FIX}")
+        raise InputError(f"{path}: an entry lacks a field or has one of another kind or out of range; {FIX}")
     values = {key: entry[key] for key in kinds}
     try:
         calibration = parse_calibration(entry.get("calibration"))

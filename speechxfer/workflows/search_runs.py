@@ -4,6 +4,7 @@ What can be searched and how inputs are opened is as for `transcribe`. An input 
 """
 
 import json
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -144,7 +145,8 @@ def write_found(
         lines = (json.dumps(annotation_to_dict(one), ensure_ascii=False) + "\n" for one in annotations)
         yield from [render_found(result.found)] if format == "tsv" else lines
     elif format == "tsv":
-        write_atomically(out / "found.tsv", render_found(result.found))
+        table = render_found(result.found).encode("utf-8", "backslashreplace")  # file names need not be UTF-8
+        write_atomically(out / "found.tsv", table)
         log_info(f"wrote {out / 'found.tsv'}")
     else:
         files = plan_files([one.media for one in annotations], format, out)
@@ -160,7 +162,7 @@ def render_found(found: Sequence[Found]) -> str:
         (str(one.media), f"{one.start_s:.2f}", f"{one.end_s:.2f}", f"{one.score:.4g}", one.keyword, one.utterance)
         for one in found
     ]
-    return "".join("\t".join(row) + "\n" for row in (COLUMNS, *rows))
+    return "".join("\t".join(" ".join(re.split(r"[\t\r\n]+", cell)) for cell in row) + "\n" for row in (COLUMNS, *rows))
 
 
 def annotate_found(found: Sequence[Found], durations_s: dict[Path, float]) -> list[Annotation]:
