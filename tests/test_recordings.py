@@ -85,6 +85,16 @@ def test_folders_stand_for_the_recordings_below_them(tmp_path: Path, capsys: pyt
         expand_inputs([tmp_path / "empty"])
 
 
+def test_a_link_that_leads_nowhere_does_not_stop_the_others(corpus: Path, tmp_path: Path) -> None:
+    shutil.copy(corpus / "dev" / "dev000.wav", tmp_path / "a.wav")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "gone.wav").symlink_to("nowhere.wav")
+    results = transcribe_inputs(str(corpus / "run"), [tmp_path])
+    assert next(results)[0] == f"{tmp_path / 'a.wav'}@0.00"
+    with pytest.raises(InputError, match=r"2 not transcribed, .*gone\.wav, .*loop\.wav"):
+        next(results)
+
+
 def test_patterns_are_expanded_where_no_file_has_that_name(tmp_path: Path) -> None:
     for name in ("a1.wav", "a2.wav", "b.wav", "deep/a3.wav", "odd[1].wav"):
         path = tmp_path / name
