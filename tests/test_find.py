@@ -120,6 +120,17 @@ def test_a_table_holds_any_name(recordings: dict[str, Path], tmp_path: Path) -> 
     assert (cells["recording"], cells["keyword"]) == (f"{tmp_path}/a b c\\udcff.wav", "dad abc")
 
 
+def test_recordings_with_one_file_name_are_refused_before_the_search(
+    recordings: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "b").mkdir()
+    other = recordings["three"].rename(tmp_path / "b" / "one.wav")  # has no "dad", which would hide the collision
+    with pytest.raises(InputError, match="both would be written to"):
+        list(write_found("model", ["dad"], [recordings["one"], other], format="json", out=tmp_path / "out"))
+    options = KeywordOptions(threshold=0.5)
+    assert list(write_found("model", ["dad"], [recordings["one"], other], out=tmp_path / "out", options=options)) == []
+
+
 @pytest.mark.parametrize("format", ["tsv", "json", "textgrid", "eaf"])
 def test_files_hold_the_hits(
     recordings: dict[str, Path],

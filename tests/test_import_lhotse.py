@@ -53,6 +53,12 @@ def test_a_manifest_never_replaces_its_input(corpus: Path) -> None:
     assert (corpus / "cuts.jsonl").read_bytes() == before
 
 
+def test_a_file_that_is_given_twice_is_imported_once(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import_files([corpus / "cuts.jsonl", corpus / "." / "cuts.jsonl"], corpus / "out" / "m.jsonl")
+    assert [row.id for row in read_manifest(corpus / "out" / "m.jsonl")] == ["s1", "s2"]
+    assert "given more than once, imported once: 1 file" in capsys.readouterr().err
+
+
 def test_altered_recordings_and_repeated_supervisions_are_skipped(corpus: Path) -> None:
     shown = import_files([corpus / "windows.jsonl"], corpus / "m.jsonl")
     rows = [(row.id, row.offset, row.duration) for row in read_manifest(corpus / "m.jsonl")]

@@ -1,5 +1,6 @@
 """The verb `import`: annotations of linguists, subtitles, Kaldi's data folders and lhotse's manifests as a manifest."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,10 @@ def import_files(inputs: Sequence[Path], out: Path, options: ImportOptions = DEF
     """
     if out.suffix != ".jsonl":
         raise InputError(f"{out}: a manifest needs the suffix .jsonl; rename --out")
-    files = list(_files(inputs))
+    given = list(_files(inputs))
+    files = list({os.path.realpath(path): path for path in reversed(given)}.values())[::-1]
+    if len(files) < len(given):
+        log_info(f"given more than once, imported once: {count_of(len(given) - len(files), 'file')}")
     check_not_input(out, files)
     imported, failed = ImportedSpeech(), 0
     for path in track(files, "files"):

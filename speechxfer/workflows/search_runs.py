@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -137,7 +137,12 @@ def write_found(
     """
     if format in ("textgrid", "eaf") and out is None:
         raise InputError(f"--format {format} writes a file per recording; add --out FOLDER")
-    result = _search(model, keywords, inputs, options or KeywordOptions(), phones, reading or ReadingOptions())
+
+    def plan(media: Sequence[Path]) -> None:
+        if out and format != "tsv":
+            plan_files(media, format, out)
+
+    result = _search(model, keywords, inputs, options or KeywordOptions(), phones, reading or ReadingOptions(), plan)
     if not result.durations_s:
         result.raise_failures()
     annotations = annotate_found(result.found, result.durations_s)
@@ -204,7 +209,9 @@ def _search(
     options: KeywordOptions,
     phones: PhoneOptions | None,
     reading: ReadingOptions,
+    plan: Callable[[Sequence[Path]], None] = lambda media: None,
 ) -> _Result:
+    """Search all inputs; `plan` may refuse their recordings before."""
     loaded = load_model(name).to(default_device())
     inventory = phones.inventory(loaded) if phones else None
     vocabulary = inventory.vocabulary if inventory else loaded.vocabulary
@@ -212,15 +219,22 @@ def _search(
     run = _Run(loaded, inventory, search, reading.audio(loaded), [])
     with tempfile.TemporaryDirectory() as folder:
         opened = run.open(expand_inputs(arguments), Path(folder))
+        durations_s = _durations_s(opened)
+        plan(list(durations_s))
         found = run.search(opened)
     rank = {keyword: number for number, keyword in enumerate(keywords)}
     found.sort(key=lambda one: (rank[one.keyword], -one.score))
+    return _Result(found, durations_s, run.failed)
+
+
+def _durations_s(inputs: Sequence[Input]) -> dict[Path, float]:
+    """The seconds of each recording, of a manifest's up to the end of its last utterance."""
     durations_s: dict[Path, float] = {}
-    for one in opened:
+    for one in inputs:
         for utterance in one.utterances:
             media = Path(one.name) if one.header else utterance.audio_filepath
             durations_s[media] = max(durations_s.get(media, 0.0), utterance.offset + utterance.duration)
-    return _Result(found, durations_s, run.failed)
+    return durations_s
 
 
 @dataclass(frozen=True)
