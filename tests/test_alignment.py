@@ -494,11 +494,14 @@ def test_the_verb_aligns_a_recording_with_its_transcript(
     text = tmp_path / "text.txt"
     text.write_text(" ".join(words[:9]) + "\nfedcba fbdaec\n" + " ".join(words[9:]) + "\n", encoding="utf-8")
     out = tmp_path / "out"
-    outcome = speechxfer("align", "tones", whole.audio_filepath, "--text", text, "--out", out)
+    formats = "textgrid,stm,trn,srt,vtt"
+    outcome = speechxfer("align", "tones", whole.audio_filepath, "--text", text, "--out", out, "--format", formats)
     assert outcome.code == 0 and "108 words found, 2 missing" in outcome.out
     [_, row] = (out / "flags.tsv").read_text(encoding="utf-8").splitlines()
     assert row.split("\t")[3:] == ["missing", "fedcba fbdaec"]
     assert (out / "long.TextGrid").read_text(encoding="utf-8").count('class = "IntervalTier"') == 3
+    for suffix in ("stm", "trn", "srt", "vtt"):  # formats of utterances
+        assert "fedcba fbdaec" in " ".join((out / f"long.{suffix}").read_text(encoding="utf-8").split())
 
 
 @pytest.mark.usefixtures("loaded")

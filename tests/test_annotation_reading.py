@@ -283,6 +283,9 @@ def test_a_tier_added_to_an_eaf_changes_no_other(tmp_path: Path) -> None:
     ]  # each before the next later
     with pytest.raises(InputError, match="has a tier 'words'"):
         add_tiers(path, [words])
+    path.write_text(EAF.replace('"4000"', '"4.x"'), encoding="utf-8")
+    with pytest.raises(InputError, match="time slot 'ts4' has the time '4.x'"):
+        add_tiers(path, [words])
 
 
 BOMB = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]><ANNOTATION_DOCUMENT>&a;</ANNOTATION_DOCUMENT>'
@@ -304,6 +307,7 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]><ANNOTATION_DOCUMENT>
             "annotation 'a7' refers to 'a7', which has no time",
         ),
         (EAF.replace('TIME_SLOT_REF2="ts6"', 'TIME_SLOT_REF2="ts66"'), "annotation 'a1' refers to a time slot"),
+        (EAF.replace('"4000"', '"4.x"'), "time slot 'ts4' has the time '4.x'; expected milliseconds"),
         (EAF.replace("milliseconds", "PAL-frames"), "its times are in 'PAL-frames'"),
         (EAF[:900], "is not XML"),
     ],

@@ -138,6 +138,19 @@ def test_damaged_weights_are_refused(corpus: Path, tmp_path: Path, text: str) ->
         open_decoder(str(tmp_path / "copy"), load_model(tmp_path / "copy"), DecodingOptions(beam=3))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"beam": 8', '"beam": 0'), ('"beam": 8', '"beam": 1000000'), ("0.25", "NaN"), ("0.25", "Infinity")],
+)
+def test_weights_out_of_range_are_refused(corpus: Path, tmp_path: Path, before: str, after: str) -> None:
+    save_model(load_model(corpus / "run"), tmp_path / "copy")
+    stored = StoredWeights(8, FusionWeights(boost=0.25), "word 3-gram", "dev.jsonl", 10.0, 5.0)
+    path = store_weights(str(tmp_path / "copy"), "one", stored)
+    path.write_text(path.read_text().replace(before, after))
+    with pytest.raises(InputError, match=r"decoding\.json.*tune again"):
+        read_stored_weights(str(tmp_path / "copy"))
+
+
 def test_tuning_refuses_training_data_and_results(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = ("evaluate", corpus / "run", "--lm", corpus / "words.arpa", "--tune")
     assert run(*common, "--on", corpus / "train.jsonl") == 2
@@ -175,6 +188,11 @@ def test_transcribe_prints_the_n_best_texts(corpus: Path, capsys: pytest.Capture
         scores = [float(row[2]) for row in alternatives]
         assert scores == sorted(scores, reverse=True) and len({row[3] for row in alternatives}) == 3
     assert run("transcribe", corpus / "run", corpus / "dev.jsonl", "--nbest", "3", "--beam", "2") == 2
+    capsys.readouterr()
+    for elsewhere in (["--format", "json"], ["--out", corpus / "lost"]):  # files have no place for alternatives
+        assert run("transcribe", corpus / "run", corpus / "dev.jsonl", "--nbest", "3", *elsewhere) == 2
+        assert "--nbest 3 prints lines of text" in capsys.readouterr().err
+    assert not (corpus / "lost").exists()
 
 
 def test_boosting_by_a_list_without_phrases_is_greedy(
@@ -217,6 +235,7 @@ def test_bad_phrases_are_refused(tmp_path: Path, text: str, message: str) -> Non
     [
         (Vocabulary((BLANK, "x", "y", " ")), ["words"], "can spell none"),
         (Vocabulary((BLANK, "x", "y")), ["characters"], "knows none of the model's symbols"),
+        (Vocabulary((BLANK, "a", *"cdefg"), "phones"), ["words"], "does not know most of the model's symbols"),
         (Vocabulary((BLANK, "a", "b")), ["words"], "writes no space"),
         (Vocabulary((BLANK, " ", "a", "b")), ["words", "words"], "two language models of one kind"),
         (Vocabulary((BLANK, "a", "b"), "phones"), ["characters"], "suits a model of characters"),
@@ -276,6 +295,12 @@ def test_the_search_for_weights_finds_the_minimum(names: tuple[str, ...]) -> Non
         assert getattr(best, name) == pytest.approx(aims[name], abs=0.35)
     for name in set(aims) - set(names):
         assert getattr(best, name) == getattr(FusionWeights(), name)
+
+
+@pytest.mark.parametrize("sizes", [{"beam": 100_000}, {"nbest": 100_000}])
+def test_a_beam_that_needs_too_much_memory_is_refused(sizes: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=r"is 100,000; expected at most 1,024"):
+        DecodingOptions(**sizes)
 
 
 def test_known_words_are_the_only_ones_written(corpus: Path, tmp_path: Path) -> None:

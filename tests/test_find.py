@@ -4,6 +4,8 @@ import copy
 import csv
 import io
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +15,10 @@ import soundfile
 
 from speechxfer.annotations import read_annotations
 from speechxfer.data import Utterance, write_manifest
+from speechxfer.decoding import KeywordOptions
 from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel
-from speechxfer.workflows import Found, find_keywords, search_runs
+from speechxfer.workflows import Found, find_keywords, search_runs, write_found
 from tests.test_alignment import model, speak  # noqa: F401
 from tests.test_cli import Speechxfer, assert_refused, speechxfer  # noqa: F401
 from tests.tone_corpus import RATE_HZ
@@ -104,6 +107,28 @@ def test_hits_of_a_manifest_have_the_times_of_the_recording(recordings: dict[str
     assert by_id["second"].start_s == pytest.approx(later, abs=0.09)
     assert by_id["first"].start_s == pytest.approx(word_starts("two", "abc")[0], abs=0.09)
     assert {one.media for one in sure} == {media}
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
+def test_a_table_holds_any_name(recordings: dict[str, Path], tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"a\nb\tc\xff.wav")
+    recordings["two"].rename(odd)
+    options = KeywordOptions(threshold=0.5)
+    assert list(write_found("model", ["dad\tabc"], [odd], out=tmp_path / "out", options=options)) == []
+    header, row = (tmp_path / "out" / "found.tsv").read_text(encoding="utf-8").splitlines()
+    cells = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    assert (cells["recording"], cells["keyword"]) == (f"{tmp_path}/a b c\\udcff.wav", "dad abc")
+
+
+def test_recordings_with_one_file_name_are_refused_before_the_search(
+    recordings: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "b").mkdir()
+    other = recordings["three"].rename(tmp_path / "b" / "one.wav")  # has no "dad", which would hide the collision
+    with pytest.raises(InputError, match="both would be written to"):
+        list(write_found("model", ["dad"], [recordings["one"], other], format="json", out=tmp_path / "out"))
+    options = KeywordOptions(threshold=0.5)
+    assert list(write_found("model", ["dad"], [recordings["one"], other], out=tmp_path / "out", options=options)) == []
 
 
 @pytest.mark.parametrize("format", ["tsv", "json", "textgrid", "eaf"])

@@ -171,6 +171,9 @@ def test_predictions_go_back_as_new_tiers(
     ):
         with pytest.raises(InputError, match=message):
             copy_tiers(tmp_path / "a.eaf", tmp_path / "p.eaf", names=names, prefix=prefix)
+    with pytest.raises(InputError, match=r"b\.TextGrid: the file written is of the same kind as .*a\.eaf"):
+        copy_tiers(tmp_path / "a.eaf", tmp_path / "p.eaf", prefix="x-", out=tmp_path / "b.TextGrid")
+    assert not (tmp_path / "b.TextGrid").exists()
 
 
 # ------------------------------------------------------------------------------------------------------------ Kaldi

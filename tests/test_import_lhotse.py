@@ -46,6 +46,19 @@ def test_supervisions_and_cuts_give_the_same_utterances(corpus: Path, name: str)
     assert "skipped: 1 without text (s3), 1 of one channel of several (s4)" in shown
 
 
+def test_a_manifest_never_replaces_its_input(corpus: Path) -> None:
+    before = (corpus / "cuts.jsonl").read_bytes()
+    with pytest.raises(InputError, match=r"cuts\.jsonl: is an input, which the output would replace"):
+        import_files([corpus / "cuts.jsonl"], corpus / "cuts.jsonl")
+    assert (corpus / "cuts.jsonl").read_bytes() == before
+
+
+def test_a_file_that_is_given_twice_is_imported_once(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import_files([corpus / "cuts.jsonl", corpus / "." / "cuts.jsonl"], corpus / "out" / "m.jsonl")
+    assert [row.id for row in read_manifest(corpus / "out" / "m.jsonl")] == ["s1", "s2"]
+    assert "given more than once, imported once: 1 file" in capsys.readouterr().err
+
+
 def test_altered_recordings_and_repeated_supervisions_are_skipped(corpus: Path) -> None:
     shown = import_files([corpus / "windows.jsonl"], corpus / "m.jsonl")
     rows = [(row.id, row.offset, row.duration) for row in read_manifest(corpus / "m.jsonl")]

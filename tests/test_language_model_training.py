@@ -298,6 +298,7 @@ def test_a_model_of_phones_has_no_characters(tmp_path: Path) -> None:
         (["train", "text.txt", "--out", "x.lm", "--model", "nowhere"], "nowhere: no model there"),
         (["train", "text.txt", "--out", "x.lm", "--model", "english", "--as-is"], "one of the two options"),
         (["train", "text.txt", "--out", "text.txt/x.lm"], "text.txt"),
+        (["train", "text.txt", "--out", "./text.txt"], "text.txt: is an input"),
         (["score", "text.txt", "text.txt"], "not an ARPA file"),
         (["score", "missing.lm", "text.txt"], "missing.lm: cannot be read"),
     ],

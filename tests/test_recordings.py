@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -82,6 +83,16 @@ def test_folders_stand_for_the_recordings_below_them(tmp_path: Path, capsys: pyt
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty: no recording is in the folder"):
         expand_inputs([tmp_path / "empty"])
+
+
+def test_a_link_that_leads_nowhere_does_not_stop_the_others(corpus: Path, tmp_path: Path) -> None:
+    shutil.copy(corpus / "dev" / "dev000.wav", tmp_path / "a.wav")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "gone.wav").symlink_to("nowhere.wav")
+    results = transcribe_inputs(str(corpus / "run"), [tmp_path])
+    assert next(results)[0] == f"{tmp_path / 'a.wav'}@0.00"
+    with pytest.raises(InputError, match=r"2 not transcribed, .*gone\.wav, .*loop\.wav"):
+        next(results)
 
 
 def test_patterns_are_expanded_where_no_file_has_that_name(tmp_path: Path) -> None:
@@ -298,6 +309,32 @@ def test_two_recordings_never_share_a_file(tmp_path: Path) -> None:
     for other in ("b/x.flac", "b/X.wav"):
         with pytest.raises(InputError, match=r"a/x\.wav and b/.*: both would be written to"):
             plan_files([Path("a/x.wav"), Path(other)], "srt", tmp_path)
+
+
+@pytest.mark.parametrize(("format", "other"), [("tsv", "b/x.wav"), ("ctm", "x.flac")])
+def test_a_table_on_stdout_never_names_two_recordings_alike(
+    corpus: Path, tmp_path: Path, format: str, other: str
+) -> None:
+    (tmp_path / "b").mkdir()
+    paths = [tmp_path / "x.wav", tmp_path / other, tmp_path / "y.wav"]
+    for path in paths:
+        samples, rate = soundfile.read(corpus / "dev" / "dev000.wav")
+        soundfile.write(path, samples, rate)
+    with pytest.raises(InputError, match=r"x\.wav and .*: both would be called x"):
+        list(write_transcripts(str(corpus / "run"), paths, format=format))
+    assert list(write_transcripts(str(corpus / "run"), paths, format="json"))
+    assert list(write_transcripts(str(corpus / "run"), paths[::2], format=format))
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
+@pytest.mark.parametrize("format", ["json", "tsv", "eaf"])
+def test_recordings_whose_names_are_not_utf8(corpus: Path, tmp_path: Path, format: str) -> None:
+    path = tmp_path / os.fsdecode(b"\xff\xe9.wav")
+    shutil.copy(corpus / "dev" / "dev000.wav", path)
+    assert list(write_transcripts(str(corpus / "run"), [path], format=format, out=tmp_path / "out")) == []
+    (file,) = (tmp_path / "out").iterdir()
+    if format == "json":
+        assert os.fsencode(json.loads(file.read_text("utf-8"))["media"]) == os.fsencode(path)
 
 
 @pytest.mark.parametrize("format", FORMATS)

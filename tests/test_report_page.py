@@ -360,6 +360,8 @@ def test_a_report_by_sclites_conventions_is_shown_with_a_remark(
     page = read_page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert page.named("dd", data_field="words")[0].text == "0 sub, 3 del, 3 ins of 5"
     assert "the alignment of 1 utterances" in " ".join(page.named("aside")[0].text.split())
+    with pytest.raises(InputError, match=r"report\.json: is an input, which the output would replace"):
+        write_page([str(tmp_path / "out" / "report.json")], tmp_path / "out" / "report.json")
 
 
 def test_audio_that_is_gone_is_stated(corpus: Path, tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ from speechxfer.data import Utterance, read_audio_header
 MISSING, UNTRANSCRIBED = "missing", "untranscribed"
 
 
-def annotate(utterances: Sequence[Utterance], alignments: Mapping[str, Alignment]) -> list[Annotation]:
+def annotate(
+    utterances: Sequence[Utterance], alignments: Mapping[str, Alignment], *, always_utterances: bool = False
+) -> list[Annotation]:
     """The annotation of each recording of the utterances, in their order; times count from the start of the recording.
 
-    Tiers: ``utterances`` (none where a recording is one utterance), ``words``, ``symbols`` (none where every word is one symbol,
-    as in transcripts of phones), each for each speaker; ``missing`` and ``untranscribed`` where there is such.
+    Tiers: ``utterances`` (none where a recording is one utterance, unless `always_utterances`), ``words``, ``symbols`` (none
+    where every word is one symbol, as in transcripts of phones), each for each speaker; ``missing`` and ``untranscribed`` where
+    there is such.
     """
     by_recording: dict[Path, list[Utterance]] = {}
     for utterance in utterances:
@@ -27,7 +30,7 @@ def annotate(utterances: Sequence[Utterance], alignments: Mapping[str, Alignment
         for speaker in speakers:
             name = speaker if len(speakers) > 1 else ""
             spoken = [utterance for utterance in own if utterance.speaker == speaker]
-            tiers += _speech_tiers(spoken, alignments, name, with_utterances=len(own) > 1)
+            tiers += _speech_tiers(spoken, alignments, name, with_utterances=always_utterances or len(own) > 1)
         tiers += _flag_tiers(own, alignments)
         annotations.append(Annotation(recording, header.samples / header.rate_hz, tuple(tiers)))
     return annotations

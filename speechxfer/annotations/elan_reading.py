@@ -32,7 +32,7 @@ def parse_eaf(content: bytes, path: Path) -> Annotation:
         InputError: the content is no ELAN document, or refers to what it does not contain.
     """
     document = _parse_xml(content, path)
-    slots = _slot_times(document)
+    slots = _slot_times(document, path)
     times = _aligned_times(document, slots, path)
     _add_reference_times(document, times, path)
     tiers = tuple(_tier_of(element, times) for element in document.iterfind("TIER"))
@@ -44,7 +44,7 @@ def add_to_eaf(content: bytes, tiers: Sequence[Tier], path: Path) -> bytes:
     """The content of an ELAN document with tiers added behind the others, which stay as they are.
 
     Raises:
-        InputError: the content is no ELAN document, or a tier's name is taken.
+        InputError: the content is no ELAN document or has a damaged time, or a tier's name is taken.
     """
     document = _parse_xml(content, path)
     taken = {element.attrib.get("TIER_ID", "") for element in document.iterfind("TIER")}
@@ -61,6 +61,7 @@ def add_to_eaf(content: bytes, tiers: Sequence[Tier], path: Path) -> bytes:
     order = document.find("TIME_ORDER")
     if order is None:
         raise InputError(f"{path}: has no TIME_ORDER; {FIX}")
+    _slot_times(document, path)  # whose times are compared with the new ones
     _merge_slots(order, slots)
     _insert_after(document, elements, ("TIER", "TIME_ORDER"))
     _insert_after(document, [type_element(name) for name in needed], ("LINGUISTIC_TYPE", "TIER", "TIME_ORDER"))
@@ -147,12 +148,15 @@ def _check_xml(content: bytes, path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ times
-def _slot_times(document: ElementTree.Element) -> dict[str, float | None]:
+def _slot_times(document: ElementTree.Element, path: Path) -> dict[str, float | None]:
     """Times of the slots in milliseconds, in the order of the document; None: to be interpolated."""
     slots: dict[str, float | None] = {}
     for slot in document.iterfind("TIME_ORDER/TIME_SLOT"):
         value = slot.attrib.get("TIME_VALUE", "")
-        slots[slot.attrib.get("TIME_SLOT_ID", "")] = float(value) if re.fullmatch(r"\d{1,12}", value) else None
+        name = slot.attrib.get("TIME_SLOT_ID", "")
+        if value and not re.fullmatch(r"[0-9]{1,12}", value):
+            raise InputError(f"{path}: time slot {name!r} has the time {value!r}; expected milliseconds; {FIX}")
+        slots[name] = float(value) if value else None
     return slots
 
 

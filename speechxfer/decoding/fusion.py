@@ -14,7 +14,7 @@ from speechxfer.decoding.boosting import Phrase, build_boosting
 from speechxfer.decoding.scorers import Scorer, SymbolModelScorer, SymbolTable, TableScorer, tabulate
 from speechxfer.decoding.word_scorer import Lexicon, Spelling, WordScorer, WordWeights
 from speechxfer.errors import InputError, first_names
-from speechxfer.language_models import NgramModel
+from speechxfer.language_models import SPECIAL, WORD_BOUNDARY, NgramModel
 from speechxfer.runtime import log_info
 from speechxfer.text import Normalizer, Vocabulary
 
@@ -157,6 +157,12 @@ def _prepare_symbols(
         raise InputError(
             f"--lm: the {model.unit} {model.order}-gram knows none of the model's symbols ({first_names(missing)}); give one "
             "that was trained on texts in the model's spelling"
+        )
+    own = set(model.words) - {*SPECIAL, WORD_BOUNDARY}
+    if 2 * len(missing) > len(ids) - 1 and 2 * len(own.difference(vocabulary.symbols)) > len(own):
+        raise InputError(
+            f"--lm: the {model.unit} {model.order}-gram does not know most of the model's symbols ({first_names(missing)}), and "
+            "most of its own are none of them; give one that was trained on texts in the model's spelling"
         )
     if missing:
         log_info(f"language model: does not know {first_names(missing)}, which count as unknown")

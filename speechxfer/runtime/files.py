@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,6 +34,13 @@ def write_atomically(path: Path | str, content: str | bytes) -> None:
     """
     with atomic_file(path) as partial:
         partial.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def check_not_input(out: Path, inputs: Iterable[Path]) -> None:
+    """InputError if a file to be written is one of those to be read, which it would replace."""
+    for path in inputs:
+        if out.exists() and path.exists() and out.samefile(path):
+            raise InputError(f"{out}: is an input, which the output would replace; give --out another name")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from speechxfer.workflows.run_inputs import trained_audio_options
 
 MAX_TEXT_BYTES = 64 << 20
 FLAGS = "flags.tsv"
+OF_UTTERANCES = ("stm", "trn", "srt", "vtt")  # formats that hold utterances, not words
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,10 @@ def align_inputs(
     audio = trained_audio_options(model, loaded.spec, resample, mono)
     alignments = align(loaded, utterances, resample=audio.resample, mono=audio.mono, options=options)
     annotations = annotate(utterances, alignments)
+    with_utterances = annotate(utterances, alignments, always_utterances=True)
     if is_main_process():
-        for annotation in annotations:
-            for name in chosen:
+        for name in chosen:
+            for annotation in with_utterances if name in OF_UTTERANCES else annotations:
                 path = out / f"{names[annotation.media]}{SUFFIXES[name]}"
                 write_annotation(path, annotation, name)
         write_atomically(out / FLAGS, _render_flags(utterances, alignments))

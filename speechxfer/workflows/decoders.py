@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from speechxfer.scoring import Calibration, parse_calibration
 
 WEIGHTS_FILE = "decoding.json"
 WEIGHTS_FORMAT = "speechxfer-decoding-1"
+MAX_BEAM = 1024  # the search compares all prefixes of a beam with each other
 FIX = "delete it, and tune again with `speechxfer evaluate --tune`"
 
 
@@ -49,7 +51,7 @@ class DecodingOptions:
         known_words: forbid words that the language model of words does not know.
 
     Raises:
-        InputError: the beam is not positive or smaller than `nbest`, or a language model is given twice.
+        InputError: the beam is not positive, larger than `MAX_BEAM` or smaller than `nbest`, or a language model is given twice.
     """
 
     phones: PhoneOptions = field(default_factory=PhoneOptions)
@@ -61,6 +63,9 @@ class DecodingOptions:
 
     def __post_init__(self) -> None:
         least = max(1, self.nbest)
+        if max(self.beam or 0, self.nbest) > MAX_BEAM:
+            name, value = ("--nbest", self.nbest) if self.nbest > MAX_BEAM else ("--beam", self.beam)
+            raise InputError(f"{name} is {value:,}; expected at most {MAX_BEAM:,}, as memory grows with its square")
         if self.beam is not None and self.beam < least:
             raise InputError(
                 f"--beam is {self.beam}; expected at least {least}" + (", as --nbest" if self.nbest > 1 else "")
@@ -238,9 +243,10 @@ def _parse_weights(entry: Any, path: Path) -> StoredWeights:
     if (
         not is_valid
         or entry["weights"].keys() != known
-        or not all(isinstance(v, float) for v in entry["weights"].values())
+        or not all(isinstance(v, float) and math.isfinite(v) for v in entry["weights"].values())
+        or not 1 <= entry["beam"] <= MAX_BEAM
     ):
-        raise InputError(f"{path}: an entry lacks a field or has one of another kind; {FIX}")
+        raise InputError(f"{path}: an entry lacks a field or has one of another kind or out of range; {FIX}")
     values = {key: entry[key] for key in kinds}
     try:
         calibration = parse_calibration(entry.get("calibration"))

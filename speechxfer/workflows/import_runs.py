@@ -1,5 +1,6 @@
 """The verb `import`: annotations of linguists, subtitles, Kaldi's data folders and lhotse's manifests as a manifest."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from speechxfer.data import (
     write_manifest,
 )
 from speechxfer.errors import InputError, count_of
-from speechxfer.runtime import format_duration, log_info, track
+from speechxfer.runtime import check_not_input, format_duration, log_info, track
 
 IN_FOLDERS = tuple(suffix.lower() for suffix in READABLE if suffix != ".txt")  # any text file may end with .txt
 
@@ -59,11 +60,15 @@ def import_files(inputs: Sequence[Path], out: Path, options: ImportOptions = DEF
         What was written, what was skipped and why.
 
     Raises:
-        InputError: nothing was imported, or, after the manifest is written, some files could not be.
+        InputError: nothing was imported, `out` is an input, or, after the manifest is written, some files could not be.
     """
     if out.suffix != ".jsonl":
         raise InputError(f"{out}: a manifest needs the suffix .jsonl; rename --out")
-    files = list(_files(inputs))
+    given = list(_files(inputs))
+    files = list({os.path.realpath(path): path for path in reversed(given)}.values())[::-1]
+    if len(files) < len(given):
+        log_info(f"given more than once, imported once: {count_of(len(given) - len(files), 'file')}")
+    check_not_input(out, files)
     imported, failed = ImportedSpeech(), 0
     for path in track(files, "files"):
         try:

@@ -20,7 +20,7 @@ from speechxfer.language_models import (
     train_ngrams,
 )
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import log_info, track
+from speechxfer.runtime import check_not_input, log_info, track
 from speechxfer.text import Normalizer, describe_symbol
 
 DEFAULT_ORDERS: dict[Unit, int] = {"word": 4, "character": 6}
@@ -52,8 +52,10 @@ def train_language_model(
         arpa: write an ARPA file, whatever the name of `out`.
 
     Raises:
-        InputError: an input cannot be read or has no text, a setting is out of range, or the acoustic model has other units.
+        InputError: an input cannot be read, has no text or is `out`, a setting is out of range, or the acoustic model has other
+            units.
     """
+    check_not_input(out, inputs)
     loaded = load_model(model) if model else None
     if loaded and unit == "character" and loaded.vocabulary.kind != "characters":
         raise InputError(

@@ -75,7 +75,7 @@ def expand_inputs(arguments: Sequence[Path]) -> list[Path]:
     repeated = []
     for argument in arguments:
         for path in _expand(argument):
-            key = path if str(path) == STANDARD_INPUT else path.resolve()
+            key = path if str(path) == STANDARD_INPUT else Path(os.path.realpath(path))  # links may form a loop
             if key in files:
                 repeated.append(str(path))
             files.setdefault(key, path)

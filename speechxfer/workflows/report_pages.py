@@ -10,7 +10,14 @@ from speechxfer.data import Utterance, read_manifest
 from speechxfer.decoding import score_hypotheses, transcribe
 from speechxfer.errors import InputError, first_names
 from speechxfer.reporting import Content, Run, choose_clips, make_clips, render_page, room_for_clips
-from speechxfer.runtime import default_device, format_duration, is_main_process, log_info, write_atomically
+from speechxfer.runtime import (
+    check_not_input,
+    default_device,
+    format_duration,
+    is_main_process,
+    log_info,
+    write_atomically,
+)
 from speechxfer.scoring import WerReport, align, check_same_task, count_errors, read_report
 from speechxfer.training import read_metrics
 from speechxfer.workflows.decoders import DecodingOptions, LanguageModelFiles, open_decoder
@@ -59,14 +66,15 @@ def write_page(
         resample, mono: permissions as in `read_audio`; None: as each model was trained.
 
     Raises:
-        InputError: a model without a manifest, no such model or report, runs of different utterances, or a manifest that
-            differs from a report.
+        InputError: a model without a manifest, no such model or report, runs of different utterances, a manifest that
+            differs from a report, or `out` is an input.
 
     >>> from pathlib import Path
     >>> from speechxfer.workflows import write_page
     >>> write_page(["english"], Path("report.html"), manifest=Path("data/test.jsonl"))
     """
     page, options = page or PageOptions(), decoding or DecodingOptions()
+    check_not_input(out, [*map(Path, runs), *filter(None, (manifest, page.curve))])
     utterances = {one.id: one for one in read_manifest(manifest)} if manifest else {}
     curves = read_curves(page.curve) if page.curve else []
     files = LanguageModelFiles(options.language_models)

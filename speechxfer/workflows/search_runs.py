@@ -4,9 +4,10 @@ What can be searched and how inputs are opened is as for `transcribe`. An input 
 """
 
 import json
+import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -136,7 +137,12 @@ def write_found(
     """
     if format in ("textgrid", "eaf") and out is None:
         raise InputError(f"--format {format} writes a file per recording; add --out FOLDER")
-    result = _search(model, keywords, inputs, options or KeywordOptions(), phones, reading or ReadingOptions())
+
+    def plan(media: Sequence[Path]) -> None:
+        if out and format != "tsv":
+            plan_files(media, format, out)
+
+    result = _search(model, keywords, inputs, options or KeywordOptions(), phones, reading or ReadingOptions(), plan)
     if not result.durations_s:
         result.raise_failures()
     if not result.found:
@@ -148,7 +154,8 @@ def write_found(
         lines = (json.dumps(annotation_to_dict(one), ensure_ascii=False) + "\n" for one in annotations)
         yield from [render_found(result.found)] if format == "tsv" else lines
     elif format == "tsv":
-        write_atomically(out / "found.tsv", render_found(result.found))
+        table = render_found(result.found).encode("utf-8", "backslashreplace")  # file names need not be UTF-8
+        write_atomically(out / "found.tsv", table)
         log_info(f"wrote {out / 'found.tsv'}")
     else:
         files = plan_files([one.media for one in annotations], format, out)
@@ -164,7 +171,7 @@ def render_found(found: Sequence[Found]) -> str:
         (str(one.media), f"{one.start_s:.2f}", f"{one.end_s:.2f}", f"{one.score:.4g}", one.keyword, one.utterance)
         for one in found
     ]
-    return "".join("\t".join(row) + "\n" for row in (COLUMNS, *rows))
+    return "".join("\t".join(" ".join(re.split(r"[\t\r\n]+", cell)) for cell in row) + "\n" for row in (COLUMNS, *rows))
 
 
 def annotate_found(found: Sequence[Found], durations_s: dict[Path, float]) -> list[Annotation]:
@@ -206,7 +213,9 @@ def _search(
     options: KeywordOptions,
     phones: PhoneOptions | None,
     reading: ReadingOptions,
+    plan: Callable[[Sequence[Path]], None] = lambda media: None,
 ) -> _Result:
+    """Search all inputs; `plan` may refuse their recordings before."""
     loaded = load_model(name).to(default_device())
     inventory = phones.inventory(loaded) if phones else None
     vocabulary = inventory.vocabulary if inventory else loaded.vocabulary
@@ -214,15 +223,22 @@ def _search(
     run = _Run(loaded, inventory, search, reading.audio(loaded), [])
     with tempfile.TemporaryDirectory() as folder:
         opened = run.open(expand_inputs(arguments), Path(folder))
+        durations_s = _durations_s(opened)
+        plan(list(durations_s))
         found = run.search(opened)
     rank = {keyword: number for number, keyword in enumerate(keywords)}
     found.sort(key=lambda one: (rank[one.keyword], -one.score))
+    return _Result(found, durations_s, run.failed)
+
+
+def _durations_s(inputs: Sequence[Input]) -> dict[Path, float]:
+    """The seconds of each recording, of a manifest's up to the end of its last utterance."""
     durations_s: dict[Path, float] = {}
-    for one in opened:
+    for one in inputs:
         for utterance in one.utterances:
             media = Path(one.name) if one.header else utterance.audio_filepath
             durations_s[media] = max(durations_s.get(media, 0.0), utterance.offset + utterance.duration)
-    return _Result(found, durations_s, run.failed)
+    return durations_s
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,13 @@ def copy_tiers(
         What was added.
 
     Raises:
-        InputError: a file cannot be read, the source has several recordings or not these tiers, or a name is taken in the target.
+        InputError: a file cannot be read, the source has several recordings or not these tiers, `out` has another suffix than
+            `target`, or a name is taken in the target.
     """
+    if out is not None and out.suffix.lower() != target.suffix.lower():
+        raise InputError(
+            f"{out}: the file written is of the same kind as {target}; give --out the suffix {target.suffix}"
+        )
     annotations = read_annotations(source)
     if len(annotations) > 1:
         raise InputError(

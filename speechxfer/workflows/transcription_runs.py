@@ -28,6 +28,7 @@ from speechxfer.workflows.transcripts import (
     STREAMED,
     Transcript,
     TranscriptFormat,
+    check_names,
     group_by_recording,
     plan_files,
     print_transcripts,
@@ -109,12 +110,16 @@ def write_transcripts(
 
     Raises:
         InputError: as for `transcribe_inputs`; or two recordings would have one file; or several recordings in a format of which
-            stdout can have one.
+            stdout can have one; or alternatives are wanted in another form than lines on stdout.
     """
     if format == "text" and out is None:
         results = transcribe_inputs(model, inputs, reading=reading, decoding=decoding)
         yield from (f"{line}\n" for line in format_transcripts(results))
         return
+    if decoding and decoding.nbest:
+        raise InputError(
+            f"--nbest {decoding.nbest} prints lines of text; omit it, or omit --format and --out, which write one text only"
+        )
     with tempfile.TemporaryDirectory() as folder:
         run = _Run.start(model, inputs, Path(folder), reading or ReadingOptions(), decoding or DecodingOptions())
         media = [path for one in run.inputs for path in _media(one)]
@@ -123,6 +128,8 @@ def write_transcripts(
             raise InputError(
                 f"--format {format} holds one recording, and there are {len(set(media))}; add --out FOLDER"
             )
+        if not out:
+            check_names(media, format)
         first = True
         for one, transcripts in run.transcripts():
             for transcript in transcripts:

@@ -127,9 +127,25 @@ def plan_files(media: Sequence[Path], format: TranscriptFormat, folder: Path) ->
     return files
 
 
+def check_names(media: Sequence[Path], format: TranscriptFormat) -> None:
+    """InputError if a table of several recordings would name two of them alike: by file name (TSV), without suffix (CTM)."""
+    if format not in ("tsv", "ctm"):
+        return
+    named: dict[str, Path] = {}
+    for path in dict.fromkeys(media):
+        name = "_".join((path.stem if format == "ctm" else path.name).split())
+        if name in named:
+            raise InputError(
+                f"--format {format}: {named[name]} and {path}: both would be called {name} in the table; "
+                "transcribe them one by one, or into JSON, which has whole paths"
+            )
+        named[name] = path
+
+
 def write_transcript(transcript: Transcript, format: TranscriptFormat, file: Path) -> None:
-    """Write one file, whole or not at all."""
-    write_atomically(file, render_transcript(transcript, format, file.parent))
+    """Write one file, whole or not at all; bytes of file names that are not UTF-8 as on stdout: ``\\udcff``, which JSON reads."""
+    content = render_transcript(transcript, format, file.parent)
+    write_atomically(file, content.encode("utf-8", "backslashreplace"))
 
 
 def _interval(utterance: Utterance, hypothesis: Hypothesis) -> Interval:
