@@ -284,7 +284,7 @@ def test_a_tier_added_to_an_eaf_changes_no_other(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has a tier 'words'"):
         add_tiers(path, [words])
     path.write_text(EAF.replace('"4000"', '"4.x"'), encoding="utf-8")
-    with pytest.raises(InputError, match="time slot 'ts4' has the time '4.x'"):
+    with pytest.raises(InputError, match=r"time slot 'ts4' has the time '4\.x'"):
         add_tiers(path, [words])
 
 
