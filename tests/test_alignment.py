@@ -481,6 +481,8 @@ def test_the_verb_aligns_a_manifest(speechxfer: Speechxfer, corpus: tuple, tmp_p
     assert [row[4] for row in rows] == corpus[0][0].text.split()
     assert float(rows[0][2]) == pytest.approx(corpus[1][0][0][1], abs=0.02)
     assert json.loads((tmp_path / "out" / "u0.json").read_text())["duration"] == pytest.approx(corpus[0][0].duration)
+    again = speechxfer("align", "tones", manifest, "--out", tmp_path / "out", "--format", "eaf")
+    assert_refused(again, "u0.eaf", "exists")
 
 
 @pytest.mark.usefixtures("loaded")

@@ -127,6 +127,9 @@ def test_recordings_with_one_file_name_are_refused_before_the_search(
     other = recordings["three"].rename(tmp_path / "b" / "one.wav")  # has no "dad", which would hide the collision
     with pytest.raises(InputError, match="both would be written to"):
         list(write_found("model", ["dad"], [recordings["one"], other], format="json", out=tmp_path / "out"))
+    (recordings["one"].with_suffix(".TextGrid")).write_text("hours of work")
+    with pytest.raises(InputError, match="TextGrid exists and would be replaced"):
+        list(write_found("model", ["dad"], [recordings["one"]], format="textgrid", out=recordings["one"].parent))
     options = KeywordOptions(threshold=0.5)
     assert list(write_found("model", ["dad"], [recordings["one"], other], out=tmp_path / "out", options=options)) == []
 

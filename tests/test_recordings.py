@@ -362,6 +362,16 @@ def test_one_file_per_recording(corpus: Path, tmp_path: Path, format: str) -> No
     assert hypothesis.text in single or format == "ctm"
 
 
+def test_files_that_exist_are_not_replaced(corpus: Path, tmp_path: Path) -> None:
+    """Annotations of a recording lie beside it, under the name that its transcript would have."""
+    recording, mine = tmp_path / "story.wav", tmp_path / "story.eaf"
+    soundfile.write(recording, np.zeros(16_000), 16_000)
+    mine.write_text("hours of work", encoding="utf-8")
+    with pytest.raises(InputError, match=r"story\.eaf exists and would be replaced; name another folder with --out"):
+        list(write_transcripts(str(corpus / "run"), [recording], format="eaf", out=tmp_path))
+    assert mine.read_text(encoding="utf-8") == "hours of work"
+
+
 def test_progress_counts_the_seconds_of_all_inputs(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[float] = []
     totals: list[float] = []

@@ -43,6 +43,13 @@ def check_not_input(out: Path, inputs: Iterable[Path]) -> None:
             raise InputError(f"{out}: is an input, which the output would replace; give --out another name")
 
 
+def check_not_existing(files: Iterable[Path]) -> None:
+    """InputError if one of the files to write is there already: annotations beside recordings may be hours of manual work."""
+    for file in files:
+        if file.exists():
+            raise InputError(f"{file} exists and would be replaced; name another folder with --out, or remove the file")
+
+
 @contextmanager
 def atomic_file(path: Path | str) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes the place of `path` when the block ends without an exception.

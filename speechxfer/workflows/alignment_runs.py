@@ -12,7 +12,7 @@ from speechxfer.checkpoints import load_model
 from speechxfer.data import Utterance, read_manifest
 from speechxfer.decoding import recording_utterance
 from speechxfer.errors import InputError, count_of
-from speechxfer.runtime import default_device, is_main_process, read_text, write_atomically
+from speechxfer.runtime import check_not_existing, default_device, is_main_process, read_text, write_atomically
 from speechxfer.workflows.run_inputs import trained_audio_options
 
 MAX_TEXT_BYTES = 64 << 20
@@ -70,11 +70,12 @@ def align_inputs(
 
     Raises:
         InputError: an unknown format, `text` with a manifest or none with an audio file, two recordings whose files would have
-            the same name, or see `align`.
+            the same name, a file that exists already, or see `align`.
     """
     chosen = _parse_formats(formats)
     utterances = _read(source, text)
     names = _file_names(utterances)
+    check_not_existing(out / f"{stem}{SUFFIXES[name]}" for name in chosen for stem in names.values())
     loaded = load_model(model).to(default_device())
     audio = trained_audio_options(model, loaded.spec, resample, mono)
     alignments = align(loaded, utterances, resample=audio.resample, mono=audio.mono, options=options)

@@ -28,7 +28,7 @@ from speechxfer.decoding import (
 from speechxfer.errors import InputError, count_of, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import default_device, log_info, read_text, track_amount, write_atomically
+from speechxfer.runtime import check_not_existing, default_device, log_info, read_text, track_amount, write_atomically
 from speechxfer.workflows.recordings import Input, check_ids, expand_inputs, open_inputs, report_conversion
 from speechxfer.workflows.transcription_runs import ReadingOptions
 from speechxfer.workflows.transcripts import plan_files
@@ -140,7 +140,7 @@ def write_found(
 
     def plan(media: Sequence[Path]) -> None:
         if out and format != "tsv":
-            plan_files(media, format, out)
+            check_not_existing(plan_files(media, format, out).values())
 
     result = _search(model, keywords, inputs, options or KeywordOptions(), phones, reading or ReadingOptions(), plan)
     if not result.durations_s:

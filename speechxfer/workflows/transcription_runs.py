@@ -21,7 +21,7 @@ from speechxfer.decoding import (
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import default_device, format_duration, log_info, track_amount
+from speechxfer.runtime import check_not_existing, default_device, format_duration, log_info, track_amount
 from speechxfer.workflows.decoders import DecodingOptions, open_decoder
 from speechxfer.workflows.recordings import Input, check_ids, expand_inputs, open_inputs, report_conversion
 from speechxfer.workflows.transcripts import (
@@ -109,8 +109,8 @@ def write_transcripts(
         Parts of the output on stdout; none if there is a folder. Text: lines of id TAB text.
 
     Raises:
-        InputError: as for `transcribe_inputs`; or two recordings would have one file; or several recordings in a format of which
-            stdout can have one; or alternatives are wanted in another form than lines on stdout.
+        InputError: as for `transcribe_inputs`; or two recordings would have one file, or one that exists already; or several
+            recordings in a format of which stdout can have one; or alternatives are wanted in another form than lines on stdout.
     """
     if format == "text" and out is None:
         results = transcribe_inputs(model, inputs, reading=reading, decoding=decoding)
@@ -124,6 +124,7 @@ def write_transcripts(
         run = _Run.start(model, inputs, Path(folder), reading or ReadingOptions(), decoding or DecodingOptions())
         media = [path for one in run.inputs for path in _media(one)]
         files = plan_files(media, format, out) if out else {}
+        check_not_existing(files.values())
         if not out and format not in STREAMED and len(set(media)) > 1:
             raise InputError(
                 f"--format {format} holds one recording, and there are {len(set(media))}; add --out FOLDER"
