@@ -25,6 +25,7 @@ from speechxfer.decoding.segmentation import segment_utterances
 from speechxfer.decoding.transcription import decode_utterances, transcribe
 from speechxfer.decoding.windows import CONTEXT_S, MAX_WHOLE_S, WINDOW_S, window_utterances
 from speechxfer.errors import InputError
+from speechxfer.features import filterbank, log_mel
 from speechxfer.features.batches import Batch, collate
 from speechxfer.features.extraction import AudioOptions
 from speechxfer.features.presets import PRESETS
@@ -446,3 +447,15 @@ def test_padding_is_not_decoded(model: AcousticModel, utterances: list[Utterance
         outputs.append(log_probs[0, : lengths[0]])
     alone, batched = decoder.decode(outputs)
     assert (batched.text, batched.frames, batched.blank_frames) == (alone.text, alone.frames, alone.blank_frames)
+
+
+def test_the_filterbank_that_decoding_makes_can_be_used_in_training(
+    model: AcousticModel, utterances: list[Utterance]
+) -> None:
+    """Its tables are no inference tensors, which autograd could not save."""
+    log_mel._cached_filterbank.cache_clear()
+    transcribe(model, utterances[:1])
+    weight = torch.ones(80, requires_grad=True)
+    tables = log_mel._cached_filterbank(model.spec)
+    assert not any(table.is_inference() for table in tables.buffers())
+    (filterbank(torch.ones(4_000), model.spec) * weight).sum().backward()

@@ -424,9 +424,9 @@ def test_curves_are_read_from_both_files(tmp_path: Path) -> None:
     rows = json.loads(mboshi.read_text(encoding="utf-8"))
     sizes: dict[str, set[float]] = {}
     for row in rows:
-        sizes.setdefault(f"{row['name']} from {row['source'] or 'random weights'} on {row['split']}", set()).add(
-            row["train_hours"]
-        )
+        decoder = "" if row["decoder"] == "greedy" else f", {row['decoder']}"
+        name = f"{row['name']} from {row['source'] or 'random weights'} on {row['split']}{decoder}"
+        sizes.setdefault(name, set()).add(row["train_hours"])
     assert {c.name: {p.hours for p in c.wer} for c in read_curves(mboshi)} == {
         name: hours for name, hours in sizes.items() if len(hours) > 1
     }

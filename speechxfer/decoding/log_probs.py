@@ -98,7 +98,6 @@ def encode_utterances(model: AcousticModel, utterances: Sequence[Utterance], aud
     return [outputs[index].numpy() for index in range(len(utterances))]
 
 
-@torch.inference_mode()
 def _run(
     model: AcousticModel,
     forward: _Forward,
@@ -114,10 +113,13 @@ def _run(
     last = {window.parent: index for index, window in enumerate(windows)}
     stitched = model.task == "ctc"  # a classifier has one row a window instead of frames
     for indices in track([batch for group in groups for batch in group], title):
+        # Outside of inference mode: tables of the filterbank are made at its first use, and kept for training too.
         batch = _batch(windows, indices, audio, store).to(device)
-        with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
+        exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
+        with torch.inference_mode(), exact:
             outputs, lengths = forward(batch.features, batch.lengths)
-        for index, values, length in zip(indices, outputs.float().cpu(), lengths.tolist(), strict=True):
+            outputs = outputs.float().cpu()
+        for index, values, length in zip(indices, outputs, lengths.tolist(), strict=True):
             parent, keep = windows[index].parent, windows[index].keep
             values = values[:length]
             pieces.setdefault(parent, []).append(values[keep] if stitched else values)
