@@ -362,6 +362,21 @@ def test_one_file_per_recording(corpus: Path, tmp_path: Path, format: str) -> No
     assert hypothesis.text in single or format == "ctm"
 
 
+def test_a_long_utterance_between_others_of_a_manifest(corpus: Path, tmp_path: Path) -> None:
+    """Decoded together and alone, each utterance has the same text, though the long one is cut at its pauses."""
+    long_recording(tmp_path / "long.wav")
+    header = soundfile.info(str(tmp_path / "long.wav"))
+    short = read_manifest(corpus / "dev.jsonl")[:2]
+    long = Utterance("long", tmp_path / "long.wav", header.frames / header.samplerate)
+    assert long.duration > 30
+    write_manifest(tmp_path / "all.jsonl", [short[0], long, short[1]])
+    together = dict(transcribe_inputs(str(corpus / "run"), [tmp_path / "all.jsonl"]))
+    for number, utterance in enumerate((short[0], long, short[1])):
+        write_manifest(tmp_path / f"{number}.jsonl", [utterance])
+        [(name, alone)] = transcribe_inputs(str(corpus / "run"), [tmp_path / f"{number}.jsonl"])
+        assert (name, together[name].text, together[name].frames) == (utterance.id, alone.text, alone.frames)
+
+
 def test_files_that_exist_are_not_replaced(corpus: Path, tmp_path: Path) -> None:
     """Annotations of a recording lie beside it, under the name that its transcript would have."""
     recording, mine = tmp_path / "story.wav", tmp_path / "story.eaf"

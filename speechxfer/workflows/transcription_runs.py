@@ -17,6 +17,7 @@ from speechxfer.decoding import (
     decode_utterances,
     read_features,
     segment_recording,
+    segment_utterances,
 )
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions
@@ -247,9 +248,10 @@ class _Run:
         """Decode utterances in batches; if one of them fails, one by one."""
         try:
             # Of one long utterance, windows are read as they are needed, so that memory is bounded.
-            store = read_features(self.model, chunk, self.audio) if len(chunk) > 1 else None
+            segmented = segment_utterances(chunk, self.audio)
+            store = read_features(self.model, segmented.segments, self.audio) if len(chunk) > 1 else None
             hypotheses = decode_utterances(
-                self.model, chunk, self.audio, store=store, inventory=self.inventory, decoder=self.decoder
+                self.model, segmented, self.audio, store=store, inventory=self.inventory, decoder=self.decoder
             )
         except InputError as error:
             if len(chunk) > 1:
