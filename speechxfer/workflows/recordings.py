@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,22 +129,33 @@ def save_standard_input(folder: Path) -> Path:
     return path
 
 
-def open_inputs(paths: Sequence[Path], folder: Path) -> Iterator[Input | tuple[str, InputError]]:
-    """Each file opened: an `Input`, or the name of what cannot be opened with its error.
+def open_inputs(
+    paths: Sequence[Path], folder: Path, audio: AudioOptions, report: Callable[[InputError, str], None]
+) -> list[Input]:
+    """The files, opened; one line says which recordings will be converted.
 
     Args:
         folder: for what is read from standard input.
+        audio: how recordings will be read.
+        report: gets the error and the name of each file that cannot be opened.
+
+    Raises:
+        InputError: an id in two manifests, or what `report` raises.
     """
+    opened: list[Input] = []
     for path in track(paths, "reading audio headers"):
         try:
             if path.suffix == MANIFEST_SUFFIX:
-                yield Input(path, str(path), tuple(read_manifest(path)))
+                opened.append(Input(path, str(path), tuple(read_manifest(path))))
             elif str(path) == STANDARD_INPUT:
-                yield _open_recording(save_standard_input(folder), "stdin")
+                opened.append(_open_recording(save_standard_input(folder), "stdin"))
             else:
-                yield _open_recording(path, str(path))
+                opened.append(_open_recording(path, str(path)))
         except InputError as error:
-            yield str(path), error
+            report(error, str(path))
+    _check_ids(opened)
+    _report_conversion(opened, audio)
+    return opened
 
 
 def _open_recording(path: Path, name: str) -> Input:
@@ -152,7 +163,7 @@ def _open_recording(path: Path, name: str) -> Input:
     return Input(path, name, (Utterance(name, path, header.samples / header.rate_hz),), header)
 
 
-def check_ids(inputs: Sequence[Input]) -> None:
+def _check_ids(inputs: Sequence[Input]) -> None:
     """InputError if an id occurs in two manifests."""
     counts = Counter(utterance.id for one in inputs if one.header is None for utterance in one.utterances)
     repeated = [id_ for id_, count in counts.items() if count > 1]
@@ -162,7 +173,7 @@ def check_ids(inputs: Sequence[Input]) -> None:
         )
 
 
-def report_conversion(inputs: Sequence[Input], audio: AudioOptions) -> None:
+def _report_conversion(inputs: Sequence[Input], audio: AudioOptions) -> None:
     """One line that says which recordings will be resampled or mixed to one channel."""
     headers, rate_hz = [one.header for one in inputs if one.header], audio.spec.sample_rate_hz
     rates = Counter(header.rate_hz for header in headers if header.rate_hz != rate_hz) if audio.resample else Counter()

@@ -29,7 +29,7 @@ from speechxfer.errors import InputError, count_of, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import check_not_existing, default_device, log_info, read_text, track_amount, write_atomically
-from speechxfer.workflows.recordings import Input, check_ids, expand_inputs, open_inputs, report_conversion
+from speechxfer.workflows.recordings import Input, expand_inputs, open_inputs
 from speechxfer.workflows.transcription_runs import ReadingOptions
 from speechxfer.workflows.transcripts import plan_files
 
@@ -222,7 +222,7 @@ def _search(
     search = prepare_search(vocabulary, loaded.normalizer, keywords, frame_duration_s(loaded), options)
     run = _Run(loaded, inventory, search, reading.audio(loaded), [])
     with tempfile.TemporaryDirectory() as folder:
-        opened = run.open(expand_inputs(arguments), Path(folder))
+        opened = open_inputs(expand_inputs(arguments), Path(folder), run.audio, run.report)
         durations_s = _durations_s(opened)
         plan(list(durations_s))
         found = run.search(opened)
@@ -250,18 +250,6 @@ class _Run:
     keywords: KeywordSearch
     audio: AudioOptions
     failed: list[str]
-
-    def open(self, paths: Sequence[Path], folder: Path) -> list[Input]:
-        """Open the inputs; `folder`: for standard input."""
-        opened = []
-        for one in open_inputs(paths, folder):
-            if isinstance(one, Input):
-                opened.append(one)
-            else:
-                self._report(one[1], one[0])
-        check_ids(opened)
-        report_conversion(opened, self.audio)
-        return opened
 
     def search(self, inputs: Sequence[Input]) -> list[Found]:
         """The hits in all inputs, in their order."""
@@ -292,12 +280,12 @@ class _Run:
         except InputError as error:
             if len(chunk) > 1:
                 return [result for utterance in chunk for result in self._search_chunk([utterance])]
-            self._report(error, chunk[0].id)
+            self.report(error, chunk[0].id)
             return []
         hits = self.keywords.find([computed[number] for number in range(len(chunk))])
         return list(zip(chunk, hits, strict=True))
 
-    def _report(self, error: InputError, name: str) -> None:
+    def report(self, error: InputError, name: str) -> None:
         log_info(f"error: {error}")
         self.failed.append(name)
 

@@ -24,7 +24,7 @@ from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import check_not_existing, default_device, format_duration, log_info, track_amount
 from speechxfer.workflows.decoders import DecodingOptions, open_decoder
-from speechxfer.workflows.recordings import Input, check_ids, expand_inputs, open_inputs, report_conversion
+from speechxfer.workflows.recordings import Input, expand_inputs, open_inputs
 from speechxfer.workflows.transcripts import (
     STREAMED,
     Transcript,
@@ -188,15 +188,7 @@ class _Run:
         run = cls(
             model, inventory, decoder, reading.audio(model), reading.skip_silence, (), None if only_recording else []
         )
-        inputs = []
-        for one in open_inputs(paths, folder):
-            if isinstance(one, Input):
-                inputs.append(one)
-            else:
-                run.report(one[1], one[0])
-        check_ids(inputs)
-        report_conversion(inputs, run.audio)
-        return replace(run, inputs=tuple(inputs))
+        return replace(run, inputs=tuple(open_inputs(paths, folder, run.audio, run.report)))
 
     def transcribe(self) -> Iterator[tuple[Input, _Results, bool]]:
         """Each input with the results of some of its utterances, as soon as they are there, and whether they are its last."""
