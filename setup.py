@@ -24,6 +24,7 @@ LORA = ["peft>=0.17"]
 STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed
 HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and huggingface_hub
 ONNX = ["onnx>=1.17", "onnxscript>=0.5"]
+SERVE = [*MEDIA, "starlette>=0.46", "uvicorn>=0.34"]  # what browsers record needs MEDIA
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.6",
@@ -41,7 +42,10 @@ TEST = [
     *LORA,
     *HF,
     *ONNX,
+    *SERVE,
+    "httpx>=0.28",
     "onnxruntime>=1.20",
+    "playwright>=1.49",  # drives a Chromium that is installed
     "flashlight-text>=0.0.7; python_version < '3.13'",  # the oracle of the beam search; later versions have no wheels
 ]
 DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
@@ -71,7 +75,9 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["speechxfer", "speechxfer.*"]),
-    package_data={"speechxfer": ["py.typed", "shipped/NOTICE.md", "shipped/*/*", "reporting/templates/*"]},
+    package_data={
+        "speechxfer": ["py.typed", "shipped/NOTICE.md", "shipped/*/*", "reporting/templates/*", "server/static/*"]
+    },
     python_requires=">=3.11",
     install_requires=[
         # One pair, one minor version: torchaudio's compiled part fits only the torch it was built against, and both
@@ -103,6 +109,7 @@ setup(
         "lora": LORA,
         "hf": HF,
         "onnx": ONNX,
+        "serve": SERVE,
         "test": TEST,
         "dev": DEV,
     },

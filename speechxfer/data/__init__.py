@@ -3,7 +3,8 @@
 - `Utterance`, `read_manifest`, `read_manifests`, `read_concatenated`, `write_manifest`, `number_lines`, `parse_line`: manifests
 - `read_audio`, `decode_audio`, `read_audio_header`, `resample_audio`, `hash_audio_file`: the only reader of audio files
 - `collect_audio_warnings`, `channels_cancel`: what reading reports
-- `split_train_dev`, `split_into_folds`, `choose_group_key`, `check_disjoint`, `count_shared_sentences`: splits without overlap
+- `split_by_hash`, `split_train_dev`, `split_into_folds`, `choose_group_key`, `check_disjoint`, `count_shared_sentences`: splits
+  without overlap
 - `take_seconds`, `order_proportionally`, `total_duration_s`, `digest`: subsets by duration, in an order that depends on ids alone
 - `import_annotation`, `read_kaldi_folder`, `read_lhotse_manifest`: annotations and other toolkits' corpora as `ImportedSpeech`;
   `TierChoice`, `EVERY_TIER`, `describe_places`, `is_kaldi_folder`, `is_lhotse_manifest`
@@ -18,6 +19,7 @@ from speechxfer.data.decoder import decode_audio as decode_audio
 from speechxfer.data.decoder import hash_audio_file as hash_audio_file
 from speechxfer.data.decoder import read_audio_header as read_audio_header
 from speechxfer.data.headers import MISSING_AT_MOST as MISSING_AT_MOST
+from speechxfer.data.headers import RECORDING_SUFFIXES as RECORDING_SUFFIXES
 from speechxfer.data.headers import AudioHeader as AudioHeader
 from speechxfer.data.headers import Samples as Samples
 from speechxfer.data.headers import UnreadableAudioError as UnreadableAudioError
@@ -44,6 +46,7 @@ from speechxfer.data.splits import choose_group_key as choose_group_key
 from speechxfer.data.splits import count_shared_sentences as count_shared_sentences
 from speechxfer.data.splits import digest as digest
 from speechxfer.data.splits import order_proportionally as order_proportionally
+from speechxfer.data.splits import split_by_hash as split_by_hash
 from speechxfer.data.splits import split_into_folds as split_into_folds
 from speechxfer.data.splits import split_train_dev as split_train_dev
 from speechxfer.data.splits import take_seconds as take_seconds

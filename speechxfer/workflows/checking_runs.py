@@ -10,6 +10,7 @@ from speechxfer.checking import CheckReport, CheckSettings, check_manifests, rep
 from speechxfer.checkpoints import load_model
 from speechxfer.config import Config
 from speechxfer.features import feature_preset
+from speechxfer.runtime import check_not_input, write_atomically
 from speechxfer.workflows.run_inputs import build_normalizer, vocabulary_kind
 
 
@@ -20,15 +21,18 @@ def check_run(
     fix_dir: Path | None = None,
     model: str = "",
     options: Sequence[str] = (),
+    json_file: Path | None = None,
 ) -> CheckReport:
     """Check manifests for what `config` would train, from random weights or from `model`; print what is found.
 
     With `fix_dir`, clean manifests are written there, and what was removed is printed too. `options` are those of the
-    command line that the commands suggested by the report repeat.
+    command line that the commands suggested by the report repeat. `json_file` gets all findings.
 
     Raises:
-        InputError: a manifest cannot be opened, or `fix_dir` would overwrite one.
+        InputError: a manifest cannot be opened, or `fix_dir` or `json_file` would overwrite one.
     """
+    if json_file:
+        check_not_input(json_file, manifests)
     loaded = load_model(model) if model else None
     spec = loaded.spec if loaded else feature_preset(config.model.features)
     settings = CheckSettings(
@@ -47,6 +51,8 @@ def check_run(
     )
     report = check_manifests(manifests, settings, options=options)
     print(report)
+    if json_file:
+        write_atomically(json_file, report.to_json())
     if fix_dir:
         repair(report, fix_dir)
     return report
