@@ -265,7 +265,8 @@ def test_without_transcripts_the_message_says_what_to_do(client: TestClient, tmp
 
 # --------------------------------------------------------------------------------------------------------------- jobs
 def sleeper(seconds: float) -> str:
-    return f"import sys, time; print('counting: 1 of 9, about 8 s left', file=sys.stderr, flush=True); time.sleep({seconds})"
+    line = "counting: step: 1,000 of 9,000, about 8 s left, loss 1.5"
+    return f"import time; print({line!r}, flush=True); time.sleep({seconds})"
 
 
 @pytest.fixture
@@ -285,7 +286,7 @@ def test_a_running_job_is_found_after_a_restart_and_can_be_stopped(jobs: Jobs, t
     number = jobs.start("train", [Command((sleeper(60),)), Command(("print('never')",))]).number
     job = wait_for_text(jobs, number, "\ncounting")
     assert job.status == "running"
-    assert job.progress == {"what": "counting", "done": 1, "total": 9, "left": "8 s"}
+    assert job.progress == {"what": "counting: step", "done": 1000, "total": 9000, "left": "8 s"}
     with pytest.raises(InputError, match="running already"):
         jobs.start("train", [Command(("print()",))])
     again = Jobs(tmp_path)  # of a program that was started anew

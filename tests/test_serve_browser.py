@@ -20,7 +20,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from speechxfer.annotations import read_annotations
 from speechxfer.data import read_manifest
-from speechxfer.server import Project, build_application
+from speechxfer.server import Jobs, Project, build_application
 from speechxfer.server import jobs as jobs_module
 from speechxfer.server.security import read_key
 from tests.elan_projects import random_texts, write_elan_project, write_recording
@@ -53,9 +53,15 @@ class Server:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_programs: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_programs: Path) -> Iterator[Path]:
     monkeypatch.setattr(jobs_module, "PROGRAM", (str(warm_programs / "python"), "-m", "speechxfer"))
-    return tmp_path / "Mboshi"
+    folder = tmp_path / "Mboshi"
+    yield folder
+    jobs = Jobs(folder)
+    for job in [
+        job for job in jobs.all() if job.status == "running"
+    ] * 2:  # of a test that failed; the second stop kills
+        jobs.stop(job.number)
 
 
 @pytest.fixture
@@ -112,7 +118,9 @@ def train_briefly(page: Page) -> None:
 
 def test_from_an_elan_project_to_corrected_tiers(page: Page, project: Path, tmp_path: Path) -> None:
     files = write_elan_project(tmp_path / "elan", documents=2)
-    write_recording(tmp_path / "elan" / "untold.wav", random_texts(6, seed=9), seed=9)
+    write_recording(
+        tmp_path / "elan" / "new.wav", random_texts(16, seed=9), seed=9
+    )  # long enough to be cut at its pauses
     originals = {path.name: path.read_bytes() for path in (tmp_path / "elan").iterdir()}
     server = Server(project)
     try:
@@ -120,7 +128,7 @@ def test_from_an_elan_project_to_corrected_tiers(page: Page, project: Path, tmp_
         open_page(page, server, project)
 
         # 1 to 3: six clicks at most from the fresh page to a training
-        page.set_input_files("#files", [*files, tmp_path / "elan" / "untold.wav"])  # one click, on the button for files
+        page.set_input_files("#files", [*files, tmp_path / "elan" / "new.wav"])  # one click, on the button for files
         wait_for(page, "prepare")
         expect(page.locator("#check-summary")).to_contain_text("12 utterances")
         expect(page.locator("#counts")).to_have_text(
@@ -154,7 +162,7 @@ def test_from_an_elan_project_to_corrected_tiers(page: Page, project: Path, tmp_
         page.wait_for_timeout(1500)
         page.click("#record")
         expect(page.locator("#tries .job.done")).to_have_count(1, timeout=3 * MINUTES)
-        page.set_input_files("#try-file", tmp_path / "elan" / "untold.wav")
+        page.set_input_files("#try-file", tmp_path / "elan" / "new.wav")
         expect(page.locator("#tries .job.done")).to_have_count(2, timeout=3 * MINUTES)
         picture(page, "#try", "page-try.png")
 
@@ -204,8 +212,8 @@ def check_exports(project: Path, document: Path) -> None:
     names = [tier.name for tier in after.tiers]
     assert names[:2] == ["tx@ana", "ft@ana"] and "auto-utterances" in names
     assert after.tiers[:2] == before.tiers
-    [untold] = read_annotations(exported.parent / "predicted" / "untold.eaf")
-    corrected = next(tier for tier in untold.tiers if tier.name == "corrected-utterances")
+    [predicted] = read_annotations(exported.parent / "predicted" / "new.eaf")
+    corrected = next(tier for tier in predicted.tiers if tier.name == "corrected-utterances")
     assert {interval.text for interval in corrected.intervals} == {HOSTILE, "ab cd"}
 
 

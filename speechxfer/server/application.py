@@ -6,6 +6,7 @@ import socket
 import tempfile
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,10 @@ def serve(folder: Path, *, port: int | None = None, open_browser: bool = True) -
         log_info(f"{project.folder}: open {address} (Ctrl-C ends the page; trainings go on)")
         if open_browser:
             webbrowser.open(address)
-        uvicorn.Server(uvicorn.Config(application, log_level="error", timeout_graceful_shutdown=2)).run([connection])
+        with suppress(KeyboardInterrupt):  # which uvicorn raises again after it has ended
+            uvicorn.Server(uvicorn.Config(application, log_level="error", timeout_graceful_shutdown=2)).run(
+                [connection]
+            )
     log_info(f"{project.folder}: the page is closed; the same command opens it again")
 
 

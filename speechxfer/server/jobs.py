@@ -29,7 +29,7 @@ LOG_BYTES = 32_768  # of the end of a log that are read
 SHOWN_LINES = 40
 NUMBER = r"\d{1,3}(?:,\d{3})*"
 PROGRESS = re.compile(
-    rf"^(?P<what>[^:$]+): (?P<done>{NUMBER}) of (?P<total>{NUMBER})\b(?:, about (?P<left>[^,]+) left)?"
+    rf"(?P<what>.+?): (?P<done>{NUMBER}) of (?P<total>{NUMBER})(?:, about (?P<left>[^,]+) left)?(?:, .*)?"
 )
 FIX = "delete this folder to forget the job"
 
@@ -76,7 +76,7 @@ class Job:
         for line in reversed(self.log):
             if line.startswith("$ "):
                 return None
-            found = PROGRESS.match(line)
+            found = PROGRESS.fullmatch(line)
             if found:
                 done, total = (int(found[name].replace(",", "")) for name in ("done", "total"))
                 return {"what": found["what"], "done": done, "total": total, "left": found["left"] or ""}

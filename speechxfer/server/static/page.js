@@ -34,9 +34,11 @@ function draw(id, content, make) {
   for (const one of $(id).querySelectorAll("details")) if (open.includes(one.dataset.name)) one.open = true;
 }
 
-function choose(id, names, kept) {
-  const select = $(id), before = kept ?? select.value;
-  draw(id, names, (all) => all.map((name) => element("option", {value: name}, name)));
+const WRITES = {"multilingual-small": "multilingual-small (writes phones)", english: "english (writes English)"};
+
+function choose(id, names) {
+  const select = $(id), before = select.dataset.chosen;  // by the user; else the first, which is the newest
+  draw(id, names, (all) => all.map((name) => element("option", {value: name}, WRITES[name] ?? name)));
   if (names.includes(before)) select.value = before;
 }
 
@@ -337,6 +339,9 @@ function on(id, event, handle) {
   });
 }
 
+for (const id of ["source", "try-model", "suggest-model", "export-model"]) {
+  $(id).addEventListener("change", () => { $(id).dataset.chosen = $(id).value; });
+}
 on("files", "change", async () => {
   await upload([...$("files").files]);
   $("files").value = "";
