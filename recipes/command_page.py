@@ -53,6 +53,8 @@ def _row(parameter: Any, context: typer.Context) -> str:
     names, description = parameter.get_help_record(context)
     if parameter.param_type_name == "argument":
         names = _argument(parameter)
+    for type, placeholder in (("<(int|float).*>", "NUMBER"), ("<str>", "TEXT"), (r"[<[](.+)[>\]]", r"\1")):
+        names = re.sub(type, placeholder, names)
     meaning, _, limits = description.partition("  [")
-    cells = (f"`{names}`", meaning.replace("<", "&lt;"), limits.removesuffix("]").removeprefix("default: "))
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    cells = (meaning.replace("|", "\\|").replace("<", "&lt;"), limits.removesuffix("]").removeprefix("default: "))
+    return " | ".join(["| `" + names + "`", *cells]) + " |"

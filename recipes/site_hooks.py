@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recipes.command_page import commands_page
+from recipes.picture import Point, draw_rows
+from speechxfer.workflows import ResultRow, read_rows
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = "commands.md"
+RESULTS = "results.md"
+PICTURE = "recipes/{}/rates.svg"
 INCLUDED = (  # files outside of docs/ that are pages
     "README.md",
     "CONTRIBUTING.md",
@@ -81,10 +85,29 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     for page, file in included_pages().items():
         files.append(File.generated(config, page, content=(ROOT / file).read_text(encoding="utf-8")))
     files.append(File.generated(config, COMMANDS, content=commands_page()))
+    for results_json in sorted(ROOT.glob("recipes/*/results.json")):
+        files.append(
+            File.generated(config, PICTURE.format(results_json.parent.name), content=picture_of_rows(results_json))
+        )
     return files
 
 
 def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files: "Files") -> str:
-    """Change the links of a page."""
+    """Change the links of a page, and add the pictures to the page of all results."""
     uri = page.file.src_uri
+    if uri == RESULTS:
+        picture = "\\g<0>\n\n![\\1: error rates](" + PICTURE.format("\\1") + ")"
+        markdown = re.sub(r"^## \[(\w+)\].*", picture, markdown, flags=re.MULTILINE)
     return markdown if uri == COMMANDS else relative_to_site(markdown, file_of(uri))
+
+
+def picture_of_rows(results_json: Path) -> str:
+    """The SVG of a recipe: the character error rate of each row, by split and training speech, the lowest last."""
+    rows = sorted(read_rows(results_json), key=lambda row: (row.split, row.train_hours, -row.cer))
+    named = [(_name(row), Point(row.train_hours, row.cer, row.cer_low, row.cer_high)) for row in rows]
+    return draw_rows(f"{results_json.parent.name}: character error rate (95 % intervals)", named)
+
+
+def _name(row: ResultRow) -> str:
+    decoder = "" if row.decoder == "greedy" else "language models"
+    return ", ".join(part for part in (row.split, f"{row.train_hours:g} h", row.name, row.source, decoder) if part)

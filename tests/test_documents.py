@@ -217,7 +217,7 @@ def test_the_reference_names_every_verb_option_and_an_example() -> None:
         assert found and options_of(found[0]) - {"--help"} <= set(OPTION.findall(section))
         examples = re.findall(r"^- `(.+?)`: ", section, re.MULTILINE)
         assert examples and not [fault for line in examples for fault in faults_of_whole(shlex.split(line)[1:])]
-    assert "| `--format <" in sections["transcribe"] and "| text |" in sections["transcribe"]  # its default
+    assert "| `--format text|tsv|" in sections["transcribe"] and "| text |" in sections["transcribe"]  # its default
 
 
 # ------------------------------------------------------------------------------------------------------------ names
