@@ -293,6 +293,22 @@ def test_quoted_paths_and_modules_exist() -> None:
     assert faults == []
 
 
+@pytest.mark.parametrize("path", INSTRUCTIONS, ids=name_of)
+def test_targets_of_make_and_stages_of_recipes_exist(path: Path) -> None:
+    code = "\n".join([*re.findall(r"`([^`\n]+)`", text_of(path)), *(line for _, line in block_lines(text_of(path)))])
+    targets = set(re.findall(r"^(\w+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    faults = [name for name in re.findall(r"^make (\w+)", code, re.MULTILINE) if name not in targets]
+    for recipe, rest in re.findall(r"bash recipes/(\w+)/run\.sh(.*)", code):
+        script = ROOT / "recipes" / recipe / "run.sh"
+        if not script.exists():
+            faults.append(recipe)
+            continue
+        names = re.search(r'^names="(.*)"', text_of(script), re.MULTILINE)
+        stages = names[1].split() if names else []
+        faults += [f"{recipe} {stage}" for stage in re.findall(r"--(?:from|to) (\w+)", rest) if stage not in stages]
+    assert faults == []
+
+
 @pytest.mark.parametrize(
     ("file", "link", "changed"),
     [
