@@ -48,6 +48,7 @@ TEST = [
     "playwright>=1.49",  # drives a Chromium that is installed
     "flashlight-text>=0.0.7; python_version < '3.13'",  # the oracle of the beam search; later versions have no wheels
 ]
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1"]
 DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
 
 setup(
@@ -111,6 +112,7 @@ setup(
         "onnx": ONNX,
         "serve": SERVE,
         "test": TEST,
+        "docs": DOCS,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["speechxfer = speechxfer.cli:main"]},
