@@ -11,6 +11,7 @@ Conventions:
 """
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -110,10 +111,10 @@ def read_leniently(splits: Sequence[SplitSummary], normalizer: Normalizer) -> tu
     findings: list[Finding] = []
     used: dict[str, Entry] = {}
     for split in splits:
-        before = len(entries)
+        before, folder = len(entries), os.path.realpath(split.path.parent)
         for number, data in number_lines(split.path):
             try:
-                utterance = parse_line(data, f"{split.path}:{number}", split.path.parent)
+                utterance = parse_line(data, f"{split.path}:{number}", folder)
             except InputError as error:
                 name = f"{split.path.name}:{number}"
                 findings.append(Finding("error", "broken line", split.name, name, str(error), number))

@@ -1,7 +1,8 @@
 """Data: manifests, splits and audio.
 
 - `Utterance`, `read_manifest`, `read_manifests`, `read_concatenated`, `write_manifest`, `number_lines`, `parse_line`: manifests
-- `read_audio`, `decode_audio`, `read_audio_header`, `resample_audio`, `hash_audio_file`: the only reader of audio files
+- `read_audio`, `decode_audio`, `read_audio_header`, `resample_audio`, `hash_audio_file`, `existing_name`: the only reader of
+  audio files
 - `collect_audio_warnings`, `channels_cancel`: what reading reports
 - `split_train_dev`, `split_into_folds`, `choose_group_key`, `check_disjoint`, `count_shared_sentences`: splits without overlap
 - `take_seconds`, `order_proportionally`, `total_duration_s`, `digest`: subsets by duration, in an order that depends on ids alone
@@ -15,6 +16,7 @@ from speechxfer.data.audio import read_audio as read_audio
 from speechxfer.data.audio import resample_audio as resample_audio
 from speechxfer.data.decoder import UNKNOWN_LENGTH as UNKNOWN_LENGTH
 from speechxfer.data.decoder import decode_audio as decode_audio
+from speechxfer.data.decoder import existing_name as existing_name
 from speechxfer.data.decoder import hash_audio_file as hash_audio_file
 from speechxfer.data.decoder import read_audio_header as read_audio_header
 from speechxfer.data.headers import MISSING_AT_MOST as MISSING_AT_MOST

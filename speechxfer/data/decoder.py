@@ -113,6 +113,12 @@ def hash_audio_file(path: Path | str) -> str:
     return _hash_contents(str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
+def existing_name(path: Path | str) -> str:
+    """The name of a file without its folder; `UnreadableAudioError` if it is missing or no regular file."""
+    _check_regular(path)
+    return os.path.basename(path)
+
+
 @cache
 def _hash_contents(path: str, inode: int, size: int, changed_ns: int, entry_changed_ns: int) -> str:
     with open(path, "rb") as file:
