@@ -24,6 +24,7 @@ LORA = ["peft>=0.17"]
 STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed
 HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and huggingface_hub
 ONNX = ["onnx>=1.17", "onnxscript>=0.5"]
+REMOTE = ["fsspec>=2024.6"]  # s3:// needs s3fs too, gs:// gcsfs
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.6",
@@ -41,6 +42,7 @@ TEST = [
     *LORA,
     *HF,
     *ONNX,
+    *REMOTE,
     "onnxruntime>=1.20",
     "flashlight-text>=0.0.7; python_version < '3.13'",  # the oracle of the beam search; later versions have no wheels
 ]
@@ -103,6 +105,7 @@ setup(
         "lora": LORA,
         "hf": HF,
         "onnx": ONNX,
+        "remote": REMOTE,
         "test": TEST,
         "dev": DEV,
     },

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 def ctc_frames_needed(symbols: Sequence[int]) -> int:
     """Fewest frames with which CTC can align these symbols: one for each, and one for a blank between equal neighbours."""
-    return len(symbols) + sum(map(operator.eq, symbols, symbols[1:]))
+    repeats: int = sum(map(operator.eq, symbols, symbols[1:]))
+    return len(symbols) + repeats
 
 
 def kaldi_frames(samples: int) -> int:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from speechxfer.data.containers import address_of
 from speechxfer.errors import InputError, first_names
 from speechxfer.runtime import check_file, parse_json, write_atomically
 
@@ -166,6 +167,8 @@ def parse_line(line: bytes, where: str, folder: str) -> Utterance:
 
 
 def _absolute(name: str, folder: str) -> Path:
+    if "://" in name:
+        return Path(name)
     joined = name if name[0] == "/" else f"{folder}/{name}"
     return Path(os.path.normpath(joined) if "/." in joined or "//" in joined or name[-1] == "/" else joined)
 
@@ -203,7 +206,8 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
 def _line(utterance: Utterance, folder: Path) -> str:
     row = {
         "id": utterance.id,
-        "audio_filepath": Path(os.path.relpath(utterance.audio_filepath.absolute(), folder)).as_posix(),
+        "audio_filepath": address_of(utterance.audio_filepath)
+        or Path(os.path.relpath(utterance.audio_filepath.absolute(), folder)).as_posix(),
         "offset": utterance.offset,
         "duration": utterance.duration,
         "text": utterance.text,

@@ -70,7 +70,8 @@ def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Ite
 def choose_speeds(feasible: Flags, generator: np.random.Generator) -> SpeedIndices:
     """For each utterance one of the speeds that are feasible, by a `[speeds, utterances]` table of them."""
     numbers = generator.integers(feasible.sum(axis=0))  # the same draws as one call for each utterance
-    return np.argmax(feasible & (np.cumsum(feasible, axis=0) == numbers + 1), axis=0)
+    chosen: SpeedIndices = np.argmax(feasible & (np.cumsum(feasible, axis=0) == numbers + 1), axis=0)
+    return chosen
 
 
 def _load(run: TrainingRun, planned: PlannedBatch) -> tuple[PlannedBatch, Batch]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from speechxfer.checking import ctc_frames_needed
@@ -42,9 +43,11 @@ class Targets(Sequence[list[int]]):
         return self.symbols[self.ends[index - 1] if index else 0 : self.ends[index]].tolist()
 
     @property
-    def lengths(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    def lengths(self) -> npt.NDArray[np.int64]:
         """int64 `[utterances]`."""
-        return np.diff(np.array(self.ends, dtype=np.int64), prepend=0)
+        ends = np.array(self.ends, dtype=np.int64)
+        ends[1:] -= ends[:-1].copy()
+        return ends
 
 
 def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataConfig) -> Targets:
@@ -62,7 +65,7 @@ def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataC
         targets.ends.append(len(targets.symbols))
         if data.unknown_symbols == "skip":
             skipped.update(vocabulary.unknown(text))
-    empty = [train[i].id for i in np.flatnonzero(targets.lengths == 0)]
+    empty = [train[i].id for i in np.flatnonzero(targets.lengths == 0).tolist()]
     if empty:
         raise InputError(
             f"{len(empty)} training utterances have no text left after normalisation ({first_names(empty)}); write their text "
@@ -70,7 +73,7 @@ def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataC
         )
     if skipped:
         log_info(f"skipped symbols of the training texts: {dict(skipped.most_common(20))}")
-    several = [train[i].id for i in np.flatnonzero(targets.lengths != 1)] if model.task == "classify" else []
+    several = [train[i].id for i in np.flatnonzero(targets.lengths != 1).tolist()] if model.task == "classify" else []
     if several:
         raise InputError(
             f"classify needs one label per utterance; {len(several)} have several ({first_names(several)})"
@@ -94,7 +97,8 @@ def find_feasible_speeds(
     needed = np.fromiter((frames_needed(model, target) for target in targets), np.int64, len(targets))
     feasible: Flags = encoded >= needed
     infeasible = [
-        f"{train[i].id} ({encoded[:, i].max()} frames for {needed[i]})" for i in np.flatnonzero(~feasible.any(axis=0))
+        f"{train[i].id} ({encoded[:, i].max()} frames for {needed[i]})"
+        for i in np.flatnonzero(~feasible.any(axis=0)).tolist()
     ]
     if infeasible:
         raise InputError(
