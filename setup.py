@@ -25,6 +25,7 @@ STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embe
 HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and huggingface_hub
 ONNX = ["onnx>=1.17", "onnxscript>=0.5"]
 SERVE = [*MEDIA, "starlette>=0.46", "uvicorn>=0.34"]  # what browsers record needs MEDIA
+REMOTE = ["fsspec>=2024.6"]  # s3:// needs s3fs too, gs:// gcsfs
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.6",
@@ -44,10 +45,12 @@ TEST = [
     *ONNX,
     *SERVE,
     "httpx>=0.28",
+    *REMOTE,
     "onnxruntime>=1.20",
     "playwright>=1.49",  # drives a Chromium that is installed
     "flashlight-text>=0.0.7; python_version < '3.13'",  # the oracle of the beam search; later versions have no wheels
 ]
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1"]
 DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
 
 setup(
@@ -110,7 +113,9 @@ setup(
         "hf": HF,
         "onnx": ONNX,
         "serve": SERVE,
+        "remote": REMOTE,
         "test": TEST,
+        "docs": DOCS,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["speechxfer = speechxfer.cli:main"]},

@@ -48,6 +48,9 @@ def check(
     manifests: Annotated[list[Path], paths_argument("MANIFEST...", "Train first, then dev and test.")],
     fix: Annotated[Path | None, path_option("--fix", "OUT", "Write corrected manifests to this folder.")] = None,
     config: ConfigFile = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Decode nothing: texts, missing files, and a thousand headers only.")
+    ] = False,
     model: Annotated[str, typer.Option("--model", help="Check for adapting this model (sampling rate, frames).")] = "",
     json: Annotated[
         Path | None, path_option("--json", "FILE", "Also write all findings to this file, as JSON.")
@@ -62,7 +65,7 @@ def check(
     given = [("--config", config), ("--model", model), *(("--set", setting) for setting in settings or [])]
     options = [str(part) for option in given if option[1] for part in option]
     loaded = _load(config, settings, resample, mono)
-    report = check_run(manifests, loaded, fix_dir=fix, model=model, options=options, json_file=json)
+    report = check_run(manifests, loaded, fix_dir=fix, model=model, options=options, json_file=json, quick=quick)
     raise typer.Exit(1 if report.errors and not fix else 0)
 
 
@@ -72,7 +75,7 @@ def import_(
         list[Path],
         paths_argument(
             "FILE|FOLDER...",
-            ".eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, .stm, .ctm, Kaldi folders, lhotse .jsonl.",
+            ".eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, .stm, .ctm, Kaldi folders, lhotse .jsonl, tar shards.",
         ),
     ],
     out: Annotated[Path, path_option("--out", "MANIFEST", "Manifest (.jsonl) to write.")],
