@@ -120,9 +120,18 @@ def test_an_upload_is_whole_new_and_not_empty(client: TestClient, folder: Path, 
     assert upload(client, sound, "../../a.wav").status_code == 200  # the same again
     assert (folder / "recordings" / "a.wav").read_bytes() == sound.read_bytes()
     refused = client.post("/api/upload", params={"name": "a.wav"}, content=b"other")
-    assert refused.status_code == 400 and "another file of this name" in refused.json()["error"]
+    assert refused.status_code == 400 and "another recording of this name" in refused.json()["error"]
     assert client.post("/api/upload", params={"name": "b.wav"}, content=b"").status_code == 400
     assert [path.name for path in (folder / "recordings").iterdir()] == ["a.wav"]
+
+
+def test_a_document_that_is_sent_again_takes_the_place_of_the_older_one_which_is_kept(
+    client: TestClient, folder: Path
+) -> None:
+    for content in (b"0\t1\tone\n", b"0\t1\ttwo\n", b"0\t1\ttwo\n"):
+        assert client.post("/api/upload", params={"name": "a.txt"}, content=content).status_code == 200
+    assert (folder / "recordings" / "a.txt").read_bytes() == b"0\t1\ttwo\n"
+    assert [path.read_bytes() for path in (folder / "replaced").iterdir()] == [b"0\t1\tone\n"]
 
 
 def test_sound_is_served_of_recordings_only_with_ranges(client: TestClient, folder: Path, tmp_path: Path) -> None:
