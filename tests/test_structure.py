@@ -21,6 +21,7 @@ LAYERS = (  # top to bottom: an import may only point downward
     "__main__",
     "cli",
     "__init__",
+    "server",
     "workflows",
     "reporting",
     "export",
