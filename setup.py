@@ -23,7 +23,7 @@ MEDIA = ["av>=14"]  # M4A, MP4, WebM, AMR, video
 LORA = ["peft>=0.17"]
 STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed
 HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and huggingface_hub
-ONNX = ["onnx>=1.17", "onnxscript>=0.5"]
+ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.6",
@@ -41,7 +41,7 @@ TEST = [
     *LORA,
     *HF,
     *ONNX,
-    "onnxruntime>=1.20",
+    "sherpa-onnx>=1.12.17",
     "flashlight-text>=0.0.7; python_version < '3.13'",  # the oracle of the beam search; later versions have no wheels
 ]
 DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]

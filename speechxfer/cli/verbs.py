@@ -330,8 +330,11 @@ def compare(
 @app.command()
 def export(
     model: ModelName,
-    to: Annotated[Literal["hf", "onnx"], typer.Option("--to", help="A folder of transformers, or one ONNX graph.")],
-    out: Annotated[Path, path_option("--out", "PATH", "Folder (hf) or file (onnx) to write.")],
+    to: Annotated[
+        Literal["hf", "onnx", "sherpa-onnx"],
+        typer.Option("--to", help="A folder for transformers or sherpa-onnx, or one ONNX graph."),
+    ],
+    out: Annotated[Path, path_option("--out", "PATH", "Folder, or file (onnx), to write.")],
 ) -> None:
     """Write a model in the format of another toolkit."""
     from speechxfer.export import export

@@ -6,9 +6,14 @@ from pathlib import Path
 from speechxfer.checkpoints import resolve_source
 from speechxfer.errors import InputError
 from speechxfer.export.onnx_graph import export_onnx
+from speechxfer.export.sherpa import export_sherpa
 from speechxfer.export.transformers_models import export_hf
 
-EXPORT_FORMATS: dict[str, Callable[[str, Path], None]] = {"hf": export_hf, "onnx": export_onnx}
+EXPORT_FORMATS: dict[str, Callable[[str, Path], None]] = {
+    "hf": export_hf,
+    "onnx": export_onnx,
+    "sherpa-onnx": export_sherpa,
+}
 
 
 def export(name: str, to: str, out: Path | str) -> None:
@@ -16,8 +21,9 @@ def export(name: str, to: str, out: Path | str) -> None:
 
     Args:
         name: model folder, finished run, shipped model or name on the hub.
-        to: ``hf`` (a folder for transformers) or ``onnx`` (one graph from samples to log-probabilities).
-        out: folder (hf) or file (onnx) to write.
+        to: ``hf`` (a folder for transformers), ``onnx`` (one graph from samples to log-probabilities) or ``sherpa-onnx``
+            (a folder for sherpa-onnx).
+        out: file (onnx) or folder to write.
 
     Raises:
         InputError: the format is unknown or cannot represent the model, or `out` cannot be written or is part of the model.
