@@ -11,6 +11,7 @@ Conventions:
 """
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from speechxfer.checking.audio_rules import audio_findings
 from speechxfer.checking.findings import ADVICE, Entry, Finding, Role, SplitSummary
-from speechxfer.checking.measurement import measure_recordings
+from speechxfer.checking.measurement import measure_headers, measure_recordings
 from speechxfer.checking.report import CheckReport
 from speechxfer.checking.settings import CheckSettings
 from speechxfer.checking.sharing_rules import duplicate_findings, shared_sentence_findings, shared_speaker_findings
@@ -36,7 +37,11 @@ ROLE_WORDS: dict[str, Role] = {
 
 
 def check_manifests(
-    paths: Sequence[Path], settings: CheckSettings = CheckSettings(), *, options: Sequence[str] = ()
+    paths: Sequence[Path],
+    settings: CheckSettings = CheckSettings(),
+    *,
+    options: Sequence[str] = (),
+    quick: bool = False,
 ) -> CheckReport:
     """Check manifests, alone and against each other; every recording is decoded once.
 
@@ -45,6 +50,7 @@ def check_manifests(
             role, the first is train (if no other is) and the others are test.
         settings: the requirements of the intended training.
         options: options of the command line that the report repeats in the commands it suggests.
+        quick: decode nothing: read the headers of some recordings, and take the lengths of the others from the manifest.
 
     Raises:
         InputError: a manifest cannot be opened, none is given, or one is given twice. Faults *inside* a manifest are
@@ -52,7 +58,11 @@ def check_manifests(
     """
     splits = split_manifests(paths)
     entries, findings = read_leniently(splits, settings.normalizer)
-    entries, unreadable = measure_recordings(entries)
+    headers_read = None
+    if quick:
+        entries, unreadable, headers_read = measure_headers(entries, settings)
+    else:
+        entries, unreadable = measure_recordings(entries)
     vocabulary = train_vocabulary(entries, settings)
     findings += [*unreadable, *audio_findings(entries, settings), *text_findings(entries, settings, vocabulary)]
     findings += [*rate_findings(entries), *shared_sentence_findings(entries), *shared_speaker_findings(splits, entries)]
@@ -67,6 +77,7 @@ def check_manifests(
         settings=settings,
         entries=tuple(entries),
         options=tuple(options),
+        headers_read=headers_read,
     )
 
 
@@ -78,7 +89,7 @@ def _summary(split: SplitSummary, entries: Sequence[Entry], kind: Kind) -> Split
         seconds=math.fsum(entry.utterance.duration for entry in own),
         speakers=len({entry.utterance.speaker for entry in own} - {""}),
         symbols=len({s for entry in own for s in (entry.text.split() if kind in ("words", "phones") else entry.text)}),
-        rates_hz=tuple(sorted({entry.audio.rate_hz for entry in own if entry.audio})),
+        rates_hz=tuple(sorted({entry.audio.rate_hz for entry in own if entry.audio and entry.audio.has_header})),
     )
 
 
@@ -110,10 +121,10 @@ def read_leniently(splits: Sequence[SplitSummary], normalizer: Normalizer) -> tu
     findings: list[Finding] = []
     used: dict[str, Entry] = {}
     for split in splits:
-        before = len(entries)
+        before, folder = len(entries), os.path.realpath(split.path.parent)
         for number, data in number_lines(split.path):
             try:
-                utterance = parse_line(data, f"{split.path}:{number}", split.path.parent)
+                utterance = parse_line(data, f"{split.path}:{number}", folder)
             except InputError as error:
                 name = f"{split.path.name}:{number}"
                 findings.append(Finding("error", "broken line", split.name, name, str(error), number))

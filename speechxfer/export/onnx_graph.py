@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from speechxfer.checkpoints import load_model
 from speechxfer.features import Filterbank
-from speechxfer.models import AcousticModel
+from speechxfer.models import AcousticModel, TransformersEncoder
 from speechxfer.runtime import atomic_file, import_extra, log_info
 
 OPSET = 18
@@ -30,7 +30,7 @@ def export_onnx(name: str, out: Path) -> None:
     """
     model = load_for_graph(name)
     with atomic_file(out) as partial:  # fails before the conversion, which takes long, if `out` cannot be written
-        partial.write_bytes(waveform_graph(name, model).SerializeToString())
+        partial.write_bytes(waveform_graph(model).SerializeToString())
     log_info(f"wrote {out}; next: onnxruntime.InferenceSession({str(out)!r})")
 
 
@@ -38,48 +38,24 @@ def load_for_graph(name: str) -> AcousticModel:
     """The model in evaluation mode; InputError if what writes graphs is not installed."""
     for package in ("onnx", "onnxscript"):  # torch.onnx needs both
         import_extra(package, "onnx", "ONNX graphs")
-    return load_model(name).eval()
+    model = load_model(name).eval()
+    if isinstance(model.encoder, TransformersEncoder):
+        model.encoder.network.set_attn_implementation("eager")  # the others' code cannot be converted
+    return model
 
 
-def waveform_graph(name: str, model: AcousticModel) -> Any:
+def waveform_graph(model: AcousticModel) -> Any:
     """The graph that `export_onnx` describes, as a message of ONNX."""
+    import onnx
+
     rate = model.spec.sample_rate_hz
     example = {"samples": 0.1 * torch.randn(2, rate), "lengths": torch.tensor([rate, rate // 2])}
     batch = torch.export.Dim("batch", min=1)
     samples = torch.export.Dim("samples", min=model.spec.window_samples)
     shapes = {"samples": {0: batch, 1: samples}, "lengths": {0: batch}}
-    return convert(name, WaveformModel(model), example, shapes, ["log_probs", "frames"])
-
-
-def convert(
-    name: str,
-    network: "WaveformModel",
-    example: Mapping[str, Tensor],
-    shapes: Mapping[str, Any],
-    outputs: Sequence[str],
-) -> Any:
-    """A network as a message of ONNX, with the metadata of its model and without what torch notes about its own code.
-
-    Args:
-        name: of the model, for errors.
-        network: takes the values of `example` in their order.
-        example: inputs by name.
-        shapes: of each input the dimensions that may vary.
-        outputs: names.
-
-    Raises:
-        InputError: torch cannot convert the encoder.
-    """
-    import onnx
-
-    model = network.model
-    program = _convert_quietly(name, network.eval(), example, shapes, outputs)
-    graph = program.model_proto
-    for part in (graph.graph, *graph.graph.node, *graph.graph.input, *graph.graph.output):
-        part.ClearField("metadata_props")  # stack traces with this machine's paths: a tenth of the file
-    del graph.graph.value_info[:]
+    graph = convert(WaveformModel(model), example, shapes, ["log_probs", "frames"])
     metadata = {
-        "sample_rate_hz": str(model.spec.sample_rate_hz),
+        "sample_rate_hz": str(rate),
         "vocabulary": json.dumps(model.vocabulary.to_dict(), ensure_ascii=False),
         "normalizer": json.dumps(model.normalizer.to_dict(), ensure_ascii=False),
         "task": model.task,
@@ -88,16 +64,23 @@ def convert(
     return graph
 
 
-def _convert_quietly(
-    name: str, network: nn.Module, example: Mapping[str, Tensor], shapes: Mapping[str, Any], outputs: Sequence[str]
+def convert(
+    network: nn.Module, example: Mapping[str, Tensor], shapes: Mapping[str, Any], outputs: Sequence[str]
 ) -> Any:
-    """torch's program of a network, without what torch.onnx warns and logs about its own code."""
+    """A network as a message of ONNX, without what torch notes about its own code.
+
+    Args:
+        network: takes the values of `example` in their order.
+        example: inputs by name.
+        shapes: of each input the dimensions that may vary.
+        outputs: names.
+    """
     disabled_level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.WARNING)  # what torch.onnx says about its own code: the user can do nothing about it
     try:
         with warnings.catch_warnings(action="ignore"):
             program = torch.onnx.export(
-                network,
+                network.eval(),
                 tuple(example.values()),
                 input_names=list(example),
                 output_names=list(outputs),
@@ -110,7 +93,11 @@ def _convert_quietly(
         logging.disable(disabled_level)
     if program is None:
         raise TypeError("torch.onnx.export returned no program")
-    return program
+    graph = program.model_proto
+    for part in (graph.graph, *graph.graph.node, *graph.graph.input, *graph.graph.output):
+        part.ClearField("metadata_props")  # stack traces with this machine's paths: a tenth of the file
+    del graph.graph.value_info[:]
+    return graph
 
 
 class WaveformModel(nn.Module):

@@ -23,7 +23,7 @@ from speechxfer.errors import InputError
 from speechxfer.export.onnx_graph import WaveformModel, convert, load_for_graph
 from speechxfer.export.quantization import quantize
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import atomic_folder, log_info
+from speechxfer.runtime import atomic_folder, check_new_folder, log_info
 from speechxfer.text import Vocabulary
 
 RATE_HZ = 16_000
@@ -38,8 +38,7 @@ def export_sherpa(name: str, out: Path) -> None:
         InputError: the extra `onnx` is not installed; the model is a classifier, its sampling rate is not 16 kHz, its encoder
             cannot be converted or its symbols cannot be written as tokens; or `out` exists and is not an empty folder.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: exists and is not empty; choose another folder")
+    check_new_folder(out)
     model = load_for_graph(name)
     if model.task != "ctc":
         raise InputError(f"{name}: the task is {model.task}; sherpa-onnx transcribes, `--to onnx` takes classifiers")
@@ -54,7 +53,7 @@ def export_sherpa(name: str, out: Path) -> None:
         log_info("converting the model, which takes about half a minute")
         samples = torch.export.Dim("samples", min=model.spec.window_samples)
         example = {"samples": 0.1 * torch.randn(1, 2 * RATE_HZ)}
-        graph = convert(name, network, example, {"samples": {1: samples}}, ["log_probs"])
+        graph = convert(network, example, {"samples": {1: samples}}, ["log_probs"])
         (partial / "model.onnx").write_bytes(graph.SerializeToString())
         quantize(graph, partial / "model.int8.onnx")
         (partial / "tokens.txt").write_text("".join(f"{token} {i}\n" for i, token in enumerate(tokens)), "utf-8")

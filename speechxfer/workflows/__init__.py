@@ -6,6 +6,7 @@
 - `find_keywords`, `write_found`, `Found`, `split_arguments`: words and phrases in untranscribed recordings.
 - `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest; `copy_tiers`: tiers added to a
   TextGrid or ELAN document.
+- `split_manifest`: a manifest divided into train, dev and test.
 - `score_files`: transcripts in files against references.
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
 - `DecodingOptions`, `open_decoder`: language models, boosted phrases and beam; `tune_models`, `Tuning`: their weights, tuned on
@@ -38,6 +39,7 @@ from speechxfer.workflows.import_runs import import_files as import_files
 from speechxfer.workflows.language_model_runs import score_language_model as score_language_model
 from speechxfer.workflows.language_model_runs import train_language_model as train_language_model
 from speechxfer.workflows.learning_curves import learning_curve as learning_curve
+from speechxfer.workflows.manifest_splits import split_manifest as split_manifest
 from speechxfer.workflows.model_description import describe as describe
 from speechxfer.workflows.ranking import rank_sources as rank_sources
 from speechxfer.workflows.report_pages import PageOptions as PageOptions
