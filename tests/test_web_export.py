@@ -56,7 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(str(folder / "clip.wav"), CLIP, 16_000, subtype="PCM_16")
     stereo = np.repeat(np.stack([CLIP, CLIP], axis=1), 3, axis=0)
     soundfile.write(str(folder / "stereo 48 kHz.flac"), stereo, 48_000, subtype="PCM_16")
-    soundfile.write(str(folder / "long.wav"), np.tile(CLIP, 15), 16_000, subtype="PCM_16")
+    parts = [external.speech(20.0, 6), np.zeros(16_000, np.float32), external.speech(14.0, 7)]
+    soundfile.write(str(folder / "long.wav"), np.concatenate(parts), 16_000, subtype="PCM_16")
     (folder / "text.wav").write_text("no recording")
     return folder
 
@@ -98,8 +99,8 @@ def open_files(page: Any, *files: Path) -> list[str]:
     return [text for text in reversed(page.locator(".text").all_text_contents())]
 
 
-def text_here(folder: Path, clip: Path) -> str:
-    samples, _ = soundfile.read(clip, dtype="float32")
+def text_here(folder: Path, clip: Path, start: int = 0, stop: int | None = None) -> str:
+    samples, _ = soundfile.read(clip, dtype="float32", start=start, stop=stop)
     return written_here(load_model(folder / "model").eval(), samples).text
 
 
@@ -113,9 +114,11 @@ def test_files_are_transcribed_as_here(page: Any, folder: Path) -> None:
     assert page.locator("#model").text_content() == "<i>small</i>"
 
 
-def test_long_recordings_are_transcribed_in_pieces(page: Any, folder: Path) -> None:
+def test_a_long_recording_is_cut_at_the_quietest_place(page: Any, folder: Path) -> None:
     [text] = open_files(page, folder / "long.wav")
-    assert error_rates([(text_here(folder, folder / "long.wav"), text)])[1] < 0.1  # other windows, other edges
+    middle = 20 * 16_000 + 800  # of the first tenth of a second of silence
+    pieces = [text_here(folder, folder / "long.wav", *places) for places in ((0, middle), (middle, None))]
+    assert error_rates([(" ".join(pieces), text)])[1] < 0.01  # near ties
 
 
 def test_what_is_no_recording_is_said_to_be_none(page: Any, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The verbs that check, train, compare and export: one verb, one function, no logic."""
+"""The verbs that check, train and compare: one verb, one function, no logic."""
 
 import shlex
 from pathlib import Path
@@ -335,24 +335,6 @@ def compare(
     from speechxfer.scoring import compare, read_report
 
     print(compare(read_report(a), read_report(b), names=(str(a), str(b))))
-
-
-@app.command()
-def export(
-    model: ModelName,
-    to: Annotated[
-        Literal["hf", "onnx", "sherpa-onnx", "web"],
-        typer.Option("--to", help="A folder for transformers, sherpa-onnx or browsers, or one ONNX graph."),
-    ],
-    out: Annotated[Path, path_option("--out", "PATH", "Folder, or file (onnx), to write.")],
-    runtime: Annotated[
-        Path | None, path_option("--runtime", "FOLDER", "Of web: unpacked onnxruntime-web [./node_modules/...].")
-    ] = None,
-) -> None:
-    """Write a model in the format of another toolkit: to telephones, to browsers, to Python."""
-    from speechxfer.export import export
-
-    export(model, to, out, runtime=runtime)
 
 
 @app.command()

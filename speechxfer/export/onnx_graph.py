@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from speechxfer.checkpoints import load_model
+from speechxfer.errors import InputError
 from speechxfer.features import Filterbank
 from speechxfer.models import AcousticModel, TransformersEncoder
 from speechxfer.runtime import atomic_file, import_extra, log_info
@@ -74,6 +75,9 @@ def convert(
         example: inputs by name.
         shapes: of each input the dimensions that may vary.
         outputs: names.
+
+    Raises:
+        InputError: torch cannot convert the network.
     """
     disabled_level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # what torch.onnx says about its own code: the user can do nothing about it
@@ -89,6 +93,9 @@ def convert(
                 opset_version=OPSET,
                 verbose=False,
             )
+    except torch.onnx.OnnxExporterError as error:
+        cause = str(error.__cause__ or error).partition("\n")[0]
+        raise InputError(f"torch {torch.__version__} cannot convert this model to a graph: {cause}") from error
     finally:
         logging.disable(disabled_level)
     if program is None:

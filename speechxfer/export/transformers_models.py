@@ -51,7 +51,7 @@ def _ctc_model(model: AcousticModel, name: str) -> CtcModel:
         known = ", ".join(encoder for encoder, family in ENCODER_FAMILIES.items() if family.ctc_model)
         raise InputError(
             f"{name}: transformers has no CTC model for the encoder {architecture.encoder}; expected one of {known}; "
-            "`--to onnx` takes conformer, cnn and dnn"
+            "`--to onnx` takes all"
         )
     if architecture.adapter_dim or architecture.extra_layers:
         raise InputError(
