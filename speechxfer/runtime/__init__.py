@@ -21,6 +21,7 @@ from speechxfer.runtime.environment import hardware as hardware
 from speechxfer.runtime.extras import import_extra as import_extra
 from speechxfer.runtime.files import atomic_file as atomic_file
 from speechxfer.runtime.files import atomic_folder as atomic_folder
+from speechxfer.runtime.files import check_new_folder as check_new_folder
 from speechxfer.runtime.files import check_not_existing as check_not_existing
 from speechxfer.runtime.files import check_not_input as check_not_input
 from speechxfer.runtime.files import file_lock as file_lock
