@@ -244,6 +244,17 @@ def test_import_and_check_are_the_commands_that_are_shown(client: TestClient, fo
     assert client.get("/api/state").json()["sources"]["untranscribed_count"] == 0
 
 
+def test_a_table_is_imported_by_its_name(client: TestClient, folder: Path, tmp_path: Path) -> None:
+    write_recording(tmp_path / "a.wav", ["ab cd"])
+    (tmp_path / "t.tsv").write_text("path\ttext\na.wav\tab cd\n", encoding="utf-8")
+    for name in ("a.wav", "t.tsv"):
+        upload(client, tmp_path / name)
+    job = post(client, "prepare")["jobs"]["prepare"]
+    assert job["commands"][0] == "speechxfer import recordings/t.tsv --out data/1/all.jsonl"
+    assert "only 1 different sentences" in wait_for(Jobs(folder), job["number"]).message
+    assert [row.text for row in read_manifest(folder / "data" / "1" / "all.jsonl")] == ["ab cd"]
+
+
 def test_what_check_finds_can_be_removed(client: TestClient, folder: Path, tmp_path: Path) -> None:
     files = write_elan_project(tmp_path / "elan", documents=1)
     [annotation] = read_annotations(files[0])

@@ -30,7 +30,9 @@ from speechxfer.runtime import read_json, write_atomically
 
 RECORDINGS = "recordings"
 SETTINGS = "project.json"
-ANNOTATED = tuple(suffix.lower() for suffix in READABLE)
+TABLES = (".tsv", ".csv")
+BY_NAME = (".txt", *TABLES)  # may be anything; they are used where they were uploaded
+ANNOTATED = (*(suffix.lower() for suffix in READABLE), *TABLES)
 MOST_FILES = 20_000
 LISTED_S = 1.0  # for so long a list of files is used again: one state of the page needs it several times
 LONGEST_NAME = 200  # bytes
@@ -147,10 +149,10 @@ class Project:
         return [self.folder / RECORDINGS, *map(Path, self.settings.folders)]
 
     def documents(self) -> list[Path]:
-        """All documents with annotations; a text file, which may be a label track, only if it was uploaded."""
+        """All documents with annotations; of text files and tables those that were uploaded."""
         uploaded = self.folder / RECORDINGS
         kinds = [path for path in self._files() if path.suffix.lower() in ANNOTATED]
-        return [path for path in kinds if path.suffix.lower() != ".txt" or path.parent == uploaded]
+        return [path for path in kinds if path.suffix.lower() not in BY_NAME or path.parent == uploaded]
 
     def recordings(self) -> list[Path]:
         """All recordings."""
@@ -256,6 +258,8 @@ def _merge(one: TierGroup, other: TierGroup) -> TierGroup:
 @lru_cache(maxsize=4096)
 def _read_tier_groups(path: Path, _changed_ns: int, _size: int) -> list[TierGroup]:
     found: dict[str, TierGroup] = {}
+    if path.suffix.lower() in TABLES:
+        return []
     for annotation in read_annotations(path):
         for tier in annotation.tiers:
             texts = [interval.text for interval in tier.intervals if interval.text.strip()]
