@@ -50,7 +50,6 @@ def export_sherpa(name: str, out: Path) -> None:
     tokens = list_tokens(model.vocabulary)
     network = SherpaModel(model)
     with atomic_folder(out) as partial:
-        log_info("converting the model, which takes about half a minute")
         samples = torch.export.Dim("samples", min=model.spec.window_samples)
         example = {"samples": 0.1 * torch.randn(1, 2 * RATE_HZ)}
         graph = convert(network, example, {"samples": {1: samples}}, ["log_probs"])
