@@ -39,11 +39,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_scripts.corpus import Placed, exit_on_bad_input, measure, path_argument, print_line, write_splits
-from data_scripts.tables import read_segments
-from speechxfer.data import Utterance, read_manifest, split_by_hash, take_seconds, write_manifest
+from speechxfer.data import (
+    MAX_UNREADABLE,
+    Utterance,
+    read_manifest,
+    read_segments,
+    split_by_hash,
+    take_seconds,
+    write_manifest,
+)
 from speechxfer.errors import InputError
-
-MAX_UNREADABLE = 0.1  # share of the rows; more missing audio is taken for a wrong folder
 
 
 # -------------------------------------------------------------------------------------------------------- splitting

@@ -120,9 +120,18 @@ def test_an_upload_is_whole_new_and_not_empty(client: TestClient, folder: Path, 
     assert upload(client, sound, "../../a.wav").status_code == 200  # the same again
     assert (folder / "recordings" / "a.wav").read_bytes() == sound.read_bytes()
     refused = client.post("/api/upload", params={"name": "a.wav"}, content=b"other")
-    assert refused.status_code == 400 and "another file of this name" in refused.json()["error"]
+    assert refused.status_code == 400 and "another recording of this name" in refused.json()["error"]
     assert client.post("/api/upload", params={"name": "b.wav"}, content=b"").status_code == 400
     assert [path.name for path in (folder / "recordings").iterdir()] == ["a.wav"]
+
+
+def test_a_document_that_is_sent_again_takes_the_place_of_the_older_one_which_is_kept(
+    client: TestClient, folder: Path
+) -> None:
+    for content in (b"0\t1\tone\n", b"0\t1\ttwo\n", b"0\t1\ttwo\n"):
+        assert client.post("/api/upload", params={"name": "a.txt"}, content=content).status_code == 200
+    assert (folder / "recordings" / "a.txt").read_bytes() == b"0\t1\ttwo\n"
+    assert [path.read_bytes() for path in (folder / "replaced").iterdir()] == [b"0\t1\tone\n"]
 
 
 def test_sound_is_served_of_recordings_only_with_ranges(client: TestClient, folder: Path, tmp_path: Path) -> None:
@@ -233,6 +242,17 @@ def test_import_and_check_are_the_commands_that_are_shown(client: TestClient, fo
         == len(read_manifest(folder / "data" / "1" / "all.jsonl"))
     )
     assert client.get("/api/state").json()["sources"]["untranscribed_count"] == 0
+
+
+def test_a_table_is_imported_by_its_name(client: TestClient, folder: Path, tmp_path: Path) -> None:
+    write_recording(tmp_path / "a.wav", ["ab cd"])
+    (tmp_path / "t.tsv").write_text("path\ttext\na.wav\tab cd\n", encoding="utf-8")
+    for name in ("a.wav", "t.tsv"):
+        upload(client, tmp_path / name)
+    job = post(client, "prepare")["jobs"]["prepare"]
+    assert job["commands"][0] == "speechxfer import recordings/t.tsv --out data/1/all.jsonl"
+    assert "only 1 different sentences" in wait_for(Jobs(folder), job["number"]).message
+    assert [row.text for row in read_manifest(folder / "data" / "1" / "all.jsonl")] == ["ab cd"]
 
 
 def test_what_check_finds_can_be_removed(client: TestClient, folder: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ Skipped only where no Chromium is installed. ``SCREENSHOTS=docs/images`` also wr
 """
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,12 +22,10 @@ from speechxfer.data import read_manifest
 from speechxfer.server import Jobs, Project, build_application
 from speechxfer.server import jobs as jobs_module
 from speechxfer.server.security import read_key
+from tests.browsers import CHROMIUM, needs_chromium
 from tests.elan_projects import random_texts, write_elan_project, write_recording
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium is installed on this machine (apt install chromium)"
-)
+pytestmark = needs_chromium
 HOSTILE = "<img src=x onerror=alert(1)> <script>alert(2)</script> ‮abc‬ שלום 🎤"
 MINUTES = 60_000
 SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
@@ -107,7 +104,7 @@ def wait_for(page: Page, kind: str, status: str = "done") -> None:
 
 
 def count_clicks(page: Page) -> None:
-    page.add_init_script("window.clicks = 0; addEventListener('click', (e) => { if (e.isTrusted) clicks += 1 }, true)")
+    page.add_init_script("window.clicks = 0; window.onclick = (event) => { if (event.isTrusted) clicks += 1 }")
 
 
 def train_briefly(page: Page) -> None:

@@ -75,7 +75,8 @@ def import_(
         list[Path],
         paths_argument(
             "FILE|FOLDER...",
-            ".eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, .stm, .ctm, Kaldi folders, lhotse .jsonl, tar shards.",
+            ".eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, tables .tsv .csv, .stm, .ctm, Kaldi folders, lhotse .jsonl, "
+            "tar shards.",
         ),
     ],
     out: Annotated[Path, path_option("--out", "MANIFEST", "Manifest (.jsonl) to write.")],

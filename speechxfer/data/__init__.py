@@ -10,6 +10,8 @@
 - `take_seconds`, `order_proportionally`, `total_duration_s`, `digest`: subsets by duration, in an order that depends on ids alone
 - `import_annotation`, `read_kaldi_folder`, `read_lhotse_manifest`: annotations and other toolkits' corpora as `ImportedSpeech`;
   `read_tar`, `TierChoice`, `EVERY_TIER`, `describe_places`, `is_kaldi_folder`, `is_lhotse_manifest`, `is_tar`, `find_addresses`
+- `import_table`, `is_table`, `read_segments`, `TABLE_NAME`, `MAX_UNREADABLE`: tables of recordings and texts
+- `Segment`, `Placed`, `measure_segments`, `SPLIT_NAMES`, `read_lines`, `one_space`, `print_line`, `skip`: for data scripts
 """
 
 from speechxfer.data.audio import channels_cancel as channels_cancel
@@ -45,6 +47,14 @@ from speechxfer.data.manifest import read_concatenated as read_concatenated
 from speechxfer.data.manifest import read_manifest as read_manifest
 from speechxfer.data.manifest import read_manifests as read_manifests
 from speechxfer.data.manifest import write_manifest as write_manifest
+from speechxfer.data.segments import SPLIT_NAMES as SPLIT_NAMES
+from speechxfer.data.segments import Placed as Placed
+from speechxfer.data.segments import Segment as Segment
+from speechxfer.data.segments import measure_segments as measure_segments
+from speechxfer.data.segments import one_space as one_space
+from speechxfer.data.segments import print_line as print_line
+from speechxfer.data.segments import read_lines as read_lines
+from speechxfer.data.segments import skip as skip
 from speechxfer.data.shards import find_addresses as find_addresses
 from speechxfer.data.shards import is_tar as is_tar
 from speechxfer.data.shards import read_tar as read_tar
@@ -59,3 +69,8 @@ from speechxfer.data.splits import split_into_folds as split_into_folds
 from speechxfer.data.splits import split_train_dev as split_train_dev
 from speechxfer.data.splits import take_seconds as take_seconds
 from speechxfer.data.splits import total_duration_s as total_duration_s
+from speechxfer.data.tables import MAX_UNREADABLE as MAX_UNREADABLE
+from speechxfer.data.tables import TABLE_NAME as TABLE_NAME
+from speechxfer.data.tables import import_table as import_table
+from speechxfer.data.tables import is_table as is_table
+from speechxfer.data.tables import read_segments as read_segments

@@ -10,7 +10,7 @@ from pathlib import Path
 from speechxfer.data import write_manifest
 from speechxfer.errors import InputError
 from speechxfer.server.jobs import Command, Job, Jobs
-from speechxfer.server.project import Project
+from speechxfer.server.project import BY_NAME, Project
 from speechxfer.server.review import CORRECTED, corrected_utterances
 
 CONVERT = ("--resample", "--mono")
@@ -171,13 +171,13 @@ def _check_model_name(name: str) -> None:
 
 
 def _import_inputs(project: Project) -> list[str]:
-    """What `import` is given: folders with documents, and uploaded text files, which it takes by name only."""
+    """What `import` is given: folders with documents, and uploaded text files and tables, which it takes by name only."""
     documents = project.documents()
-    named = [project.name_of(path) for path in documents if path.suffix.lower() == ".txt"]
+    named = [project.name_of(path) for path in documents if path.suffix.lower() in BY_NAME]
     folders = [
         project.name_of(folder)
         for folder in project.sources()
-        if any(path.is_relative_to(folder) and path.suffix.lower() != ".txt" for path in documents)
+        if any(path.is_relative_to(folder) and path.suffix.lower() not in BY_NAME for path in documents)
     ]
     return [*folders, *named]
 

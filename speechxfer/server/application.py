@@ -26,7 +26,7 @@ from speechxfer.errors import InputError
 from speechxfer.runtime import log_info, parse_json
 from speechxfer.server import actions, review
 from speechxfer.server.jobs import Jobs
-from speechxfer.server.project import Project
+from speechxfer.server.project import RECORDINGS, Project
 from speechxfer.server.security import Guard, read_key
 from speechxfer.server.state import describe_project, describe_suggestions
 from speechxfer.server.uploads import receive_file
@@ -150,7 +150,8 @@ class Pages:
 
     async def _upload(self, request: Request) -> Response:
         name = request.query_params.get("name", "")
-        await receive_file(request.stream(), self.project.folder / "recordings", name)
+        await receive_file(request.stream(), self.project.folder / RECORDINGS, name)
+        self.project.forget_files()
         return JSONResponse({"ok": True})
 
     async def _try(self, request: Request) -> Response:
@@ -196,7 +197,7 @@ class Pages:
 def build_application(project: Project, *, port: int) -> Starlette:
     """The web application of a project, for requests to 127.0.0.1 at this port."""
     guard = Middleware(Guard, port=port, key=read_key(project.folder))
-    handlers = {InputError: _show_error, ClientDisconnect: _show_error}
+    handlers = {InputError: _show_error, ClientDisconnect: _show_error, OSError: _show_error}
     return Starlette(routes=Pages(project).routes(), middleware=[guard], exception_handlers=handlers)
 
 

@@ -57,6 +57,7 @@ class Job:
         about: what it reads and writes, for those who look for results: names of folders in the project.
         done: how many commands are done.
         code: exit code of the last command; None: it was killed, or is running.
+        stopping: whether it was asked to stop.
         log: the last lines.
     """
 
@@ -67,7 +68,7 @@ class Job:
     status: Status
     done: int
     code: int | None
-    started_s: float
+    stopping: bool
     log: tuple[str, ...] = field(repr=False)
 
     @property
@@ -98,6 +99,7 @@ class Jobs:
     def __init__(self, project: Path) -> None:
         self._project, self._folder = project, project / "jobs"
         self._children: list[subprocess.Popen[bytes]] = []
+        self._ended: dict[Path, tuple[int, Job]] = {}  # with the time of their last change
         self._locks = threading.Lock()  # a look at a lock takes it for a moment
 
     def start(self, kind: str, commands: Sequence[Command], **about: str) -> Job:
@@ -207,28 +209,28 @@ class Jobs:
         return self._read(folder)
 
     def _read(self, folder: Path) -> Job:
+        state_file = folder / "state.json"
+        changed_ns = state_file.stat().st_mtime_ns if state_file.exists() else 0
+        if folder in self._ended and self._ended[folder][0] == changed_ns:
+            return self._ended[folder][1]
         job: dict[str, Any] = {"kind": "", "about": {}, "commands": []}
         if (folder / "job.json").exists():  # a start that was killed has none
             job = read_json(folder / "job.json", fix=FIX)
         with self._locks:
             running = _is_locked(folder / "lock")  # before the state is read, which is written before the lock ends
-        state = read_json(folder / "state.json", fix=FIX) if (folder / "state.json").exists() else {}
-        code = state.get("code")
+        state = read_json(state_file, fix=FIX) if state_file.exists() else {}
+        code, stopping = state.get("code"), (folder / "stop").exists()
         status: Status = "running" if running else "stopped"
         if not running and code is not None:
-            asked = code == runner.STOPPED or (folder / "stop").exists()
-            status = "done" if code == 0 else "stopped" if asked else "failed"
-        return Job(
-            number=int(folder.name),
-            kind=job["kind"],
-            about=job["about"],
-            commands=tuple(Command(tuple(one["arguments"]), tuple(one["accept"])) for one in job["commands"]),
-            status=status,
-            done=state.get("done", 0),
-            code=code,
-            started_s=folder.stat().st_ctime if not (folder / "pid").exists() else (folder / "pid").stat().st_mtime,
-            log=tuple(_last_lines(folder / "log.txt")),
+            status = "done" if code == 0 else "stopped" if stopping or code == runner.STOPPED else "failed"
+        commands = tuple(Command(tuple(one["arguments"]), tuple(one["accept"])) for one in job["commands"])
+        log = tuple(_last_lines(folder / "log.txt"))
+        read = Job(
+            int(folder.name), job["kind"], job["about"], commands, status, state.get("done", 0), code, stopping, log
         )
+        if status == "done":
+            self._ended[folder] = (state_file.stat().st_mtime_ns, read)
+        return read
 
 
 def _environment() -> dict[str, str]:

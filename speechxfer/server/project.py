@@ -13,6 +13,7 @@ jobs/             see `jobs.py`; the numbers above are those of jobs
 import json
 import os
 import threading
+import time
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,8 +30,11 @@ from speechxfer.runtime import read_json, write_atomically
 
 RECORDINGS = "recordings"
 SETTINGS = "project.json"
-ANNOTATED = tuple(suffix.lower() for suffix in READABLE)
+TABLES = (".tsv", ".csv")
+BY_NAME = (".txt", *TABLES)  # may be anything; they are used where they were uploaded
+ANNOTATED = (*(suffix.lower() for suffix in READABLE), *TABLES)
 MOST_FILES = 20_000
+LISTED_S = 1.0  # for so long a list of files is used again: one state of the page needs it several times
 LONGEST_NAME = 200  # bytes
 
 
@@ -91,6 +95,7 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._settings_lock = threading.Lock()
+        self._listed: tuple[float, list[Path], list[Path]] = (0.0, [], [])  # when, of which folders, files
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{folder}: is a file; name a folder for the project, which is made if missing")
         if not (self.folder / SETTINGS).exists():
@@ -144,17 +149,26 @@ class Project:
         return [self.folder / RECORDINGS, *map(Path, self.settings.folders)]
 
     def documents(self) -> list[Path]:
-        """All documents with annotations; a text file, which may be a label track, only if it was uploaded."""
+        """All documents with annotations; of text files and tables those that were uploaded."""
         uploaded = self.folder / RECORDINGS
         kinds = [path for path in self._files() if path.suffix.lower() in ANNOTATED]
-        return [path for path in kinds if path.suffix.lower() != ".txt" or path.parent == uploaded]
+        return [path for path in kinds if path.suffix.lower() not in BY_NAME or path.parent == uploaded]
 
     def recordings(self) -> list[Path]:
         """All recordings."""
         return [path for path in self._files() if path.suffix.lower() in RECORDING_SUFFIXES]
 
+    def forget_files(self) -> None:
+        """Look for files anew: some were added."""
+        self._listed = (0.0, [], [])
+
     def _files(self) -> list[Path]:
-        return [path for folder in self.sources() for path in _files_below(folder)]
+        sources = self.sources()
+        when_s, listed, files = self._listed
+        if listed != sources or time.monotonic() - when_s > LISTED_S:
+            files = [path for folder in sources for path in _files_below(folder)]
+            self._listed = (time.monotonic(), sources, files)
+        return files
 
     def name_of(self, path: Path) -> str:
         """A path as commands name it: relative in the project's folder, else absolute."""
@@ -244,6 +258,8 @@ def _merge(one: TierGroup, other: TierGroup) -> TierGroup:
 @lru_cache(maxsize=4096)
 def _read_tier_groups(path: Path, _changed_ns: int, _size: int) -> list[TierGroup]:
     found: dict[str, TierGroup] = {}
+    if path.suffix.lower() in TABLES:
+        return []
     for annotation in read_annotations(path):
         for tier in annotation.tiers:
             texts = [interval.text for interval in tier.intervals if interval.text.strip()]

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from speechxfer import __version__
+from speechxfer.data import RECORDING_SUFFIXES
 from speechxfer.runtime import read_json
 from speechxfer.server.actions import untranscribed
 from speechxfer.server.jobs import Job, Jobs
-from speechxfer.server.project import Project
+from speechxfer.server.project import ANNOTATED, Project
 from speechxfer.server.review import SKIPPED, corrected_utterances, read_transcript, suggestions
 
 SHOWN_JOBS = 12
@@ -28,6 +29,7 @@ def describe_project(project: Project, jobs: Jobs) -> dict[str, Any]:
     return {
         "version": __version__,
         "folder": str(project.folder),
+        "kinds": [*ANNOTATED, *RECORDING_SUFFIXES],
         "sources": _describe_sources(project, jobs),
         "data": data,
         "models": trained,
@@ -192,6 +194,6 @@ def _describe_job(job: Job) -> dict[str, Any]:
         "commands": [command.shown for command in job.commands],
         "progress": job.progress if job.status == "running" else None,
         "message": job.message,
-        "started": job.started_s,
+        "stopping": job.stopping,
         "log": list(job.log),
     }

@@ -1,4 +1,8 @@
-"""Files that the page sends: written under a safe name, whole or not at all, and never over another file."""
+"""Files that the page sends: written under a safe name, whole or not at all, and never over another file.
+
+A document that is sent again with other content, such as one that was corrected in ELAN, takes the place of the older one, which
+is moved to the folder ``replaced`` of the project.
+"""
 
 import filecmp
 import shutil
@@ -12,6 +16,7 @@ from speechxfer.server.project import ANNOTATED, safe_name
 MOST_SOUND_BYTES = 8 << 30
 MOST_DOCUMENT_BYTES = 256 << 20
 LEAST_FREE_BYTES = 1 << 30
+REPLACED = "replaced"
 
 
 async def receive_file(stream: AsyncIterator[bytes], folder: Path, name: str, *, numbered: bool = False) -> Path:
@@ -24,8 +29,8 @@ async def receive_file(stream: AsyncIterator[bytes], folder: Path, name: str, *,
         numbered: put a number before the name, so that it is new.
 
     Raises:
-        InputError: a kind of file that is not used, a file that is empty or too large, one whose name is taken by a file with
-            other content, or a disk that is nearly full.
+        InputError: a kind of file that is not used, a file that is empty or too large, a recording whose name is taken by another
+            one, or a disk that is nearly full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     safe = safe_name(name)
@@ -38,7 +43,13 @@ async def receive_file(stream: AsyncIterator[bytes], folder: Path, name: str, *,
         if path.exists():
             if filecmp.cmp(path, partial / safe, shallow=False):
                 return path
-            raise InputError(f"{safe}: another file of this name is in the project; rename this one, and add it again")
+            if path.suffix.lower() not in ANNOTATED:
+                raise InputError(
+                    f"{safe}: another recording of this name is in the project; rename this one, and add it again"
+                )
+            older = folder.parent / REPLACED
+            older.mkdir(exist_ok=True)
+            path.rename(older / f"{sum(1 for _ in older.iterdir()) + 1:04d}-{safe}")
         (partial / safe).rename(path)
     return path
 

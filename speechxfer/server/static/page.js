@@ -46,7 +46,7 @@ const percent = (rate) => rate === null ? "∞" : `${(100 * rate).toFixed(1)} %`
 const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
 // ------------------------------------------------------------------------------------------------------------ requests
-async function request(path, body, send = {}) {
+async function request(path, body, send = {}, asked = true) {
   try {
     const options = body === undefined ? send : {method: "POST", body: JSON.stringify(body), headers: {"Content-Type": "application/json"}};
     const answer = await fetch(path, options);
@@ -54,13 +54,15 @@ async function request(path, body, send = {}) {
     let value;
     try { value = JSON.parse(text); } catch { value = {error: text}; }
     if (!answer.ok) throw new Error(value.error ?? `error ${answer.status}`);
-    showError("");
+    if (asked || $("error").textContent === NO_ANSWER) showError("");  // an error stays until the user does something else
     return value;
   } catch (error) {
-    showError(error instanceof TypeError ? "The program does not answer. Start it again: speechxfer serve" : error.message);
+    showError(error instanceof TypeError ? NO_ANSWER : error.message);
     return null;
   }
 }
+
+const NO_ANSWER = "The program does not answer. Start it again: speechxfer serve";
 
 function showError(message) {
   $("error").textContent = message;
@@ -75,24 +77,26 @@ async function act(name, body = {}) {
 }
 
 async function poll() {
-  const value = await request("api/state");
+  const value = await request("api/state", undefined, {}, false);
   if (value) show(value);
   setTimeout(poll, state?.running ? 1000 : 4000);
 }
 
-async function upload(files) {
-  let done = 0;
-  for (const file of files) {
-    $("uploading").textContent = `Adding ${file.name} (${done + 1} of ${files.length})`;
+async function upload(given) {
+  const files = given.filter((file) => state.kinds.some((kind) => file.name.toLowerCase().endsWith(kind)));
+  const faults = [];
+  for (const [number, file] of files.entries()) {
+    $("uploading").textContent = `Adding ${file.name} (${number + 1} of ${files.length})`;
     const sent = await request(`api/upload?name=${encodeURIComponent(file.name)}`, undefined, {method: "POST", body: file});
-    if (!sent) break;
-    done += 1;
+    if (!sent) faults.push($("error").textContent);
   }
-  $("uploading").textContent = `${count(done, "file")} added.`;
+  const others = given.length - files.length;
+  $("uploading").textContent = `${count(files.length - faults.length, "file")} added.` + (others ? ` ${count(others, "file")} of other kinds not used.` : "");
   const value = await request("api/state");
+  if (faults.length) showError(faults.slice(0, 3).join(" "));
   if (!value) return;
   show(value);
-  if (value.sources.document_count && done) act("prepare");
+  if (value.sources.document_count && files.length > faults.length) act("prepare");
 }
 
 async function filesOf(entry) {
@@ -122,16 +126,19 @@ function show(value) {
 }
 
 function showJob(id, job) {
+  const status = job ? `${WHAT[job.kind]}: ${STATUS[job.status]}` : "";
+  if (shown[`${id} status`] !== undefined && shown[`${id} status`] !== status) $("announcement").textContent = status;
+  shown[`${id} status`] = status;
   draw(id, job ?? null, () => job ? [jobCard(job)] : []);
 }
 
 function jobCard(job) {
   const progress = job.progress, commands = job.commands.join("\n");
-  const step = job.commands.length > 1 && job.status === "running" ? `, step ${job.done + 1} of ${job.commands.length}` : "";
+  const step = job.commands.length > 1 && job.status === "running" ? `, command ${job.done + 1} of ${job.commands.length}` : "";
   const left = progress?.left ? `, about ${progress.left} left` : "";
   const doing = progress ? `${progress.what}: ${progress.done.toLocaleString("en")} of ${progress.total.toLocaleString("en")}${left}` : "";
   const buttons = [];
-  if (job.status === "running") buttons.push(element("button", {type: "button", onclick: () => act("stop", {job: job.number})}, "Stop"));
+  if (job.status === "running") buttons.push(element("button", {type: "button", onclick: () => act("stop", {job: job.number})}, job.stopping ? "Stop at once" : "Stop"));
   if (job.status === "stopped" || job.status === "failed") {
     const label = job.status === "failed" ? "Try again" : "Continue";
     buttons.push(element("button", {type: "button", onclick: () => act("resume", {job: job.number})}, label));
@@ -245,7 +252,8 @@ function showExports(value) {
   $("export-report").disabled = !finished.includes(model);
   draw("exports", value.exports, (all) => all.map(({kind, path}) => {
     const link = `download/${path.split("/").map(encodeURIComponent).join("/")}`;
-    return element("li", {}, kind === "report" ? element("a", {href: `${link}?open=1`, target: "_blank", rel: "noopener"}, "Open the report") : "Tiers: ",
+    const what = path.endsWith("predicted") ? "All recordings as new ELAN documents: " : "Your documents with new tiers: ";
+    return element("li", {}, kind === "report" ? element("a", {href: `${link}?open=1`, target: "_blank", rel: "noopener"}, "Open the report") : what,
       " ", element("a", {href: link, download: true}, userText(path)));
   }));
 }
