@@ -211,7 +211,7 @@ def manifests(corpus: Path) -> tuple[list[Path], list[Path]]:
 
 
 def test_adapt_takes_utterances_and_equals_the_command_line(corpus: Path, tmp_path: Path) -> None:
-    """As in the README: lists of utterances in, a model, a head table and a folder out, with the command line's defaults."""
+    """As in docs/python.md: lists of utterances in, a model, a head table and a folder out, with the command line's defaults."""
     settings = ["finetune.steps=4", "finetune.batch_s=5", "finetune.precision=fp32"]
     train, dev = (sx.read_manifest(corpus / f"{split}.jsonl") for split in ("train", "dev"))
     result = sx.adapt(corpus / "source", train, dev, out=tmp_path / "python", config=load_config(None, settings))

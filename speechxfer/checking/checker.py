@@ -25,7 +25,7 @@ from speechxfer.checking.report import CheckReport
 from speechxfer.checking.settings import CheckSettings
 from speechxfer.checking.sharing_rules import duplicate_findings, shared_sentence_findings, shared_speaker_findings
 from speechxfer.checking.text_rules import find_unseen_symbols, rate_findings, text_findings, train_vocabulary
-from speechxfer.data import number_lines, parse_line, paused_collection
+from speechxfer.data import Utterance, number_lines, parse_line, paused_collection
 from speechxfer.errors import InputError
 from speechxfer.text import Kind, Normalizer
 
@@ -83,6 +83,24 @@ def _check(splits: Sequence[SplitSummary], settings: CheckSettings, options: Seq
         options=tuple(options),
         headers_read=headers_read,
     )
+
+
+def check_recordings(
+    utterances: Sequence[Utterance], settings: CheckSettings, others: Sequence[Utterance] = ()
+) -> list[Finding]:
+    """Findings about the recordings of utterances, which may have no texts; ids are unique.
+
+    Args:
+        others: utterances that are not judged; a recording that they have already is a duplicate.
+    """
+    roles: tuple[tuple[Role, Sequence[Utterance]], ...] = (("test", others), ("train", utterances))
+    entries = [
+        Entry(role, role, line, utterance, "") for role, part in roles for line, utterance in enumerate(part, start=1)
+    ]
+    entries, findings = measure_recordings(entries)
+    findings += audio_findings(entries, settings)
+    findings += duplicate_findings(entries, {(f.split, f.line) for f in findings if f.removes_utterance})
+    return [finding for finding in findings if finding.split == "train"]
 
 
 def _summary(split: SplitSummary, entries: Sequence[Entry], kind: Kind) -> SplitSummary:

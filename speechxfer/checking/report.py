@@ -1,5 +1,6 @@
 """The report of a check: a table, findings by kind, next steps and a verdict."""
 
+import json
 import math
 import shlex
 from collections import Counter, defaultdict
@@ -41,6 +42,15 @@ class CheckReport:
     def warnings(self) -> tuple[Finding, ...]:
         """Findings for a person to look at."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    def to_json(self) -> str:
+        """All findings, and the size of each split."""
+        splits = [
+            {"name": one.name, "utterances": one.utterances, "seconds": round(one.seconds, 3)} for one in self.splits
+        ]
+        fields = ("severity", "kind", "split", "id", "message", "line")
+        findings = [{name: getattr(finding, name) for name in fields} for finding in self.findings]
+        return json.dumps({"splits": splits, "findings": findings}, ensure_ascii=False, indent=1) + "\n"
 
     def __str__(self) -> str:
         parts = [_table(self), *_quick_lines(self)]
@@ -164,11 +174,11 @@ def _next_steps(report: CheckReport) -> list[str]:
 
 
 def _division(paths: Sequence[Path]) -> str:
-    """What to do about manifests without dev: one can be divided by the data script for own recordings."""
+    """What to do about manifests without dev: one can be divided."""
     if len(paths) > 1:
         return "adapting also needs a manifest for dev"
-    divide = shlex.join(["python", "-m", "data_scripts.prepare_table", str(paths[0]), str(paths[0].with_suffix(""))])
-    return f"adapting also needs a manifest for dev; to divide this one, in the repository: {divide}"
+    divide = shlex.join(["speechxfer", "split", str(paths[0]), "--out", str(paths[0].with_suffix(""))])
+    return f"adapting also needs a manifest for dev; to divide this one: {divide}"
 
 
 def check_command(report: CheckReport, paths: Sequence[Path], *flags: str) -> str:

@@ -64,7 +64,8 @@ def transcribe(
     Args:
         model: its device is used; its mode (training or evaluation) is restored.
         inputs: utterances, or the path of a recording.
-        resample, mono: permissions as in `read_audio`; None: a recording is converted, utterances are not.
+        resample: permission as in `read_audio`; None: a recording is converted, utterances are not.
+        mono: likewise.
         phones: of a phone model, the phones that it may write, as for `match_phones` (package ``decoding``), or what that
             returned; None: all of them.
         decoder: how log-probabilities become text; None: greedy decoding.

@@ -11,6 +11,7 @@ from speechxfer.checkpoints import load_model
 from speechxfer.config import Config
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset
+from speechxfer.runtime import check_not_input, write_atomically
 from speechxfer.workflows.run_inputs import build_normalizer, vocabulary_kind
 
 
@@ -21,20 +22,25 @@ def check_run(
     fix_dir: Path | None = None,
     model: str = "",
     options: Sequence[str] = (),
+    json_file: Path | None = None,
     quick: bool = False,
 ) -> CheckReport:
     """Check manifests for what `config` would train, from random weights or from `model`; print what is found.
 
     With `fix_dir`, clean manifests are written there, and what was removed is printed too. `options` are those of the
-    command line that the commands suggested by the report repeat. `quick`: nothing is decoded, as for `check_manifests`.
+    command line that the commands suggested by the report repeat. `json_file` gets all findings. `quick`: nothing is decoded, as
+    for `check_manifests`.
 
     Raises:
-        InputError: a manifest cannot be opened, `fix_dir` would overwrite one, or is given for a quick check.
+        InputError: a manifest cannot be opened, `fix_dir` or `json_file` would overwrite one, or `fix_dir` is given for a quick
+            check.
     """
     if quick and fix_dir:
         raise InputError(
             "check: --quick does not look at the sound, so --fix would keep damaged recordings; give one of them"
         )
+    if json_file:
+        check_not_input(json_file, manifests)
     loaded = load_model(model) if model else None
     spec = loaded.spec if loaded else feature_preset(config.model.features)
     settings = CheckSettings(
@@ -53,6 +59,8 @@ def check_run(
     )
     report = check_manifests(manifests, settings, options=options, quick=quick)
     print(report)
+    if json_file:
+        write_atomically(json_file, report.to_json())
     if fix_dir:
         repair(report, fix_dir)
     return report

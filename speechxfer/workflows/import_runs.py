@@ -1,4 +1,4 @@
-"""The verb `import`: annotations, subtitles, Kaldi's data folders, lhotse's manifests and tar shards as a manifest."""
+"""The verb `import`: annotations, subtitles, tables, Kaldi's data folders, lhotse's manifests and tar shards as a manifest."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +14,10 @@ from speechxfer.data import (
     describe_places,
     find_addresses,
     import_annotation,
+    import_table,
     is_kaldi_folder,
     is_lhotse_manifest,
+    is_table,
     is_tar,
     read_kaldi_folder,
     read_lhotse_manifest,
@@ -50,9 +52,9 @@ DEFAULTS = ImportOptions()
 
 
 def import_files(inputs: Sequence[Path], out: Path, options: ImportOptions = DEFAULTS) -> str:
-    """Write a manifest of the speech in annotated files, Kaldi's data folders, lhotse's manifests and tar shards.
+    """Write a manifest of the speech in annotated files, tables, Kaldi's data folders, lhotse's manifests and tar shards.
 
-    A folder stands for all annotated files in it (label tracks, ``.txt``, and lhotse's manifests only by name). A file that
+    A folder stands for all annotated files in it (label tracks, ``.txt``, tables and lhotse's manifests only by name). What
     cannot be imported is reported on stderr and does not stop the others; an error follows at the end.
 
     Args:
@@ -113,6 +115,9 @@ def _import_file(path: Path, options: ImportOptions) -> Iterator[ImportedSpeech]
         return
     if is_lhotse_manifest(path):
         yield read_lhotse_manifest(path, options.language)
+        return
+    if is_table(path):
+        yield import_table(path, options.language, options.audio_dir)
         return
     if is_tar(path):
         yield read_tar(path, options.language)
