@@ -53,11 +53,11 @@ def measure_recordings(entries: Sequence[Entry]) -> tuple[list[Entry], list[Find
     return [replace(entry, audio=measured.get(entry.key)) for entry in entries], findings
 
 
-def measure_headers(entries: Sequence[Entry], settings: CheckSettings) -> tuple[list[Entry], list[Finding], int]:
-    """The entries with the lengths of the manifest and, of `HEADERS` recordings, of their headers; nothing is decoded.
+def measure_headers(entries: list[Entry], settings: CheckSettings) -> tuple[list[Finding], int]:
+    """Give the entries the lengths of the manifest or, for `HEADERS` recordings, of their headers; nothing is decoded.
 
     Returns:
-        The entries; a finding for each whose audio is missing or whose header is unreadable; the number of headers read.
+        A finding for each whose audio is missing or whose header is unreadable; the number of headers read.
     """
     paths = list(dict.fromkeys(entry.path for entry in entries))
     sample = set(random.Random(0).sample(paths, min(HEADERS, len(paths))))
