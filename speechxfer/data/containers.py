@@ -126,7 +126,10 @@ def open_file_system(address: str) -> tuple[Any, str]:
 
 
 def _place(path: Path | str) -> _Place | None:
-    text = address_of(path) or os.fspath(path)
+    text = os.fspath(path)
+    if ":/" not in text and "#member=" not in text:
+        return None
+    text = address_of(text) or text
     is_remote = "://" in text
     match = _MEMBER.fullmatch(text) if "#member=" in text else None
     if match:
