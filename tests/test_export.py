@@ -203,11 +203,12 @@ def test_exporting_to_transformers_prints_one_line(tmp_path: Path) -> None:
     ]
 
 
-def test_exporting_to_onnx_prints_one_line(tmp_path: Path) -> None:
+def test_exporting_to_onnx_prints_what_it_does_and_the_next_step(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     save_model(source_model("dnn"), tmp_path / "model", Card("model"))
     assert printed_by_export(tmp_path, "onnx", "model.onnx") == [
-        "wrote model.onnx; next: onnxruntime.InferenceSession('model.onnx')"
+        "converting the model, which takes about half a minute",
+        "wrote model.onnx; next: onnxruntime.InferenceSession('model.onnx')",
     ]
 
 

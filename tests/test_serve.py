@@ -276,6 +276,14 @@ def test_what_check_finds_can_be_removed(client: TestClient, folder: Path, tmp_p
     assert after["fixed"] and after["removed"] == 1
 
 
+def test_names_that_are_not_utf8_are_not_used_and_counted(client: TestClient, tmp_path: Path) -> None:
+    write_elan_project(tmp_path / "elan", documents=1)
+    (tmp_path / "elan" / os.fsdecode(b"caf\xe9.wav")).write_bytes((tmp_path / "elan" / "story0.wav").read_bytes())
+    sources = post(client, "add-folder", path=str(tmp_path / "elan"))["sources"]
+    assert sources["recording_count"] == 1
+    assert sources["faults"] == [f"{tmp_path / 'elan'}: 1 file not used, since names are not UTF-8; rename them"]
+
+
 def test_without_transcripts_the_message_says_what_to_do(client: TestClient, tmp_path: Path) -> None:
     write_recording(tmp_path / "a.wav", ["ab"])
     upload(client, tmp_path / "a.wav")
@@ -368,6 +376,26 @@ def test_a_failed_job_shows_the_error_of_its_command(jobs: Jobs) -> None:
     assert (job.status, job.code, job.message) == ("failed", 2, "a.wav: is damaged; copy it")
     with pytest.raises(InputError, match="there is no job 99"):
         jobs.get(99)
+
+
+def test_a_code_is_tolerated_only_if_the_result_is_there(jobs: Jobs, tmp_path: Path) -> None:
+    crash = Command(("import sys; sys.exit(1)",), 1, "made")
+    assert wait_for(jobs, jobs.start("prepare", [crash]).number).status == "failed"
+    (tmp_path / "made").touch()
+    number = jobs.start("prepare", [crash, Command(("print('next')",))]).number
+    assert wait_for(jobs, number).status == "done"
+    other = Command(("import sys; sys.exit(3)",), 1, "made")
+    assert wait_for(jobs, jobs.start("prepare", [other]).number).status == "failed"
+
+
+def test_a_job_that_replaces_no_file_starts_again_with_an_empty_folder(jobs: Jobs, tmp_path: Path) -> None:
+    make = "import os, sys; os.makedirs('out'); open('runs', 'a').write('1')"
+    fail = "import os, sys; sys.exit(os.path.getsize('runs') < 2)"
+    number = jobs.start("export", [Command((make,)), Command((fail,))], renew="out").number
+    assert wait_for(jobs, number).status == "failed"
+    jobs.resume(number)
+    assert wait_for(jobs, number).status == "done"
+    assert (tmp_path / "runs").read_text() == "11"
 
 
 def test_commands_are_never_given_to_a_shell(jobs: Jobs, tmp_path: Path) -> None:

@@ -93,18 +93,20 @@ def test_times_are_those_of_our_words(exported: tuple[AcousticModel, Path]) -> N
     model, folder = exported
     slower = 2 if model.encoder.subsampling == 1 else 1  # the dnn's frames last 10 ms, and README.txt says so
     assert ("too large by a factor of 2" in (folder / "README.txt").read_text("utf-8")) == (slower == 2)
-    for name in ("short", "quiet"):
-        samples = RECORDINGS[name]
-        words, result = written_here(model, samples).words, recognise(folder, samples)
-        if " ".join(word.text for word in words) != result.text:
+    compared = 0
+    for samples in RECORDINGS.values():
+        ours, result = written_here(model, samples), recognise(folder, samples)
+        if ours.text != result.text or not ours.words:
             continue  # a near tie
         before = [" ", *result.tokens]
         pairs = zip(result.tokens, result.timestamps, before, strict=False)
         starts = [time_s / slower for token, time_s, last in pairs if token != " " and " " in (last, token[0])]
         noise_s = model.spec.noise_before_s(len(samples) / 16_000)
-        shift_s = words[0].start_s - starts[0]
+        shift_s = ours.words[0].start_s - starts[0]
         assert -1e-3 <= shift_s <= noise_s + 1e-3
-        assert starts == pytest.approx([word.start_s - shift_s for word in words], abs=1e-3)
+        assert starts == pytest.approx([word.start_s - shift_s for word in ours.words], abs=1e-3)
+        compared += 1
+    assert compared > 2
 
 
 def test_the_lines_of_the_readme_transcribe(
@@ -128,7 +130,7 @@ def test_weights_of_8_bits_write_nearly_the_same(exported: tuple[AcousticModel, 
     ]
     assert 0 < error_rates(pairs)[1] < 0.1
     sizes = [(folder / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")]
-    weights = sum(value.numel() for value in model.parameters() if value.dim() == 2)
+    weights = sum(value.numel() for value in model.parameters() if value.dim() > 1)
     assert sizes[0] - sizes[1] > 2 * weights  # three of four bytes, less what is added to the graph
     assert str(Path.cwd()) not in (folder / "model.onnx").read_bytes().decode("latin-1")
 

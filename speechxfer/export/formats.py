@@ -36,7 +36,7 @@ def export(name: str, to: str, out: Path | str, *, runtime: Path | None = None) 
     if not str(out).strip() or str(out) == ".":
         raise InputError("export: no place to write was given; name a folder or file with --out")
     if runtime and to != "web":
-        raise InputError(f"--runtime is of the format web only, and {to} was chosen; leave it out")
+        raise InputError(f"--runtime is of the format web only, and {to} was chosen; remove it")
     source = resolve_source(name)
     if Path(out).resolve().is_relative_to(source.path.resolve()):
         raise InputError(f"{out}: is part of the model that is exported; choose another place")

@@ -79,6 +79,7 @@ def convert(
     Raises:
         InputError: torch cannot convert the network.
     """
+    log_info("converting the model, which takes about half a minute")
     disabled_level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # what torch.onnx says about its own code: the user can do nothing about it
     try:

@@ -50,7 +50,6 @@ def export_sherpa(name: str, out: Path) -> None:
     tokens = list_tokens(model.vocabulary)
     network = SherpaModel(model)
     with atomic_folder(out) as partial:
-        log_info("converting the model, which takes about half a minute")
         samples = torch.export.Dim("samples", min=model.spec.window_samples)
         example = {"samples": 0.1 * torch.randn(1, 2 * RATE_HZ)}
         graph = convert(network, example, {"samples": {1: samples}}, ["log_probs"])
@@ -107,7 +106,7 @@ class SherpaModel(WaveformModel):
         return torch.where(is_blank[None, :, None], blank, moved).repeat_interleave(self.repeats, dim=1)
 
     def _frames_before(self, log_probs: Tensor, lengths: Tensor) -> Tensor:
-        """Frames of the noise before a very short recording, `[1]`, as far as they are blank: leaving them out corrects times."""
+        """Frames of the noise before a very short recording, `[1]`, as far as they are blank: without them times are right."""
         spec = self.model.spec
         noise_samples = (spec.shortest_samples - lengths).clamp(min=0) // 2
         noise_frames = noise_samples // round(spec.sample_rate_hz * frame_duration_s(self.model))

@@ -27,7 +27,7 @@ from speechxfer.runtime import log_info, parse_json
 from speechxfer.server import actions, review
 from speechxfer.server.jobs import Jobs
 from speechxfer.server.project import RECORDINGS, Project
-from speechxfer.server.security import Guard, read_key
+from speechxfer.server.security import Guard, read_key, write_opener
 from speechxfer.server.state import describe_project, describe_suggestions
 from speechxfer.server.uploads import receive_file
 
@@ -219,7 +219,7 @@ def serve(folder: Path, *, port: int | None = None, open_browser: bool = True) -
         address = f"http://127.0.0.1:{number}/?key={read_key(project.folder)}"
         log_info(f"{project.folder}: open {address} (Ctrl-C ends the page; trainings go on)")
         if open_browser:
-            webbrowser.open(address)
+            webbrowser.open(write_opener(project.folder, address).as_uri())
         with suppress(KeyboardInterrupt):  # which uvicorn raises again after it has ended
             uvicorn.Server(uvicorn.Config(application, log_level="error", timeout_graceful_shutdown=2)).run(
                 [connection]

@@ -1,6 +1,7 @@
 // The page: recordings from the microphone and from files to samples, and the texts that the worker returns.
 
 const element = (id) => document.getElementById(id);
+show("Loading the model");
 const settings = await (await fetch("settings.json")).json();
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 const rows = new Map(); // of the transcripts in progress, by number
