@@ -23,7 +23,7 @@ MEDIA = ["av>=14"]  # M4A, MP4, WebM, AMR, video
 LORA = ["peft>=0.17"]
 STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed
 HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and huggingface_hub
-ONNX = ["onnx>=1.17", "onnxscript>=0.5"]
+ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
 SERVE = [*MEDIA, "starlette>=0.46", "uvicorn>=0.34"]  # what browsers record needs MEDIA
 REMOTE = ["fsspec>=2024.6"]  # s3:// needs s3fs too, gs:// gcsfs
 TEST = [
@@ -46,7 +46,7 @@ TEST = [
     *SERVE,
     "httpx>=0.28",
     *REMOTE,
-    "onnxruntime>=1.20",
+    "sherpa-onnx>=1.12.16",
     "playwright>=1.49",  # drives a Chromium that is installed
     "flashlight-text>=0.0.7; python_version < '3.13'",  # the oracle of the beam search; later versions have no wheels
 ]
@@ -79,7 +79,14 @@ setup(
     ],
     packages=find_packages(include=["speechxfer", "speechxfer.*"]),
     package_data={
-        "speechxfer": ["py.typed", "shipped/NOTICE.md", "shipped/*/*", "reporting/templates/*", "server/static/*"]
+        "speechxfer": [
+            "py.typed",
+            "shipped/NOTICE.md",
+            "shipped/*/*",
+            "reporting/templates/*",
+            "server/static/*",
+            "export/page/*",
+        ]
     },
     python_requires=">=3.11",
     install_requires=[

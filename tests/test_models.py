@@ -20,6 +20,7 @@ from speechxfer.models.conformer import (
     SUBSAMPLING_CHANNELS,
     ConformerLayer,
     ConvolutionModule,
+    Subsampling,
     rotary_angles,
     rotate,
 )
@@ -264,6 +265,34 @@ def test_channel_dropout_drops_whole_channels_of_an_utterance_and_keeps_the_mean
     assert torch.equal(dropout.eval()(torch.ones(2, 3, 4)), torch.ones(2, 3, 4))
 
 
+def test_adding_a_branch_drops_its_channels_and_not_those_of_the_sum() -> None:
+    dropout, x, branch = ChannelDropout(0.25), torch.randn(4, 5, 6), torch.randn(4, 5, 6)
+    torch.manual_seed(0)
+    expected = x + 0.5 * dropout(branch)
+    torch.manual_seed(0)
+    torch.testing.assert_close(dropout.add(x, branch, 0.5), expected)
+    torch.testing.assert_close(dropout.eval().add(x, branch, 0.5), x + branch / 2)
+
+
+def test_subsampling_has_the_gradients_of_masked_convolutions() -> None:
+    torch.manual_seed(0)
+    module, features, lengths = Subsampling(8, 12, 4), torch.randn(3, 21, 8), torch.tensor([21, 9, 2])
+    x, expected_lengths = features[:, None], lengths
+    for convolution in module.convolutions:
+        x = torch.relu(convolution(x * padding_mask(expected_lengths, x.shape[2])[:, None, :, None]))
+        expected_lengths = (expected_lengths + 1) // 2
+    expected = module.output(x.transpose(1, 2).flatten(2))
+    valid = padding_mask(expected_lengths, expected.shape[1])
+    expected[valid].square().sum().backward()
+    gradients = [parameter.grad.clone() for parameter in module.parameters()]
+    module.zero_grad()
+    found, found_lengths = module(features, lengths)
+    found[valid].square().sum().backward()
+    assert torch.equal(found_lengths, expected_lengths)
+    torch.testing.assert_close(found[valid], expected[valid])
+    torch.testing.assert_close([parameter.grad for parameter in module.parameters()], gradients)
+
+
 # --- Architectures ------------------------------------------------------------------------------------------------------
 
 
@@ -346,7 +375,7 @@ def test_the_order_of_frames_matters_to_a_conformer() -> None:
 
 def test_the_depthwise_convolution_is_torchs_own_over_time() -> None:
     torch.manual_seed(0)
-    module, x = ConvolutionModule(24, 15, 0.0), torch.randn(3, 40, 24)
+    module, x = ConvolutionModule(24, 15), torch.randn(3, 40, 24)
     torch.testing.assert_close(module._over_time(x), module.depthwise(x.transpose(1, 2)).transpose(1, 2))
 
 

@@ -1,4 +1,4 @@
-"""The verbs that check, train, compare and export: one verb, one function, no logic."""
+"""The verbs that check, train and compare: one verb, one function, no logic."""
 
 import shlex
 from pathlib import Path
@@ -336,18 +336,6 @@ def compare(
     from speechxfer.scoring import compare, read_report
 
     print(compare(read_report(a), read_report(b), names=(str(a), str(b))))
-
-
-@app.command()
-def export(
-    model: ModelName,
-    to: Annotated[Literal["hf", "onnx"], typer.Option("--to", help="A folder of transformers, or one ONNX graph.")],
-    out: Annotated[Path, path_option("--out", "PATH", "Folder (hf) or file (onnx) to write.")],
-) -> None:
-    """Write a model in the format of another toolkit."""
-    from speechxfer.export import export
-
-    export(model, to, out)
 
 
 @app.command()

@@ -169,7 +169,7 @@ class FinetuneConfig(Section):
     average_best: int = Field(default=5, ge=1)
     """how many of the best evaluations' weights are averaged"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """number format of the arithmetic; auto: bf16 on a device that gains by it"""
+    """number format of the arithmetic; auto: the faster one, by timing a step of each where a CPU has instructions for bf16"""
     gradient_checkpointing: bool = False
     """recompute each layer's activations in the backward pass: less memory for large transformers encoders"""
     speed_factors: tuple[SpeedFactor, ...] = Field(default=(0.9, 1.0, 1.1), strict=False)  # TOML and JSON give a list

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,10 +179,17 @@ def _seconds(value: object, key: str, where: str) -> float:
     return float(value)
 
 
-def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
+def write_manifest(
+    path: Path | str, utterances: Iterable[Utterance], more: Mapping[str, Mapping[str, object]] | None = None
+) -> None:
     """Write a manifest; audio paths become relative to its folder. The same utterances give the same bytes.
 
     The file appears whole or not at all.
+
+    Args:
+        path: where.
+        utterances: what.
+        more: further fields of lines, by id; reading ignores them.
 
     Raises:
         InputError: a text that UTF-8 cannot encode, or a place that cannot be written.
@@ -193,7 +200,8 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     """
     path = Path(path)
     folder = path.parent.resolve()
-    lines = "".join(_line(utterance, folder) for utterance in utterances)
+    further = more or {}
+    lines = "".join(_line(utterance, folder, further.get(utterance.id, {})) for utterance in utterances)
     try:
         write_atomically(path, lines)
     except UnicodeEncodeError as error:
@@ -203,7 +211,7 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
         ) from error
 
 
-def _line(utterance: Utterance, folder: Path) -> str:
+def _line(utterance: Utterance, folder: Path, more: Mapping[str, object]) -> str:
     row = {
         "id": utterance.id,
         "audio_filepath": address_of(utterance.audio_filepath)
@@ -213,5 +221,6 @@ def _line(utterance: Utterance, folder: Path) -> str:
         "text": utterance.text,
         "speaker": utterance.speaker,
         "lang": utterance.lang,
+        **more,
     }
     return json.dumps(row, ensure_ascii=False) + "\n"

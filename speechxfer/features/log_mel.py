@@ -78,8 +78,7 @@ class Filterbank(nn.Module):
         self.register_buffer("band_mean", torch.tensor(spec.band_mean, dtype=self.dtype))
         self.register_buffer("band_scale", torch.tensor(spec.band_scale, dtype=self.dtype))
         if exportable:
-            bins = torch.arange(spec.fft_size // 2 + 1)
-            angles = 2 * math.pi / spec.fft_size * torch.arange(self.size).double()[:, None] * bins
+            angles = 2 * math.pi / spec.fft_size * torch.arange(spec.fft_size).double()
             self.register_buffer("cosines", angles.cos().to(self.dtype))
             self.register_buffer("sines", angles.sin().to(self.dtype))
 
@@ -109,7 +108,7 @@ class Filterbank(nn.Module):
             frames = frames - frames.mean(dim=-1, keepdim=True)
         if spec.preemphasis and spec.preemphasis_on == "frame":
             frames = frames - spec.preemphasis * torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-        bands = self._spectrum(frames * self._table("window", frames)) @ self._table("mels", frames)
+        bands = self._spectrum(frames * self._table("window", frames), counts) @ self._table("mels", frames)
         valid = padding_mask(counts, bands.shape[1])[..., None]
         values = self._normalize(self._take_logarithm(bands, valid), counts, valid)
         return self._stack(values, counts)
@@ -124,7 +123,7 @@ class Filterbank(nn.Module):
         signal = pad(signal, (0, total - signal.shape[1]))
         head, rest = signal[:, :shortest], signal[:, shortest:]
         missing = (shortest - lengths).clamp(min=0)[:, None]
-        positions = torch.arange(shortest, device=signal.device) - missing // 2
+        positions = torch.arange(total, device=signal.device)[:shortest] - missing // 2
         inside = (positions >= 0) & (positions < lengths[:, None])
         centred = torch.where(inside, head.gather(1, positions.clamp(min=0)), 0.0)
         gain = 10 ** (-spec.surround_db / 20) / shortest  # relative to the peak, for each sample that is missing
@@ -161,11 +160,16 @@ class Filterbank(nn.Module):
         starts = spec.hop_samples * torch.arange(frames, device=signal.device)
         return extended[:, starts[:, None] + torch.arange(self.size, device=signal.device)]
 
-    def _spectrum(self, frames: Tensor) -> Tensor:
+    def _spectrum(self, frames: Tensor, counts: Tensor) -> Tensor:
         """`[batch, frames, bins]`: magnitudes to the power of the spec."""
-        power = self.spec.power
+        power, size = self.spec.power, self.spec.fft_size
         if self.exportable:
-            squares: Tensor = (frames @ self.get_buffer("cosines")) ** 2 + (frames @ self.get_buffer("sines")) ** 2
+            rows = (
+                torch.arange(self.size) + 0 * counts[0]
+            )  # not constant, or the graph would store the matrices, 0.8 MB
+            angles = rows[:, None] * torch.arange(size // 2 + 1) % size
+            real, imaginary = (frames @ self.get_buffer(name)[angles] for name in ("cosines", "sines"))
+            squares: Tensor = real**2 + imaginary**2
             return squares if power == 2.0 else squares ** (power / 2)
         magnitudes: Tensor = torch.fft.rfft(frames, n=self.spec.fft_size).abs()
         return magnitudes if power == 1.0 else magnitudes**power

@@ -1,14 +1,14 @@
 """Conformer encoder: convolutional subsampling, then blocks of feed-forward, self-attention and convolution.
 
-Source: Gulati et al., 'Conformer' (arXiv:2005.08100). Differences, each for small data and CPUs: rotary positions
-(Su et al., arXiv:2104.09864) in place of relative ones, dropout of whole channels of an utterance (Gal & Ghahramani,
-arXiv:1512.05287), a narrow subsampling (32 channels), and attention written as plain products, which on a CPU in bfloat16
-trains faster than the fused kernel. The batch norm of the convolution module uses valid frames only; with layer norm
-instead, CTC outputs only blanks for many more steps. The last projection of every module starts at zero, so that
-a new layer is the identity up to its norm (De & Smith, 'Batch normalization biases residual blocks towards the identity
-function', arXiv:2002.10444): trained from scratch on an hour of speech, CTC then outputs symbols after a few hundred
-steps, without it not even after thousands. Every module masks the padding, so an utterance's output does not depend on
-the rest of its batch.
+Source: Gulati et al., 'Conformer' (arXiv:2005.08100). Differences, each for small data and CPUs: rotary positions (Su et
+al., arXiv:2104.09864) in place of relative ones, dropout of whole channels of an utterance (Gal & Ghahramani,
+arXiv:1512.05287), a narrow subsampling (32 channels), and attention written as two products in the number format of the
+network with the mask added in the first, which on a CPU trains faster than the fused kernel (docs/performance.md). The batch
+norm of the convolution module uses valid frames only; with layer norm instead, CTC outputs only blanks for many more steps.
+The last projection of every module starts at zero, so that a new layer is the identity up to its norm (De & Smith, 'Batch
+normalization biases residual blocks towards the identity function', arXiv:2002.10444): trained from scratch on an hour of
+speech, CTC then outputs symbols after a few hundred steps, without it not even after thousands. Every module masks the
+padding, so an utterance's output does not depend on the rest of its batch.
 """
 
 import math
@@ -25,6 +25,7 @@ SIZES: dict[str, dict[str, object]] = {
     "base": {"dim": 256, "layers": 12, "heads": 4},
 }
 SUBSAMPLING_CHANNELS = 32
+LOWEST_SCORE = -1e30  # of frames of the padding: their attention weight is exactly zero
 EXTRA_HEADS, EXTRA_KERNEL = 4, 15  # of layers above any encoder
 
 
@@ -86,11 +87,13 @@ class Subsampling(nn.Module):
         self.output = nn.Linear(SUBSAMPLING_CHANNELS * math.ceil(input_dim / factor), dim)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        x = features[:, None]
+        x = features[:, None] * padding_mask(lengths, features.shape[1])[:, None, :, None]
         for convolution in self.convolutions:
-            x = x * padding_mask(lengths, x.shape[2])[:, None, :, None]
-            x = torch.relu(convolution(x))
+            x = convolution(x)
             lengths = (lengths + 1) // 2
+            # Zeros before the ReLU, which has no gradient there: in place and unseen by autograd, since x is large.
+            x.detach().mul_(padding_mask(lengths, x.shape[2])[:, None, :, None])
+            x = torch.relu_(x)
         return self.output(x.transpose(1, 2).flatten(2)), lengths
 
 
@@ -99,29 +102,26 @@ class ConformerLayer(nn.Module):
 
     def __init__(self, dim: int, heads: int, kernel: int, dropout: float) -> None:
         super().__init__()
-        self.feed_forward1 = feed_forward(dim, dropout)
-        self.attention = SelfAttention(dim, heads, dropout)
-        self.convolution = ConvolutionModule(dim, kernel, dropout)
-        self.feed_forward2 = feed_forward(dim, dropout)
+        self.feed_forward1 = feed_forward(dim)
+        self.attention = SelfAttention(dim, heads)
+        self.convolution = ConvolutionModule(dim, kernel)
+        self.feed_forward2 = feed_forward(dim)
         self.norm = nn.LayerNorm(dim)
+        self.dropout = ChannelDropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor, rotation: Tensor) -> Tensor:
-        x = x + 0.5 * self.feed_forward1(x)
-        x = x + self.attention(x, valid, rotation)
-        x = x + self.convolution(x, valid)
-        x = x + 0.5 * self.feed_forward2(x)
+        x = self.dropout.add(x, self.feed_forward1(x), 0.5)
+        x = self.dropout.add(x, self.attention(x, valid, rotation))
+        x = self.dropout.add(x, self.convolution(x, valid))
+        x = self.dropout.add(x, self.feed_forward2(x), 0.5)
         normalized: Tensor = self.norm(x)
         return normalized
 
 
-def feed_forward(dim: int, dropout: float) -> nn.Sequential:
+def feed_forward(dim: int) -> nn.Sequential:
     """Layer norm, a hidden layer four times as wide, and back to `dim`."""
     return nn.Sequential(
-        nn.LayerNorm(dim),
-        nn.Linear(dim, 4 * dim),
-        nn.SiLU(),
-        zero_initialized(nn.Linear(4 * dim, dim)),
-        ChannelDropout(dropout),
+        nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.SiLU(), zero_initialized(nn.Linear(4 * dim, dim))
     )
 
 
@@ -136,51 +136,51 @@ def rotary_angles(frames: int, head_dim: int, device: torch.device) -> Tensor:
 class SelfAttention(nn.Module):
     """Multi-head self-attention with rotary positions; frames of the padding are never attended to."""
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(dim)
         self.inputs = nn.Linear(dim, 3 * dim)
         self.output = zero_initialized(nn.Linear(dim, dim))
-        self.dropout = ChannelDropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor, rotation: Tensor) -> Tensor:
         batch, frames, dim = x.shape
-        projected = self.inputs(self.norm(x)).view(batch, frames, 3, self.heads, dim // self.heads)
-        query, key, value = projected.permute(2, 0, 3, 1, 4)
-        query, key = rotate(query, rotation), rotate(key, rotation)
-        scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5
-        weights = scores.masked_fill(~valid[:, None, None, :], torch.finfo(torch.float32).min).softmax(dim=-1)
-        attended = weights.to(value.dtype) @ value
-        result: Tensor = self.dropout(self.output(attended.transpose(1, 2).reshape(batch, frames, dim)))
+        width = dim // self.heads
+        projected = self.inputs(self.norm(x)).view(batch, frames, 3, self.heads, width)
+        query_key, value = projected.split([2, 1], dim=2)
+        query, key, value = (
+            part.transpose(1, 2).reshape(-1, frames, width)
+            for part in (*rotate(query_key, rotation[:, :, None, None]).unbind(2), value[:, :, 0])
+        )
+        masked = torch.where(valid, 0.0, LOWEST_SCORE).to(query.dtype).repeat_interleave(self.heads, dim=0)[:, None]
+        weights = torch.baddbmm(masked, query, key.transpose(1, 2), alpha=width**-0.5).softmax(dim=-1)
+        attended = (weights @ value).view(batch, self.heads, frames, width)
+        result: Tensor = self.output(attended.transpose(1, 2).reshape(batch, frames, dim))
         return result
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """`[batch, heads, frames, head_dim]` rotated by the angles of the positions."""
-    half = x.shape[-1] // 2
-    swapped = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
-    cosines, sines = rotation.to(x.dtype)
-    rotated: Tensor = x * cosines + swapped * sines
-    return rotated
+    """`[..., head_dim]` rotated by the angles of the positions, which broadcast with it."""
+    cosines, sines = rotation[..., : x.shape[-1] // 2].to(x.dtype)  # both halves have the same angles
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=-1)
 
 
 class ConvolutionModule(nn.Module):
     """Gated pointwise, depthwise over time, batch norm, pointwise; the padding is zero for the depthwise convolution."""
 
-    def __init__(self, dim: int, kernel: int, dropout: float) -> None:
+    def __init__(self, dim: int, kernel: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.pointwise1 = nn.Linear(dim, 2 * dim)
         self.depthwise = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim)
         self.depthwise_norm = MaskedBatchNorm(dim)
         self.pointwise2 = zero_initialized(nn.Linear(dim, dim))
-        self.dropout = ChannelDropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         x = nn.functional.glu(self.pointwise1(self.norm(x)), dim=-1)
         x = nn.functional.silu(self.depthwise_norm(self._over_time(x * valid[..., None]), valid))
-        result: Tensor = self.dropout(self.pointwise2(x))
+        result: Tensor = self.pointwise2(x)
         return result
 
     def _over_time(self, x: Tensor) -> Tensor:

@@ -14,9 +14,18 @@ class ChannelDropout(nn.Module):
         self.probability = probability
 
     def forward(self, x: Tensor) -> Tensor:
+        mask = self._draw_mask(x)
+        return x if mask is None else x * mask
+
+    def add(self, x: Tensor, branch: Tensor, scale: float = 1.0) -> Tensor:
+        """`x + scale * self(branch)` in one operation."""
+        mask = self._draw_mask(branch)
+        return torch.add(x, branch, alpha=scale) if mask is None else torch.addcmul(x, branch, mask, value=scale)
+
+    def _draw_mask(self, x: Tensor) -> Tensor | None:
         if not self.training or self.probability == 0.0:
-            return x
-        return x * nn.functional.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), self.probability)
+            return None
+        return nn.functional.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), self.probability)
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):

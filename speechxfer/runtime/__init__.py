@@ -4,8 +4,8 @@
   `file_lock`.
 * Files from outside, with bounds: `read_text`, `read_bytes`, `read_json`, `read_toml`, `check_file`; for texts
   `parse_json`, `parse_toml`, `parse_yaml`.
-* Processes and devices: `default_device`, `runs_on_cpu_only`, `uses_bfloat16`, `rank_and_world_size`,
-  `is_main_process`, `check_process_environment`; `run_parallel` (calls in parallel processes).
+* Processes and devices: `default_device`, `runs_on_cpu_only`, `supports_bfloat16`, `rank_and_world_size`,
+  `is_main_process`, `check_process_environment`; `run_parallel` (calls in parallel processes); `keep_freed_memory`.
 * Output: `log_info` (one line on stderr), `track`, `track_amount`, `progress_bar`, `ProgressLog`, `format_duration`, `console`,
   `escape_unencodable_output`.
 * Provenance of results: `command_line`, `commit`, `hardware`. Optional packages: `import_extra`.
@@ -14,13 +14,14 @@
 from speechxfer.runtime.devices import default_device as default_device
 from speechxfer.runtime.devices import rank_and_world_size as rank_and_world_size
 from speechxfer.runtime.devices import runs_on_cpu_only as runs_on_cpu_only
-from speechxfer.runtime.devices import uses_bfloat16 as uses_bfloat16
+from speechxfer.runtime.devices import supports_bfloat16 as supports_bfloat16
 from speechxfer.runtime.environment import command_line as command_line
 from speechxfer.runtime.environment import commit as commit
 from speechxfer.runtime.environment import hardware as hardware
 from speechxfer.runtime.extras import import_extra as import_extra
 from speechxfer.runtime.files import atomic_file as atomic_file
 from speechxfer.runtime.files import atomic_folder as atomic_folder
+from speechxfer.runtime.files import check_new_folder as check_new_folder
 from speechxfer.runtime.files import check_not_existing as check_not_existing
 from speechxfer.runtime.files import check_not_input as check_not_input
 from speechxfer.runtime.files import file_lock as file_lock
@@ -28,6 +29,7 @@ from speechxfer.runtime.files import recover_folder as recover_folder
 from speechxfer.runtime.files import run_lock as run_lock
 from speechxfer.runtime.files import temporary_folder as temporary_folder
 from speechxfer.runtime.files import write_atomically as write_atomically
+from speechxfer.runtime.memory import keep_freed_memory as keep_freed_memory
 from speechxfer.runtime.parallel import run_parallel as run_parallel
 from speechxfer.runtime.parsing import check_file as check_file
 from speechxfer.runtime.parsing import parse_json as parse_json

@@ -49,10 +49,8 @@ def rank_and_world_size() -> tuple[int, int]:
     return state.process_index, state.num_processes
 
 
-def uses_bfloat16(choice: str, device: "torch.device") -> bool:
-    """Whether the network computes in bfloat16; 'auto': if the hardware multiplies it natively."""
-    if choice != "auto":
-        return choice == "bf16"
+def supports_bfloat16(device: "torch.device") -> bool:
+    """Whether the hardware multiplies bfloat16 natively; on a CPU it may be slower than float32 all the same."""
     import torch
 
     if device.type == "cuda":

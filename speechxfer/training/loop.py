@@ -15,7 +15,7 @@ from speechxfer.adaptation import frozen_modules, set_frozen
 from speechxfer.config import Config, DataConfig, FinetuneConfig
 from speechxfer.data import Utterance
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import ProgressLog, console, log_info, progress_bar, run_lock
+from speechxfer.runtime import ProgressLog, console, keep_freed_memory, log_info, progress_bar, run_lock
 from speechxfer.training.linear_probe import (
     fit_closed_form_head,
     starts_from_closed_form_head,
@@ -76,6 +76,7 @@ def finetune(
         data, config = data or config.data, config.finetune
     config, data = config or FinetuneConfig(), data or DataConfig()
     run = prepare_run(model, train, dev, config, data, Path(out), source_data)
+    keep_freed_memory()
     with run_lock(run.out):
         optimizer = build_optimizer(run)
         progress = resume_state(run, optimizer)

@@ -21,8 +21,10 @@ from speechxfer.decoding import frame_duration_s, segment_utterances, window_utt
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import (
     AudioOptions,
+    Batch,
     FeatureStore,
     StreamedFeatures,
+    collate,
     report_resampling,
     store_features,
     store_samples,
@@ -30,10 +32,11 @@ from speechxfer.features import (
     stream_samples,
 )
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel, has_lora
-from speechxfer.runtime import is_main_process, log_info, runs_on_cpu_only, uses_bfloat16
+from speechxfer.runtime import is_main_process, log_info, runs_on_cpu_only
 from speechxfer.training.fingerprint import hash_utterances, model_fingerprint
 from speechxfer.training.linear_probe import trains_closed_form_head_only
 from speechxfer.training.losses import check_intermediate_ctc, intermediate_weight
+from speechxfer.training.precision import choose_bfloat16
 from speechxfer.training.regularizers import (
     ReplayData,
     build_regularizer,
@@ -89,7 +92,7 @@ def prepare_run(
     model.calibration = None  # of the weights before training
     model.to(accelerator.device)
     broadcast_weights(model, accelerator)
-    fingerprint = {
+    fingerprint: dict[str, Any] = {
         **model_fingerprint(model),
         "config": {
             "finetune": config.model_dump(mode="json"),
@@ -100,11 +103,36 @@ def prepare_run(
         "source data": hash_utterances(source_data),
         "steps": steps,
         "processes": accelerator.num_processes,
-        "bf16": uses_bfloat16(config.precision, accelerator.device),
     }
+    bfloat16 = choose_bfloat16(
+        config.precision,
+        model,
+        _first_batch(config, model, train, prepared),
+        out,
+        fingerprint["first weights"],
+        accelerator,
+    )
+    fingerprint["bf16"] = bfloat16
     source = copy_source_model(model) if config.distillation or config.replay else None
     regularizer = build_regularizer(model, config, source, replay)
-    return TrainingRun(model, prepared, config, steps, regularizer, out, accelerator, fingerprint)
+    return TrainingRun(model, prepared, config, steps, regularizer, out, accelerator, fingerprint, bfloat16)
+
+
+def _first_batch(
+    config: FinetuneConfig, model: AcousticModel, train: Sequence[Utterance], prepared: TrainingData
+) -> Batch:
+    """About a step of the first training utterances, on which the number formats are timed."""
+    chosen, frames = [], 0
+    for index, speed in enumerate(prepared.feasible.argmax(axis=0).tolist()):  # the first that is feasible
+        chosen.append((index, speed))
+        frames += int(prepared.frames[speed, index])
+        if frames >= config.batch_s * model.spec.frames_per_s:
+            break
+    return collate(
+        [train[index].id for index, _ in chosen],
+        [prepared.features.get(index, speed) for index, speed in chosen],
+        [prepared.targets[index] for index, _ in chosen],
+    )
 
 
 def is_streamed(train: Sequence[Utterance], data: DataConfig) -> bool:

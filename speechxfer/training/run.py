@@ -49,6 +49,8 @@ class TrainingRun:
     accelerator: Accelerator
     fingerprint: Mapping[str, Any]
     """Everything that determines the run; compared before it is resumed."""
+    bfloat16: bool
+    """Whether the network computes in bfloat16, by the setting or by timing."""
 
     @property
     def evaluate_every_steps(self) -> int:

@@ -63,6 +63,20 @@ def training_cost(out: Path) -> tuple[int, float]:
     return progress.step, progress.wall_s
 
 
+def has_state(out: Path) -> bool:
+    """Whether the run in this folder has saved a state."""
+    return (out / "state" / "current.json").exists()
+
+
+def training_precision(out: Path) -> str:
+    """The number format in which the run in this folder computes, as in the settings: fp32 or bf16.
+
+    Raises:
+        InputError: its state is missing or damaged.
+    """
+    return "bf16" if _read_state(out / "state" / "current.json").fingerprint.get("bf16") else "fp32"
+
+
 def best_weights_path(out: Path, step: int) -> Path:
     """Where the weights of one of the best evaluations are."""
     return out / "best" / f"step-{step:07d}.safetensors"

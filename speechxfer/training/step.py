@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import Batch
-from speechxfer.runtime import uses_bfloat16
 from speechxfer.training.losses import intermediate_weight, middle_layer, utterance_losses
 from speechxfer.training.regularizers import distillation_loss, proximal_step_, sample_replay_batch
 from speechxfer.training.run import TrainingRun
@@ -53,8 +52,7 @@ def training_step(run: TrainingRun, optimizer: torch.optim.Optimizer, batch: Bat
     generator = np.random.default_rng(entropy)
     replay = sample_replay_batch(run.regularizer, int(batch.lengths.sum()), generator) if run.regularizer else None
     batches = [each.to(accelerator.device) for each in (batch, replay) if each]
-    bfloat16 = uses_bfloat16(config.precision, accelerator.device)
-    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bfloat16):
+    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=run.bfloat16):
         losses, penalty = _losses(run, batches[0])
         if replay and run.regularizer and run.regularizer.source:
             source = run.regularizer.source
@@ -67,9 +65,12 @@ def training_step(run: TrainingRun, optimizer: torch.optim.Optimizer, batch: Bat
     loss = losses.sum() / symbols + penalty / accelerator.num_processes
     torch.autograd.backward(loss)
     _sum_gradients(run.model, accelerator)
-    norm = nn.utils.clip_grad_norm_([p for p in run.model.parameters() if p.grad is not None], CLIP_NORM)
+    trained = [parameter for parameter in run.model.parameters() if parameter.grad is not None]
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
     if not norm.isfinite():
         _refuse_nonfinite(run, "gradient", list(batch.ids), step)
+    if norm > CLIP_NORM:
+        nn.utils.clip_grads_with_norm_(trained, CLIP_NORM, norm)
     optimizer.step()
     if run.regularizer:
         proximal_step_(run.regularizer, optimizer)

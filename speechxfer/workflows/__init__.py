@@ -17,6 +17,7 @@
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
 - `StudySettings`, `Splits`: how the runs of a study are trained and on what; `cross_validate`, `learning_curve`,
   `compare_with_baseline`, `self_train`: the studies.
+- `select`, `SelectionOptions`, `Selection`: which untranscribed speech to transcribe next.
 - `rank_sources`: which source model suits a target best.
 - `ResultRow`, `Forgetting`, `read_rows`, `add_row`: the ``results.json`` of recipes.
 """
@@ -53,6 +54,9 @@ from speechxfer.workflows.search_runs import Found as Found
 from speechxfer.workflows.search_runs import find_keywords as find_keywords
 from speechxfer.workflows.search_runs import split_arguments as split_arguments
 from speechxfer.workflows.search_runs import write_found as write_found
+from speechxfer.workflows.selection_runs import Selection as Selection
+from speechxfer.workflows.selection_runs import SelectionOptions as SelectionOptions
+from speechxfer.workflows.selection_runs import select as select
 from speechxfer.workflows.self_training import self_train as self_train
 from speechxfer.workflows.studies import Splits as Splits
 from speechxfer.workflows.studies import StudySettings as StudySettings

@@ -214,6 +214,7 @@ def _record(
         deletions=counts.deletions if counts else None,
         insertions=counts.insertions if counts else None,
         words=score.words,
+        precision=first.get("precision"),
     )
     add_row(results.path, row)
 

@@ -65,6 +65,7 @@ class ResultRow:
     deletions: int | None = None
     insertions: int | None = None
     words: int | None = None
+    precision: str | None = None
     forgetting: "Forgetting | None" = None
 
 

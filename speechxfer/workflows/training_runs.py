@@ -43,6 +43,7 @@ from speechxfer.training import (
     hash_utterances,
     is_streamed,
     training_cost,
+    training_precision,
 )
 from speechxfer.workflows.plots import plot_curves
 from speechxfer.workflows.run_inputs import (
@@ -276,6 +277,7 @@ def _details(config: Config, data: RunData, out: Path) -> dict[str, Any]:
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
         "hardware": hardware(),
+        "precision": training_precision(out),
         "wall_s": round(wall_s, 1),
         "version": __version__,
     }
