@@ -264,6 +264,23 @@ def test_import_and_check_are_the_commands_that_are_shown(client: TestClient, fo
 
 
 @pytest.mark.usefixtures("commands")
+def test_a_document_that_cannot_be_imported_is_named_and_the_others_are_used(
+    client: TestClient, folder: Path, tmp_path: Path
+) -> None:
+    for path in write_elan_project(tmp_path / "elan"):
+        upload(client, path)
+    (tmp_path / "alone.eaf").write_bytes((tmp_path / "elan" / "story0.eaf").read_bytes().replace(b"story0", b"other"))
+    upload(client, tmp_path / "alone.eaf")
+    job = wait_for(Jobs(folder), post(client, "prepare")["jobs"]["prepare"]["number"])
+    assert job.status == "done"
+    data = client.get("/api/state").json()["data"]
+    assert sum(split["utterances"] for split in data["splits"]) == 16
+    assert [note[: len("not imported: recordings/alone.eaf")] for note in data["notes"]] == [
+        "not imported: recordings/alone.eaf"
+    ]
+
+
+@pytest.mark.usefixtures("commands")
 def test_a_table_is_imported_by_its_name(client: TestClient, folder: Path, tmp_path: Path) -> None:
     write_recording(tmp_path / "a.wav", ["ab cd"])
     (tmp_path / "t.tsv").write_text("path\ttext\na.wav\tab cd\n", encoding="utf-8")

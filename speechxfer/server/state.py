@@ -105,8 +105,16 @@ def _describe_data(project: Project, every: list[Job]) -> dict[str, Any] | None:
         "finding_count": len(found["findings"]),
         "fixed": removed.exists(),
         "removed": len(clean),
-        "notes": [line for line in job.log if line.startswith(("not imported:", "skipped:", "changed:"))],
+        "notes": _read_notes(project.folder / "jobs" / f"{job.number:04d}" / "log.txt"),
     }
+
+
+def _read_notes(log: Path) -> list[str]:
+    """What `import` printed about files and intervals that it did not use."""
+    lines = log.read_text("utf-8", "replace").splitlines()
+    return [line for line in lines if line.startswith(("not imported:", "skipped:", "changed:", "excluded:"))][
+        :SHOWN_FILES
+    ]
 
 
 def _describe_model(project: Project, job: Job) -> dict[str, Any]:
