@@ -16,7 +16,7 @@ from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.errors import InputError
-from speechxfer.export import export
+from speechxfer.export import export, onnx_graph
 from speechxfer.export.onnx_graph import export_onnx
 from speechxfer.export.transformers_models import export_hf
 from speechxfer.features.batches import collate
@@ -175,6 +175,14 @@ def test_the_place_of_a_graph_is_checked_before_the_conversion(tmp_path: Path, m
         with pytest.raises(InputError, match=re.escape(str(place))):
             export(str(tmp_path / "model"), "onnx", place)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_model_that_is_too_large_for_a_graph_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxscript")
+    save_model(source_model("dnn"), tmp_path / "model", Card("model"))
+    monkeypatch.setattr(onnx_graph, "MOST_BYTES", 20_000)
+    with pytest.raises(InputError, match=r"its weights have 0\.0 GB, and a graph holds 0\.0 at most"):
+        export(str(tmp_path / "model"), "onnx", tmp_path / "model.onnx")
 
 
 def test_a_failed_conversion_leaves_an_older_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
