@@ -87,7 +87,7 @@ def convert(
     """
     log_info("converting the model, which takes about half a minute")
     disabled_level = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # what torch.onnx says about its own code: the user can do nothing about it
+    logging.disable(logging.ERROR)  # what torch.onnx says about its own code: the user can do nothing about it
     try:
         with warnings.catch_warnings(action="ignore"):
             program = torch.onnx.export(
