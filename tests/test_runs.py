@@ -71,6 +71,7 @@ def adapt_arguments(corpus: Path, out: Path, *settings: str, source: Path | None
 def start(programs: Path, *words: str) -> "subprocess.Popen[str]":
     python = str(programs / "python")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHON_EXEC": python}  # of torchrun
+    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     return subprocess.Popen(
         [python, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -246,7 +247,7 @@ def torchrun(programs: Path, *words: str, code: str = "", restarts: int = 0) -> 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    where = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(port)]
+    where = ["--nproc-per-node", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}"]
     program = ["--no-python", str(programs / "python"), "-c", code] if code else ["-m", "speechxfer"]
     return start(programs, "-m", "torch.distributed.run", *where, "--max-restarts", str(restarts), *program, *words)
 

@@ -25,7 +25,7 @@ from speechxfer.checking.report import CheckReport
 from speechxfer.checking.settings import CheckSettings
 from speechxfer.checking.sharing_rules import duplicate_findings, shared_sentence_findings, shared_speaker_findings
 from speechxfer.checking.text_rules import find_unseen_symbols, rate_findings, text_findings, train_vocabulary
-from speechxfer.data import Utterance, number_lines, parse_line
+from speechxfer.data import Utterance, number_lines, parse_line, paused_collection
 from speechxfer.errors import InputError
 from speechxfer.text import Kind, Normalizer
 
@@ -56,11 +56,15 @@ def check_manifests(
         InputError: a manifest cannot be opened, none is given, or one is given twice. Faults *inside* a manifest are
             findings, never raised.
     """
-    splits = split_manifests(paths)
+    with paused_collection():
+        return _check(split_manifests(paths), settings, options, quick)
+
+
+def _check(splits: Sequence[SplitSummary], settings: CheckSettings, options: Sequence[str], quick: bool) -> CheckReport:
     entries, findings = read_leniently(splits, settings.normalizer)
     headers_read = None
     if quick:
-        entries, unreadable, headers_read = measure_headers(entries, settings)
+        unreadable, headers_read = measure_headers(entries, settings)
     else:
         entries, unreadable = measure_recordings(entries)
     vocabulary = train_vocabulary(entries, settings)
@@ -147,7 +151,9 @@ def read_leniently(splits: Sequence[SplitSummary], normalizer: Normalizer) -> tu
                 name = f"{split.path.name}:{number}"
                 findings.append(Finding("error", "broken line", split.name, name, str(error), number))
                 continue
-            entry = Entry(split.name, split.role, number, utterance, normalizer(utterance.text))
+            text = normalizer(utterance.text)
+            text = utterance.text if text == utterance.text else text  # one string instead of two
+            entry = Entry(split.name, split.role, number, utterance, text)
             if entry.id in used:
                 findings.append(_duplicate_id(entry, used[entry.id]))
             if entry.id not in used or used[entry.id].split != entry.split:

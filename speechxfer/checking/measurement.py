@@ -9,6 +9,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +53,11 @@ def measure_recordings(entries: Sequence[Entry]) -> tuple[list[Entry], list[Find
     return [replace(entry, audio=measured.get(entry.key)) for entry in entries], findings
 
 
-def measure_headers(entries: Sequence[Entry], settings: CheckSettings) -> tuple[list[Entry], list[Finding], int]:
-    """The entries with the lengths of the manifest and, of `HEADERS` recordings, of their headers; nothing is decoded.
+def measure_headers(entries: list[Entry], settings: CheckSettings) -> tuple[list[Finding], int]:
+    """Give the entries the lengths of the manifest or, for `HEADERS` recordings, of their headers; nothing is decoded.
 
     Returns:
-        The entries; a finding for each whose audio is missing or whose header is unreadable; the number of headers read.
+        A finding for each whose audio is missing or whose header is unreadable; the number of headers read.
     """
     paths = list(dict.fromkeys(entry.path for entry in entries))
     sample = set(random.Random(0).sample(paths, min(HEADERS, len(paths))))
@@ -70,16 +71,16 @@ def measure_headers(entries: Sequence[Entry], settings: CheckSettings) -> tuple[
                 headers[path] = read_audio_header(path)
             except UnreadableAudioError as error:
                 faults[path] = "unreadable audio", error.reason
-    findings, measured = [], []
-    for entry in entries:
+    findings = []
+    for place, entry in enumerate(entries):
         if entry.path in faults:
             kind, reason = faults[entry.path]
             findings.append(entry.finding("error", kind, f"{entry.path}: {reason}; expected a recording"))
-            measured.append(entry)
         else:
-            audio = _audio_by_header(entry.utterance, headers.get(entry.path), settings.sample_rate_hz)
-            measured.append(replace(entry, audio=audio))
-    return measured, findings, len(headers)
+            utterance, header = entry.utterance, headers.get(entry.path)
+            audio = _audio_by_header(utterance.offset, utterance.duration, header, settings.sample_rate_hz)
+            entries[place] = Entry(entry.split, entry.role, entry.line, utterance, entry.text, audio)
+    return findings, len(headers)
 
 
 def _is_missing(path: Path) -> bool:
@@ -88,9 +89,12 @@ def _is_missing(path: Path) -> bool:
     return bool(local) and not os.path.exists(local)  # unlike Path.exists, false for names that no file can have
 
 
-def _audio_by_header(utterance: Utterance, header: AudioHeader | None, usual_rate_hz: int) -> MeasuredAudio:
+@lru_cache(1 << 16)  # most durations occur often, and a million objects take a quarter of a gigabyte
+def _audio_by_header(
+    offset_s: float, duration_s: float, header: AudioHeader | None, usual_rate_hz: int
+) -> MeasuredAudio:
     rate_hz = header.rate_hz if header else usual_rate_hz
-    start, asked = round(utterance.offset * rate_hz), round(utterance.duration * rate_hz)
+    start, asked = round(offset_s * rate_hz), round(duration_s * rate_hz)
     file_samples = header.samples + header.missing_samples if header else start + asked
     return MeasuredAudio(
         rate_hz=rate_hz,

@@ -1,6 +1,7 @@
 """Data: manifests, splits and audio.
 
-- `Utterance`, `read_manifest`, `read_manifests`, `read_concatenated`, `write_manifest`, `number_lines`, `parse_line`: manifests
+- `Utterance`, `read_manifest`, `read_manifests`, `read_concatenated`, `write_manifest`, `number_lines`, `parse_line`,
+  `paused_collection`: manifests
 - `read_audio`, `decode_audio`, `read_audio_header`, `resample_audio`, `hash_audio_file`, `existing_name`: the only reader of
   audio files
 - `address_of`, `archive_of`: recordings that are no file of their own
@@ -43,6 +44,7 @@ from speechxfer.data.manifest import LONGEST_S as LONGEST_S
 from speechxfer.data.manifest import Utterance as Utterance
 from speechxfer.data.manifest import number_lines as number_lines
 from speechxfer.data.manifest import parse_line as parse_line
+from speechxfer.data.manifest import paused_collection as paused_collection
 from speechxfer.data.manifest import read_concatenated as read_concatenated
 from speechxfer.data.manifest import read_manifest as read_manifest
 from speechxfer.data.manifest import read_manifests as read_manifests

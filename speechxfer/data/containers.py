@@ -88,7 +88,8 @@ def read_contents(path: Path | str) -> bytes:
         content = _read_remote(place) if place.is_remote else _read_local(place)
     except (OSError, ValueError) as error:
         cause = str(getattr(error, "strerror", None) or error) or type(error).__name__
-        raise UnreadableAudioError(path, f"cannot be read ({cause})", "correct its path or the access to it") from error
+        shown = address_of(path) or path
+        raise UnreadableAudioError(shown, f"cannot be read ({cause})", "correct its path or the access to it") from error
     if place.member:
         content = _check_member(path, place, content)
     keep_contents(path, content)
@@ -126,7 +127,10 @@ def open_file_system(address: str) -> tuple[Any, str]:
 
 
 def _place(path: Path | str) -> _Place | None:
-    text = address_of(path) or os.fspath(path)
+    text = os.fspath(path)
+    if ":/" not in text and "#member=" not in text:
+        return None
+    text = address_of(text) or text
     is_remote = "://" in text
     match = _MEMBER.fullmatch(text) if "#member=" in text else None
     if match:

@@ -125,7 +125,7 @@ def existing_name(path: Path | str) -> str:
     local = archive_of(path)
     if local:
         _check_regular(local)
-    return os.path.basename(path)
+    return os.fspath(path).rpartition("/")[2]
 
 
 @cache

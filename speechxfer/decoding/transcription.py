@@ -11,7 +11,7 @@ from torch import Tensor
 from speechxfer.data import Utterance, collect_audio_warnings, read_audio_header
 from speechxfer.decoding.decoder import Decoder
 from speechxfer.decoding.greedy import GreedyDecoder
-from speechxfer.decoding.hypotheses import Hypothesis, calibrate, join_hypotheses, shift_words
+from speechxfer.decoding.hypotheses import Hypothesis, calibrate, join_hypotheses, place_words
 from speechxfer.decoding.inventory import PhoneInventory, match_phones
 from speechxfer.decoding.log_probs import compute_log_probs
 from speechxfer.decoding.segmentation import SegmentedUtterances, segment_utterances
@@ -146,8 +146,7 @@ def decode_utterances(
     for group in _groups(compute_log_probs(model, segments, audio, store=store, inventory=inventory)):
         indices, log_probs = zip(*group, strict=True)
         for index, hypothesis in zip(indices, chosen.decode(log_probs), strict=True):
-            duration_s = segments[index].duration
-            own.append((index, shift_words(hypothesis, -model.spec.noise_before_s(duration_s), duration_s)))
+            own.append((index, place_words(hypothesis, model.spec, segments[index].duration)))
     by_index = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
     joined: dict[str, Hypothesis] = {}
     for utterance, numbers in segmented.ranges():

@@ -15,6 +15,10 @@ from speechxfer.server.review import CORRECTED, corrected_utterances
 
 CONVERT = ("--resample", "--mono")
 SPLITS = ("train", "dev", "test")
+FOUND_ERRORS, SOME_FAILED = (
+    1,
+    2,
+)  # exit codes: of `check`; of `import` and `transcribe`, which go on with the other files
 
 
 def prepare(project: Project, jobs: Jobs) -> Job:
@@ -33,7 +37,7 @@ def prepare(project: Project, jobs: Jobs) -> Job:
         tiers = [part for pattern in project.tiers().chosen for part in ("--tier", pattern)]
         language = ["--language", project.settings.language] if project.settings.language else []
         arguments = ["import", *inputs, *tiers, *language, "--out", str(whole)]
-        commands.append(Command(tuple(arguments), (0, 2)))  # 2: some documents could not be imported
+        commands.append(Command(tuple(arguments), SOME_FAILED, str(whole)))
     elif corrected_utterances(project):
         whole = Path(CORRECTED)
     else:
@@ -42,7 +46,8 @@ def prepare(project: Project, jobs: Jobs) -> Job:
         )
     manifests = [str(folder / f"{split}.jsonl") for split in SPLITS]
     commands.append(Command(("split", str(whole), "--out", str(folder))))
-    commands.append(Command(("check", *manifests, *CONVERT, "--json", str(folder / "findings.json")), (0, 1)))
+    findings = str(folder / "findings.json")
+    commands.append(Command(("check", *manifests, *CONVERT, "--json", findings), FOUND_ERRORS, findings))
     return jobs.start("prepare", commands, data=str(folder))
 
 
@@ -50,7 +55,7 @@ def fix(project: Project, jobs: Jobs, data: str) -> Job:
     """Write manifests without the utterances that have errors."""
     folder = _existing(project, data, "data")
     manifests = [str(folder / f"{split}.jsonl") for split in SPLITS]
-    command = Command(("check", *manifests, *CONVERT, "--fix", str(folder / "clean")), (0,))
+    command = Command(("check", *manifests, *CONVERT, "--fix", str(folder / "clean")))
     return jobs.start("fix", [command], data=str(folder))
 
 
@@ -93,10 +98,8 @@ def transcribe(project: Project, jobs: Jobs, model: str) -> Job:
         raise InputError("all recordings have transcripts; add recordings without, to correct what the model writes")
     out = f"transcripts/{jobs.next_number()}"
     names = [project.name_of(path) for path in recordings]
-    command = Command(
-        ("transcribe", model, *names, "--format", "json", "--out", out), (0, 2)
-    )  # 2: some could not be read
-    return jobs.start("transcribe", [command], model=model, transcripts=out)
+    command = Command(("transcribe", model, *names, "--format", "json", "--out", out), SOME_FAILED, out)
+    return jobs.start("transcribe", [command], model=model, transcripts=out, renew=out)
 
 
 def try_recording(project: Project, jobs: Jobs, model: str, recording: Path) -> Job:
@@ -105,7 +108,7 @@ def try_recording(project: Project, jobs: Jobs, model: str, recording: Path) -> 
     name = project.name_of(recording)
     out = f"{name}.texts"
     command = Command(("transcribe", model, name, "--format", "json", "--out", out))
-    return jobs.start("try", [command], model=model, recording=name, transcripts=out)
+    return jobs.start("try", [command], model=model, recording=name, transcripts=out, renew=out)
 
 
 def export_tiers(project: Project, jobs: Jobs, model: str) -> Job:
@@ -119,25 +122,29 @@ def export_tiers(project: Project, jobs: Jobs, model: str) -> Job:
     if not recordings:
         raise InputError("there is no recording; add some")
     out = Path("exports", str(jobs.next_number()))
-    predicted, corrected = out / "predicted", out / "corrected"
-    commands = [Command(("transcribe", model, *recordings, "--format", "eaf", "--out", str(predicted)), (0, 2))]
-    sources = _folders_with_tiers(project)
-    targets = [out / (f"tiers-{number}" if number > 1 else "tiers") for number in range(1, len(sources) + 1)]
-    for source, target in zip(sources, targets, strict=True):
-        commands.append(Command(("add-tiers", source, str(predicted), "--prefix", "auto-", "--out", str(target))))
-    if corrected_utterances(project):
+    predicted, corrected = str(out / "predicted"), str(out / "corrected")
+    commands = [
+        Command(("transcribe", model, *recordings, "--format", "eaf", "--out", predicted), SOME_FAILED, predicted)
+    ]
+    targets = {predicted: {path.stem for path in project.recordings()}}
+    for number, (source, names) in enumerate(_documents_by_folder(project).items(), start=1):
+        if names & targets[predicted]:
+            target = str(out / (f"tiers-{number}" if number > 1 else "tiers"))
+            commands.append(Command(("add-tiers", source, predicted, "--prefix", "auto-", "--out", target)))
+            targets[target] = names
+    words = corrected_utterances(project)
+    if words:
         options = ("--format", "eaf", "--unknown", "wildcard", "--forced")
-        commands.append(Command(("align", model, CORRECTED, "--out", str(corrected), *options)))
-        for target in (predicted, *targets):  # 2: none of the corrected recordings has a document there
-            commands.append(Command(("add-tiers", str(target), str(corrected), "--prefix", "corrected-"), (0, 2)))
-    return jobs.start("export", commands, exports=str(out), model=model)
+        commands.append(Command(("align", model, CORRECTED, "--out", corrected, *options)))
+    for target, names in targets.items():
+        if names & {utterance.audio_filepath.stem for utterance in words}:
+            commands.append(Command(("add-tiers", target, corrected, "--prefix", "corrected-")))
+    return jobs.start("export", commands, exports=str(out), model=model, renew=str(out))
 
 
 def write_report(project: Project, jobs: Jobs, models: list[str]) -> Job:
     """Write the page of some trained models, on the test utterances of the latest one."""
-    trained = {
-        job.about["model"]: job.about["test"] for job in jobs.all() if job.kind == "train" and job.status == "done"
-    }
+    trained = {job.about["model"]: job.about["test"] for job in jobs.all() if job.kind == "train"}
     unknown = [model for model in models if model not in trained]
     if unknown or not models:
         raise InputError(f"{', '.join(unknown) or 'no model'} is not trained here; train a model first")
@@ -182,10 +189,14 @@ def _import_inputs(project: Project) -> list[str]:
     return [*folders, *named]
 
 
-def _folders_with_tiers(project: Project) -> list[str]:
-    """The folders with documents to which tiers can be added."""
-    documents = [path for path in project.documents() if path.suffix.lower() in (".eaf", ".textgrid")]
-    return [project.name_of(one) for one in project.sources() if any(path.is_relative_to(one) for path in documents)]
+def _documents_by_folder(project: Project) -> dict[str, set[str]]:
+    """The folders with documents to which tiers can be added, and the names of these documents without suffix."""
+    found: dict[str, set[str]] = {}
+    for path in project.documents():
+        if path.suffix.lower() in (".eaf", ".textgrid"):
+            folder = next(one for one in project.sources() if path.is_relative_to(one))
+            found.setdefault(project.name_of(folder), set()).add(path.stem)
+    return found
 
 
 def _existing(project: Project, name: str, parent: str) -> Path:

@@ -10,12 +10,13 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,10 +37,18 @@ FIX = "delete this folder to forget the job"
 
 @dataclass(frozen=True)
 class Command:
-    """Arguments of ``speechxfer``, and the exit codes after which the next command of the job is run."""
+    """One command of a job.
+
+    Attributes:
+        arguments: of ``speechxfer``.
+        tolerated: an exit code after which the job goes on, like 0, if `makes` is there: `check` found errors, or some of many
+            files could not be read.
+        makes: what the command writes, in the project's folder.
+    """
 
     arguments: tuple[str, ...]
-    accept: tuple[int, ...] = (0,)
+    tolerated: int = 0
+    makes: str = ""
 
     @property
     def shown(self) -> str:
@@ -114,7 +123,7 @@ class Jobs:
             "kind": kind,
             "about": about,
             "program": PROGRAM,
-            "commands": [{"arguments": one.arguments, "accept": one.accept} for one in commands],
+            "commands": [asdict(one) for one in commands],
         }
         write_atomically(folder / "job.json", json.dumps(job, ensure_ascii=False, indent=1) + "\n")
         return self._run(folder, 0)
@@ -138,6 +147,9 @@ class Jobs:
     def resume(self, number: int) -> Job:
         """Continue a job with the command that was stopped or failed; commands of training continue where they stopped.
 
+        A job with a folder ``renew`` starts from its first command: what it wrote there is removed, since `transcribe` and
+        `align` replace no file.
+
         Raises:
             InputError: it is running or done, or one of its kind is running.
         """
@@ -145,7 +157,9 @@ class Jobs:
         if job.status in ("running", "done"):
             raise InputError(f"job {number} is {job.status}; only a job that stopped or failed can be continued")
         self._check_none_runs(job.kind)
-        return self._run(self._folder / f"{number:04d}", job.done)
+        if "renew" in job.about:
+            shutil.rmtree(self._project / job.about["renew"], ignore_errors=True)
+        return self._run(self._folder / f"{number:04d}", 0 if "renew" in job.about else job.done)
 
     def stop(self, number: int) -> Job:
         """Ask a running job to stop, as Ctrl-C does; the second time it is killed."""
@@ -223,7 +237,7 @@ class Jobs:
         status: Status = "running" if running else "stopped"
         if not running and code is not None:
             status = "done" if code == 0 else "stopped" if stopping or code == runner.STOPPED else "failed"
-        commands = tuple(Command(tuple(one["arguments"]), tuple(one["accept"])) for one in job["commands"])
+        commands = tuple(Command(tuple(one["arguments"]), one["tolerated"], one["makes"]) for one in job["commands"])
         log = tuple(_last_lines(folder / "log.txt"))
         read = Job(
             int(folder.name), job["kind"], job["about"], commands, status, state.get("done", 0), code, stopping, log

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from speechxfer.annotations import READABLE, UTTERANCES, read_annotations
 from speechxfer.data import RECORDING_SUFFIXES, Utterance, read_manifest
-from speechxfer.errors import InputError
+from speechxfer.errors import InputError, count_of
 from speechxfer.runtime import read_json, write_atomically
 
 RECORDINGS = "recordings"
@@ -96,6 +96,8 @@ class Project:
         self.folder = folder.resolve()
         self._settings_lock = threading.Lock()
         self._listed: tuple[float, list[Path], list[Path]] = (0.0, [], [])  # when, of which folders, files
+        if not _is_utf8(self.folder):
+            raise InputError(f"{str(folder)!a}: the name is not UTF-8; choose another folder")
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{folder}: is a file; name a folder for the project, which is made if missing")
         if not (self.folder / SETTINGS).exists():
@@ -166,7 +168,7 @@ class Project:
         sources = self.sources()
         when_s, listed, files = self._listed
         if listed != sources or time.monotonic() - when_s > LISTED_S:
-            files = [path for folder in sources for path in _files_below(folder)]
+            files = [path for folder in sources for path in _files_below(folder) if _is_utf8(path)]
             self._listed = (time.monotonic(), sources, files)
         return files
 
@@ -178,7 +180,11 @@ class Project:
         """The kinds of tiers in all documents."""
         found: dict[str, TierGroup] = {}
         of_documents: list[list[str]] = []
-        faults = []
+        faults = [
+            f"{folder}: {count_of(count, 'file')} not used, since names are not UTF-8; rename them"
+            for folder in self.sources()
+            if (count := sum(not _is_utf8(path) for path in _files_below(folder)))
+        ]
         for path in self.documents():
             status = path.stat()
             try:
@@ -220,6 +226,15 @@ def safe_name(name: str) -> str:
         raise InputError(f"{last[:80]!r}: files of this kind are not used; give documents and recordings: {kinds}")
     room = LONGEST_NAME - len(suffix.encode())
     return stem.encode()[:room].decode("utf-8", "ignore").rstrip() + suffix
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether a path can be written into manifests and sent to the browser; names of other encodings cannot."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_used(path: Path) -> bool:

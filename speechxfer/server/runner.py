@@ -27,7 +27,8 @@ def run_job(folder: Path, lock: int) -> int:
             break
         print(f"$ {shlex.join(['speechxfer', *command['arguments']])}", flush=True)
         code = subprocess.Popen([*job["program"], *command["arguments"]], pass_fds=(lock,)).wait()
-        if stopped or code not in command["accept"]:
+        tolerated = code == command["tolerated"] and os.path.exists(command["makes"])
+        if stopped or (code and not tolerated):
             return _finish(folder, done, STOPPED if stopped else code)
         done += 1
         _write_state(folder, {"done": done, "code": None})

@@ -3,7 +3,8 @@
 * The port is open on 127.0.0.1 only. Requests must name that host (else a page of another site could reach it under a name that
   it resolves to 127.0.0.1: DNS rebinding), and those that change something must come from the page itself (the header Origin).
 * A key in ``FOLDER/key``, which only the user can read, is part of the printed address and becomes a cookie: other users of the
-  computer can connect to the port too.
+  computer can connect to the port too. The browser is started with the file ``FOLDER/open.html``, which leads to that address,
+  since they can see the arguments of programs.
 * A content-security policy permits the page's own script, style, sound and requests, and nothing else.
 """
 
@@ -19,6 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 KEY_FILE = "key"
+OPENER = "open.html"
 YEAR_S = 365 * 24 * 3600
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; connect-src 'self'; "
@@ -44,6 +46,16 @@ def read_key(folder: Path) -> str:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(24))
     return path.read_text(encoding="ascii").strip()
+
+
+def write_opener(folder: Path, address: str) -> Path:
+    """A page that leads to `address`, readable by the user only."""
+    path = folder / OPENER
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(f'<!doctype html><title>speechxfer</title><meta http-equiv="refresh" content="0; url={address}">\n')
+    return path
 
 
 class Guard:
@@ -82,7 +94,7 @@ class Guard:
         given = request.query_params.get("key", "")
         if given and request.method == "GET" and request.url.path == "/" and self._is_key(given):
             answer = RedirectResponse("/", 303)
-            answer.set_cookie(self._cookie, self._key, max_age=YEAR_S, httponly=True, samesite="strict")
+            answer.set_cookie(self._cookie, self._key, max_age=YEAR_S, httponly=True, samesite="lax")
             return answer
         if not self._is_key(self._cookie_of(headers)):
             return PlainTextResponse(NO_KEY, 403)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def _describe_data(project: Project, every: list[Job]) -> dict[str, Any] | None:
     if job is None:
         return None
     folder = project.folder / job.about["data"]
-    found = read_json(folder / "findings.json", fix="import again")
+    found = _read_json(folder / "findings.json")
     errors = [finding for finding in found["findings"] if finding["severity"] == "error"]
     removed = folder / "clean" / "removed.jsonl"
     clean = [json.loads(line) for line in removed.read_text("utf-8").splitlines()] if removed.exists() else []
@@ -123,9 +124,20 @@ def _describe_model(project: Project, job: Job) -> dict[str, Any]:
 def _read_scores(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
-    report = read_json(path, fix="evaluate the model again")
+    report = _read_json(path)
     rates = {name: _finite(report[name]) for name in ("wer", "cer")}
     return rates | {f"{name}_interval": [_finite(end) for end in report[f"{name}_interval"]] for name in rates}
+
+
+def _read_json(path: Path) -> Any:
+    """A JSON file that a command wrote; it is read once."""
+    status = path.stat()
+    return _read_unchanged(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _read_unchanged(path: Path, _changed_ns: int, _size: int) -> Any:
+    return read_json(path, fix="let the page run its command again")
 
 
 def _read_curve(path: Path) -> list[dict[str, float | None]]:

@@ -7,6 +7,7 @@ function.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -68,12 +69,11 @@ def hash_utterances(utterances: Sequence[Utterance], *, contents: bool = True) -
         InputError: an audio file cannot be read.
     """
     digest = hashlib.sha256()
-    identify = hash_audio_file if contents else existing_name
-    encode = json.JSONEncoder().encode
+    identify, write = (hash_audio_file, json.dumps) if contents else (existing_name, repr)  # of a million rows
     for u in utterances:
         try:
-            audio = identify(u.audio_filepath)
+            audio = identify(os.fspath(u.audio_filepath))
         except InputError as error:
             raise InputError(f"{u.id}: {error}") from error
-        digest.update(encode([u.id, audio, u.offset, u.duration, u.text, u.speaker, u.lang]).encode())
+        digest.update(write([u.id, audio, u.offset, u.duration, u.text, u.speaker, u.lang]).encode())
     return digest.hexdigest()

@@ -148,7 +148,7 @@ function jobCard(job) {
     job.status === "running" ? element("progress", progress ? {max: progress.total, value: progress.done, "aria-label": doing} : {"aria-label": "running"}) : null,
     doing ? element("p", {class: "note"}, doing) : null,
     job.message ? element("p", {class: "fault"}, userText(job.message)) : null,
-    element("details", {"data-name": "command"}, element("summary", {}, job.commands.length > 1 ? "The commands" : "The command"),
+    element("details", {"data-name": "command"}, element("summary", {}, element("code", {class: "command"}, job.commands[Math.min(job.done, job.commands.length - 1)] ?? "")),
       element("pre", {}, `cd ${quoted(state.folder)}\n${commands}`),
       element("button", {type: "button", class: "copy", onclick: () => navigator.clipboard.writeText(`cd ${quoted(state.folder)}\n${commands}\n`)}, "Copy")),
     element("details", {"data-name": "log"}, element("summary", {}, "What it printed"), element("pre", {dir: "auto"}, job.log.join("\n"))));
