@@ -20,8 +20,14 @@ import soundfile
 from speechxfer.training import training_cost
 
 UTTERANCES, SECONDS, RATE_HZ, STEPS, BATCH_S = 120, 5.0, 16_000, 40, 40.0
-SETTINGS = (f"finetune.steps={STEPS}", f"finetune.batch_s={BATCH_S}", f"finetune.evaluate_every_steps={STEPS}")
-SETTINGS += ("finetune.average_best=1", "finetune.warmup_steps=5", "finetune.precision=fp32")
+SETTINGS = (
+    f"finetune.steps={STEPS}",
+    f"finetune.batch_s={BATCH_S}",
+    f"finetune.evaluate_every_steps={STEPS}",
+    "finetune.average_best=1",
+    "finetune.warmup_steps=5",
+    "finetune.precision=fp32",
+)
 
 
 def write_corpus(folder: Path) -> None:

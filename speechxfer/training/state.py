@@ -135,8 +135,8 @@ def resume_state(run: TrainingRun, optimizer: torch.optim.Optimizer) -> Progress
     if differing == ["processes"]:
         before, now = saved.fingerprint["processes"], run.fingerprint["processes"]
         raise InputError(
-            f"{run.out}: this run has been trained by {before} process(es), and now there are {now}, which would divide its batches "
-            "otherwise; start as many as before, or choose another `out`"
+            f"{run.out}: this run has been trained by {before} process(es), and now there are {now}, which would divide its "
+            "batches otherwise; start as many as before, or choose another `out`"
         )
     if differing:
         raise InputError(
