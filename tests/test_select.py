@@ -37,16 +37,24 @@ def names(choices: list) -> list[str]:
 
 
 def test_the_order_is_that_of_a_case_computed_by_hand() -> None:
-    """Single symbols only, each in three drafts, so that gains are sums of differences of square roots."""
-    pool = [draft("a1", "a", 0.9), draft("b1", "b", 0.4), draft("a2", "a", 0.5), draft("b2", "b", 0.3)]
-    padding = [draft("a3", "a", 0.0), draft("b3", "b", 0.0)]
-    # First a1 (sqrt 0.9 = 0.95). Then b1 gains sqrt 0.4 = 0.63, a2 only sqrt 1.4 - sqrt 0.9 = 0.23.
-    # Then a2 (0.23) before b2: sqrt 0.7 - sqrt 0.4 = 0.20.
-    assert names(choose(pool, padding, ["all"] * 6, 10.0)) == ["a1", "b1", "a2", "b2"]
-    # With four seconds, a1 gains 0.24 a second: a2 (0.71) and b1 are first, then b2 (0.20), then a1 (0.48 / 4), if it fits.
+    """Single symbols: the weight of a is (0.9 + 0.5 + 0.1) / 3 = 0.5, that of b (0.2 + 0.3 + 0.1) / 3 = 0.2."""
+    pool = [draft("a1", "a", 0.9), draft("b1", "b", 0.2), draft("a2", "a", 0.5), draft("b2", "b", 0.3)]
+    padding = [draft("a3", "a", 0.1), draft("b3", "b", 0.1)]
+    # Nothing is covered: 0.5 for a1, 0.2 for b1. Then a2 gains 0.5 (sqrt 2 - 1) = 0.207, then b1 0.2, then b2 0.083.
+    unseen = [*pool, *padding]
+    assert names(choose(unseen, [], ["all"] * 6, 4.0)) == ["a1", "a2", "b1", "a3"]  # a3: 0.5 (sqrt 3 - sqrt 2) = 0.16
+    # One of each is covered: 0.207 for a, 0.083 for b; then 0.16 for a.
+    assert names(choose(pool, padding, ["all"] * 6, 10.0)) == ["a1", "a2", "b1", "b2"]
+    # With four seconds, a1 gains 0.05 a second or less: the last, or it does not fit.
     slow = [draft("a1", "a", 0.9, 4.0), *pool[1:]]
     assert names(choose(slow, padding, ["all"] * 6, 10.0)) == ["a2", "b1", "b2", "a1"]
     assert names(choose(slow, padding, ["all"] * 6, 6.5)) == ["a2", "b1", "b2"]
+
+
+def test_an_utterance_gains_nothing_by_being_noisy() -> None:
+    """Two utterances of the same symbols differ only in the doubts of their own: the shorter one is first."""
+    pool = [draft("noisy", "ab", 0.9, 1.1), draft("clear", "ab", 0.1, 1.0), draft("other", "ab", 0.1, 2.0)]
+    assert names(choose(pool, [], ["all"] * 3, 10.0)) == ["clear", "noisy", "other"]
 
 
 def test_sequences_in_few_drafts_count_nothing() -> None:
@@ -77,26 +85,24 @@ def test_the_choice_equals_that_of_a_search_through_all_utterances() -> None:
         for i in range(40)
     ]  # fmt: skip
 
-    def weights(one: Draft) -> Counter[str]:
-        text, counts = one.utterance.text, Counter[str]()
-        for length, start in itertools.product((1, 2, 3), range(len(text))):
-            if start + length <= len(text):
-                counts[text[start : start + length]] += one.doubts[0]
-        return counts
+    def sequences(one: Draft) -> list[str]:
+        text = one.utterance.text
+        return [text[i : i + n] for n, i in itertools.product((1, 2, 3), range(len(text))) if i + n <= len(text)]
 
-    having = Counter(sequence for one in pool for sequence in weights(one))
+    having = Counter(sequence for one in pool for sequence in set(sequences(one)))
+    doubts = {s: [one.doubts[0] for one in pool for other in sequences(one) if other == s] for s in having}
     covered: Counter[str] = Counter()
     expected, left, budget_s = [], list(pool), 40.0
 
     def gain(one: Draft) -> float:
-        return sum(
-            math.sqrt(covered[s] + w) - math.sqrt(covered[s]) for s, w in weights(one).items() if having[s] >= 3
-        ) / one.utterance.duration  # fmt: skip
+        counts = Counter(sequence for sequence in sequences(one) if having[sequence] >= 3)
+        gains = [np.mean(doubts[s]) * (math.sqrt(covered[s] + n) - math.sqrt(covered[s])) for s, n in counts.items()]
+        return float(sum(gains)) / one.utterance.duration
 
     while fitting := [one for one in left if one.utterance.duration <= budget_s]:
         best = max(fitting, key=gain)
         expected.append(best.utterance.id)
-        covered.update(weights(best))
+        covered.update(sequences(best))
         budget_s -= best.utterance.duration
         left.remove(best)
     assert names(choose(pool, [], ["all"] * 40, 40.0)) == expected

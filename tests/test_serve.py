@@ -4,6 +4,8 @@ import json
 import os
 import shlex
 import signal
+import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +19,11 @@ from starlette.testclient import TestClient
 from speechxfer import InputError
 from speechxfer.annotations import Annotation, Interval, Tier, read_annotations, write_annotation
 from speechxfer.data import read_manifest
-from speechxfer.server import Command, Job, Jobs, Project, build_application
 from speechxfer.server import jobs as jobs_module
-from speechxfer.server.project import safe_name
+from speechxfer.server import serve
+from speechxfer.server.application import build_application
+from speechxfer.server.jobs import Command, Job, Jobs
+from speechxfer.server.project import Project, safe_name
 from speechxfer.server.security import read_key
 from tests.elan_projects import write_elan_project, write_recording
 
@@ -29,9 +33,14 @@ HOSTILE = "<script>alert(1)</script> <img src=x onerror=alert(2)> ‮abc‬ של
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_programs: Path) -> Path:
-    monkeypatch.setattr(jobs_module, "PROGRAM", (str(warm_programs / "python"), "-m", "speechxfer"))
+def folder(tmp_path: Path) -> Path:
     return tmp_path / "project"
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch, warm_programs: Path) -> None:
+    """Commands of jobs start in a fraction of a second."""
+    monkeypatch.setattr(jobs_module, "PROGRAM", (str(warm_programs / "python"), "-m", "speechxfer"))
 
 
 @pytest.fixture
@@ -194,6 +203,15 @@ def test_a_large_request_is_refused(client: TestClient) -> None:
     assert answer.status_code == 400 and "larger than" in answer.json()["error"]
 
 
+def test_a_port_in_use_and_a_missing_extra_are_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as used, pytest.raises(InputError, match="cannot be opened"):
+        serve(tmp_path / "project", port=used.getsockname()[1], open_browser=False)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(InputError, match=r"pip install 'speechxfer\[serve\]'"):
+        serve(tmp_path / "other", open_browser=False)
+    assert not (tmp_path / "other").exists()
+
+
 # --------------------------------------------------------------------------------------------------------------- data
 def test_a_folder_of_other_things_is_no_project(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
@@ -226,6 +244,7 @@ def test_the_tier_with_the_most_text_of_each_document_is_chosen(client: TestClie
     assert post(client, "choose", tiers=["gone"], language="")["sources"]["chosen"] == ["tx@*", "only [[]one]"]
 
 
+@pytest.mark.usefixtures("commands")
 def test_import_and_check_are_the_commands_that_are_shown(client: TestClient, folder: Path, tmp_path: Path) -> None:
     for path in write_elan_project(tmp_path / "elan"):
         upload(client, path)
@@ -244,6 +263,7 @@ def test_import_and_check_are_the_commands_that_are_shown(client: TestClient, fo
     assert client.get("/api/state").json()["sources"]["untranscribed_count"] == 0
 
 
+@pytest.mark.usefixtures("commands")
 def test_a_table_is_imported_by_its_name(client: TestClient, folder: Path, tmp_path: Path) -> None:
     write_recording(tmp_path / "a.wav", ["ab cd"])
     (tmp_path / "t.tsv").write_text("path\ttext\na.wav\tab cd\n", encoding="utf-8")
@@ -255,6 +275,7 @@ def test_a_table_is_imported_by_its_name(client: TestClient, folder: Path, tmp_p
     assert [row.text for row in read_manifest(folder / "data" / "1" / "all.jsonl")] == ["ab cd"]
 
 
+@pytest.mark.usefixtures("commands")
 def test_what_check_finds_can_be_removed(client: TestClient, folder: Path, tmp_path: Path) -> None:
     files = write_elan_project(tmp_path / "elan", documents=1)
     [annotation] = read_annotations(files[0])

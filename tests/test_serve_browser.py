@@ -20,8 +20,10 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from speechxfer.annotations import read_annotations
 from speechxfer.data import read_manifest
-from speechxfer.server import Jobs, Project, build_application
 from speechxfer.server import jobs as jobs_module
+from speechxfer.server.application import build_application
+from speechxfer.server.jobs import Jobs
+from speechxfer.server.project import Project
 from speechxfer.server.security import read_key, write_opener
 from tests.browsers import CHROMIUM, needs_chromium
 from tests.elan_projects import play, random_texts, say, swahili_texts, write_elan_project, write_recording

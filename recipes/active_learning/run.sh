@@ -24,7 +24,7 @@ if stage prepare; then
   done
 fi
 if stage first; then
-  for seed in "${seeds[@]}"; do adapt random10 "$seed" --set finetune.steps=400 --set finetune.evaluate_every_steps=200; done
+  for seed in "${seeds[@]}"; do adapt random10 "$seed" --set finetune.steps=300 --set finetune.evaluate_every_steps=150; done
 fi
 if stage select; then
   for seed in "${seeds[@]}"; do

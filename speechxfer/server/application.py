@@ -1,17 +1,13 @@
-"""The web application: its routes, and `serve`, which opens the page of a project."""
+"""The web application of a project: its routes, and what is answered to requests."""
 
 import os
 import shutil
-import socket
 import tempfile
-import webbrowser
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import soundfile
-import uvicorn
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -23,15 +19,14 @@ from starlette.routing import Route
 
 from speechxfer.data import decode_audio
 from speechxfer.errors import InputError
-from speechxfer.runtime import log_info, parse_json
+from speechxfer.runtime import parse_json
 from speechxfer.server import actions, review
 from speechxfer.server.jobs import Jobs
 from speechxfer.server.project import RECORDINGS, Project
-from speechxfer.server.security import Guard, read_key, write_opener
+from speechxfer.server.security import Guard, read_key
 from speechxfer.server.state import describe_project, describe_suggestions
 from speechxfer.server.uploads import receive_file
 
-DEFAULT_PORT = 8750
 STATIC = Path(__file__).parent / "static"
 REPORT_STYLE = (
     Path(__file__).parent.parent / "reporting" / "templates" / "page.css"
@@ -199,44 +194,6 @@ def build_application(project: Project, *, port: int) -> Starlette:
     guard = Middleware(Guard, port=port, key=read_key(project.folder))
     handlers = {InputError: _show_error, ClientDisconnect: _show_error, OSError: _show_error}
     return Starlette(routes=Pages(project).routes(), middleware=[guard], exception_handlers=handlers)
-
-
-def serve(folder: Path, *, port: int | None = None, open_browser: bool = True) -> None:
-    """Open the page of a project on this computer, until Ctrl-C; jobs that run go on, and are shown when it is opened again.
-
-    Args:
-        folder: of the project; made if missing.
-        port: on 127.0.0.1; None: 8750, or a free one; 0: a free one.
-        open_browser: also show the page in the browser.
-
-    Raises:
-        InputError: the folder has other files, or the port is in use.
-    """
-    project = Project(folder)
-    with _open_port(port) as connection:
-        number = connection.getsockname()[1]
-        application = build_application(project, port=number)
-        address = f"http://127.0.0.1:{number}/?key={read_key(project.folder)}"
-        log_info(f"{project.folder}: open {address} (Ctrl-C ends the page; trainings go on)")
-        if open_browser:
-            webbrowser.open(write_opener(project.folder, address).as_uri())
-        with suppress(KeyboardInterrupt):  # which uvicorn raises again after it has ended
-            uvicorn.Server(uvicorn.Config(application, log_level="error", timeout_graceful_shutdown=2)).run(
-                [connection]
-            )
-    log_info(f"{project.folder}: the page is closed; the same command opens it again")
-
-
-def _open_port(port: int | None) -> socket.socket:
-    wanted = [DEFAULT_PORT, 0] if port is None else [port]
-    for number in wanted:
-        try:
-            return socket.create_server(("127.0.0.1", number))
-        except OSError as error:
-            if number == wanted[-1]:
-                reason = error.strerror or str(error)
-                raise InputError(f"--port {number}: cannot be opened ({reason}); choose another, or omit it") from error
-    raise AssertionError
 
 
 def _show_error(_request: Request, error: Exception) -> Response:

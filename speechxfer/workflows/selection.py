@@ -5,10 +5,11 @@ Three rules:
 - Groups keep their shares. The next utterance comes from the group that has the smallest share of its own speech transcribed.
   Without this rule the choice goes to the speaker whom the model understands least, and the error rate of the others stays.
 - Within a group it is the utterance that gains most per second. The gain is that of a function of coverage with diminishing
-  returns, the sum over sequences of one to three symbols of the square root of their weight in all that is transcribed or
-  chosen, so that what is frequent is needed, and less so each time (Wei et al., 'Unsupervised submodular subset selection for
-  speech data', ICASSP 2014).
-- The weight of a sequence in an utterance is the mean probability that its symbols are wrong, by the model's own posteriors.
+  returns: the sum over sequences of one to three symbols of the square root of their number in all that is transcribed or
+  chosen, times the weight of the sequence. So what is frequent is needed, and less so each time (Wei et al., 'Unsupervised
+  submodular subset selection for speech data', ICASSP 2014).
+- The weight of a sequence is the mean probability that its symbols are wrong, by the model's own posteriors, over all its
+  occurrences. An utterance that is uncertain because it is noisy gains nothing by that.
 
 The symbols are those of the model's draft, so the rules need no transcript. Sequences in fewer than `LEAST_UTTERANCES` drafts
 count nothing: they are mostly noise. Groups are speakers, or clusters of mean encoder outputs. ``recipes/active_learning`` has
@@ -55,14 +56,11 @@ class Draft:
         """The expected share of wrong symbols, in [0, 1], whatever the length; 1 of an empty draft."""
         return sum(self.doubts) / len(self.doubts) if self.doubts else 1.0
 
-    def sequences(self) -> dict[Symbols, float]:
-        """The sequences of symbols with the sums of their weights."""
-        weights: defaultdict[Symbols, float] = defaultdict(float)
+    def sequences(self) -> Iterator[tuple[Symbols, float]]:
+        """Each occurrence of a sequence of symbols, with the mean of their doubts."""
         for length in range(1, LONGEST_SEQUENCE + 1):
             for start in range(len(self.symbols) - length + 1):
-                doubt = sum(self.doubts[start : start + length]) / length
-                weights[self.symbols[start : start + length]] += doubt
-        return dict(weights)
+                yield self.symbols[start : start + length], sum(self.doubts[start : start + length]) / length
 
 
 @dataclass(frozen=True)
@@ -144,22 +142,32 @@ def _pop_best(queue: list[tuple[float, int]], coverage: "_Coverage", limit_s: fl
 
 
 class _Coverage:
-    """How much of each sequence the added utterances have."""
+    """How often the added utterances have each sequence."""
 
     def __init__(self, drafts: Sequence[Draft]) -> None:
-        weights = [draft.sequences() for draft in drafts]
-        drafts_with = Counter(sequence for one in weights for sequence in one)
-        self._weights = [
-            {sequence: weight for sequence, weight in one.items() if drafts_with[sequence] >= LEAST_UTTERANCES}
-            for one in weights
-        ]
+        doubts: defaultdict[Symbols, float] = defaultdict(float)
+        counts = []
+        for draft in drafts:
+            counts.append(Counter[Symbols]())
+            for sequence, doubt in draft.sequences():
+                doubts[sequence] += doubt
+                counts[-1][sequence] += 1
+        drafts_with = Counter(sequence for one in counts for sequence in one)
+        total = Counter[Symbols]()
+        for one in counts:
+            total.update(one)
+        self._weights = {
+            sequence: doubts[sequence] / total[sequence]
+            for sequence, number in drafts_with.items()
+            if number >= LEAST_UTTERANCES
+        }
+        self._counts = counts
+        self._covered = Counter[Symbols]()
         self.durations_s = [draft.utterance.duration for draft in drafts]
-        self._covered: defaultdict[Symbols, float] = defaultdict(float)
 
     def add(self, index: int) -> None:
         """Count an utterance as transcribed."""
-        for sequence, weight in self._weights[index].items():
-            self._covered[sequence] += weight
+        self._covered.update(self._counts[index])
 
     def gain_per_s(self, index: int) -> float:
         """What transcribing an utterance would gain per second of it."""
@@ -171,6 +179,7 @@ class _Coverage:
         return [sequence for _, sequence in gains[:SHOWN_SEQUENCES]]
 
     def _gains(self, index: int) -> Iterator[tuple[float, Symbols]]:
-        for sequence, weight in self._weights[index].items():
-            covered = self._covered[sequence]
-            yield math.sqrt(covered + weight) - math.sqrt(covered), sequence
+        for sequence, number in self._counts[index].items():
+            if sequence in self._weights:
+                covered = self._covered[sequence]
+                yield self._weights[sequence] * (math.sqrt(covered + number) - math.sqrt(covered)), sequence
