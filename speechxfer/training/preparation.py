@@ -47,6 +47,8 @@ from speechxfer.training.run import TrainingData, TrainingRun
 from speechxfer.training.schedule import default_steps
 from speechxfer.training.targets import encode_targets, find_feasible_speeds
 
+HEADERS_OF_STREAMED = 1000  # recordings of a large corpus whose rates are looked at
+
 
 def prepare_run(
     model: AcousticModel,
@@ -69,7 +71,7 @@ def prepare_run(
     audio = AudioOptions(model.spec, data.resample, data.mono)
     streamed = is_streamed(train, data)
     if is_main_process():
-        report_resampling([*train, *dev], audio)
+        report_resampling([*train, *dev], audio, most=HEADERS_OF_STREAMED if streamed else None)
     features, samples = _prepare_features(train, audio, folder, config, streamed)
     segmented_dev = segment_utterances(dev, audio)
     dev_windows = [window.utterance for window in window_utterances(segmented_dev.segments, frame_duration_s(model))]
