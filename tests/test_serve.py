@@ -244,6 +244,22 @@ def test_the_tier_with_the_most_text_of_each_document_is_chosen(client: TestClie
     assert post(client, "choose", tiers=["gone"], language="")["sources"]["chosen"] == ["tx@*", "only [[]one]"]
 
 
+def test_tiers_of_phrases_are_chosen_before_those_of_numbers_and_words(client: TestClient, tmp_path: Path) -> None:
+    write_recording(tmp_path / "elan" / "a.wav", ["ab cd ab"])
+    times = [(0.0, 1.0), (1.0, 2.0)]
+    kinds = {
+        "ref": ["story_of_the_old_river_00001", "story_of_the_old_river_00002"],
+        "tx": ["ab cd", "cd ab"],
+        "wd": ["ab", "cd"],
+    }
+    tiers = tuple(
+        Tier(f"{name}@ana", tuple(Interval(*time, text) for time, text in zip(times, texts, strict=True)))
+        for name, texts in kinds.items()
+    )
+    write_annotation(tmp_path / "elan" / "a.eaf", Annotation(tmp_path / "elan" / "a.wav", 2.0, tiers))
+    assert post(client, "add-folder", path=str(tmp_path / "elan"))["sources"]["chosen"] == ["tx@*"]
+
+
 @pytest.mark.usefixtures("commands")
 def test_import_and_check_are_the_commands_that_are_shown(client: TestClient, folder: Path, tmp_path: Path) -> None:
     for path in write_elan_project(tmp_path / "elan"):

@@ -55,7 +55,7 @@ class TierGroup:
     Attributes:
         pattern: for ``--tier``.
         documents: how many documents have one.
-        texts: how many texts they have.
+        texts: how many texts they have; `phrases` of them have several words.
         characters: of all texts.
         example: one of the longest texts.
         independent: whether none depends on another tier.
@@ -64,6 +64,7 @@ class TierGroup:
     pattern: str
     documents: int
     texts: int
+    phrases: int
     characters: int
     example: str
     independent: bool
@@ -254,9 +255,10 @@ def _files_below(folder: Path) -> Iterator[Path]:
                 yield Path(parent, name)
 
 
-def _rank(group: TierGroup) -> tuple[bool, bool, int]:
-    """Tiers of ours first, then independent ones, then those with most text."""
-    return group.pattern.rstrip("@*") != UTTERANCES, not group.independent, -group.characters
+def _rank(group: TierGroup) -> tuple[bool, bool, bool, int]:
+    """Tiers of ours first, then those of phrases (not words or numbers), then independent ones, then by amount of text."""
+    of_words = 2 * group.phrases < group.texts
+    return group.pattern.rstrip("@*") != UTTERANCES, of_words, not group.independent, -group.characters
 
 
 def _merge(one: TierGroup, other: TierGroup) -> TierGroup:
@@ -264,6 +266,7 @@ def _merge(one: TierGroup, other: TierGroup) -> TierGroup:
         one,
         documents=one.documents + other.documents,
         texts=one.texts + other.texts,
+        phrases=one.phrases + other.phrases,
         characters=one.characters + other.characters,
         example=max(one.example, other.example, key=len),
         independent=one.independent and other.independent,
@@ -282,7 +285,8 @@ def _read_tier_groups(path: Path, _changed_ns: int, _size: int) -> list[TierGrou
                 stem, at, _ = tier.name.partition("@")
                 pattern = _escape(stem) + ("@*" if at else "")
                 example = max(texts, key=len)[:200]
-                group = TierGroup(pattern, 0, len(texts), sum(map(len, texts)), example, not tier.parent)
+                phrases, characters = sum(len(text.split()) > 1 for text in texts), sum(map(len, texts))
+                group = TierGroup(pattern, 0, len(texts), phrases, characters, example, not tier.parent)
                 found[pattern] = _merge(found[pattern], group) if pattern in found else group
     return [replace(group, documents=1) for group in found.values()]
 
