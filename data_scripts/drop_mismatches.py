@@ -25,7 +25,7 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
-from data_scripts.corpus import exit_on_bad_input, print_line
+from data_scripts.corpus import exit_on_bad_input, path_argument, print_line
 from speechxfer.data import Utterance, digest, read_manifest, write_manifest
 from speechxfer.errors import InputError
 from speechxfer.runtime import read_json, write_atomically
@@ -131,9 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("manifest", type=Path, help="of phones")
-    parser.add_argument("report", type=Path, help="report.json that `speechxfer evaluate` wrote for it")
-    parser.add_argument("out", type=Path)
+    parser.add_argument("manifest", type=path_argument, help="of phones")
+    parser.add_argument("report", type=path_argument, help="report.json that `speechxfer evaluate` wrote for it")
+    parser.add_argument("out", type=path_argument)
     parser.add_argument("--group", default="", help=r"for example '^(\d+-\d+)_' for a session")
     exit_on_bad_input(lambda: drop_mismatches(**vars(parser.parse_args(arguments))))
 

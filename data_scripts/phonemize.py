@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_scripts.corpus import exit_on_bad_input, print_line, skip
+from data_scripts.corpus import exit_on_bad_input, path_argument, print_line, skip
 from data_scripts.synthesize_multilingual import phones_of
 from speechxfer.data import Utterance, read_manifest, write_manifest
 from speechxfer.errors import InputError
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("manifest", type=Path)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("manifest", type=path_argument)
+    parser.add_argument("out", type=path_argument)
     parser.add_argument("--voice", default="", help="of espeak-ng, for example en-us (default: each utterance's lang)")
     exit_on_bad_input(lambda: phonemize(**vars(parser.parse_args(arguments))))
 

@@ -26,7 +26,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from data_scripts.corpus import Segment, enforce_count, exit_on_bad_input, measure, one_space, print_line, write_splits
+from data_scripts.corpus import (
+    Segment,
+    enforce_count,
+    exit_on_bad_input,
+    measure,
+    one_space,
+    path_argument,
+    print_line,
+    write_splits,
+)
 from data_scripts.qt_files import resources, translations
 from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
@@ -145,9 +154,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("corpus_dir", type=Path, help="a clone of GCompris-voices")
-    parser.add_argument("debian_dir", type=Path, help="where gcompris-qt-data was unpacked")
-    parser.add_argument("out_dir", type=Path, help="folder for the manifests")
+    parser.add_argument("corpus_dir", type=path_argument, help="a clone of GCompris-voices")
+    parser.add_argument("debian_dir", type=path_argument, help="where gcompris-qt-data was unpacked")
+    parser.add_argument("out_dir", type=path_argument, help="folder for the manifests")
     parser.add_argument("--partial", action="store_true", help="accept other counts than the published ones")
     exit_on_bad_input(lambda: prepare(**vars(parser.parse_args())))
 

@@ -22,7 +22,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from data_scripts.corpus import Segment, enforce_count, exit_on_bad_input, measure, print_line, write_splits
+from data_scripts.corpus import (
+    Segment,
+    enforce_count,
+    exit_on_bad_input,
+    measure,
+    path_argument,
+    print_line,
+    write_splits,
+)
 from data_scripts.prepare_gcompris import DEVELOPMENT, LANGUAGES, LONGEST_S, PROGRAM, UNSEEN, Texts
 from speechxfer.data import Utterance
 from speechxfer.errors import InputError
@@ -92,9 +100,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("corpus_dir", type=Path, help="a clone of ktuberling")
-    parser.add_argument("debian_dir", type=Path, help="where gcompris-qt-data was unpacked")
-    parser.add_argument("out_dir", type=Path, help="folder for the manifests")
+    parser.add_argument("corpus_dir", type=path_argument, help="a clone of ktuberling")
+    parser.add_argument("debian_dir", type=path_argument, help="where gcompris-qt-data was unpacked")
+    parser.add_argument("out_dir", type=path_argument, help="folder for the manifests")
     parser.add_argument("--partial", action="store_true", help="accept other counts than the published ones")
     exit_on_bad_input(lambda: prepare(**vars(parser.parse_args())))
 

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 
 from data_scripts import demo_sentences, espeak
-from data_scripts.corpus import exit_on_bad_input, print_line, write_splits
+from data_scripts.corpus import exit_on_bad_input, path_argument, print_line, write_splits
 from speechxfer.data import Utterance, total_duration_s
 from speechxfer.errors import InputError
 
@@ -168,7 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "language", nargs="?", default="cy",
         help=f"one of: {', '.join(demo_sentences.languages())} (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("out_dir", nargs="?", type=Path, default=Path("exp/demo/data"), help="default: %(default)s")
+    parser.add_argument(
+        "out_dir", nargs="?", type=path_argument, default=Path("exp/demo/data"), help="default: %(default)s"
+    )
     parser.add_argument("--sentences", type=int, default=180, help="utterances in train (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another corpus (default: %(default)s)")
     exit_on_bad_input(lambda: synthesize(**vars(parser.parse_args(arguments))))

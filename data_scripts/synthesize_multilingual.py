@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.progress import track
 
 from data_scripts import espeak, spellings
-from data_scripts.corpus import exit_on_bad_input, print_line, read_lines, write_splits
+from data_scripts.corpus import exit_on_bad_input, path_argument, print_line, read_lines, write_splits
 from data_scripts.letter_phones import estimate_letter_phones
 from speechxfer.data import Utterance, digest
 from speechxfer.errors import InputError
@@ -222,8 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("sentences_tsv", type=Path, help="what prepare_udhr.py wrote")
-    parser.add_argument("out_dir", type=Path)
+    parser.add_argument("sentences_tsv", type=path_argument, help="what prepare_udhr.py wrote")
+    parser.add_argument("out_dir", type=path_argument)
     parser.add_argument("--takes", type=int, default=2, help="times each sentence is spoken (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other voices (default: %(default)s)")
     exit_on_bad_input(lambda: synthesize(**vars(parser.parse_args(arguments))))

@@ -25,7 +25,7 @@ import soxr
 from numpy.typing import NDArray
 
 from data_scripts import espeak
-from data_scripts.corpus import exit_on_bad_input, print_line
+from data_scripts.corpus import exit_on_bad_input, path_argument, print_line
 from data_scripts.synthesize_multilingual import (
     PAUSE_RANGE_S,
     PITCH_RANGE,
@@ -134,8 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("sentences_tsv", type=Path, help="what prepare_udhr.py wrote")
-    parser.add_argument("out_dir", type=Path)
+    parser.add_argument("sentences_tsv", type=path_argument, help="what prepare_udhr.py wrote")
+    parser.add_argument("out_dir", type=path_argument)
     parser.add_argument(
         "--voice", action="append", required=True, help="espeak-ng's voice, such as sw; may be repeated"
     )

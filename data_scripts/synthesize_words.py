@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from data_scripts import espeak
-from data_scripts.corpus import exit_on_bad_input, print_line
+from data_scripts.corpus import exit_on_bad_input, path_argument, print_line
 from data_scripts.synthesize_multilingual import PITCH_RANGE, RATE_RANGE_WPM, SAMPLE_RATE_HZ, VARIANTS
 from speechxfer.data import Utterance, digest, read_audio_header, read_manifest, write_manifest
 from speechxfer.errors import InputError
@@ -105,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("manifest", type=Path, help="manifest whose texts are spoken")
-    parser.add_argument("out", type=Path, help="manifest to write")
+    parser.add_argument("manifest", type=path_argument, help="manifest whose texts are spoken")
+    parser.add_argument("out", type=path_argument, help="manifest to write")
     parser.add_argument(
         "--voice", action="append", required=True, help="espeak-ng's voice, such as en-us; may be repeated"
     )

@@ -6,6 +6,7 @@ Expected values: written by hand for the miniatures; for the real corpora the si
 import gzip
 import itertools
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -990,3 +991,16 @@ def test_table_as_a_spreadsheet_writes_it(tmp_path):
     file = table(tmp_path, "path;text\na.wav;one\n")
     with pytest.raises(InputError, match=r"separated by commas or semicolons, so name the file \.csv"):
         prepare_table.prepare(file, tmp_path / "out")
+
+
+PROGRAMS = sorted(p.stem for p in (ROOT / "data_scripts").glob("*.py") if "__main__" in p.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_an_empty_path_is_refused(program, monkeypatch, capsys):
+    """It would mean the current folder."""
+    monkeypatch.setattr(sys, "argv", [program, "", "", ""])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module(f"data_scripts.{program}", run_name="__main__")
+    assert end.value.code == 2
+    assert "is empty; name a file or folder" in capsys.readouterr().err

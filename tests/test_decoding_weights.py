@@ -1,6 +1,7 @@
 """Decoding with language models and phrases by the verbs: tuning on dev, stored weights, alternatives, and what is refused."""
 
 import json
+import shutil
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from speechxfer.errors import InputError
 from speechxfer.language_models import read_language_model
 from speechxfer.scoring import Calibration, calibration, error_rates, fit_calibration, judge_words, read_report, score
 from speechxfer.text import BLANK, Normalizer, Vocabulary
-from speechxfer.workflows import DecodingOptions, evaluate_models, transcribe_inputs, tune_models
+from speechxfer.workflows import DecodingOptions, evaluate_models, transcribe_inputs, tune_models, tuning
 from speechxfer.workflows.decoders import StoredWeights, open_decoder, read_stored_weights, store_weights
 from speechxfer.workflows.tuning import Trial, propose_weights
 from tests.test_beam_search import CHARACTERS, WORDS
@@ -176,6 +177,38 @@ def test_tuning_compares_the_whole_manifest_where_a_run_states_no_ids(
         assert "does not state the ids" in capsys.readouterr().err
     finally:
         (corpus / "run" / "train_ids.txt").write_text(ids)
+
+
+def test_models_that_are_no_seeds_of_one_run_are_refused_before_tuning(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def search(*_: object, **__: object) -> None:
+        raise AssertionError("log-probabilities are computed")
+
+    other = shutil.copytree(corpus / "run", tmp_path / "other")
+    card = json.loads((other / "model" / "model.json").read_text(encoding="utf-8"))
+    text = json.dumps(card).replace('"batch_s": 8.0', '"batch_s": 9.0')
+    (other / "model" / "model.json").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(tuning, "compute_log_probs", search)
+    options = DecodingOptions(language_models=(corpus / "words.arpa",))
+    with pytest.raises(InputError, match=r"not one model with several seeds \(finetune.batch_s differ\)"):
+        tune_models([str(corpus / "run"), str(other)], corpus / "dev.jsonl", options)
+
+
+def test_weights_of_boosting_name_their_list_and_another_one_is_warned_of(
+    corpus: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    name = str(shutil.copytree(corpus / "run", tmp_path / "run"))
+    for file, phrase in (("names.txt", "ab"), ("places.txt", "ba")):
+        (tmp_path / file).write_text(f"{phrase}\n", encoding="utf-8")
+    tune_models([name], corpus / "dev.jsonl", DecodingOptions(boost=tmp_path / "names.txt", beam=2), trials=1)
+    assert f"used whenever {name} decodes with the phrases of {tmp_path / 'names.txt'}" in capsys.readouterr().err
+    warnings = {}
+    for file in ("names.txt", "places.txt"):
+        open_decoder(name, load_model(name), DecodingOptions(boost=tmp_path / file))
+        warnings[file] = capsys.readouterr().err
+    assert warnings["names.txt"] == ""
+    assert f"tuned with the list names.txt, which {tmp_path / 'places.txt'} differs from" in warnings["places.txt"]
 
 
 def test_transcribe_prints_the_n_best_texts(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.errors import InputError
-from speechxfer.export import export
+from speechxfer.export import export, onnx_graph
 from speechxfer.export.onnx_graph import export_onnx
 from speechxfer.export.transformers_models import export_hf
 from speechxfer.features.batches import collate
@@ -151,18 +151,21 @@ def test_an_onnx_graph_of_an_encoder_of_transformers(tmp_path: Path, kind: str) 
         np.testing.assert_allclose(log_probs[0, : len(expected)], expected, atol=1e-4)
 
 
-def test_what_torch_cannot_convert_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_torch_cannot_convert_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("onnxscript")
     save_model(source_model("dnn"), tmp_path / "model", Card("model"))
 
-    def data_dependent(
+    def without_an_operator_in_onnx(
         self: object, features: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return features[:, : int(lengths.max())], lengths
+        return torch.linalg.qr(features).Q, lengths
 
-    monkeypatch.setattr(AcousticModel, "forward", data_dependent)
+    monkeypatch.setattr(AcousticModel, "forward", without_an_operator_in_onnx)
     with pytest.raises(InputError, match="cannot convert this model to a graph"):
         export_onnx(str(tmp_path / "model"), tmp_path / "model.onnx")
+    assert capsys.readouterr() == ("", "converting the model, which takes about half a minute\n")
     assert not (tmp_path / "model.onnx").exists()
 
 
@@ -175,6 +178,14 @@ def test_the_place_of_a_graph_is_checked_before_the_conversion(tmp_path: Path, m
         with pytest.raises(InputError, match=re.escape(str(place))):
             export(str(tmp_path / "model"), "onnx", place)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_model_that_is_too_large_for_a_graph_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxscript")
+    save_model(source_model("dnn"), tmp_path / "model", Card("model"))
+    monkeypatch.setattr(onnx_graph, "MOST_BYTES", 20_000)
+    with pytest.raises(InputError, match=r"its weights have 0\.0 GB, and a graph holds 0\.0 at most"):
+        export(str(tmp_path / "model"), "onnx", tmp_path / "model.onnx")
 
 
 def test_a_failed_conversion_leaves_an_older_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -497,6 +497,18 @@ def test_a_run_is_not_resumed_with_another_configuration(corpus: Corpus, tmp_pat
     assert not finetune(make_model(train, "dnn"), train, dev, QUICK, out=tmp_path).training
 
 
+def test_another_number_of_processes_is_named(corpus: Corpus, tmp_path: Path) -> None:
+    """As after a restart on fewer machines; the state is edited, since two processes are slow to start."""
+    train, dev = corpus
+    finetune(make_model(train, "dnn"), train, dev, QUICK, out=tmp_path)
+    pointer = tmp_path / "state" / "current.json"
+    state = json.loads(pointer.read_text())
+    state["fingerprint"]["processes"] = 3
+    pointer.write_text(json.dumps(state))
+    with pytest.raises(InputError, match=r"trained by 3 process\(es\), and now there are 1, .*start as many as before"):
+        finetune(make_model(train, "dnn"), train, dev, QUICK, out=tmp_path)
+
+
 def test_one_process_may_train_in_both_number_formats(corpus: Corpus, tmp_path: Path) -> None:
     train, dev = corpus
     for precision in ("fp32", "bf16", "auto"):

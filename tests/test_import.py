@@ -65,6 +65,20 @@ def test_several_tiers_must_be_chosen_and_are_described(tmp_path: Path) -> None:
         assert fault in message and "'tx@ana' (type phrase, 1 text, such as 'one <two> three')" in message
 
 
+def test_a_tier_that_no_file_has_is_refused_although_another_fits(tmp_path: Path) -> None:
+    sound = write_sound(tmp_path / "a.wav")
+    for file, names in (("a.TextGrid", ("ana", "note")), ("b.TextGrid", ("ana", "bea"))):
+        tiers = tuple(Tier(name, (Interval(0.0, 1.0, "one"),)) for name in names)
+        write_annotation(tmp_path / file, Annotation(sound, 5.0, tiers))
+    write_sound(tmp_path / "b.wav")
+    files, out = [tmp_path / "a.TextGrid", tmp_path / "b.TextGrid"], tmp_path / "all.jsonl"
+    with pytest.raises(InputError, match=r"fits --tier 'baa', --type 'x\*'; the files have 'ana'.*, 'note'.*, 'bea'"):
+        import_files(files, out, ImportOptions(TierChoice(("ana", "baa"), ("x*",))))
+    assert not out.exists()
+    import_files(files, out, ImportOptions(TierChoice(("ana", "bea"))))  # of which only one file has the second
+    assert len(read_manifest(out)) == 3
+
+
 def error_of(path: Path, choice: TierChoice) -> str:
     from speechxfer.data import import_annotation
 

@@ -1,5 +1,6 @@
 """Large corpora: features that are computed as they are needed, and what identifies a run then."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from speechxfer.config.settings import DataConfig
 from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError
+from speechxfer.features.extraction import AudioOptions, report_resampling
+from speechxfer.features.presets import PRESETS
 from speechxfer.training.fingerprint import hash_utterances
 from speechxfer.training.loading import iterate_batches
 from speechxfer.training.preparation import prepare_run
@@ -72,3 +75,16 @@ def test_targets_are_a_sequence_of_symbols_of_each_text(train: list[Utterance]) 
     assert targets[-2] == [4, 1, 2] and targets.lengths.tolist() == [2, 3, 300]
     with pytest.raises(IndexError):
         targets[3]
+    assert targets.frames_needed().tolist() == [2, 3, 599], "300 symbols and 299 blanks between equal ones"
+
+
+def test_of_many_recordings_some_rates_are_looked_at(
+    train: list[Utterance], capsys: pytest.CaptureFixture[str]
+) -> None:
+    audio = AudioOptions(replace(PRESETS["kaldi"], sample_rate_hz=8_000), resample=True)
+    report_resampling(train, audio, most=4)
+    report_resampling(train, audio, most=6)
+    assert capsys.readouterr().err.splitlines() == [
+        "resampling 3 files from 16000 Hz to 8000 Hz (of 3 that were looked at)",
+        "resampling 6 files from 16000 Hz to 8000 Hz",
+    ]

@@ -41,19 +41,13 @@ if stage train; then
     for seed in "${seeds[@]}"; do adapt "$arm" "$seed"; done
   done
 fi
-if stage evaluate; then
+if stage evaluate; then # one by one: their training data differ, too
   for arm in $arms; do
-    models=("${seeds[@]/#/exp/$arm-}")
-    speechxfer evaluate "${models[@]}" --on data/dev.jsonl --out "exp/$arm/dev" --results results.json --row "$arm"
+    for seed in "${seeds[@]}"; do
+      speechxfer evaluate "exp/$arm-$seed" --on data/dev.jsonl --out "exp/$arm-$seed/dev" --results results.json --row "$arm, draw $seed"
+    done
   done
 fi
 if stage compare; then
-  for arm in $arms; do
-    [[ $arm != select30 ]] || continue
-    for number in "${!seeds[@]}"; do
-      part=$((number + 1))/report.json
-      ((${#seeds[@]} > 1)) || part=report.json
-      speechxfer compare "exp/select30/dev/$part" "exp/$arm/dev/$part"
-    done
-  done
+  python -m recipes.active_learning.arms exp data "${seeds[*]}" $arms | tee ranking-arms.tsv
 fi

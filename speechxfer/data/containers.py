@@ -89,7 +89,9 @@ def read_contents(path: Path | str) -> bytes:
     except (OSError, ValueError) as error:
         cause = str(getattr(error, "strerror", None) or error) or type(error).__name__
         shown = address_of(path) or path
-        raise UnreadableAudioError(shown, f"cannot be read ({cause})", "correct its path or the access to it") from error
+        raise UnreadableAudioError(
+            shown, f"cannot be read ({cause})", "correct its path or the access to it"
+        ) from error
     if place.member:
         content = _check_member(path, place, content)
     keep_contents(path, content)

@@ -32,18 +32,30 @@ class TierChoice:
         by_name = any(fnmatchcase(tier.name, pattern) for pattern in self.names)
         return by_name or any(fnmatchcase(tier.type, pattern) for pattern in self.types)
 
+    def unused(self, tiers: Iterable[tuple[str, str]]) -> list[str]:
+        """Options whose pattern fits none of the tiers, given by name and type: ``--tier 'tz@*'``."""
+        named = list(tiers)
+        options = (("--tier", self.names, 0), ("--type", self.types, 1))
+        return [
+            f"{option} {pattern!r}"
+            for option, patterns, part in options
+            for pattern in patterns
+            if not any(fnmatchcase(tier[part], pattern) for tier in named)
+        ]
+
 
 EVERY_TIER = TierChoice()
 
 
 @dataclass
 class ImportedSpeech:
-    """Utterances, and what did not become one, or not as it was: places by reason."""
+    """Utterances, and what did not become one, or not as it was: places by reason; and the tiers that there were."""
 
     utterances: list[Utterance] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     changed: dict[str, list[str]] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
+    tiers: dict[tuple[str, str], None] = field(default_factory=dict)  # name and type of all tiers, chosen or not
 
     def append(self, utterance: Utterance) -> None:
         """Add an utterance, with a number behind its id if that is taken."""
@@ -55,6 +67,7 @@ class ImportedSpeech:
 
     def add(self, other: "ImportedSpeech") -> None:
         """Add what another file has."""
+        self.tiers |= other.tiers
         for utterance in other.utterances:
             self.append(utterance)
         for mine, others in ((self.skipped, other.skipped), (self.changed, other.changed)):
@@ -87,7 +100,7 @@ def import_annotation(
     media = find_recording(annotation, path, audio_dir)
     header = read_audio_header(media)
     end_s = header.samples / header.rate_hz
-    imported = ImportedSpeech()
+    imported = ImportedSpeech(tiers={(tier.name, tier.type): None for tier in annotation.tiers})
     rows = [(interval, tier) for tier in tiers for interval in tier.intervals]
     for interval, tier in sorted(rows, key=lambda row: (row[0].start_s, row[0].end_s)):
         place = f"{path.name} {tier.name!r} {interval.start_s:g} s"

@@ -17,6 +17,7 @@ from speechxfer.models import AcousticModel, TransformersEncoder
 from speechxfer.runtime import atomic_file, import_extra, log_info
 
 OPSET = 18
+MOST_BYTES = 1_900_000_000  # a message of protobuf holds 2 GiB
 
 
 def export_onnx(name: str, out: Path) -> None:
@@ -36,10 +37,15 @@ def export_onnx(name: str, out: Path) -> None:
 
 
 def load_for_graph(name: str) -> AcousticModel:
-    """The model in evaluation mode; InputError if what writes graphs is not installed."""
+    """The model in evaluation mode; InputError if it is too large for a graph or what writes graphs is not installed."""
     for package in ("onnx", "onnxscript"):  # torch.onnx needs both
         import_extra(package, "onnx", "ONNX graphs")
     model = load_model(name).eval()
+    size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    if size > MOST_BYTES:
+        raise InputError(
+            f"{name}: its weights have {size / 1e9:.1f} GB, and a graph holds {MOST_BYTES / 1e9:.1f} at most; use `--to hf`"
+        )
     if isinstance(model.encoder, TransformersEncoder):
         model.encoder.network.set_attn_implementation("eager")  # the others' code cannot be converted
     return model
@@ -81,7 +87,7 @@ def convert(
     """
     log_info("converting the model, which takes about half a minute")
     disabled_level = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # what torch.onnx says about its own code: the user can do nothing about it
+    logging.disable(logging.ERROR)  # what torch.onnx says about its own code: the user can do nothing about it
     try:
         with warnings.catch_warnings(action="ignore"):
             program = torch.onnx.export(

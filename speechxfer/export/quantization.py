@@ -41,15 +41,19 @@ def quantize(graph: Any, out: Path) -> None:
 
 def _store_convolutions(graph: Any) -> None:
     """Replace the weights of convolutions, `[channels, ...]`, by whole numbers and a scale for each channel."""
-    from onnx import helper, numpy_helper
+    from onnx import TensorProto, helper, numpy_helper
 
     names = {node.input[1] for node in graph.node if node.op_type == "Conv"}
     for stored in [one for one in graph.initializer if one.name in names]:
         weights = numpy_helper.to_array(stored)
         largest = np.abs(weights).reshape(len(weights), -1).max(axis=1)
         scales = np.maximum(largest, np.finfo(np.float32).tiny).astype(np.float32) / 127
-        numbers = np.rint(weights / scales.reshape(-1, *[1] * (weights.ndim - 1))).astype(np.int8)
-        inputs = [f"{stored.name}_numbers", f"{stored.name}_scales"]
+        scales = scales.reshape(-1, *[1] * (weights.ndim - 1))
+        numbers = np.rint(weights / scales).astype(np.int8)
+        numbers_name, cast_name, scales_name = (f"{stored.name}_{part}" for part in ("numbers", "cast", "scales"))
         graph.initializer.remove(stored)
-        graph.initializer.extend(map(numpy_helper.from_array, (numbers, scales), inputs))
-        graph.node.insert(0, helper.make_node("DequantizeLinear", inputs, [stored.name], axis=0))
+        graph.initializer.append(numpy_helper.from_array(numbers, numbers_name))
+        graph.initializer.append(numpy_helper.from_array(scales, scales_name))
+        # Runtimes compute these two when they load the graph; DequantizeLinear they compute for each recording.
+        graph.node.insert(0, helper.make_node("Mul", [cast_name, scales_name], [stored.name]))
+        graph.node.insert(0, helper.make_node("Cast", [numbers_name], [cast_name], to=TensorProto.FLOAT))

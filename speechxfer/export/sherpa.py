@@ -137,7 +137,7 @@ def _readme(network: SherpaModel) -> str:
         f"A speech recogniser for sherpa-onnx: {network.model.name or 'adapted with speechxfer'}.",
         "",
         "model.onnx         32-bit weights",
-        "model.int8.onnx    8-bit weights: a quarter of the size, faster, nearly the same text",
+        "model.int8.onnx    8-bit weights: under a third of the size, nearly the same text",
         "tokens.txt         the symbols that it writes",
         "",
         "In Python, in this folder (pip install sherpa-onnx soundfile):",

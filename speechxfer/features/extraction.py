@@ -58,11 +58,14 @@ def utterance_features(utterance: Utterance, audio: AudioOptions, speed: float =
     return features
 
 
-def report_resampling(utterances: Sequence[Utterance], audio: AudioOptions) -> None:
-    """One line per sampling rate that reading will convert, if it may convert any."""
+def report_resampling(utterances: Sequence[Utterance], audio: AudioOptions, *, most: int | None = None) -> None:
+    """One line per sampling rate that reading will convert, if it may convert any, by the headers of `most` recordings."""
     if not audio.resample:
         return
-    rates = Counter(read_audio_header(path).rate_hz for path in {utterance.audio_filepath for utterance in utterances})
+    paths = list(dict.fromkeys(utterance.audio_filepath for utterance in utterances))
+    chosen = paths[:: -(-len(paths) // most)] if most else paths
+    rates = Counter(read_audio_header(path).rate_hz for path in chosen)
+    looked_at = "" if len(chosen) == len(paths) else f" (of {len(chosen):,} that were looked at)"
     for rate, files in sorted(rates.items()):
         if rate != audio.spec.sample_rate_hz:
-            log_info(f"resampling {files} files from {rate} Hz to {audio.spec.sample_rate_hz} Hz")
+            log_info(f"resampling {files} files from {rate} Hz to {audio.spec.sample_rate_hz} Hz{looked_at}")

@@ -1,9 +1,10 @@
 """Log-mel filterbanks: samples to `[frames, mels]` as a `FeatureSpec` says, for training, inference and ONNX graphs.
 
-One implementation works on padded batches with lengths, so that an utterance has the same values in a batch and alone.
-An exported graph differs in two steps only, because its runtimes lack strided views and complex numbers: frames are cut
-by indexing, and the spectrum is computed by two matrix products. The order of operations follows Kaldi's
-``feature-fbank``. The fingerprint at the end is stored with every model, so that other features are refused.
+One implementation works on padded batches with lengths, so that an utterance has the same values in a batch and alone. An
+exported graph differs in two steps only, because its runtimes lack strided views and complex numbers: frames are cut by
+indexing, and the spectrum is computed by two matrix products. The order of operations follows Kaldi's ``feature-fbank``,
+whose rounding is visible in bands far below the loudest. The fingerprint at the end is stored with every model, so that
+other features are refused.
 """
 
 import hashlib
@@ -21,6 +22,8 @@ from speechxfer.features.batches import padding_mask
 from speechxfer.features.mel_filters import analysis_window, computation_dtype, mel_filters
 from speechxfer.features.spec import FeatureSpec, count_windows
 
+FRAMES_AT_ONCE = 512
+MEL_GROUPS = 4
 CODE_VERSION = 1  # of reading and features; raise it with a change of the code that the test signal does not show
 
 
@@ -52,7 +55,7 @@ def filterbank(samples: Tensor | Samples, spec: FeatureSpec) -> Tensor:
         return signal.new_zeros(*signal.shape[:-1], 0, spec.dim, dtype=torch.float32)
     batch = signal.reshape(-1, count)
     lengths = torch.full((len(batch),), count, device=batch.device)
-    features, _ = _cached_filterbank(spec).forward(batch, lengths)
+    features, _ = _cached_filterbank(spec).forward(batch, lengths, whole=True)
     return features.reshape(*signal.shape[:-1], -1, spec.dim)
 
 
@@ -77,39 +80,44 @@ class Filterbank(nn.Module):
         self.register_buffer("noise", white_noise(spec.shortest_samples).to(self.dtype))
         self.register_buffer("band_mean", torch.tensor(spec.band_mean, dtype=self.dtype))
         self.register_buffer("band_scale", torch.tensor(spec.band_scale, dtype=self.dtype))
+        self.mel_groups = _group_filters(self.get_buffer("mels"))
         if exportable:
             angles = 2 * math.pi / spec.fft_size * torch.arange(spec.fft_size).double()
             self.register_buffer("cosines", angles.cos().to(self.dtype))
             self.register_buffer("sines", angles.sin().to(self.dtype))
 
-    def forward(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, samples: Tensor, lengths: Tensor, *, whole: bool = False) -> tuple[Tensor, Tensor]:
         """Features of padded utterances.
 
         Args:
             samples: `[batch, samples]` in [-1, 1]; what follows an utterance does not matter.
             lengths: int64 `[batch]`, in samples.
+            whole: no utterance has padding, so that none is masked.
 
         Returns:
             float32 `[batch, frames, spec.dim]`, zero after each utterance, and its numbers of frames, int64 `[batch]`.
         """
         spec = self.spec
-        signal = torch.where(padding_mask(lengths, samples.shape[1]), samples.to(self.dtype) * spec.scale, 0.0)
+        signal = samples.to(self.dtype)
+        if spec.scale != 1.0:
+            signal = signal * spec.scale
+        if not whole:
+            signal = torch.where(padding_mask(lengths, samples.shape[1]), signal, 0.0)
         counts = count_windows(lengths, spec)
-        if spec.shortest_samples:
+        if spec.shortest_samples and not (whole and samples.shape[1] >= spec.shortest_samples):
             counts = count_windows(lengths.clamp(min=spec.shortest_samples), spec) * (counts > 0)
             signal, lengths = self._surround_with_noise(signal, lengths)
         if spec.preemphasis and spec.preemphasis_on == "signal":
             emphasised = torch.cat([signal[:, :1], signal[:, 1:] - spec.preemphasis * signal[:, :-1]], dim=1)
             signal = torch.where(padding_mask(lengths, signal.shape[1]), emphasised, 0.0)
-        frames = self._cut_frames(signal, lengths)
+        extended = self._extend(signal, lengths)
+        if self.exportable:
+            bands = self._exportable_spectrum(self._index_frames(extended), counts) @ self.get_buffer("mels")
+        else:
+            bands = self._compute_bands(extended)
         if spec.drop_last_frame:
-            frames, counts = frames[:, :-1], (counts - 1).clamp(min=0)
-        if spec.remove_dc:
-            frames = frames - frames.mean(dim=-1, keepdim=True)
-        if spec.preemphasis and spec.preemphasis_on == "frame":
-            frames = frames - spec.preemphasis * torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-        bands = self._spectrum(frames * self._table("window", frames), counts) @ self._table("mels", frames)
-        valid = padding_mask(counts, bands.shape[1])[..., None]
+            bands, counts = bands[:, :-1], (counts - 1).clamp(min=0)
+        valid = padding_mask(counts, bands.shape[1])[..., None] if not whole else None
         values = self._normalize(self._take_logarithm(bands, valid), counts, valid)
         return self._stack(values, counts)
 
@@ -131,73 +139,115 @@ class Filterbank(nn.Module):
         head = centred + level * self._table("noise", signal)
         return torch.cat([head, rest], dim=1), lengths.clamp(min=shortest)
 
-    def _cut_frames(self, signal: Tensor, lengths: Tensor) -> Tensor:
-        """`[batch, frames, window or FFT samples]`, each utterance mirrored or filled up at its own ends."""
+    def _extend(self, signal: Tensor, lengths: Tensor) -> Tensor:
+        """`[batch, samples]` of all frames, each utterance mirrored or filled up at its own ends."""
         spec, samples = self.spec, signal.shape[1]
         frames = count_windows(samples, spec)
         extent = (frames - 1) * spec.hop_samples + self.size
         if spec.framing == "snip":
-            extended = signal[:, :extent]
-        else:
-            kaldi = spec.framing == "kaldi_center"
-            left = spec.window_samples // 2 - spec.hop_samples // 2 if kaldi else spec.fft_size // 2
-            positions = torch.arange(extent, device=signal.device)[None] - left
-            ends = lengths[:, None].clamp(min=1)
-            inside = (positions >= 0) & (positions < ends)
-            if kaldi:  # mirrored with the edge sample repeated
-                positions = torch.remainder(positions, 2 * ends)
-                positions = torch.where(positions < ends, positions, 2 * ends - 1 - positions)
-            elif spec.framing != "center_constant":
-                positions = positions.abs()
-                inside = positions < ends
-                if spec.framing == "center_reflect":
-                    positions = torch.where(inside, positions, 2 * (ends - 1) - positions)
-            extended = signal.gather(1, positions.clamp(min=0).minimum(ends - 1))
-            if spec.framing in ("center_constant", "center_filled"):
-                extended = torch.where(inside, extended, 0.0)
-        if not self.exportable:
-            return extended.unfold(1, self.size, spec.hop_samples)
-        starts = spec.hop_samples * torch.arange(frames, device=signal.device)
-        return extended[:, starts[:, None] + torch.arange(self.size, device=signal.device)]
+            return signal[:, :extent]
+        kaldi = spec.framing == "kaldi_center"
+        left = spec.window_samples // 2 - spec.hop_samples // 2 if kaldi else spec.fft_size // 2
+        positions = torch.arange(extent, device=signal.device)[None] - left
+        ends = lengths[:, None].clamp(min=1)
+        inside = (positions >= 0) & (positions < ends)
+        if kaldi:  # mirrored with the edge sample repeated
+            positions = torch.remainder(positions, 2 * ends)
+            positions = torch.where(positions < ends, positions, 2 * ends - 1 - positions)
+        elif spec.framing != "center_constant":
+            positions = positions.abs()
+            inside = positions < ends
+            if spec.framing == "center_reflect":
+                positions = torch.where(inside, positions, 2 * (ends - 1) - positions)
+        extended = signal.gather(1, positions.clamp(min=0).minimum(ends - 1))
+        if spec.framing in ("center_constant", "center_filled"):
+            extended = torch.where(inside, extended, 0.0)
+        return extended
 
-    def _spectrum(self, frames: Tensor, counts: Tensor) -> Tensor:
-        """`[batch, frames, bins]`: magnitudes to the power of the spec."""
-        power, size = self.spec.power, self.spec.fft_size
-        if self.exportable:
-            rows = (
-                torch.arange(self.size) + 0 * counts[0]
-            )  # not constant, or the graph would store the matrices, 0.8 MB
-            angles = rows[:, None] * torch.arange(size // 2 + 1) % size
-            real, imaginary = (frames @ self.get_buffer(name)[angles] for name in ("cosines", "sines"))
-            squares: Tensor = real**2 + imaginary**2
-            return squares if power == 2.0 else squares ** (power / 2)
-        magnitudes: Tensor = torch.fft.rfft(frames, n=self.spec.fft_size).abs()
-        return magnitudes if power == 1.0 else magnitudes**power
-
-    def _take_logarithm(self, bands: Tensor, valid: Tensor) -> Tensor:
+    def _index_frames(self, extended: Tensor) -> Tensor:
+        """`[batch, frames, window or FFT samples]`: cut, without mean, emphasised and windowed, step by step."""
         spec = self.spec
-        bands = bands + spec.floor if spec.floor_mode == "add" else bands.clamp(min=spec.floor)
-        values = bands.log() if spec.log == "ln" else bands.log10()
-        if spec.dynamic_range:
-            loudest = torch.where(valid, values, -torch.inf).amax(dim=(-2, -1), keepdim=True)
-            values = values.maximum(loudest - spec.dynamic_range)
-        return (values + spec.offset) * spec.gain
+        starts = torch.arange(0, extended.shape[1] - self.size + 1, spec.hop_samples, device=extended.device)
+        frames = extended[:, starts[:, None] + torch.arange(self.size, device=extended.device)]
+        if spec.remove_dc:
+            frames = frames - frames.mean(dim=-1, keepdim=True)
+        if spec.preemphasis and spec.preemphasis_on == "frame":
+            frames = frames - spec.preemphasis * torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
+        return frames * self.get_buffer("window")
 
-    def _normalize(self, values: Tensor, counts: Tensor, valid: Tensor) -> Tensor:
+    def _compute_bands(self, extended: Tensor) -> Tensor:
+        """`[batch, frames, mels]`, some frames at a time, which stay in the processor's cache."""
+        mels, hop = self._table("mels", extended), self.spec.hop_samples
+        frames = (extended.shape[1] - self.size) // hop + 1
+        bands = extended.new_empty(len(extended), frames, mels.shape[1])
+        at_once = max(1, FRAMES_AT_ONCE // len(extended))
+        for first in range(0, frames, at_once):
+            powers = self._spectrum(
+                self._window_frames(extended[:, first * hop : (first + at_once - 1) * hop + self.size])
+            )
+            part = powers.new_empty(powers.shape[0] * powers.shape[1], mels.shape[1])
+            for columns, bins in self.mel_groups:
+                torch.mm(powers.flatten(0, 1)[:, bins], mels[bins, columns], out=part[:, columns])
+            bands[:, first : first + at_once] = part.view(*powers.shape[:2], -1)
+        return bands
+
+    def _window_frames(self, extended: Tensor) -> Tensor:
+        """The same frames with the same bits, `[batch, frames, FFT samples]`, with zeros up to the length of the FFT."""
+        spec = self.spec
+        cut = extended.unfold(1, self.size, spec.hop_samples)
+        if spec.remove_dc:
+            cut = cut - cut.mean(dim=-1, keepdim=True)
+        frames = extended.new_zeros(*cut.shape[:2], spec.fft_size)
+        inner, window = frames[..., : self.size], self._table("window", extended)
+        if not (spec.preemphasis and spec.preemphasis_on == "frame"):
+            torch.mul(cut, window, out=inner)
+            return frames
+        torch.mul(cut[..., :1], spec.preemphasis, out=inner[..., :1])
+        torch.mul(cut[..., :-1], spec.preemphasis, out=inner[..., 1:])
+        torch.sub(cut, inner, out=inner)
+        inner.mul_(window)
+        return frames
+
+    def _exportable_spectrum(self, frames: Tensor, counts: Tensor) -> Tensor:
+        """`[batch, frames, bins]`: as `_spectrum`, by two matrix products."""
+        power, size = self.spec.power, self.spec.fft_size
+        rows = torch.arange(self.size) + 0 * counts[0]  # not constant, or the graph would store the matrices, 0.8 MB
+        angles = rows[:, None] * torch.arange(size // 2 + 1) % size
+        real, imaginary = (frames @ self.get_buffer(name)[angles] for name in ("cosines", "sines"))
+        squares: Tensor = real**2 + imaginary**2
+        return squares if power == 2.0 else squares ** (power / 2)
+
+    def _spectrum(self, frames: Tensor) -> Tensor:
+        """`[batch, frames, bins]`: magnitudes to the power of the spec."""
+        real, imaginary = torch.view_as_real(torch.fft.rfft(frames)).unbind(-1)
+        powers: Tensor = real.square() + imaginary.square()
+        return powers if self.spec.power == 2.0 else powers.pow_(self.spec.power / 2)
+
+    def _take_logarithm(self, bands: Tensor, valid: Tensor | None) -> Tensor:
+        spec = self.spec
+        bands = bands.add_(spec.floor) if spec.floor_mode == "add" else bands.clamp_(min=spec.floor)
+        values = bands.log_() if spec.log == "ln" else bands.log10_()
+        if spec.dynamic_range:
+            loudest = _fill_padding(values, valid, -torch.inf).amax(dim=(-2, -1), keepdim=True)
+            values = values.maximum(loudest - spec.dynamic_range)
+        return values if (spec.offset, spec.gain) == (0.0, 1.0) else (values + spec.offset) * spec.gain
+
+    def _normalize(self, values: Tensor, counts: Tensor, valid: Tensor | None) -> Tensor:
         spec = self.spec
         if spec.normalize == "none":
-            return torch.where(valid, values, 0.0)
+            return _fill_padding(values, valid)
         if spec.normalize == "fixed":
             scaled = (values - self._table("band_mean", values)) * self._table("band_scale", values)
-            return torch.where(valid, scaled, 0.0)
+            return _fill_padding(scaled, valid)
         count = counts[:, None, None]
-        values = torch.where(valid, values, 0.0)
-        centred = torch.where(valid, values - self._sum_over_frames(values) / count.clamp(min=1), 0.0)
+        values = _fill_padding(values, valid)
+        centred = _fill_padding(values - self._sum_over_frames(values) / count.clamp(min=1), valid)
         variance = self._sum_over_frames(centred.square()) / (count - spec.normalize_ddof).clamp(min=1)
         if spec.normalize_epsilon_on == "variance":
             return centred / (variance + spec.normalize_epsilon).sqrt()
         if spec.normalize_epsilon == 0:  # a band that never changes is zero, not 0 / 0
-            constant = ((values == values[:, :1]) | ~valid).all(dim=1, keepdim=True)
+            unchanged = values == values[:, :1]
+            constant = (unchanged if valid is None else unchanged | ~valid).all(dim=1, keepdim=True)
             return centred.masked_fill(constant, 0.0) / variance.sqrt().masked_fill(constant, 1.0)
         return centred / (variance.sqrt() + spec.normalize_epsilon)
 
@@ -219,6 +269,22 @@ class Filterbank(nn.Module):
             values = values[:, : frames * stack].reshape(values.shape[0], frames, self.spec.dim)
             values = torch.where(padding_mask(counts, frames)[..., None], values, 0.0)
         return values.float(), counts
+
+
+def _fill_padding(values: Tensor, valid: Tensor | None, filling: float = 0.0) -> Tensor:
+    """The values where `valid` is true, or all where there is no padding (None)."""
+    return values if valid is None else torch.where(valid, values, filling)
+
+
+def _group_filters(mels: Tensor) -> list[tuple[slice, slice]]:
+    """Some neighbouring filters each with the bins from the first to the last that they use: `[bins, mels]` is mostly zero."""
+    groups = []
+    size = -(-mels.shape[1] // MEL_GROUPS)
+    for first in range(0, mels.shape[1], size):
+        columns = slice(first, min(first + size, mels.shape[1]))
+        used = mels[:, columns].any(dim=1).nonzero().flatten().tolist() or [0]
+        groups.append((columns, slice(used[0], used[-1] + 1)))
+    return groups
 
 
 @lru_cache(maxsize=32)

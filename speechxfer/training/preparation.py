@@ -47,6 +47,8 @@ from speechxfer.training.run import TrainingData, TrainingRun
 from speechxfer.training.schedule import default_steps
 from speechxfer.training.targets import encode_targets, find_feasible_speeds
 
+HEADERS_OF_STREAMED = 1000  # recordings of a large corpus whose rates are looked at
+
 
 def prepare_run(
     model: AcousticModel,
@@ -69,13 +71,8 @@ def prepare_run(
     audio = AudioOptions(model.spec, data.resample, data.mono)
     streamed = is_streamed(train, data)
     if is_main_process():
-        report_resampling([*train, *dev], audio)
-    features = _get_features(train, audio, folder, config.speed_factors, streamed)
-    samples = (
-        (stream_samples(train, audio) if streamed else store_samples(train, audio, folder))
-        if config.distortion
-        else None
-    )
+        report_resampling([*train, *dev], audio, most=HEADERS_OF_STREAMED if streamed else None)
+    features, samples = _prepare_features(train, audio, folder, config, streamed)
     segmented_dev = segment_utterances(dev, audio)
     dev_windows = [window.utterance for window in window_utterances(segmented_dev.segments, frame_duration_s(model))]
     dev_features = store_features(dev_windows, audio, folder)
@@ -140,16 +137,19 @@ def is_streamed(train: Sequence[Utterance], data: DataConfig) -> bool:
     return total_duration_s(train) > 3600 * data.stream_above_h
 
 
-def _get_features(
-    train: Sequence[Utterance], audio: AudioOptions, folder: Path, speeds: Sequence[float], streamed: bool
-) -> FeatureStore | StreamedFeatures:
+def _prepare_features(
+    train: Sequence[Utterance], audio: AudioOptions, folder: Path, config: FinetuneConfig, streamed: bool
+) -> tuple[FeatureStore | StreamedFeatures, FeatureStore | StreamedFeatures | None]:
+    """Features at every speed and, if recordings are to be distorted, samples."""
     if not streamed:
-        return store_features(train, audio, folder, speeds=speeds, half=True)
+        samples = store_samples(train, audio, folder) if config.distortion else None
+        return store_features(train, audio, folder, speeds=config.speed_factors, half=True), samples
     log_info(
         f"{total_duration_s(train) / 3600:,.0f} h of training speech: features are computed as they are needed, not stored "
         "(data.stream_above_h)"
     )
-    return stream_features(train, audio, speeds)
+    streamed_samples = stream_samples(train, audio) if config.distortion else None
+    return stream_features(train, audio, config.speed_factors), streamed_samples
 
 
 def _prepare_replay(

@@ -132,6 +132,12 @@ def resume_state(run: TrainingRun, optimizer: torch.optim.Optimizer) -> Progress
     saved = _read_state(pointer)
     folder, progress = pointer.parent / saved.folder, saved.progress
     differing = compare_fingerprints(saved.fingerprint, run.fingerprint)
+    if differing == ["processes"]:
+        before, now = saved.fingerprint["processes"], run.fingerprint["processes"]
+        raise InputError(
+            f"{run.out}: this run has been trained by {before} process(es), and now there are {now}, which would divide its "
+            "batches otherwise; start as many as before, or choose another `out`"
+        )
     if differing:
         raise InputError(
             f"{run.out}: holds a run that was started differently ({', '.join(differing[:5])} differ); choose another `out`, "

@@ -49,6 +49,14 @@ class Targets(Sequence[list[int]]):
         ends[1:] -= ends[:-1].copy()
         return ends
 
+    def frames_needed(self) -> npt.NDArray[np.int64]:
+        """int64 `[utterances]`: `ctc_frames_needed` of each; none may be empty."""
+        symbols, ends = np.array(self.symbols), np.array(self.ends, dtype=np.int64)
+        repeats = np.append(symbols[1:] == symbols[:-1], False)
+        repeats[ends - 1] = False  # neighbours of two utterances
+        needed: npt.NDArray[np.int64] = self.lengths + np.add.reduceat(repeats, ends - self.lengths, dtype=np.int64)
+        return needed
+
 
 def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataConfig) -> Targets:
     """The symbols of every training text.
@@ -94,7 +102,7 @@ def find_feasible_speeds(
     """
     lengths = torch.from_numpy(frames)
     encoded = (model.encoder.output_lengths(lengths) if model.task == "ctc" else lengths).numpy()
-    needed = np.fromiter((frames_needed(model, target) for target in targets), np.int64, len(targets))
+    needed = targets.frames_needed() if model.task == "ctc" else np.ones(len(targets), np.int64)
     feasible: Flags = encoded >= needed
     infeasible = [
         f"{train[i].id} ({encoded[:, i].max()} frames for {needed[i]})"

@@ -91,6 +91,7 @@ class StoredWeights:
         dev: name of the manifest that they were tuned on.
         wer, cer: error rates there, in percent.
         calibration: of the confidences of words, fitted there; None: there were too few, or an earlier version tuned.
+        phrases: the list of boosted phrases, as `describe_phrases` returns it; empty: none, or an earlier version tuned.
     """
 
     beam: int
@@ -100,6 +101,7 @@ class StoredWeights:
     wer: float
     cer: float
     calibration: Calibration | None = None
+    phrases: str = ""
 
 
 class LanguageModelFiles:
@@ -183,6 +185,11 @@ def open_decoder(
             f"decoding: no weights were tuned for {name} with {fusion.name or 'boosted phrases alone'}, so these defaults are "
             f"used: {describe_weights(FusionWeights(), fusion)}; to tune them: `speechxfer evaluate {name} --on DEV.jsonl --tune`"
         )
+    if stored and stored.phrases and options.boost and describe_phrases(options.boost) != stored.phrases:
+        log_info(
+            f"warning: the weight of boosting stored with {name} was tuned with the list {stored.phrases.split()[0]}, which "
+            f"{options.boost} differs from; it is used nevertheless: tune again with `speechxfer evaluate {name} --tune`"
+        )
     weights = stored.weights if stored else FusionWeights()
     beam = options.beam or max(stored.beam if stored else SearchSettings().beam, options.nbest)
     decoder = build_beam_decoder(model, fusion, weights, beam, inventory)
@@ -192,6 +199,11 @@ def open_decoder(
 def weights_key(files: LanguageModelFiles, options: DecodingOptions) -> str:
     """What stored weights belong to: the contents of the language models, and whether only known words are permitted."""
     return f"{files.key} known words" if options.known_words else files.key
+
+
+def describe_phrases(boost: Path | None) -> str:
+    """Name and contents of a list of phrases, for `StoredWeights`: ``names.txt SHA-256``, or nothing without a list."""
+    return f"{'_'.join(boost.name.split())} {_hash_file(boost)}" if boost else ""
 
 
 def describe_weights(weights: FusionWeights, fusion: Fusion) -> str:
@@ -247,7 +259,7 @@ def _parse_weights(entry: Any, path: Path) -> StoredWeights:
         or not 1 <= entry["beam"] <= MAX_BEAM
     ):
         raise InputError(f"{path}: an entry lacks a field or has one of another kind or out of range; {FIX}")
-    values = {key: entry[key] for key in kinds}
+    values = {key: entry[key] for key in kinds} | {"phrases": str(entry.get("phrases", ""))}
     try:
         calibration = parse_calibration(entry.get("calibration"))
     except (TypeError, KeyError, ValueError, OverflowError) as error:
@@ -260,6 +272,4 @@ def _hash_file(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); correct the path of the language model"
-        ) from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}); correct its path") from error

@@ -70,9 +70,7 @@ def evaluate_models(
             "--lm, --beam and --boost"
         )
     utterances = read_manifest(manifest)
-    cards = [read_card(name) for name in models]
-    if len(models) > 1:
-        _check_same_training(models, cards)
+    cards = check_same_training(models)
     if results:
         _check_recordable(models, cards, results, as_parent)
     files = LanguageModelFiles(options.language_models)
@@ -107,8 +105,11 @@ def evaluate_models(
     return summary
 
 
-def _check_same_training(models: Sequence[str], cards: Sequence[Card]) -> None:
-    """InputError unless the models differ in the seed and in nothing else: same source, data and settings."""
+def check_same_training(models: Sequence[str]) -> list[Card]:
+    """The models' cards; InputError if several differ in anything but the seed: source, data or settings."""
+    cards = [read_card(name) for name in models]
+    if len(models) == 1:
+        return cards
     first = _training(models[0], cards[0])
     for name, card in zip(models[1:], cards[1:], strict=True):
         training = _training(name, card)
@@ -126,6 +127,7 @@ def _check_same_training(models: Sequence[str], cards: Sequence[Card]) -> None:
             f"{first_of_seed} and {models[repeated]} were trained with the same seed ({seeds[repeated]}), so they show no spread "
             "between seeds; name each model once, or train with another finetune.seed"
         )
+    return cards
 
 
 def _training(name: str, card: Card) -> dict[str, Any]:

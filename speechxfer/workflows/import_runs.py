@@ -25,7 +25,7 @@ from speechxfer.data import (
     total_duration_s,
     write_manifest,
 )
-from speechxfer.errors import InputError, count_of
+from speechxfer.errors import InputError, count_of, first_names
 from speechxfer.runtime import check_not_input, format_duration, log_info, track
 
 IN_FOLDERS = tuple(suffix.lower() for suffix in READABLE if suffix != ".txt")  # any text file may end with .txt
@@ -83,6 +83,13 @@ def import_files(inputs: Sequence[Path], out: Path, options: ImportOptions = DEF
         except InputError as error:
             failed += 1
             log_info(f"not imported: {error}")
+    unused = options.tiers.unused(imported.tiers)
+    if unused and imported.tiers and not failed:  # a file that failed may have had it
+        known = first_names([repr(name) + (f" (type {type})" if type else "") for name, type in imported.tiers], 20)
+        raise InputError(
+            f"import: no file has a tier that fits {', '.join(unused)}; the files have {known}; correct it, or omit it; no "
+            "manifest was written"
+        )
     faults = f"{failed:,} of {count_of(len(files), 'file')} could not be imported (causes above)" if failed else ""
     if not imported.utterances:
         reasons = describe_places(imported.skipped)

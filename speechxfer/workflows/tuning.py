@@ -36,12 +36,13 @@ from speechxfer.workflows.decoders import (
     StoredWeights,
     build_beam_decoder,
     check_storable,
+    describe_phrases,
     describe_weights,
     prepare_model_fusion,
     store_weights,
     weights_key,
 )
-from speechxfer.workflows.evaluation_runs import RowTarget
+from speechxfer.workflows.evaluation_runs import RowTarget, check_same_training
 from speechxfer.workflows.run_inputs import TRAIN_IDS, trained_audio_options
 
 TRIALS = 100
@@ -121,7 +122,7 @@ def tune_models(
     """Tune the weights of language models and boosting for each model on development data, and store them with the model.
 
     Args:
-        models: names as for `load_model`; finished runs or model folders.
+        models: names as for `load_model`; finished runs or model folders; several have to differ in nothing but the seed.
         manifest: development data; none of the training data.
         options: language models, phrases, beam.
         resample, mono: permissions as in `read_audio`; None: as each model was trained.
@@ -140,6 +141,7 @@ def tune_models(
     if not (options.language_models or options.boost):
         raise InputError("--tune tunes the weights of language models and phrases; give --lm or --boost")
     utterances = read_manifest(manifest)
+    check_same_training(models)  # before the search, which takes minutes
     for name in models:
         check_storable(name)
         check_not_trained_on(name, utterances, manifest)
@@ -162,10 +164,14 @@ def tune_models(
         best = found[0]
         calibration = task.calibrate(utterances, best.weights, beam)
         rates = (100 * best.wer, 100 * best.cer)
-        stored = StoredWeights(beam, best.weights, fusion.name, manifest.name, *rates, calibration)
+        phrases = describe_phrases(options.boost)
+        stored = StoredWeights(beam, best.weights, fusion.name, manifest.name, *rates, calibration, phrases)
         path = store_weights(name, weights_key(files, options), stored)
+        used_with = " and ".join(
+            filter(None, [fusion.name, f"the phrases of {options.boost}" if options.boost else ""])
+        )
         log_info(
-            f"wrote {path}: {describe_weights(best.weights, fusion)}; used whenever {name} decodes with the same language models"
+            f"wrote {path}: {describe_weights(best.weights, fusion)}; used whenever {name} decodes with {used_with}"
         )
         tunings.append(Tuning(name, fusion.name, beam, fusion.used_weights(), tuple(found), task.greedy_rates()))
     return tunings
