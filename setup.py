@@ -21,8 +21,9 @@ TENSORBOARD = ["tensorboard>=2.16"]
 DEMO = ["espeakng-loader>=0.2.4", "langcodes[data]>=3.5", "num2words>=0.5.13"]
 MEDIA = ["av>=14"]  # M4A, MP4, WebM, AMR, video
 LORA = ["peft>=0.17"]
-STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed
+STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed, select
 HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and huggingface_hub
+DATASETS = ["pyarrow>=17"]  # tables of Hugging Face's datasets: Parquet, Arrow
 ONNX = ["onnx>=1.17", "onnxscript>=0.5"]
 TEST = [
     "pytest>=8",
@@ -41,6 +42,7 @@ TEST = [
     *LORA,
     *HF,
     *ONNX,
+    *DATASETS,
     "onnxruntime>=1.20",
     "flashlight-text>=0.0.7; python_version < '3.13'",  # the oracle of the beam search; later versions have no wheels
 ]
@@ -103,6 +105,7 @@ setup(
         "lora": LORA,
         "hf": HF,
         "onnx": ONNX,
+        "datasets": DATASETS,
         "test": TEST,
         "dev": DEV,
     },

@@ -69,7 +69,8 @@ def import_(
         list[Path],
         paths_argument(
             "FILE|FOLDER...",
-            ".eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, .stm, .ctm, Kaldi folders, lhotse .jsonl.",
+            ".eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, .stm, .ctm, Kaldi folders, lhotse .jsonl, tables of "
+            "datasets (.parquet, folders of save_to_disk).",
         ),
     ],
     out: Annotated[Path, path_option("--out", "MANIFEST", "Manifest (.jsonl) to write.")],
@@ -86,14 +87,20 @@ def import_(
     encoding: Annotated[
         str | None, typer.Option("--encoding", help="Encoding of text files that are neither UTF-8 nor UTF-16.")
     ] = None,
+    text_column: Annotated[
+        str,
+        typer.Option(
+            "--text-column", help="Column of transcripts in tables; default: text, sentence, transcription ..."
+        ),
+    ] = "",
 ) -> None:
-    """Write a manifest of the speech in annotated files; recordings stay where they are."""
+    """Write a manifest of the speech in annotated files and tables; recordings stay where they are."""
     from speechxfer.data import TierChoice
     from speechxfer.runtime import log_info
     from speechxfer.workflows import ImportOptions, import_files
 
     choice = TierChoice(tuple(tier or ()), tuple(type or ()))
-    print(import_files(inputs, out, ImportOptions(choice, audio, language, encoding)), flush=True)
+    print(import_files(inputs, out, ImportOptions(choice, audio, language, encoding, text_column)), flush=True)
     log_info(f"next: {shlex.join(['speechxfer', 'check', str(out)])}")
 
 
