@@ -21,8 +21,9 @@ TENSORBOARD = ["tensorboard>=2.16"]
 DEMO = ["espeakng-loader>=0.2.4", "langcodes[data]>=3.5", "num2words>=0.5.13"]
 MEDIA = ["av>=14"]  # M4A, MP4, WebM, AMR, video
 LORA = ["peft>=0.17"]
-STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed
+STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed, select
 HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and huggingface_hub
+DATASETS = ["pyarrow>=17"]  # tables of Hugging Face's datasets: Parquet, Arrow
 ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
 SERVE = [*MEDIA, "starlette>=0.46", "uvicorn>=0.34"]  # what browsers record needs MEDIA
 REMOTE = ["fsspec>=2024.6"]  # s3:// needs s3fs too, gs:// gcsfs
@@ -46,6 +47,7 @@ TEST = [
     *SERVE,
     "httpx>=0.28",
     *REMOTE,
+    *DATASETS,
     "sherpa-onnx>=1.12.16",
     "playwright>=1.49",  # drives a Chromium that is installed
     "flashlight-text>=0.0.7; python_version < '3.13'",  # the oracle of the beam search; later versions have no wheels
@@ -121,6 +123,7 @@ setup(
         "onnx": ONNX,
         "serve": SERVE,
         "remote": REMOTE,
+        "datasets": DATASETS,
         "test": TEST,
         "docs": DOCS,
         "dev": DEV,

@@ -299,6 +299,26 @@ def test_segments_of_one_file_are_fine(corpus: Corpus) -> None:
     assert findings_of(corpus.check()) == []
 
 
+def test_utterances_of_one_speaker_that_overlap_are_warnings(corpus: Corpus) -> None:
+    soundfile.write(corpus.folder / "audio" / "long.wav", noise(10.0, seed=77), RATE_HZ)
+    spans = {
+        "first": (0, 2),
+        "late": (1.5, 3),
+        "rounded": (2.95, 4),
+        "long": (5, 9),
+        "inside": (6, 7),
+        "across": (8, 9.5),
+    }
+    for name, (start, end) in spans.items():
+        row = {"id": name, "audio_filepath": "audio/long.wav", "offset": start, "duration": round(end - start, 3)}
+        corpus.line("train", row | {"text": TEXT, "speaker": "ana"})
+    row = {"id": "other", "audio_filepath": "audio/long.wav", "offset": 1.0, "duration": 1.0, "text": TEXT}
+    corpus.line("train", row | {"speaker": "bea"})  # two speakers may speak at once
+    report = corpus.check()
+    assert findings_of(report) == [warning("overlap", name) for name in ("late", "inside", "across")]
+    assert message(report, "overlap").startswith("its first 0.50 s are the speech of 'first', too")
+
+
 def test_shorter_than_one_frame(corpus: Corpus) -> None:
     corpus.add("train", "bad", noise(399 / RATE_HZ, seed=8), text="k")
     corpus.add("train", "fine", noise(400 / RATE_HZ, seed=9), text="k")

@@ -23,7 +23,12 @@ from speechxfer.checking.findings import ADVICE, Entry, Finding, Role, SplitSumm
 from speechxfer.checking.measurement import measure_headers, measure_recordings
 from speechxfer.checking.report import CheckReport
 from speechxfer.checking.settings import CheckSettings
-from speechxfer.checking.sharing_rules import duplicate_findings, shared_sentence_findings, shared_speaker_findings
+from speechxfer.checking.sharing_rules import (
+    duplicate_findings,
+    overlap_findings,
+    shared_sentence_findings,
+    shared_speaker_findings,
+)
 from speechxfer.checking.text_rules import find_unseen_symbols, rate_findings, text_findings, train_vocabulary
 from speechxfer.data import Utterance, number_lines, parse_line, paused_collection
 from speechxfer.errors import InputError
@@ -71,6 +76,7 @@ def _check(splits: Sequence[SplitSummary], settings: CheckSettings, options: Seq
     findings += [*unreadable, *audio_findings(entries, settings), *text_findings(entries, settings, vocabulary)]
     findings += [*rate_findings(entries), *shared_sentence_findings(entries), *shared_speaker_findings(splits, entries)]
     findings += duplicate_findings(entries, {(f.split, f.line) for f in findings if f.removes_utterance})
+    findings += overlap_findings(entries)
     kinds = {kind: i for i, kind in enumerate(ADVICE)}
     places = {split.name: i for i, split in enumerate(splits)}
     findings.sort(key=lambda f: (f.severity, kinds[f.kind], places.get(f.split, len(places)), f.line))

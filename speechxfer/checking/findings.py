@@ -29,6 +29,7 @@ ADVICE = {  # every kind of finding, in the order of the report
     "single example": "record each label several times, or remove it",
     "too few frames": "correct transcript or duration, use a smaller subsampling, or classify if few texts recur",
     "duplicate audio": "keep one copy; no recording of train may be in dev or test",
+    "overlap": "correct offset and duration of the two, or remove one",
     "digital zeros": "look for drop-outs and padding",
     "clipping": "it was recorded too loud, which cannot be undone; it can still be used for training",
     "too long": "cut it at pauses (offset and duration in the table or manifest), or raise data.max_duration_s",

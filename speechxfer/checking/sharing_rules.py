@@ -18,6 +18,7 @@ from speechxfer.checking.findings import (
 from speechxfer.errors import count_of, first_names
 
 Placed = tuple[int, Entry]  # an entry with its place among all
+OVERLAP_S = 0.1  # annotators' boundaries are no more exact
 KEPT_FIRST: tuple[Role, ...] = ("test", "dev", "train")  # the split whose copy of a shared recording is kept
 
 
@@ -76,6 +77,23 @@ def _overlaps(audible: Sequence[Placed]) -> Iterator[list[Placed]]:
                 if other[1].split != placed[1].split and 2 * (min(end, other_end) - start) > shorter:
                     yield [other, placed]
             open_segments.append((start, end, placed))
+
+
+def overlap_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Warnings about utterances of one speaker that begin before the one before them in their recording and split ends."""
+    last: dict[tuple[str, Path, str], Entry] = {}
+    named = (entry for entry in entries if entry.utterance.speaker)  # others may be different speakers
+    for entry in sorted(named, key=lambda entry: (entry.utterance.offset, entry.line)):
+        own = entry.utterance
+        key = entry.split, entry.path, own.speaker
+        before = last.get(key)
+        end_s = before.utterance.offset + before.utterance.duration if before else 0.0
+        shared_s = min(end_s, own.offset + own.duration) - own.offset
+        if before and own.offset > before.utterance.offset and shared_s > OVERLAP_S:  # equal starts are duplicates
+            what = f"its first {shared_s:.2f} s are the speech of {before.id!r}, too; expected one speaker's utterances in turn"
+            yield entry.finding("warning", "overlap", what)
+        if before is None or own.offset + own.duration > end_s:
+            last[key] = entry
 
 
 def shared_sentence_findings(entries: Sequence[Entry]) -> Iterator[Finding]:

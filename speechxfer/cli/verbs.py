@@ -76,7 +76,7 @@ def import_(
         paths_argument(
             "FILE|FOLDER...",
             ".eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, tables .tsv .csv, .stm, .ctm, Kaldi folders, lhotse .jsonl, "
-            "tar shards.",
+            "tar shards, tables of datasets (.parquet, folders of save_to_disk).",
         ),
     ],
     out: Annotated[Path, path_option("--out", "MANIFEST", "Manifest (.jsonl) to write.")],
@@ -93,14 +93,20 @@ def import_(
     encoding: Annotated[
         str | None, typer.Option("--encoding", help="Encoding of text files that are neither UTF-8 nor UTF-16.")
     ] = None,
+    text_column: Annotated[
+        str,
+        typer.Option(
+            "--text-column", help="Column of transcripts in tables; default: text, sentence, transcription ..."
+        ),
+    ] = "",
 ) -> None:
-    """Write a manifest of the speech in annotated files; recordings stay where they are."""
+    """Write a manifest of the speech in annotated files and tables; recordings stay where they are."""
     from speechxfer.data import TierChoice
     from speechxfer.runtime import log_info
     from speechxfer.workflows import ImportOptions, import_files
 
     choice = TierChoice(tuple(tier or ()), tuple(type or ()))
-    print(import_files(inputs, out, ImportOptions(choice, audio, language, encoding)), flush=True)
+    print(import_files(inputs, out, ImportOptions(choice, audio, language, encoding, text_column)), flush=True)
     log_info(f"next: {shlex.join(['speechxfer', 'check', str(out)])}")
 
 

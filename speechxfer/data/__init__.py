@@ -9,12 +9,16 @@
 - `split_by_hash`, `split_train_dev`, `split_into_folds`, `choose_group_key`, `check_disjoint`, `count_shared_sentences`: splits
   without overlap
 - `take_seconds`, `order_proportionally`, `total_duration_s`, `digest`: subsets by duration, in an order that depends on ids alone
-- `import_annotation`, `read_kaldi_folder`, `read_lhotse_manifest`: annotations and other toolkits' corpora as `ImportedSpeech`;
-  `read_tar`, `TierChoice`, `EVERY_TIER`, `describe_places`, `is_kaldi_folder`, `is_lhotse_manifest`, `is_tar`, `find_addresses`
+- `import_annotation`, `read_kaldi_folder`, `read_lhotse_manifest`, `read_arrow_table`: annotations and other toolkits' corpora as
+  `ImportedSpeech`; `TableOptions`, `is_arrow_table`, `read_tar`, `TierChoice`, `EVERY_TIER`, `describe_places`,
+  `is_kaldi_folder`, `is_lhotse_manifest`, `is_tar`, `find_addresses`
 - `import_table`, `is_table`, `read_segments`, `TABLE_NAME`, `MAX_UNREADABLE`: tables of recordings and texts
 - `Segment`, `Placed`, `measure_segments`, `SPLIT_NAMES`, `read_lines`, `one_space`, `print_line`, `skip`: for data scripts
 """
 
+from speechxfer.data.arrow_tables import TableOptions as TableOptions
+from speechxfer.data.arrow_tables import is_arrow_table as is_arrow_table
+from speechxfer.data.arrow_tables import read_arrow_table as read_arrow_table
 from speechxfer.data.audio import channels_cancel as channels_cancel
 from speechxfer.data.audio import collect_audio_warnings as collect_audio_warnings
 from speechxfer.data.audio import read_audio as read_audio

@@ -1,6 +1,7 @@
-"""The verb `import`: annotations, subtitles, tables, Kaldi's data folders, lhotse's manifests and tar shards as a manifest."""
+"""The verb `import`: annotations, subtitles, tables, Kaldi's folders, lhotse's manifests, shards and `datasets` as a manifest."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,19 @@ from speechxfer.annotations import READABLE, read_annotations
 from speechxfer.data import (
     EVERY_TIER,
     ImportedSpeech,
+    TableOptions,
     TierChoice,
     address_of,
     describe_places,
     find_addresses,
     import_annotation,
     import_table,
+    is_arrow_table,
     is_kaldi_folder,
     is_lhotse_manifest,
     is_table,
     is_tar,
+    read_arrow_table,
     read_kaldi_folder,
     read_lhotse_manifest,
     read_tar,
@@ -29,6 +33,8 @@ from speechxfer.errors import InputError, count_of, first_names
 from speechxfer.runtime import check_not_input, format_duration, log_info, track
 
 IN_FOLDERS = tuple(suffix.lower() for suffix in READABLE if suffix != ".txt")  # any text file may end with .txt
+TABLE = ".parquet"
+SPLIT = re.compile(r"(.+)-\d{5}-of-\d{5}\.parquet")  # how the hub names the files of a split
 
 
 @dataclass(frozen=True)
@@ -40,22 +46,26 @@ class ImportOptions:
         audio_dir: where the recordings are, if not where the files say or beside them.
         language: code of the language of all utterances.
         encoding: of TextGrids, subtitles and labels that are neither UTF-8 nor UTF-16.
+        text_column: of tables; empty: by its usual names.
     """
 
     tiers: TierChoice = EVERY_TIER
     audio_dir: Path | None = None
     language: str = ""
     encoding: str | None = None
+    text_column: str = ""
 
 
 DEFAULTS = ImportOptions()
 
 
 def import_files(inputs: Sequence[Path], out: Path, options: ImportOptions = DEFAULTS) -> str:
-    """Write a manifest of the speech in annotated files, tables, Kaldi's data folders, lhotse's manifests and tar shards.
+    """Write a manifest of the speech in annotated files, tables, Kaldi's data folders, lhotse's manifests, tar shards, and tables
+    of `datasets`.
 
-    A folder stands for all annotated files in it (label tracks, ``.txt``, tables and lhotse's manifests only by name). What
-    cannot be imported is reported on stderr and does not stop the others; an error follows at the end.
+    A folder stands for all annotated files and Parquet files in it (label tracks, ``.txt``, tables and lhotse's manifests only by
+    name). Recordings inside of tables are written to a folder beside the manifest, ``STEM_audio``. What cannot be imported is
+    reported on stderr and does not stop the others; an error follows at the end.
 
     Args:
         inputs: files and folders.
@@ -78,7 +88,7 @@ def import_files(inputs: Sequence[Path], out: Path, options: ImportOptions = DEF
     imported, failed = ImportedSpeech(), 0
     for path in track(files, "files"):
         try:
-            for part in _import_file(path, options):
+            for part in _import_file(path, options, out):
                 imported.add(part)
         except InputError as error:
             failed += 1
@@ -102,21 +112,31 @@ def import_files(inputs: Sequence[Path], out: Path, options: ImportOptions = DEF
 
 
 def _files(inputs: Iterable[Path]) -> Iterator[Path]:
-    """Files, addresses and Kaldi's data folders, those in other folders in order of their names."""
+    """Files, addresses, Kaldi's data folders and those of `datasets`; files in other folders in order of their names."""
     for path in inputs:
         if address_of(path):
             yield from find_addresses(address_of(path))
             continue
-        if not path.is_dir() or is_kaldi_folder(path):
+        if not path.is_dir() or is_kaldi_folder(path) or is_arrow_table(path):
             yield path
             continue
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in IN_FOLDERS and file.is_file())
+        suffixes = (*IN_FOLDERS, TABLE)
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
         if not found:
-            raise InputError(f"{path}: has no file of annotations ({', '.join(IN_FOLDERS)}); name a folder that has")
+            raise InputError(f"{path}: has no file of annotations ({', '.join(suffixes)}); name a folder that has")
+        splits = sorted({match[1] for file in found if (match := SPLIT.fullmatch(file.name))})
+        if len(splits) > 1:
+            raise InputError(
+                f"{path}: has the splits {', '.join(splits)}; import each into a manifest of its own: '{splits[0]}-*{TABLE}'"
+            )
         yield from found
 
 
-def _import_file(path: Path, options: ImportOptions) -> Iterator[ImportedSpeech]:
+def _import_file(path: Path, options: ImportOptions, out: Path) -> Iterator[ImportedSpeech]:
+    if is_arrow_table(path):
+        tables = TableOptions(out.with_name(f"{out.stem}_audio"), options.text_column, options.language)
+        yield read_arrow_table(path, tables)
+        return
     if path.is_dir():
         yield read_kaldi_folder(path, options.language)
         return
