@@ -101,6 +101,8 @@ def read_concatenated(paths: Sequence[Path]) -> list[Utterance]:
 def read_manifests(paths: Sequence[Path]) -> list[list[Utterance]]:
     """Each manifest's utterances; InputError if an id occurs in two of them."""
     manifests = [read_manifest(path) for path in paths]
+    if len(manifests) == 1:
+        return manifests
     found: dict[str, Path] = {}
     repeated: dict[str, tuple[Path, Path]] = {}
     for path, manifest in zip(paths, manifests, strict=True):

@@ -50,11 +50,12 @@ class Targets(Sequence[list[int]]):
         return ends
 
     def frames_needed(self) -> npt.NDArray[np.int64]:
-        """int64 `[utterances]`: `ctc_frames_needed` of each; none may be empty."""
-        symbols, ends = np.array(self.symbols), np.array(self.ends, dtype=np.int64)
-        repeats = np.append(symbols[1:] == symbols[:-1], False)
-        repeats[ends - 1] = False  # neighbours of two utterances
-        needed: npt.NDArray[np.int64] = self.lengths + np.add.reduceat(repeats, ends - self.lengths, dtype=np.int64)
+        """int64 `[utterances]`: `ctc_frames_needed` of each."""
+        symbols, ends = np.asarray(self.symbols), np.array(self.ends, dtype=np.int64)
+        first = np.flatnonzero(symbols[1:] == symbols[:-1])  # of two equal neighbours
+        owner = np.searchsorted(ends, first, side="right")
+        repeats = np.bincount(owner[first + 1 < ends[owner]], minlength=len(ends))
+        needed: npt.NDArray[np.int64] = self.lengths + repeats
         return needed
 
 
