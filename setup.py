@@ -23,7 +23,9 @@ MEDIA = ["av>=14"]  # M4A, MP4, WebM, AMR, video
 LORA = ["peft>=0.17"]
 STUDIES = ["scikit-learn>=1.5", "scipy>=1.13"]  # rank-sources, self-train, embed
 HF = ["transformers>=5", "pyyaml>=6"]  # with transformers come tokenizers and huggingface_hub
-ONNX = ["onnx>=1.17", "onnxscript>=0.5"]
+ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
+SERVE = [*MEDIA, "starlette>=0.46", "uvicorn>=0.34"]  # what browsers record needs MEDIA
+REMOTE = ["fsspec>=2024.6"]  # s3:// needs s3fs too, gs:// gcsfs
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.6",
@@ -41,9 +43,14 @@ TEST = [
     *LORA,
     *HF,
     *ONNX,
-    "onnxruntime>=1.20",
+    *SERVE,
+    "httpx>=0.28",
+    *REMOTE,
+    "sherpa-onnx>=1.12.16",
+    "playwright>=1.49",  # drives a Chromium that is installed
     "flashlight-text>=0.0.7; python_version < '3.13'",  # the oracle of the beam search; later versions have no wheels
 ]
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1"]
 DEV = ["ruff>=0.15", "mypy>=1.15", *TEST]
 
 setup(
@@ -71,7 +78,16 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["speechxfer", "speechxfer.*"]),
-    package_data={"speechxfer": ["py.typed", "shipped/NOTICE.md", "shipped/*/*", "reporting/templates/*"]},
+    package_data={
+        "speechxfer": [
+            "py.typed",
+            "shipped/NOTICE.md",
+            "shipped/*/*",
+            "reporting/templates/*",
+            "server/static/*",
+            "export/page/*",
+        ]
+    },
     python_requires=">=3.11",
     install_requires=[
         # One pair, one minor version: torchaudio's compiled part fits only the torch it was built against, and both
@@ -103,7 +119,10 @@ setup(
         "lora": LORA,
         "hf": HF,
         "onnx": ONNX,
+        "serve": SERVE,
+        "remote": REMOTE,
         "test": TEST,
+        "docs": DOCS,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["speechxfer = speechxfer.cli:main"]},

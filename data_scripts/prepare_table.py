@@ -33,21 +33,22 @@ untranscribed.jsonl, for ``speechxfer self-train`` and ``speechxfer embed``. The
 import argparse
 import math
 import shlex
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from data_scripts.corpus import Placed, exit_on_bad_input, measure, path_argument, print_line, write_splits
-from data_scripts.tables import read_segments
-from speechxfer.data import Utterance, digest, read_manifest, take_seconds, write_manifest
+from speechxfer.data import (
+    MAX_UNREADABLE,
+    Utterance,
+    read_manifest,
+    read_segments,
+    split_by_hash,
+    take_seconds,
+    write_manifest,
+)
 from speechxfer.errors import InputError
-from speechxfer.text import Normalizer
-
-HELD_OUT = 0.1  # share of dev, and of test, where the table has no split column
-MIN_SPEAKERS = 10  # with fewer, the splits have disjoint sentences instead of disjoint speakers
-MIN_REPEATS = 5  # recordings per sentence from which a table counts as a few words recorded repeatedly
-MAX_UNREADABLE = 0.1  # share of the rows; more missing audio is taken for a wrong folder
 
 
 # -------------------------------------------------------------------------------------------------------- splitting
@@ -58,55 +59,6 @@ def group_by_split(placed: Iterable[Placed]) -> dict[str, list[Utterance]]:
         found[item.split].append(item.utterance)
     order = [name for name in ("train", "dev", "test") if name in found]
     return {name: found[name] for name in order + sorted(set(found) - set(order))}
-
-
-def split_by_hash(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
-    """80/10/10 split that depends on the data alone, by speaker, sentence or recording (see the module's docstring).
-
-    Raises:
-        InputError: fewer than three groups to split.
-    """
-    sentences = {_sentence(utterance) for utterance in utterances}
-    speakers = {utterance.speaker for utterance in utterances}
-    if len(speakers) >= MIN_SPEAKERS:
-        kind, keys = "speaker", [utterance.speaker for utterance in utterances]
-    elif len(utterances) >= MIN_REPEATS * len(sentences):
-        kind, keys = "recording", [utterance.id for utterance in utterances]
-    else:
-        kind, keys = "sentence", [_sentence(utterance) for utterance in utterances]
-    split_of = _deal(Counter(keys))
-    splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": []}
-    for utterance, key in zip(utterances, keys, strict=True):
-        splits[split_of[key]].append(utterance)
-    print_line(
-        f"note: no column names the splits: split 80/10/10 by {kind} "
-        f"({len(split_of):,} in all), the same way every time; to choose yourself, use a table with a split column"
-    )
-    return splits
-
-
-def _sentence(utterance: Utterance) -> str:
-    return Normalizer()(utterance.text) or " ".join(utterance.text.split())
-
-
-def _deal(sizes: Counter[str]) -> dict[str, str]:
-    """Split of each group: in order of hash they fill test and dev, the emptier first, up to their room; then train."""
-    if len(sizes) < 3:
-        raise InputError(
-            f"only {len(sizes)} different sentences or recordings to split; expected at least three: record more, or "
-            "add a split column with train, dev and test"
-        )
-    room = max(math.ceil(HELD_OUT * sizes.total()), sorted(sizes.values())[1])
-    filled = {"test": 0, "dev": 0}
-    split_of = {}
-    for group in sorted(sizes, key=lambda group: digest("split", group)):
-        emptier = min(filled, key=lambda name: filled[name])
-        if filled[emptier] + sizes[group] <= room:
-            filled[emptier] += sizes[group]
-            split_of[group] = emptier
-        else:
-            split_of[group] = "train"
-    return split_of
 
 
 # ---------------------------------------------------------------------------------------------------- the manifests
@@ -144,7 +96,7 @@ def prepare(
         if untranscribed or audio_dir is not None:
             raise InputError(f"{table}: --untranscribed and --audio-dir are for tables; omit them with a manifest")
         utterances = [replace(item, lang=item.lang or lang) for item in read_manifest(table)]
-        return _write(out_dir, split_by_hash(utterances), limit_hours)
+        return _write(out_dir, _split(utterances), limit_hours)
     segments = read_segments(table, lang=lang, audio_dir=audio_dir, untranscribed=untranscribed)
     max_unreadable = math.floor(MAX_UNREADABLE * len(segments))
     placed = measure(segments, partial=partial, max_unreadable=max_unreadable, untranscribed=untranscribed)
@@ -174,8 +126,17 @@ def prepare(
         print_line(
             f"note: {table}: no row is dev, on which the best checkpoint is selected; mark a tenth of the rows dev"
         )
-    splits = group_by_split(placed) if any(named) else split_by_hash([item.utterance for item in placed])
+    splits = group_by_split(placed) if any(named) else _split([item.utterance for item in placed])
     return _write(out_dir, splits, limit_hours)
+
+
+def _split(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
+    splits, groups = split_by_hash(utterances)
+    print_line(
+        f"note: no column names the splits: split 80/10/10 {groups}, the same way every time; to choose yourself, use a table "
+        "with a split column"
+    )
+    return splits
 
 
 def _write(out_dir: Path, splits: dict[str, list[Utterance]], limit_hours: float | None) -> dict[str, Path]:

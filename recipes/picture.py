@@ -1,7 +1,7 @@
-"""The picture in README.md: character error rate against hours of training speech, as SVG.
+"""Pictures of results as SVG: in README.md, character error rate against hours of training speech; of a recipe, each row's.
 
 Written directly as SVG, so that the same results give the same bytes on every machine and no plotting library is needed.
-Intervals are error bars; the horizontal axis is logarithmic.
+Intervals are error bars; the axis of hours is logarithmic.
 """
 
 import math
@@ -15,6 +15,7 @@ COLOURS = ("#777777", "#d95f02", "#1b6ca8")
 TEXT = 'font-family="sans-serif" fill="#222222"'
 BAR_CAP = 4  # half of the width of an error bar's ends
 LABEL_GAP = 9
+ROW_HEIGHT, NAMES_WIDTH = 22, 400  # of the picture with a row for each rate
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,38 @@ def draw_rates(title: str, series: Sequence[Series]) -> str:
         _legend(position, each.name, colour)
         for position, (each, colour) in enumerate(zip(series, COLOURS, strict=False))
     ]
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def draw_rows(title: str, rows: Sequence[tuple[str, Point]]) -> str:
+    """The SVG document: a line per rate with its name, its interval as a bar.
+
+    Args:
+        title: what is drawn, above the rows.
+        rows: at least one.
+    """
+    title, width, height = escape(title), WIDTH + 80, TOP + ROW_HEIGHT * len(rows) + 30
+    most = 10 * math.ceil(max(point.high for _, point in rows) / 10)
+
+    def x(rate: float) -> float:
+        return round(NAMES_WIDTH + rate / most * (width - RIGHT - NAMES_WIDTH), 1)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
+        f"<title>{title}</title>",
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+        f'<text x="{BAR_CAP}" y="24" font-size="16" {TEXT}>{title}</text>',
+    ]
+    for rate in range(0, most + 1, 10):
+        parts.append(f'<line x1="{x(rate)}" y1="{TOP - 6}" x2="{x(rate)}" y2="{height - 24}" stroke="#dddddd"/>')
+        parts.append(f'<text x="{x(rate)}" y="{height - 8}" font-size="12" text-anchor="middle" {TEXT}>{rate} %</text>')
+    for number, (name, point) in enumerate(rows):
+        y = TOP + ROW_HEIGHT * number + ROW_HEIGHT // 2
+        end = f'x="{NAMES_WIDTH - LABEL_GAP}" y="{y + 4}" font-size="12" text-anchor="end"'
+        parts.append(f"<text {end} {TEXT}>{escape(name)}</text>")
+        caps = "".join(f"M{x(rate)},{y - BAR_CAP}V{y + BAR_CAP}" for rate in (point.low, point.high))
+        parts.append(f'<path d="M{x(point.low)},{y}H{x(point.high)}{caps}" stroke="{COLOURS[-1]}" fill="none"/>')
+        parts.append(f'<circle cx="{x(point.rate)}" cy="{y}" r="4" fill="{COLOURS[-1]}"/>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 

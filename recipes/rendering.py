@@ -290,11 +290,11 @@ def _phone_errors(measurements: Sequence[Measurement]) -> list[str]:
 def _provenance(number: int, row: ResultRow) -> str:
     title = f"{row.name}, {row.train_hours:g} h, {row.split}, {row.decoder}"
     facts = f"commit {row.commit}, {row.date}, {_duration(row.wall_s)} on {row.hardware}"
-    return f"{number}. **{title}**: {facts}\n\n   ```sh\n" + _indented(row.command) + "\n   ```"
+    return f"{number}. **{title}**: {facts}\n\n    ```sh\n" + _indented(row.command) + "\n    ```"
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"   {line}" for line in text.strip().split("\n"))
+    return "\n".join(f"    {line}" for line in text.strip().split("\n"))
 
 
 def _duration(seconds: float) -> str:

@@ -31,6 +31,7 @@ _PACKAGES = {
     "score": "scoring",
     "compare": "scoring",
     "rank_sources": "workflows",
+    "select": "workflows",
 }
 __all__ = sorted(_PACKAGES)
 
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from speechxfer.training import finetune as finetune
     from speechxfer.workflows import adapt as adapt
     from speechxfer.workflows import rank_sources as rank_sources
+    from speechxfer.workflows import select as select
 
 
 def __getattr__(name: str) -> object:

@@ -1015,3 +1015,40 @@ def test_the_characters_of_train_are_listed_with_rare_ones_and_digits(corpus: Co
     assert "    'q' (U+0071 LATIN SMALL LETTER Q) x1: typo" in lines[rare:]
     digits = lines.index("  digits, better written as they are said:", rare)
     assert lines[digits + 1] == "    '1' (U+0031 DIGIT ONE) x4: t0, t1, t2, t3"
+
+
+# ----------------------------------------------------------------------------------------------------------- quick check
+def quick(corpus: Corpus, **options: object) -> CheckReport:
+    return check_manifests(corpus.write(), CheckSettings(**options), quick=True)
+
+
+def test_a_quick_check_reads_texts_headers_and_names_of_files(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus.add("train", "slow", rate_hz=8_000)
+    corpus.add("train", "long", text="k i t a b u " * 5)  # 25 encoder frames for 59 symbols
+    corpus.add("train", "beyond", duration=1.5)
+    corpus.line("train", {"id": "gone", "audio_filepath": "gone.wav", "duration": 1.0, "text": TEXT})
+    corpus.line("train", {"id": "again", "audio_filepath": "audio/a.wav", "duration": 1.0, "text": TEXT})
+    corpus.line("train", "{")
+    monkeypatch.setattr("speechxfer.checking.measurement.decode_audio", None)
+    report = quick(corpus)
+    assert findings_of(report) == [
+        error("broken line", "train.jsonl:9"),
+        error("missing audio", "gone"),
+        error("wrong rate", "slow"),
+        error("duration", "beyond"),
+        error("too few frames", "long"),
+        error("duplicate audio", "again"),
+    ]
+    assert report.splits[0].rates_hz == (8_000, 16_000)
+
+
+def test_a_quick_check_says_what_it_did_not_look_at(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus.add("train", "bad", np.zeros(RATE_HZ, np.float32))
+    monkeypatch.setattr("speechxfer.checking.measurement.HEADERS", 3)
+    report = quick(corpus)
+    assert findings_of(report) == [] and findings_of(corpus.check()) == [error("silence")]
+    [line] = [line for line in str(report).splitlines() if line.startswith("quick check:")]
+    assert line.startswith("quick check: of 4 recordings the headers of 3 were read, and no sound; ")
+    assert "Not checked: silence, clipping" in line
+    assert line.endswith(f"All of it: speechxfer check {corpus.path('train')}")
+    assert "quick check:" not in str(corpus.check())

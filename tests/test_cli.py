@@ -589,6 +589,17 @@ def test_an_incomplete_environment_of_processes_is_refused(
     assert_refused(speechxfer("info", corpus / "run"), f"WORLD_SIZE={size}", "torchrun")
 
 
+def test_restarts_that_would_hang_are_refused(
+    speechxfer: Speechxfer, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchrun 2.11 describes itself to its processes."""
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    assert_refused(speechxfer("info", corpus / "run"), "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1", "--rdzv-backend c10d")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")
+    assert speechxfer("info", corpus / "run").code == 0
+
+
 def test_a_bar_within_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the evaluations show theirs while that of the training stands: rich before 14.1 stops there."""
     screen = io.StringIO()

@@ -180,8 +180,10 @@ def test_words_of_a_very_short_utterance_have_times_within_it(utterances: list[U
     for index, log_probs in decode.compute_log_probs(model, short, AudioOptions(spec)):
         [padded] = greedy.decode([log_probs])
         times = [(word.start_s, word.end_s) for word in found[short[index].id].words]
-        expected = [[min(0.5, max(0.0, time - 0.5)) for time in (word.start_s, word.end_s)] for word in padded.words]
-        assert times == [(pytest.approx(start), pytest.approx(end)) for start, end in expected]
+        assert all(0.0 <= start < end <= 0.5 for start, end in times)
+        inside = [(max(0.0, word.start_s - 0.5), min(0.5, word.end_s - 0.5)) for word in padded.words]
+        pairs = zip(times, inside, strict=True)  # words of the noise alone have a millisecond at an end
+        assert all(time == pytest.approx(span) for time, span in pairs if span[1] - span[0] > 0.002)
         compared += any(start > 0.0 for start, _ in times)
     assert compared
     whole = next(u for u in utterances if u.duration >= 1.5)

@@ -93,14 +93,6 @@ def test_models_that_transformers_cannot_represent_are_refused(tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
-def test_no_graph_of_an_encoder_of_transformers(tmp_path: Path) -> None:
-    pytest.importorskip("transformers")
-    pytest.importorskip("onnxscript")
-    external.write_w2v_bert(tmp_path / "source")
-    with pytest.raises(InputError, match="encoder wav2vec2-bert is code of transformers, which cannot be converted"):
-        export_onnx(str(tmp_path / "source"), tmp_path / "model.onnx")
-
-
 # --- ONNX -----------------------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +132,40 @@ def test_an_onnx_graph_computes_what_the_model_computes(tmp_path: Path, encoder:
     assert metadata["sample_rate_hz"] == "16000"
 
 
+@pytest.mark.parametrize("kind", ["parakeet", "wav2vec2-bert", "whisper"])
+def test_an_onnx_graph_of_an_encoder_of_transformers(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    external.WRITERS[kind](tmp_path / "source")
+    model = transfer(load_model(tmp_path / "source"), Vocabulary.from_texts(["ab cd"])).model.eval()
+    with torch.no_grad():
+        model.head.weight.normal_(0.0, 0.3)
+    save_model(model, tmp_path / "adapted", Card("adapted"))
+    export_onnx(str(tmp_path / "adapted"), tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for recording, expected in zip(RECORDINGS, log_probs_of(model), strict=True):
+        inputs = {"samples": recording[None], "lengths": np.array([len(recording)])}
+        log_probs, frames = session.run(None, inputs)
+        assert int(frames[0]) == len(expected)
+        np.testing.assert_allclose(log_probs[0, : len(expected)], expected, atol=1e-4)
+
+
+def test_what_torch_cannot_convert_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxscript")
+    save_model(source_model("dnn"), tmp_path / "model", Card("model"))
+
+    def data_dependent(
+        self: object, features: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return features[:, : int(lengths.max())], lengths
+
+    monkeypatch.setattr(AcousticModel, "forward", data_dependent)
+    with pytest.raises(InputError, match="cannot convert this model to a graph"):
+        export_onnx(str(tmp_path / "model"), tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
 def test_the_place_of_a_graph_is_checked_before_the_conversion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxscript")
     save_model(source_model("dnn"), tmp_path / "model", Card("model"))
@@ -177,11 +203,12 @@ def test_exporting_to_transformers_prints_one_line(tmp_path: Path) -> None:
     ]
 
 
-def test_exporting_to_onnx_prints_one_line(tmp_path: Path) -> None:
+def test_exporting_to_onnx_prints_what_it_does_and_the_next_step(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     save_model(source_model("dnn"), tmp_path / "model", Card("model"))
     assert printed_by_export(tmp_path, "onnx", "model.onnx") == [
-        "wrote model.onnx; next: onnxruntime.InferenceSession('model.onnx')"
+        "converting the model, which takes about half a minute",
+        "wrote model.onnx; next: onnxruntime.InferenceSession('model.onnx')",
     ]
 
 
@@ -196,5 +223,7 @@ def test_a_graph_does_not_replace_a_part_of_its_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("to", "out"), [("nemo-manifest", "x.jsonl"), ("hf", "")])
 def test_unknown_formats_and_places_are_refused(tmp_path: Path, to: str, out: str) -> None:
-    with pytest.raises(InputError, match="unknown; expected one of hf, onnx" if out else "no place to write"):
+    with pytest.raises(
+        InputError, match="unknown; expected one of hf, onnx, sherpa-onnx, web" if out else "no place to write"
+    ):
         export(str(tmp_path / "model"), to, out)

@@ -419,3 +419,13 @@ def test_a_fingerprint_hardly_depends_on_rounding() -> None:
 def test_features_too_short_for_a_frame_have_an_empty_fingerprint() -> None:
     values = feature_fingerprint(replace(KALDI, window_samples=10_000, fft_size=16_384))
     assert values == {"first": [], "middle": [], "last": [], "means": []}
+
+
+def test_times_in_a_short_utterance_are_inside_it_and_in_order() -> None:
+    """Of 0.5 s in the middle of 1.5 s: 0.5 s of noise are before it. Spans of noise alone have a millisecond at its ends."""
+    spec = replace(PRESETS["kaldi-mvn"], shortest_samples=24_000)
+    assert spec.span_in_utterance(0.6, 0.8, 0.5) == pytest.approx((0.1, 0.3))
+    assert spec.span_in_utterance(0.4, 0.8, 0.5) == pytest.approx((0.0, 0.3))
+    assert spec.span_in_utterance(0.1, 0.4, 0.5) == pytest.approx((0.0, 0.001))
+    assert spec.span_in_utterance(1.2, 1.4, 0.5) == pytest.approx((0.499, 0.5))
+    assert spec.span_in_utterance(1.9, 2.04, 2.0) == (1.9, 2.0)  # the last frame of an utterance that is long enough

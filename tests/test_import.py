@@ -233,3 +233,31 @@ def test_other_mistakes(tmp_path: Path) -> None:
         import_files([tmp_path], tmp_path / "m.csv")
     with pytest.raises(InputError, match="has no file of annotations"):
         import_files([tmp_path], tmp_path / "m.jsonl")
+
+
+def test_a_table_by_its_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sound(tmp_path / "sound" / "a.wav")
+    table = tmp_path / "texts.csv"
+    table.write_text(
+        "file;sentence;start;end;speaker;split\na.wav;one, two;0,5;1,25;Ana;test\na.wav;;2;3;Ana;train\n",
+        encoding="utf-8",
+    )
+    shown = import_files([table], tmp_path / "a.jsonl", ImportOptions(audio_dir=tmp_path / "sound", language="xyz"))
+    assert shown == f"{tmp_path / 'a.jsonl'}: 1 utterance, 1 s, 1 recording, 1 speaker"
+    assert "excluded: a_2: its text is empty" in capsys.readouterr().out
+    [utterance] = read_manifest(tmp_path / "a.jsonl")
+    assert utterance == Utterance("a_0,5", tmp_path / "sound" / "a.wav", 0.75, "one, two", 0.5, "Ana", "xyz")
+
+
+def test_a_table_without_its_recordings_or_columns_is_one_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content, fault in (
+        ("path\ttext\nmissing.wav\tone\n", "missing.wav"),
+        ("name\ttext\na.wav\tone\n", "no path column"),
+    ):
+        (tmp_path / "t.tsv").write_text(content, encoding="utf-8")
+        with pytest.raises(InputError, match="no utterance: 1 of 1 file could not be imported"):
+            import_files([tmp_path / "t.tsv"], tmp_path / "a.jsonl")
+        assert f"not imported: {tmp_path / 't.tsv'}:" in (printed := capsys.readouterr().err) and fault in printed
+    assert not (tmp_path / "a.jsonl").exists()

@@ -14,7 +14,7 @@ import pytest
 import speechxfer as sx
 from tests.tone_corpus import write_tone_corpus
 
-MOST_NAMES = 20
+MOST_NAMES = 21
 
 
 @pytest.fixture(scope="module")

@@ -273,20 +273,20 @@ def test_commands_go_from_a_source_of_their_own(copy: Path, tmp_path: Path) -> N
     assert {row.split for row in rows} == {"fsdd"} and {row.words for row in rows} == {20}
 
 
-def test_the_readme_example_runs(
+def test_the_python_example_of_the_documents_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, (split, count) in enumerate((("train", 8), ("dev", 3), ("test", 4))):
         tones = write_tone_corpus(tmp_path / "data" / "mboshi" / f"{split}.jsonl", count, letters="abc", seed=number)
     shutil.copy(tones[0].audio_filepath, tmp_path / "new.wav")
     tiny_source(tmp_path / DEFAULT_SOURCE, "abcde ")
-    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
     assert block
     code, replaced = re.subn(r'language="mdw"\)', 'language="mdw", config=QUICK)', block.group(1))
     assert replaced == 1 and len(code.splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
     quick = load_config(None, ["finetune.steps=2", "finetune.evaluate_every_steps=1"])
-    exec(compile(code, "README.md", "exec"), {"QUICK": quick})
+    exec(compile(code, "python.md", "exec"), {"QUICK": quick})
     assert sx.load_model(tmp_path / "exp" / "mboshi").vocabulary.symbols == ("<blank>", " ", "a", "b", "c")
     printed = capsys.readouterr().out
     assert "WER" in printed and "CER" in printed and "exact" in printed

@@ -14,10 +14,10 @@ import soundfile
 
 from speechxfer import cli
 from speechxfer.annotations import Interval, read_annotations
-from speechxfer.data import Utterance, read_manifest, write_manifest
+from speechxfer.data import RECORDING_SUFFIXES, Utterance, read_manifest, write_manifest
 from speechxfer.decoding import Hypothesis, Word
 from speechxfer.errors import InputError
-from speechxfer.workflows import recordings, transcription_runs
+from speechxfer.workflows import transcription_runs
 from speechxfer.workflows.recordings import expand_inputs
 from speechxfer.workflows.transcription_runs import ReadingOptions, transcribe_inputs, write_transcripts
 from speechxfer.workflows.transcripts import (
@@ -410,4 +410,4 @@ def test_progress_counts_the_seconds_of_all_inputs(corpus: Path, monkeypatch: py
 
 
 def test_every_known_suffix_is_lower_case() -> None:
-    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in recordings.SUFFIXES)
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in RECORDING_SUFFIXES)

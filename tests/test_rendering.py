@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from recipes import rendering
-from recipes.picture import Point, Series, draw_rates
+from recipes.picture import Point, Series, draw_rates, draw_rows
 from recipes.rendering import render_results, results_page, update_readme
 from speechxfer.errors import InputError
 from speechxfer.workflows import Forgetting, add_row
@@ -37,17 +37,17 @@ interval in brackets.
 
 1. **finetuned, 1 h, dev, greedy**: commit abc1234, 2026-01-02, 1 h 02 min on A processor, 2 cores, 2 threads
 
-   ```sh
-   speechxfer adapt english data/train.jsonl \\
-     --out exp/1h
-   ```
+    ```sh
+    speechxfer adapt english data/train.jsonl \\
+      --out exp/1h
+    ```
 
 2. **scratch, 1 h, dev, greedy**: commit abc1234, 2026-01-02, 3 min 20 s on A processor, 2 cores, 2 threads
 
-   ```sh
-   speechxfer adapt english data/train.jsonl \\
-     --out exp/1h
-   ```
+    ```sh
+    speechxfer adapt english data/train.jsonl \\
+      --out exp/1h
+    ```
 """
 
 
@@ -178,6 +178,21 @@ def test_the_picture_shows_rates_at_their_places() -> None:
     assert grid == {80, 20, 10}  # of an axis that ends at 50 %
     assert svg.count("<text") == 6 + 2 + 1 + 1 + 3 + 2  # rates, hours, axis, title, labels, legend
     assert "1 h" in svg and "4 h" in svg and "from scratch" in svg
+
+
+def test_the_picture_of_rows_shows_each_rate_on_the_axis() -> None:
+    rows = [("dev, scratch", Point(1.0, 15.0, 10.0, 20.0)), ("<dev>", Point(1.0, 5.0, 5.0, 5.0))]
+    svg = draw_rows("Rates", rows)
+    nodes = list(ElementTree.fromstring(svg).iter())
+    texts = {node.text: float(node.attrib["x"]) for node in nodes if node.tag.endswith("text") and node.text}
+    assert {"Rates", "dev, scratch", "<dev>"} <= set(texts)
+    percent = (texts["20 %"] - texts["0 %"]) / 20  # pixels
+    places = [(node.attrib["cx"], node.attrib["cy"]) for node in nodes if node.tag.endswith("circle")]
+    assert [round((float(x) - texts["0 %"]) / percent) for x, _ in places] == [15, 5]
+    assert float(places[0][1]) < float(places[1][1])
+    bars = [node.attrib["d"] for node in nodes if node.tag.endswith("path")]
+    ends = [[float(number) for number in re.findall(r"[MH]([\d.]+)", bar)[:2]] for bar in bars]
+    assert [[round((x - texts["0 %"]) / percent) for x in pair] for pair in ends] == [[10, 20], [5, 5]]
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,20 @@
-"""The page of `speechxfer report` in Chromium, where Playwright and Debian's Chromium are installed: keys, filter, no request."""
+"""The page of `speechxfer report` in Chromium, where one is installed: keys, filter, no request."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from speechxfer.data import write_manifest
 from speechxfer.scoring import score
 from speechxfer.workflows import write_page
+from tests.browsers import CHROMIUM, needs_chromium
 from tests.test_report_page import HOSTILE
 from tests.tone_corpus import write_tone_corpus
 
-CHROMIUM = shutil.which("chromium")
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     for name, one in zip(names, (report, other), strict=True):
         Path(name).write_text(one.to_json(), encoding="utf-8")
     write_page(names, folder / "page.html", manifest=folder / "test.jsonl")
-    with playwright.sync_playwright() as program:
+    with sync_playwright() as program:
         browser = program.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         opened = browser.new_page(viewport={"width": 400, "height": 800})
         opened.problems = []

@@ -24,7 +24,7 @@ from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.cli.program import app
 from speechxfer.config.loading import load_config
-from speechxfer.data.manifest import Utterance, write_manifest
+from speechxfer.data.manifest import Utterance, read_manifest, write_manifest
 from speechxfer.errors import InputError
 from speechxfer.features.presets import PRESETS
 from speechxfer.models.acoustic_model import AcousticModel
@@ -71,6 +71,7 @@ def adapt_arguments(corpus: Path, out: Path, *settings: str, source: Path | None
 def start(programs: Path, *words: str) -> "subprocess.Popen[str]":
     python = str(programs / "python")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHON_EXEC": python}  # of torchrun
+    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     return subprocess.Popen(
         [python, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -210,7 +211,7 @@ def manifests(corpus: Path) -> tuple[list[Path], list[Path]]:
 
 
 def test_adapt_takes_utterances_and_equals_the_command_line(corpus: Path, tmp_path: Path) -> None:
-    """As in the README: lists of utterances in, a model, a head table and a folder out, with the command line's defaults."""
+    """As in docs/python.md: lists of utterances in, a model, a head table and a folder out, with the command line's defaults."""
     settings = ["finetune.steps=4", "finetune.batch_s=5", "finetune.precision=fp32"]
     train, dev = (sx.read_manifest(corpus / f"{split}.jsonl") for split in ("train", "dev"))
     result = sx.adapt(corpus / "source", train, dev, out=tmp_path / "python", config=load_config(None, settings))
@@ -241,12 +242,14 @@ def test_adapt_refuses_utterances_that_are_none_repeated_or_mixed(corpus: Path, 
 # Several processes ---------------------------------------------------------------------------------------------------
 
 
-def torchrun(programs: Path, *words: str) -> "subprocess.Popen[str]":
+def torchrun(programs: Path, *words: str, code: str = "", restarts: int = 0) -> "subprocess.Popen[str]":
+    """`speechxfer words` in two processes; `code` runs in place of ``-m speechxfer``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    where = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(port)]
-    return start(programs, "-m", "torch.distributed.run", *where, "-m", "speechxfer", *words)
+    where = ["--nproc-per-node", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}"]
+    program = ["--no-python", str(programs / "python"), "-c", code] if code else ["-m", "speechxfer"]
+    return start(programs, "-m", "torch.distributed.run", *where, "--max-restarts", str(restarts), *program, *words)
 
 
 # All utterances in every step, and nothing drawn at random: then how they are divided must not matter.
@@ -326,6 +329,53 @@ def test_bad_input_ends_all_processes(tmp_path: Path, warm_programs: Path) -> No
     )
     _, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode != 0 and "speechxfer: gone.jsonl: cannot be read" in err
+
+
+# Logs the utterances of each step; on the first attempt the second process kills itself after its seventh step.
+WATCHED = """
+import json, os, signal
+from pathlib import Path
+from speechxfer import cli
+from speechxfer.training import loop
+rank, attempt = os.environ["RANK"], int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+batches = loop.iterate_batches
+def watched(run, step, *place):
+    for planned, batch in batches(run, step, *place):
+        yield planned, batch
+        step += 1
+        with Path(os.environ["STEPS"]).open("a") as file:
+            file.write(json.dumps([attempt, step, planned.epoch, batch.ids]) + "\\n")
+        if attempt == 0 and rank == "1" and step == int(os.environ["KILL_AFTER"]):
+            os.kill(os.getpid(), signal.SIGKILL)
+loop.iterate_batches = watched
+cli.main()
+"""
+
+
+@pytest.mark.distributed
+def test_a_killed_process_is_restarted_and_every_utterance_counts_once_per_epoch(
+    corpus: Path, tmp_path: Path, warm_programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The steps after the last state are repeated; the weights are those of a run in which nothing was killed."""
+    settings = ("finetune.steps=12", "finetune.evaluate_every_steps=5", "finetune.batch_s=2", "finetune.precision=fp32")
+    for name, kill_after in (("whole", "99"), ("killed", "7")):
+        monkeypatch.setenv("STEPS", str(tmp_path / f"{name}.jsonl"))
+        monkeypatch.setenv("KILL_AFTER", kill_after)
+        words = adapt_arguments(corpus, tmp_path / name, *settings)
+        _, err = finish(torchrun(warm_programs, *words, code=WATCHED, restarts=3))
+    assert "resuming at step 5 of 12" in err
+    done = [json.loads(line) for line in (tmp_path / "killed.jsonl").read_text().splitlines()]
+    assert {(attempt, step) for attempt, step, _, _ in done} == {
+        *((0, step) for step in range(1, 8)), *((1, step) for step in range(6, 13))
+    }  # fmt: skip
+    counted = [(epoch, id_) for attempt, step, epoch, ids in done if attempt or step <= 5 for id_ in ids]
+    ids = {utterance.id for utterance in read_manifest(corpus / "train.jsonl")}
+    last = max(epoch for epoch, _ in counted)
+    assert last >= 2 and sorted(each for each in counted if each[0] < last) == sorted(
+        itertools.product(range(last), ids)
+    )
+    whole, killed = ((tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("whole", "killed"))
+    assert whole == killed
 
 
 # Seeds and corpora ---------------------------------------------------------------------------------------------------

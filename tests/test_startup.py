@@ -10,7 +10,7 @@ import pytest
 
 LIMIT_S = 0.5
 HEAVY = ("torch", "torchaudio", "librosa", "accelerate", "matplotlib")
-LIGHT = ("errors", "config", "runtime", "text", "data", "scoring", "checking")
+LIGHT = ("errors", "config", "runtime", "text", "data", "scoring", "checking", "server")
 # The script that pip makes of the entry point, spelt out; -X importtime and the like would count against it.
 PROGRAM = "import sys; sys.argv = ['speechxfer', *sys.argv[1:]]; from speechxfer.cli import main; main()"
 
@@ -52,6 +52,7 @@ def test_help_loads_nothing_heavy(verb: str) -> None:
 def test_the_package_and_its_lower_packages_load_nothing_heavy() -> None:
     assert loaded("import speechxfer") == set()
     assert loaded("\n".join(f"import speechxfer.{name}" for name in LIGHT)) == set()
+    assert loaded("import speechxfer.server.application") == set()
 
 
 def test_public_names_are_there_and_load_only_what_they_need() -> None:

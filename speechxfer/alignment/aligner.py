@@ -8,7 +8,7 @@ from typing import Literal
 from accelerate.utils import gather_object
 
 from speechxfer.alignment.boundaries import Piece, Times, place_boundaries, train_classifier
-from speechxfer.alignment.pieces import FoundUtterance, cut_pieces, read_path, shift_found
+from speechxfer.alignment.pieces import FoundUtterance, cut_pieces, place_found, read_path
 from speechxfer.alignment.results import AlignedSymbol, AlignedWord, Alignment
 from speechxfer.alignment.transcripts import Transcript, Unknown, build_transcript
 from speechxfer.alignment.trellis import Costs, find_path
@@ -135,11 +135,8 @@ def _find(
                 f"{utterances[index].id}: {len(transcripts[index].ids)} symbols do not fit into {len(values)} frames; "
                 "correct its text or its times, or align it without --forced"
             )
-        found, duration_s = (
-            read_path(path, values, transcripts[index], model.vocabulary, frame_s),
-            utterances[index].duration,
-        )
-        own.append((index, shift_found(found, -model.spec.noise_before_s(duration_s), duration_s)))
+        found = read_path(path, values, transcripts[index], model.vocabulary, frame_s)
+        own.append((index, place_found(found, model.spec, utterances[index].duration)))
     return [found for _, found in sorted(gather_object(own) if rank_and_world_size()[1] > 1 else own)]
 
 

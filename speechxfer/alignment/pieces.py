@@ -11,6 +11,7 @@ from speechxfer.alignment.boundaries import Piece
 from speechxfer.alignment.results import Flag
 from speechxfer.alignment.transcripts import WILDCARD, Transcript
 from speechxfer.alignment.trellis import Path, Scores
+from speechxfer.features import FeatureSpec
 from speechxfer.text import Vocabulary
 
 MAX_PIECE_S = 20.0
@@ -73,13 +74,11 @@ def read_path(
     return FoundUtterance(tuple(units), word_scores, missing, untranscribed)
 
 
-def shift_found(found: FoundUtterance, by_s: float, duration_s: float) -> FoundUtterance:
-    """What was found, moved in time as far as the utterance reaches; `by_s` as for the words of hypotheses (`shift_words`)."""
-    if not by_s:
-        return found
+def place_found(found: FoundUtterance, spec: FeatureSpec, duration_s: float) -> FoundUtterance:
+    """What was found, with its times in an utterance of `duration_s` (see `span_in_utterance`)."""
 
     def moved(part: _Timed) -> _Timed:
-        start_s, end_s = (min(duration_s, max(0.0, time + by_s)) for time in (part.start_s, part.end_s))
+        start_s, end_s = spec.span_in_utterance(part.start_s, part.end_s, duration_s)
         return replace(part, start_s=start_s, end_s=end_s)
 
     return replace(

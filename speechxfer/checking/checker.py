@@ -11,6 +11,7 @@ Conventions:
 """
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -19,12 +20,12 @@ from pathlib import Path
 
 from speechxfer.checking.audio_rules import audio_findings
 from speechxfer.checking.findings import ADVICE, Entry, Finding, Role, SplitSummary
-from speechxfer.checking.measurement import measure_recordings
+from speechxfer.checking.measurement import measure_headers, measure_recordings
 from speechxfer.checking.report import CheckReport
 from speechxfer.checking.settings import CheckSettings
 from speechxfer.checking.sharing_rules import duplicate_findings, shared_sentence_findings, shared_speaker_findings
 from speechxfer.checking.text_rules import find_unseen_symbols, rate_findings, text_findings, train_vocabulary
-from speechxfer.data import number_lines, parse_line
+from speechxfer.data import Utterance, number_lines, parse_line, paused_collection
 from speechxfer.errors import InputError
 from speechxfer.text import Kind, Normalizer
 
@@ -36,7 +37,11 @@ ROLE_WORDS: dict[str, Role] = {
 
 
 def check_manifests(
-    paths: Sequence[Path], settings: CheckSettings = CheckSettings(), *, options: Sequence[str] = ()
+    paths: Sequence[Path],
+    settings: CheckSettings = CheckSettings(),
+    *,
+    options: Sequence[str] = (),
+    quick: bool = False,
 ) -> CheckReport:
     """Check manifests, alone and against each other; every recording is decoded once.
 
@@ -45,14 +50,23 @@ def check_manifests(
             role, the first is train (if no other is) and the others are test.
         settings: the requirements of the intended training.
         options: options of the command line that the report repeats in the commands it suggests.
+        quick: decode nothing: read the headers of some recordings, and take the lengths of the others from the manifest.
 
     Raises:
         InputError: a manifest cannot be opened, none is given, or one is given twice. Faults *inside* a manifest are
             findings, never raised.
     """
-    splits = split_manifests(paths)
+    with paused_collection():
+        return _check(split_manifests(paths), settings, options, quick)
+
+
+def _check(splits: Sequence[SplitSummary], settings: CheckSettings, options: Sequence[str], quick: bool) -> CheckReport:
     entries, findings = read_leniently(splits, settings.normalizer)
-    entries, unreadable = measure_recordings(entries)
+    headers_read = None
+    if quick:
+        unreadable, headers_read = measure_headers(entries, settings)
+    else:
+        entries, unreadable = measure_recordings(entries)
     vocabulary = train_vocabulary(entries, settings)
     findings += [*unreadable, *audio_findings(entries, settings), *text_findings(entries, settings, vocabulary)]
     findings += [*rate_findings(entries), *shared_sentence_findings(entries), *shared_speaker_findings(splits, entries)]
@@ -67,7 +81,26 @@ def check_manifests(
         settings=settings,
         entries=tuple(entries),
         options=tuple(options),
+        headers_read=headers_read,
     )
+
+
+def check_recordings(
+    utterances: Sequence[Utterance], settings: CheckSettings, others: Sequence[Utterance] = ()
+) -> list[Finding]:
+    """Findings about the recordings of utterances, which may have no texts; ids are unique.
+
+    Args:
+        others: utterances that are not judged; a recording that they have already is a duplicate.
+    """
+    roles: tuple[tuple[Role, Sequence[Utterance]], ...] = (("test", others), ("train", utterances))
+    entries = [
+        Entry(role, role, line, utterance, "") for role, part in roles for line, utterance in enumerate(part, start=1)
+    ]
+    entries, findings = measure_recordings(entries)
+    findings += audio_findings(entries, settings)
+    findings += duplicate_findings(entries, {(f.split, f.line) for f in findings if f.removes_utterance})
+    return [finding for finding in findings if finding.split == "train"]
 
 
 def _summary(split: SplitSummary, entries: Sequence[Entry], kind: Kind) -> SplitSummary:
@@ -78,7 +111,7 @@ def _summary(split: SplitSummary, entries: Sequence[Entry], kind: Kind) -> Split
         seconds=math.fsum(entry.utterance.duration for entry in own),
         speakers=len({entry.utterance.speaker for entry in own} - {""}),
         symbols=len({s for entry in own for s in (entry.text.split() if kind in ("words", "phones") else entry.text)}),
-        rates_hz=tuple(sorted({entry.audio.rate_hz for entry in own if entry.audio})),
+        rates_hz=tuple(sorted({entry.audio.rate_hz for entry in own if entry.audio and entry.audio.has_header})),
     )
 
 
@@ -110,15 +143,17 @@ def read_leniently(splits: Sequence[SplitSummary], normalizer: Normalizer) -> tu
     findings: list[Finding] = []
     used: dict[str, Entry] = {}
     for split in splits:
-        before = len(entries)
+        before, folder = len(entries), os.path.realpath(split.path.parent)
         for number, data in number_lines(split.path):
             try:
-                utterance = parse_line(data, f"{split.path}:{number}", split.path.parent)
+                utterance = parse_line(data, f"{split.path}:{number}", folder)
             except InputError as error:
                 name = f"{split.path.name}:{number}"
                 findings.append(Finding("error", "broken line", split.name, name, str(error), number))
                 continue
-            entry = Entry(split.name, split.role, number, utterance, normalizer(utterance.text))
+            text = normalizer(utterance.text)
+            text = utterance.text if text == utterance.text else text  # one string instead of two
+            entry = Entry(split.name, split.role, number, utterance, text)
             if entry.id in used:
                 findings.append(_duplicate_id(entry, used[entry.id]))
             if entry.id not in used or used[entry.id].split != entry.split:

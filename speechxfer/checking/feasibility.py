@@ -5,13 +5,14 @@ the number of frames.
 """
 
 import math
+import operator
 from collections.abc import Sequence
-from itertools import pairwise
 
 
 def ctc_frames_needed(symbols: Sequence[int]) -> int:
     """Fewest frames with which CTC can align these symbols: one for each, and one for a blank between equal neighbours."""
-    return len(symbols) + sum(a == b for a, b in pairwise(symbols))
+    repeats: int = sum(map(operator.eq, symbols, symbols[1:]))
+    return len(symbols) + repeats
 
 
 def kaldi_frames(samples: int) -> int:

@@ -40,7 +40,7 @@ ADVICE = {  # every kind of finding, in the order of the report
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One fault of one utterance, of a manifest, or of a pair of splits.
 
@@ -95,9 +95,12 @@ class SplitSummary:
     rates_hz: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MeasuredAudio:
-    """Measurements of the segment of a file that an utterance covers; samples are counted at the file's rate."""
+    """Measurements of the segment of a file that an utterance covers; samples are counted at the file's rate.
+
+    In a quick check nothing is decoded: `is_decoded` is false, and what only samples can tell has a value without fault.
+    """
 
     rate_hz: int
     channels: int
@@ -113,6 +116,8 @@ class MeasuredAudio:
     zeros: float  # share of samples
     clipped: float  # share of samples
     digest: str
+    is_decoded: bool = True
+    has_header: bool = True  # false: a quick check took the lengths from the manifest
 
     @property
     def seconds(self) -> float:
@@ -120,7 +125,7 @@ class MeasuredAudio:
         return self.samples / self.rate_hz
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """An utterance, its place in a manifest, and the measurements of its audio (None: it could not be read)."""
 

@@ -1,5 +1,6 @@
 """The report of a check: a table, findings by kind, next steps and a verdict."""
 
+import json
 import math
 import shlex
 from collections import Counter, defaultdict
@@ -29,6 +30,8 @@ class CheckReport:
     entries: tuple[Entry, ...] = field(repr=False)
     options: tuple[str, ...] = ()
     """Of the command line, which the suggested commands repeat."""
+    headers_read: int | None = None
+    """In a quick check, the number of recordings whose headers were read."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -40,8 +43,17 @@ class CheckReport:
         """Findings for a person to look at."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
+    def to_json(self) -> str:
+        """All findings, and the size of each split."""
+        splits = [
+            {"name": one.name, "utterances": one.utterances, "seconds": round(one.seconds, 3)} for one in self.splits
+        ]
+        fields = ("severity", "kind", "split", "id", "message", "line")
+        findings = [{name: getattr(finding, name) for name in fields} for finding in self.findings]
+        return json.dumps({"splits": splits, "findings": findings}, ensure_ascii=False, indent=1) + "\n"
+
     def __str__(self) -> str:
-        parts = [_table(self)]
+        parts = [_table(self), *_quick_lines(self)]
         parts += _section("errors (they stop training, harm it, or invalidate scores):", self.errors)
         parts += _section("warnings (please look at them; these utterances are kept):", self.warnings)
         parts += _unseen_lines(self.unseen_symbols)
@@ -64,6 +76,19 @@ def _table(report: CheckReport) -> str:
         "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, alignments, widths, strict=True))
         for row in rows
     )
+
+
+def _quick_lines(report: CheckReport) -> list[str]:
+    """What a quick check did not look at."""
+    if report.headers_read is None:
+        return []
+    recordings = len({entry.path for entry in report.entries})
+    return [
+        "",
+        f"quick check: of {count_of(recordings, 'recording')} the headers of {report.headers_read:,} were read, and no sound; "
+        "lengths are those of the manifest. Not checked: silence, clipping, damage, truncation, recordings that occur twice "
+        f"under other names. All of it: {check_command(report, [split.path for split in report.splits])}",
+    ]
 
 
 def _section(title: str, findings: Sequence[Finding]) -> list[str]:
@@ -101,13 +126,11 @@ def _inventory_lines(report: CheckReport) -> list[str]:
     """The characters of train, and those to look at: rare ones, which are often typing errors, and digits."""
     if report.settings.vocabulary_kind != "characters":
         return []
+    train = [entry for entry in report.entries if entry.role == "train"]
     counts: Counter[str] = Counter()
-    ids: dict[str, list[str]] = defaultdict(list)
-    for entry in report.entries:
-        if entry.role == "train":
-            counts.update(entry.text.replace(" ", ""))
-            for symbol in set(entry.text):
-                ids[symbol].append(entry.id)
+    for entry in train:
+        counts.update(entry.text)
+    del counts[" "]
     if not counts:
         return []
     common = [f"{symbol} x{count:,}" for symbol, count in counts.most_common()]
@@ -118,7 +141,7 @@ def _inventory_lines(report: CheckReport) -> list[str]:
     ):
         lines += [f"  {title}:"] if chosen else []
         for symbol in sorted(chosen, key=lambda symbol: (counts[symbol], symbol))[:SHOWN_SYMBOLS]:
-            names = first_names(ids[symbol], SHOWN_IDS)
+            names = first_names([entry.id for entry in train if symbol in entry.text], SHOWN_IDS)
             lines.append(f"    {describe_symbol(symbol)} x{counts[symbol]:,}: {names}")
     return lines
 
@@ -151,11 +174,11 @@ def _next_steps(report: CheckReport) -> list[str]:
 
 
 def _division(paths: Sequence[Path]) -> str:
-    """What to do about manifests without dev: one can be divided by the data script for own recordings."""
+    """What to do about manifests without dev: one can be divided."""
     if len(paths) > 1:
         return "adapting also needs a manifest for dev"
-    divide = shlex.join(["python", "-m", "data_scripts.prepare_table", str(paths[0]), str(paths[0].with_suffix(""))])
-    return f"adapting also needs a manifest for dev; to divide this one, in the repository: {divide}"
+    divide = shlex.join(["speechxfer", "split", str(paths[0]), "--out", str(paths[0].with_suffix(""))])
+    return f"adapting also needs a manifest for dev; to divide this one: {divide}"
 
 
 def check_command(report: CheckReport, paths: Sequence[Path], *flags: str) -> str:

@@ -112,6 +112,44 @@ def find(
 
 
 @app.command()
+def select(
+    model: ModelName,
+    on: Annotated[
+        list[Path],
+        path_option("--on", "AUDIO|FOLDER|MANIFEST", "Untranscribed speech to choose from; may be repeated."),
+    ],
+    out: Annotated[
+        Path, path_option("--out", "MANIFEST", "Manifest (.jsonl) of the chosen utterances with drafts, in order.")
+    ] = Path("chosen.jsonl"),
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0.1, help="How much to choose, in minutes of audio.")
+    ] = 20.0,
+    transcribed: Annotated[
+        list[Path] | None,
+        path_option(
+            "--transcribed",
+            "MANIFEST",
+            "What is transcribed already: not chosen, and counts as covered; may be repeated.",
+        ),
+    ] = None,
+    eaf: Annotated[
+        Path | None, path_option("--eaf", "FOLDER", "Also write the drafts there as tiers to correct in ELAN.")
+    ] = None,
+    phones: Phones = None,
+    language: PhonesOfLanguage = None,
+    resample: ResampleRecordings = None,
+    mono: MonoRecordings = None,
+) -> None:
+    """Choose which recordings to transcribe next: uncertain and diverse speech."""
+    from speechxfer.decoding import PhoneOptions
+    from speechxfer.workflows import ReadingOptions, SelectionOptions, select
+
+    reading = ReadingOptions(resample, mono)
+    options = SelectionOptions(minutes, tuple(transcribed or ()), PhoneOptions(phones, language), reading)
+    print(select(model, on, out=out, eaf=eaf, options=options), flush=True)
+
+
+@app.command()
 def align(
     model: ModelName,
     source: Annotated[

@@ -22,6 +22,9 @@ from speechxfer.cli import language_model_verbs  # noqa: F401
 from speechxfer.cli import report_verbs  # noqa: F401
 
 # isort: split
+from speechxfer.cli import project_verbs  # noqa: F401
+
+# isort: split
 from speechxfer.cli.application import app
 from speechxfer.errors import InputError
 from speechxfer.runtime import check_process_environment, escape_unencodable_output, is_main_process

@@ -1,7 +1,7 @@
-"""The verb that shows runs as a page: one verb, one function, no logic."""
+"""The verbs that show runs as a page and export models: one verb, one function, no logic."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,6 +10,7 @@ from speechxfer.cli.options import (
     Beam,
     Boost,
     LanguageModels,
+    ModelName,
     MonoAsTrained,
     Phones,
     PhonesOfLanguage,
@@ -59,3 +60,21 @@ def report(
     page = PageOptions(curve, clips, audio)
     decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost)
     write_page(runs, out, manifest=on, page=page, decoding=decoding, resample=resample, mono=mono)
+
+
+@app.command()
+def export(
+    model: ModelName,
+    to: Annotated[
+        Literal["hf", "onnx", "sherpa-onnx", "web"],
+        typer.Option("--to", help="A folder for transformers, sherpa-onnx or browsers, or one ONNX graph."),
+    ],
+    out: Annotated[Path, path_option("--out", "PATH", "Folder, or file (onnx), to write.")],
+    runtime: Annotated[
+        Path | None, path_option("--runtime", "FOLDER", "Of web: unpacked onnxruntime-web [./node_modules/...].")
+    ] = None,
+) -> None:
+    """Write a model in the format of another toolkit: to telephones, to browsers, to Python."""
+    from speechxfer.export import export
+
+    export(model, to, out, runtime=runtime)

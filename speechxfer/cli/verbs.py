@@ -1,4 +1,4 @@
-"""The verbs that check, train, compare and export: one verb, one function, no logic."""
+"""The verbs that check, train and compare: one verb, one function, no logic."""
 
 import shlex
 from pathlib import Path
@@ -48,7 +48,13 @@ def check(
     manifests: Annotated[list[Path], paths_argument("MANIFEST...", "Train first, then dev and test.")],
     fix: Annotated[Path | None, path_option("--fix", "OUT", "Write corrected manifests to this folder.")] = None,
     config: ConfigFile = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Decode nothing: texts, missing files, and a thousand headers only.")
+    ] = False,
     model: Annotated[str, typer.Option("--model", help="Check for adapting this model (sampling rate, frames).")] = "",
+    json: Annotated[
+        Path | None, path_option("--json", "FILE", "Also write all findings to this file, as JSON.")
+    ] = None,
     settings: Set = None,
     resample: Resample = None,
     mono: Mono = None,
@@ -59,7 +65,7 @@ def check(
     given = [("--config", config), ("--model", model), *(("--set", setting) for setting in settings or [])]
     options = [str(part) for option in given if option[1] for part in option]
     loaded = _load(config, settings, resample, mono)
-    report = check_run(manifests, loaded, fix_dir=fix, model=model, options=options)
+    report = check_run(manifests, loaded, fix_dir=fix, model=model, options=options, json_file=json, quick=quick)
     raise typer.Exit(1 if report.errors and not fix else 0)
 
 
@@ -69,7 +75,8 @@ def import_(
         list[Path],
         paths_argument(
             "FILE|FOLDER...",
-            ".eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, .stm, .ctm, Kaldi folders, lhotse .jsonl.",
+            ".eaf, .TextGrid, .srt, .vtt, Audacity labels .txt, tables .tsv .csv, .stm, .ctm, Kaldi folders, lhotse .jsonl, "
+            "tar shards.",
         ),
     ],
     out: Annotated[Path, path_option("--out", "MANIFEST", "Manifest (.jsonl) to write.")],
@@ -99,13 +106,17 @@ def import_(
 
 @app.command(name="add-tiers")
 def add_tiers(
-    target: Annotated[Path, paths_argument("TARGET", "TextGrid or ELAN document, whose own tiers stay as they are.")],
-    source: Annotated[Path, paths_argument("SOURCE", "Annotations of the same recording, such as predictions.")],
+    target: Annotated[
+        Path, paths_argument("TARGET", "TextGrid or ELAN document, whose own tiers stay as they are; or a folder.")
+    ],
+    source: Annotated[
+        Path, paths_argument("SOURCE", "Annotations of the same recording, such as predictions; or a folder.")
+    ],
     tier: Annotated[
         list[str] | None, typer.Option("--tier", help="Name of a tier to add; may be repeated; default: all with text.")
     ] = None,
     prefix: Annotated[str, typer.Option("--prefix", help="Put before the names of the added tiers.")] = "",
-    out: Annotated[Path | None, path_option("--out", "FILE", "File to write; default: TARGET is replaced.")] = None,
+    out: Annotated[Path | None, path_option("--out", "FILE|FOLDER", "To write; default: TARGET is replaced.")] = None,
 ) -> None:
     """Add the tiers of one file of annotations to a TextGrid or ELAN document."""
     from speechxfer.workflows import copy_tiers
@@ -325,18 +336,6 @@ def compare(
     from speechxfer.scoring import compare, read_report
 
     print(compare(read_report(a), read_report(b), names=(str(a), str(b))))
-
-
-@app.command()
-def export(
-    model: ModelName,
-    to: Annotated[Literal["hf", "onnx"], typer.Option("--to", help="A folder of transformers, or one ONNX graph.")],
-    out: Annotated[Path, path_option("--out", "PATH", "Folder (hf) or file (onnx) to write.")],
-) -> None:
-    """Write a model in the format of another toolkit."""
-    from speechxfer.export import export
-
-    export(model, to, out)
 
 
 @app.command()

@@ -12,14 +12,16 @@ import re
 import stat
 from dataclasses import dataclass
 from functools import cache
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from speechxfer.data import decoded_files
+from speechxfer.data.containers import archive_of, is_contained, open_recording, recording_key
 from speechxfer.data.decoded_files import DecodedFiles, SampleReader, SequentialReaders
-from speechxfer.data.headers import AudioHeader, Samples, UnreadableAudioError, check_promise, file_key
+from speechxfer.data.headers import AudioHeader, Samples, UnreadableAudioError, check_promise
 from speechxfer.data.media import MediaReader, media_format, media_header
 
 LOSSY_SLACK_S = 0.1  # headers of lossy files may promise this much more than decodes
@@ -108,14 +110,27 @@ def hash_audio_file(path: Path | str) -> str:
     Raises:
         UnreadableAudioError: the file is missing or no regular file.
     """
+    if is_contained(path):
+        return _hash_contents(os.fspath(path), 0, 0, 0, 0)
     status = _check_regular(path)
     # Unlike the time of the last change of the contents, that of the last change of the entry (ctime) cannot be set.
     return _hash_contents(str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
+def existing_name(path: Path | str) -> str:
+    """The name of a file without its folder; `UnreadableAudioError` if it is missing or no regular file.
+
+    Of a member of an archive the archive is looked for; an address is not asked.
+    """
+    local = archive_of(path)
+    if local:
+        _check_regular(local)
+    return os.fspath(path).rpartition("/")[2]
+
+
 @cache
 def _hash_contents(path: str, inode: int, size: int, changed_ns: int, entry_changed_ns: int) -> str:
-    with open(path, "rb") as file:
+    with open_recording(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -135,15 +150,21 @@ def _check_regular(path: Path | str) -> os.stat_result:
 
 def _open(path: Path | str) -> soundfile.SoundFile | None:
     """The file, opened by libsndfile; None where FFmpeg reads it instead."""
-    _check_regular(path)
+    if not is_contained(path):
+        _check_regular(path)
     try:
-        return soundfile.SoundFile(os.fsencode(path))  # a name need not be UTF-8
+        return soundfile.SoundFile(_source(path))
     except TypeError as error:  # soundfile's answer to a name that ends in .raw
         raise UnreadableAudioError(path, "not readable as audio (it has no header, so its rate is unknown)") from error
     except (soundfile.LibsndfileError, OSError, MemoryError) as error:
         if _is_media(path):
             return None
         raise UnreadableAudioError(path, f"not readable as audio ({_cause(error)})") from error
+
+
+def _source(path: Path | str) -> bytes | BufferedIOBase:
+    """What soundfile opens: the name of a file, which need not be UTF-8, or contents."""
+    return open_recording(path) if is_contained(path) else os.fsencode(path)
 
 
 def _is_media(path: Path | str) -> bool:
@@ -154,7 +175,7 @@ def _is_media(path: Path | str) -> bool:
 
 
 def _media_header(path: Path | str) -> AudioHeader:
-    key = file_key(path)
+    key = recording_key(path)
     header = media_header(key)
     check_promise(path, header, key[2], UNKNOWN_LENGTH)
     return header
@@ -174,7 +195,7 @@ def _header(path: Path | str, file: soundfile.SoundFile) -> AudioHeader:
     header = AudioHeader(
         int(file.samplerate), int(file.channels), int(file.frames), missing, truncated, file.format, file.subtype
     )
-    check_promise(path, header, os.stat(path).st_size, UNKNOWN_LENGTH)
+    check_promise(path, header, recording_key(path)[2], UNKNOWN_LENGTH)
     return header
 
 
@@ -192,8 +213,8 @@ def _missing_samples(file: soundfile.SoundFile) -> int:
 
 def _has_last_ogg_page(path: Path | str) -> bool:
     """Whether the last page is complete and marked as the end of the stream (RFC 3533, section 6)."""
-    with open(path, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - 2 * LARGEST_OGG_PAGE_BYTES))
+    with open_recording(path) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 2 * LARGEST_OGG_PAGE_BYTES))
         tail = file.read()
     start = tail.rfind(b"OggS")
     if start < 0:
@@ -210,7 +231,7 @@ def _read(path: Path | str, file: soundfile.SoundFile | None, header: AudioHeade
     if file is not None and (whole or not header.lossy):
         file.seek(start)  # also to 0: after a seek, an MP3 decodes to other rounding than before it
         return np.asarray(file.read(count, dtype="float32", always_2d=True), dtype=np.float32)
-    key = file_key(path)
+    key = recording_key(path)
     if 4 * header.samples * header.channels <= decoded_files.DECODED_CACHE_BYTES:
         return _decoded_files.get(key, lambda: _decode_whole(path, header))[start : start + count]
     return _sequential_readers.get(key, start, count, lambda: _open_reader(path, header))
@@ -223,7 +244,7 @@ def _decode_whole(path: Path | str, header: AudioHeader) -> Samples:
             return reader.read(header.samples)
         finally:
             reader.close()
-    decoded, _ = soundfile.read(os.fsencode(path), dtype="float32", always_2d=True)
+    decoded, _ = soundfile.read(_source(path), dtype="float32", always_2d=True)
     return np.asarray(decoded, dtype=np.float32)
 
 
@@ -235,7 +256,7 @@ class _SoundFileReader:
     """A file that libsndfile reads from its start (a `SampleReader`)."""
 
     def __init__(self, path: Path | str) -> None:
-        self._file = soundfile.SoundFile(os.fsencode(path))
+        self._file = soundfile.SoundFile(_source(path))
         self._file.seek(0)
 
     def read(self, count: int) -> Samples:

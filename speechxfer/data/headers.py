@@ -14,6 +14,27 @@ FileKey = tuple[str, int, int, int]  # path, inode, size, time of the last chang
 
 UNSEEKABLE_FORMATS = ("OGG", "MP3")  # of libsndfile, which does not seek exactly in them
 MISSING_AT_MOST = 0.5  # of the samples; a file of which more is missing is an error
+RECORDING_SUFFIXES = (
+    *(
+        ".wav",
+        ".wave",
+        ".flac",
+        ".mp3",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".snd",
+        ".caf",
+        ".w64",
+        ".rf64",
+    ),
+    *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".aac", ".webm", ".mkv", ".mka", ".amr", ".spx"),
+    *(".wma", ".wmv", ".asf", ".avi", ".flv", ".ts", ".mts", ".mpg", ".mpeg"),
+)
 SAMPLES_PER_BYTE = 4096  # no codec reaches this; a header that promises more is damaged
 
 

@@ -5,20 +5,23 @@ relative to the manifest's own folder. Corpora are converted to manifests by ``d
 """
 
 import codecs
+import gc
 import json
 import os
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from speechxfer.data.containers import address_of
 from speechxfer.errors import InputError, first_names
-from speechxfer.runtime import parse_json, read_bytes, write_atomically
+from speechxfer.runtime import check_file, parse_json, write_atomically
 
 REQUIRED = ("id", "audio_filepath", "duration")
 TEXT_FIELDS = ("text", "speaker", "lang")
-_CONTROL = ("Cc", "Zl", "Zp")  # tabs, line breaks and other characters that break lines of output
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # Cc, Zl, Zp: tabs and whatever else breaks lines of output
 LONGEST_S = 1e9  # thirty years: a longer one is no duration
 MAX_MANIFEST_BYTES = 4 << 30  # ten million utterances
 
@@ -54,20 +57,40 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     8
     """
     path = Path(path)
-    utterances: list[Utterance] = []
-    seen: dict[str, int] = {}
-    for number, line in number_lines(path):
-        utterance = parse_line(line, f"{path}:{number}", path.parent)
-        if utterance.id in seen:
-            raise InputError(
-                f"{path}:{number}: id {utterance.id!r} was already used on line {seen[utterance.id]}; ids must be unique: "
-                "rename one or delete the line"
-            )
-        seen[utterance.id] = number
-        utterances.append(utterance)
+    folder, where = os.path.realpath(path.parent), f"{path}:"
+    seen: set[str] = set()
+    utterances = []
+    with paused_collection():
+        for number, line in number_lines(path):
+            utterance = parse_line(line, f"{where}{number}", folder)
+            if utterance.id in seen:
+                raise InputError(
+                    f"{path}:{number}: id {utterance.id!r} was already used on line {_line_of(utterance.id, path)}; ids must "
+                    "be unique: rename one or delete the line"
+                )
+            seen.add(utterance.id)
+            utterances.append(utterance)
     if not utterances:
         raise InputError(f"{path}: the manifest has no utterance; expected one JSON object a line")
     return utterances
+
+
+@contextmanager
+def paused_collection() -> Iterator[None]:
+    """No garbage collection meanwhile: for making millions of objects that stay, which it would go through again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _line_of(id_: str, path: Path) -> int:
+    """The first line of a manifest with this id."""
+    folder = os.path.realpath(path.parent)
+    return next(number for number, line in number_lines(path) if parse_line(line, str(path), folder).id == id_)
 
 
 def read_concatenated(paths: Sequence[Path]) -> list[Utterance]:
@@ -95,51 +118,78 @@ def read_manifests(paths: Sequence[Path]) -> list[list[Utterance]]:
 
 def number_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines of a manifest that are not blank, with their numbers; InputError if it cannot be read."""
-    data = read_bytes(path, fix="give the path of a manifest (.jsonl, UTF-8)", max_bytes=MAX_MANIFEST_BYTES)
-    data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return ((number, line) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip())
+    fix = "give the path of a manifest (.jsonl, UTF-8)"
+    check_file(path, fix=fix, max_bytes=MAX_MANIFEST_BYTES)
+    number = 0
+    with open(path, "rb") as file:
+        for piece in file:
+            whole = piece.removesuffix(b"\n") if number else piece.removesuffix(b"\n").removeprefix(codecs.BOM_UTF8)
+            for line in whole.removesuffix(b"\r").split(b"\r") if b"\r" in whole else (whole,):
+                number += 1
+                if line and not line.isspace():
+                    yield number, line
 
 
-def parse_line(line: bytes, where: str, folder: Path) -> Utterance:
-    """Parse one line of a manifest in `folder`; `where` (file:line) opens the message of the InputError."""
+def parse_line(line: bytes, where: str, folder: str) -> Utterance:
+    """Parse one line of a manifest.
+
+    Args:
+        line: its bytes.
+        where: ``file:line``, which opens the message of the error.
+        folder: of the manifest, absolute and without links.
+
+    Raises:
+        InputError: the line is no utterance.
+    """
     row = parse_json(line, where, fix="expected one JSON object a line (UTF-8)")
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected a JSON object with {', '.join(REQUIRED)}, found {type(row).__name__}")
-    missing = [key for key in REQUIRED if key not in row]
-    if missing:
-        raise InputError(f"{where}: field {missing[0]!r} is missing; an utterance needs {', '.join(REQUIRED)}")
-    for key in ("id", "audio_filepath", *TEXT_FIELDS):
-        if not isinstance(row.get(key, ""), str):
-            raise InputError(f"{where}: {key!r} must be a string, found {row[key]!r}; put it in quotes")
-    if not row["id"]:
+    try:
+        id_, name, duration = row["id"], row["audio_filepath"], row["duration"]
+    except KeyError:
+        missing = [key for key in REQUIRED if key not in row]
+        raise InputError(
+            f"{where}: field {missing[0]!r} is missing; an utterance needs {', '.join(REQUIRED)}"
+        ) from None
+    text, speaker, lang = row.get("text", ""), row.get("speaker", ""), row.get("lang", "")
+    if not type(id_) is type(name) is type(text) is type(speaker) is type(lang) is str:
+        key = next(key for key in ("id", "audio_filepath", *TEXT_FIELDS) if type(row.get(key, "")) is not str)
+        raise InputError(f"{where}: {key!r} must be a string, found {row[key]!r}; put it in quotes")
+    if not id_:
         raise InputError(f"{where}: 'id' is empty; give every utterance a name of its own")
-    control = next((character for character in row["id"] if unicodedata.category(character) in _CONTROL), "")
+    control = _CONTROL.search(id_)
     if control:
-        raise InputError(f"{where}: 'id' contains the control character U+{ord(control):04X}; rename the utterance")
-    if not row["audio_filepath"] or "\0" in row["audio_filepath"]:
-        raise InputError(f"{where}: 'audio_filepath' is {row['audio_filepath']!r}; expected the path of a recording")
-    return Utterance(
-        id=row["id"],
-        audio_filepath=Path(os.path.normpath(folder.resolve() / row["audio_filepath"])),
-        duration=_seconds(row, "duration", where),
-        text=row.get("text", ""),
-        offset=_seconds(row, "offset", where),
-        speaker=row.get("speaker", ""),
-        lang=row.get("lang", ""),
-    )
+        raise InputError(f"{where}: 'id' contains the control character U+{ord(control[0]):04X}; rename the utterance")
+    if not name or "\0" in name:
+        raise InputError(f"{where}: 'audio_filepath' is {name!r}; expected the path of a recording")
+    duration, offset = _seconds(duration, "duration", where), _seconds(row.get("offset", 0.0), "offset", where)
+    return Utterance(id_, _absolute(name, folder), duration, text, offset, sys.intern(speaker), sys.intern(lang))
 
 
-def _seconds(row: dict[str, Any], key: str, where: str) -> float:
-    value = row.get(key, 0.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= LONGEST_S:
+def _absolute(name: str, folder: str) -> Path:
+    if "://" in name:
+        return Path(name)
+    joined = name if name[0] == "/" else f"{folder}/{name}"
+    return Path(os.path.normpath(joined) if "/." in joined or "//" in joined or name[-1] == "/" else joined)
+
+
+def _seconds(value: object, key: str, where: str) -> float:
+    if (type(value) is not float and type(value) is not int) or not 0.0 <= value <= LONGEST_S:
         raise InputError(f"{where}: {key!r} must be a number of seconds, zero or more, found {value!r}")
     return float(value)
 
 
-def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
+def write_manifest(
+    path: Path | str, utterances: Iterable[Utterance], more: Mapping[str, Mapping[str, object]] | None = None
+) -> None:
     """Write a manifest; audio paths become relative to its folder. The same utterances give the same bytes.
 
     The file appears whole or not at all.
+
+    Args:
+        path: where.
+        utterances: what.
+        more: further fields of lines, by id; reading ignores them.
 
     Raises:
         InputError: a text that UTF-8 cannot encode, or a place that cannot be written.
@@ -150,7 +200,8 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     """
     path = Path(path)
     folder = path.parent.resolve()
-    lines = "".join(_line(utterance, folder) for utterance in utterances)
+    further = more or {}
+    lines = "".join(_line(utterance, folder, further.get(utterance.id, {})) for utterance in utterances)
     try:
         write_atomically(path, lines)
     except UnicodeEncodeError as error:
@@ -160,14 +211,16 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
         ) from error
 
 
-def _line(utterance: Utterance, folder: Path) -> str:
+def _line(utterance: Utterance, folder: Path, more: Mapping[str, object]) -> str:
     row = {
         "id": utterance.id,
-        "audio_filepath": Path(os.path.relpath(utterance.audio_filepath.absolute(), folder)).as_posix(),
+        "audio_filepath": address_of(utterance.audio_filepath)
+        or Path(os.path.relpath(utterance.audio_filepath.absolute(), folder)).as_posix(),
         "offset": utterance.offset,
         "duration": utterance.duration,
         "text": utterance.text,
         "speaker": utterance.speaker,
         "lang": utterance.lang,
+        **more,
     }
     return json.dumps(row, ensure_ascii=False) + "\n"

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from speechxfer.data.containers import open_recording
 from speechxfer.data.headers import AudioHeader, FileKey, Samples, UnreadableAudioError
 from speechxfer.errors import InputError
 from speechxfer.runtime import import_extra
@@ -56,7 +57,7 @@ TRUNCATED_BY_S = 0.1  # a file whose packets end this much before its promised e
 
 def media_format(path: Path | str) -> str:
     """FFmpeg's name of the demuxer for a file that libsndfile does not read; "" if the file is no such thing."""
-    with open(path, "rb") as file:
+    with open_recording(path) as file:
         head = file.read(3 * TS_PACKET_BYTES)
     for signature, name in SIGNATURES:
         if head.startswith(signature):
@@ -174,7 +175,7 @@ def _open_track(path: Path | str) -> Iterator[tuple[Any, Any]]:
     """The container and its first audio track; the other tracks are not read from the disk."""
     name = media_format(path)
     av = _import_av(path, NAMES[name])
-    with open(path, "rb") as file:
+    with open_recording(path) as file:
         try:
             container = av.open(file, format=name, metadata_errors="replace", buffer_size=IO_BYTES)
         except (av.error.FFmpegError, ValueError, MemoryError) as error:
@@ -255,7 +256,7 @@ def _promised_s(container: Any, track: Any) -> Fraction:
 
 def _ends_within_segment(path: Path | str, size_bytes: int) -> bool:
     """Whether a Matroska file ends before its segment does (RFC 8794, element IDs and sizes; RFC 9559)."""
-    with open(path, "rb") as file:
+    with open_recording(path) as file:
         head = file.read(IO_BYTES)
     header_bytes, start = _ebml_size(head, 4)
     position = start + (header_bytes or 0)

@@ -5,7 +5,8 @@ same corpus is split alike on every machine. The official splits of corpora are 
 """
 
 import hashlib
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
@@ -15,6 +16,9 @@ from speechxfer.text import Normalizer
 
 GroupKey = Literal["speaker", "sentence", "utterance"]
 DEV_SHARE = 0.1
+HELD_OUT = 0.1  # share of dev, and of test, of `split_by_hash`
+MIN_SPEAKERS = 10  # with fewer, its splits have disjoint sentences instead of disjoint speakers
+MIN_REPEATS = 5  # recordings per sentence from which a corpus counts as a few words recorded repeatedly
 LARGEST_SPEAKER_SHARE = 0.5  # of the speech; up to it folds are made by speaker
 SENTENCE_CORPUS_SHARE = 0.5  # distinct sentences per utterance; above it a corpus is not one of repeated words
 
@@ -148,6 +152,55 @@ def split_train_dev(utterances: Sequence[Utterance], seed: str = "") -> tuple[li
     chosen = chosen or {min(groups, key=lambda name: (sizes[name], digest(seed, name)))}
     key = _KEYS[group_by]
     return [u for u in utterances if key(u) not in chosen], [u for u in utterances if key(u) in chosen]
+
+
+def split_by_hash(utterances: Sequence[Utterance]) -> tuple[dict[str, list[Utterance]], str]:
+    """Split 80/10/10 into train, dev and test: whole speakers where there are ten or more, else whole sentences, but single
+    recordings where the same few words are recorded five or more times each.
+
+    Returns:
+        The splits by name, and by what they were made: ``by sentence (50 in all)``.
+
+    Raises:
+        InputError: fewer than three groups to split.
+    """
+    sentences = {_whole_sentence(utterance) for utterance in utterances}
+    speakers = {utterance.speaker for utterance in utterances}
+    if len(speakers) >= MIN_SPEAKERS:
+        kind, keys = "speaker", [utterance.speaker for utterance in utterances]
+    elif len(utterances) >= MIN_REPEATS * len(sentences):
+        kind, keys = "recording", [utterance.id for utterance in utterances]
+    else:
+        kind, keys = "sentence", [_whole_sentence(utterance) for utterance in utterances]
+    split_of = _deal(Counter(keys))
+    splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": []}
+    for utterance, key in zip(utterances, keys, strict=True):
+        splits[split_of[key]].append(utterance)
+    return splits, f"by {kind} ({len(split_of):,} in all)"
+
+
+def _whole_sentence(utterance: Utterance) -> str:
+    return _normalizer(utterance.text) or " ".join(utterance.text.split())
+
+
+def _deal(sizes: Counter[str]) -> dict[str, str]:
+    """Split of each group: in order of hash they fill test and dev, the emptier first, up to their room; then train."""
+    if len(sizes) < 3:
+        raise InputError(
+            f"only {len(sizes)} different sentences or recordings to split; expected at least three: record more, or "
+            "name the splits yourself"
+        )
+    room = max(math.ceil(HELD_OUT * sizes.total()), sorted(sizes.values())[1])
+    filled = {"test": 0, "dev": 0}
+    split_of = {}
+    for group in sorted(sizes, key=lambda group: digest("split", group)):
+        emptier = min(filled, key=lambda name: filled[name])
+        if filled[emptier] + sizes[group] <= room:
+            filled[emptier] += sizes[group]
+            split_of[group] = emptier
+        else:
+            split_of[group] = "train"
+    return split_of
 
 
 def count_shared_sentences(train: Iterable[Utterance], test: Iterable[Utterance]) -> int:

@@ -3,7 +3,8 @@
 - `transcribe`, `Hypothesis`, `Word`: text of utterances or a recording, with times and confidence.
 - `evaluate`, `score_hypotheses`: error rates on utterances with texts; `fit_confidences`: a calibration of confidences.
 - `KeywordSearch`, `prepare_search`, `KeywordOptions`, `KeywordHit`: search for words and phrases in log-probabilities.
-- `compute_log_probs`, `encode_utterances`, `frame_duration_s`: outputs of the model and of its encoder.
+- `compute_log_probs`, `encode_utterances`, `compute_outputs` (both), `frame_duration_s`: outputs of the model and of its encoder;
+  `find_symbol_spans`: the symbols of a best path.
 - `Decoder`, `GreedyDecoder`, `BeamDecoder`, `ScoredText`: log-probabilities to hypotheses, or to the n best texts.
 - `beam_search`, `SearchSettings`: CTC prefix beam search; `prepare_fusion`, `Fusion`, `FusionWeights`, `read_phrases`, `Phrase`:
   language models and boosted phrases in it.
@@ -30,6 +31,7 @@ from speechxfer.decoding.greedy import GreedyDecoder as GreedyDecoder
 from speechxfer.decoding.hypotheses import Hypothesis as Hypothesis
 from speechxfer.decoding.hypotheses import ScoredText as ScoredText
 from speechxfer.decoding.hypotheses import Word as Word
+from speechxfer.decoding.hypotheses import find_symbol_spans as find_symbol_spans
 from speechxfer.decoding.inventory import PhoneInventory as PhoneInventory
 from speechxfer.decoding.inventory import PhoneOptions as PhoneOptions
 from speechxfer.decoding.inventory import list_language_phones as list_language_phones
@@ -40,6 +42,7 @@ from speechxfer.decoding.keyword_search import KeywordSearch as KeywordSearch
 from speechxfer.decoding.keyword_search import prepare_search as prepare_search
 from speechxfer.decoding.log_probs import DECODE_FRAMES as DECODE_FRAMES
 from speechxfer.decoding.log_probs import compute_log_probs as compute_log_probs
+from speechxfer.decoding.log_probs import compute_outputs as compute_outputs
 from speechxfer.decoding.log_probs import encode_utterances as encode_utterances
 from speechxfer.decoding.log_probs import frame_duration_s as frame_duration_s
 from speechxfer.decoding.log_probs import read_features as read_features

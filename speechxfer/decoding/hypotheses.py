@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from speechxfer.decoding.posteriors import MARGIN_S, PlacedWord, word_boundary, word_posteriors
+from speechxfer.features import FeatureSpec
 from speechxfer.scoring import Calibration
 from speechxfer.text import Vocabulary
 
@@ -153,17 +154,8 @@ def join_hypotheses(parts: Sequence[Hypothesis], starts_s: Sequence[float]) -> H
     )
 
 
-def shift_words(hypothesis: Hypothesis, by_s: float, duration_s: float) -> Hypothesis:
-    """The hypothesis with its words moved in time, as far as the utterance reaches.
-
-    Args:
-        by_s: below 0: earlier. Frames of a very short utterance begin with noise that features add before it.
-        duration_s: of the utterance.
-    """
-    if not by_s:
-        return hypothesis
-    moved = tuple(
-        replace(word, **{name: min(duration_s, max(0.0, getattr(word, name) + by_s)) for name in ("start_s", "end_s")})
-        for word in hypothesis.words
-    )
-    return replace(hypothesis, words=moved)
+def place_words(hypothesis: Hypothesis, spec: FeatureSpec, duration_s: float) -> Hypothesis:
+    """The hypothesis with the times of its words in an utterance of `duration_s` (see `span_in_utterance`)."""
+    spans = [spec.span_in_utterance(word.start_s, word.end_s, duration_s) for word in hypothesis.words]
+    moved = [replace(word, start_s=a, end_s=b) for word, (a, b) in zip(hypothesis.words, spans, strict=True)]
+    return replace(hypothesis, words=tuple(moved))

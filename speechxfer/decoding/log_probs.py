@@ -60,13 +60,49 @@ def compute_log_probs(
     Raises:
         InputError: unreadable audio, an utterance too short for one frame (the message names it), or a model without head.
     """
-    if len(model.vocabulary.symbols) == 1:
-        raise InputError("the model has no output layer, so it cannot transcribe; adapt it first")
+    _check_has_head(model)
 
     def forward(features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         log_probs, frames = model(features, lengths)
         return inventory.restrict(log_probs) if inventory else log_probs, frames
 
+    yield from _evaluate(model, forward, utterances, audio, store)
+
+
+def compute_outputs(
+    model: AcousticModel,
+    utterances: Sequence[Utterance],
+    audio: AudioOptions,
+    *,
+    inventory: PhoneInventory | None = None,
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Log-probabilities as from `compute_log_probs`, of a CTC model, and outputs of the encoder `[frames, dim]`, in one pass."""
+    _check_has_head(model)
+    symbols = len(inventory.rows) if inventory else len(model.vocabulary.symbols)
+
+    def forward(features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        encoded, frames = model.encoder(features, lengths)
+        log_probs, frames = model.log_probs([encoded], frames)
+        log_probs = inventory.restrict(log_probs) if inventory else log_probs
+        return torch.cat([log_probs, encoded.float()], dim=-1), frames
+
+    for index, values in _evaluate(model, forward, utterances, audio, None):
+        yield index, values[:, :symbols], values[:, symbols:]
+
+
+def _check_has_head(model: AcousticModel) -> None:
+    if len(model.vocabulary.symbols) == 1:
+        raise InputError("the model has no output layer, so it cannot transcribe; adapt it first")
+
+
+def _evaluate(
+    model: AcousticModel,
+    forward: _Forward,
+    utterances: Sequence[Utterance],
+    audio: AudioOptions,
+    store: FeatureSource | None,
+) -> Iterator[tuple[int, Tensor]]:
+    """The outputs of this process's utterances, in evaluation mode."""
     windows = window_utterances(utterances, frame_duration_s(model))
     rank, processes = rank_and_world_size()
     groups = _plan(windows, model)[rank::processes]

@@ -11,7 +11,7 @@ from torch import Tensor
 from speechxfer.data import Utterance, collect_audio_warnings, read_audio_header
 from speechxfer.decoding.decoder import Decoder
 from speechxfer.decoding.greedy import GreedyDecoder
-from speechxfer.decoding.hypotheses import Hypothesis, calibrate, join_hypotheses, shift_words
+from speechxfer.decoding.hypotheses import Hypothesis, calibrate, join_hypotheses, place_words
 from speechxfer.decoding.inventory import PhoneInventory, match_phones
 from speechxfer.decoding.log_probs import compute_log_probs
 from speechxfer.decoding.segmentation import SegmentedUtterances, segment_utterances
@@ -64,7 +64,8 @@ def transcribe(
     Args:
         model: its device is used; its mode (training or evaluation) is restored.
         inputs: utterances, or the path of a recording.
-        resample, mono: permissions as in `read_audio`; None: a recording is converted, utterances are not.
+        resample: permission as in `read_audio`; None: a recording is converted, utterances are not.
+        mono: likewise.
         phones: of a phone model, the phones that it may write, as for `match_phones` (package ``decoding``), or what that
             returned; None: all of them.
         decoder: how log-probabilities become text; None: greedy decoding.
@@ -145,8 +146,7 @@ def decode_utterances(
     for group in _groups(compute_log_probs(model, segments, audio, store=store, inventory=inventory)):
         indices, log_probs = zip(*group, strict=True)
         for index, hypothesis in zip(indices, chosen.decode(log_probs), strict=True):
-            duration_s = segments[index].duration
-            own.append((index, shift_words(hypothesis, -model.spec.noise_before_s(duration_s), duration_s)))
+            own.append((index, place_words(hypothesis, model.spec, segments[index].duration)))
     by_index = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
     joined: dict[str, Hypothesis] = {}
     for utterance, numbers in segmented.ranges():

@@ -1,6 +1,7 @@
 """Export of models to other toolkits.
 
-`export` writes a model in another format: a folder for the transformers library, or one ONNX graph.
+`export` writes a model in another format: a folder for the transformers library, for sherpa-onnx or for
+browsers, or one ONNX graph.
 """
 
 from speechxfer.export.formats import export as export

@@ -15,7 +15,7 @@ from speechxfer.checkpoints import WORD_DELIMITER, load_model
 from speechxfer.errors import InputError
 from speechxfer.features import feature_preset
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel, CtcModel, TransformersEncoder, import_transformers
-from speechxfer.runtime import atomic_folder, log_info
+from speechxfer.runtime import atomic_folder, check_new_folder, log_info
 from speechxfer.text import Vocabulary
 
 PAD = "<pad>"
@@ -31,8 +31,7 @@ def export_hf(name: str, out: Path) -> None:
     """
     model = load_model(name)
     ctc_model = _ctc_model(model, name)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: exists and is not empty; choose another folder")
+    check_new_folder(out)
     library = import_transformers()
     with atomic_folder(out) as partial:
         network = _network(library, model, ctc_model)
@@ -52,7 +51,7 @@ def _ctc_model(model: AcousticModel, name: str) -> CtcModel:
         known = ", ".join(encoder for encoder, family in ENCODER_FAMILIES.items() if family.ctc_model)
         raise InputError(
             f"{name}: transformers has no CTC model for the encoder {architecture.encoder}; expected one of {known}; "
-            "`--to onnx` takes conformer, cnn and dnn"
+            "`--to onnx` takes all"
         )
     if architecture.adapter_dim or architecture.extra_layers:
         raise InputError(

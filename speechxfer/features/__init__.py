@@ -5,6 +5,7 @@
 - `feature_fingerprint`, `front_end_version`: values and version by which features are recognised
 - `AudioOptions`, `utterance_samples`, `utterance_features`, `report_resampling`: from an utterance to its features
 - `store_features`, `store_samples`, `FeatureStore`: features of a manifest, computed once
+- `stream_features`, `stream_samples`, `StreamedFeatures`, `FrameCounts`, `Flags`: features of a large corpus, computed as needed
 - `FeatureSource`, `ComputedFeatures`: features by index, from a store or in memory
 - `plan_batches`, `collate`, `Batch`, `padding_mask`, `load_in_background`: padded batches
 - `change_speed`, `spec_augment`, `distort`: data augmentation
@@ -36,3 +37,8 @@ from speechxfer.features.spec import FeatureSpec as FeatureSpec
 from speechxfer.features.store import FeatureStore as FeatureStore
 from speechxfer.features.store import store_features as store_features
 from speechxfer.features.store import store_samples as store_samples
+from speechxfer.features.streaming import Flags as Flags
+from speechxfer.features.streaming import FrameCounts as FrameCounts
+from speechxfer.features.streaming import StreamedFeatures as StreamedFeatures
+from speechxfer.features.streaming import stream_features as stream_features
+from speechxfer.features.streaming import stream_samples as stream_samples

@@ -82,8 +82,7 @@ class Filterbank(nn.Module):
         self.register_buffer("band_scale", torch.tensor(spec.band_scale, dtype=self.dtype))
         self.mel_groups = _group_filters(self.get_buffer("mels"))
         if exportable:
-            bins = torch.arange(spec.fft_size // 2 + 1)
-            angles = 2 * math.pi / spec.fft_size * torch.arange(self.size).double()[:, None] * bins
+            angles = 2 * math.pi / spec.fft_size * torch.arange(spec.fft_size).double()
             self.register_buffer("cosines", angles.cos().to(self.dtype))
             self.register_buffer("sines", angles.sin().to(self.dtype))
 
@@ -113,7 +112,7 @@ class Filterbank(nn.Module):
             signal = torch.where(padding_mask(lengths, signal.shape[1]), emphasised, 0.0)
         extended = self._extend(signal, lengths)
         if self.exportable:
-            bands = self._spectrum(self._index_frames(extended)) @ self.get_buffer("mels")
+            bands = self._multiply_spectrum(self._index_frames(extended), counts) @ self.get_buffer("mels")
         else:
             bands = self._compute_bands(extended)
         if spec.drop_last_frame:
@@ -132,7 +131,7 @@ class Filterbank(nn.Module):
         signal = pad(signal, (0, total - signal.shape[1]))
         head, rest = signal[:, :shortest], signal[:, shortest:]
         missing = (shortest - lengths).clamp(min=0)[:, None]
-        positions = torch.arange(shortest, device=signal.device) - missing // 2
+        positions = torch.arange(total, device=signal.device)[:shortest] - missing // 2
         inside = (positions >= 0) & (positions < lengths[:, None])
         centred = torch.where(inside, head.gather(1, positions.clamp(min=0)), 0.0)
         gain = 10 ** (-spec.surround_db / 20) / shortest  # relative to the peak, for each sample that is missing
@@ -211,13 +210,20 @@ class Filterbank(nn.Module):
 
     def _spectrum(self, frames: Tensor) -> Tensor:
         """`[batch, frames, bins]`: magnitudes to the power of the spec."""
-        power = self.spec.power
-        if self.exportable:
-            squares: Tensor = (frames @ self.get_buffer("cosines")) ** 2 + (frames @ self.get_buffer("sines")) ** 2
-            return squares if power == 2.0 else squares ** (power / 2)
         real, imaginary = torch.view_as_real(torch.fft.rfft(frames)).unbind(-1)
-        powers = real.square() + imaginary.square()
-        return powers if power == 2.0 else powers.pow_(power / 2)
+        return self._raise_to_power(real.square() + imaginary.square())
+
+    def _multiply_spectrum(self, frames: Tensor, counts: Tensor) -> Tensor:
+        """The same by two matrix products."""
+        size = self.spec.fft_size
+        rows = torch.arange(self.size) + 0 * counts[0]  # not constant, or the graph would store the matrices, 0.8 MB
+        angles = rows[:, None] * torch.arange(size // 2 + 1) % size
+        real, imaginary = (frames @ self.get_buffer(name)[angles] for name in ("cosines", "sines"))
+        return self._raise_to_power(real**2 + imaginary**2)
+
+    def _raise_to_power(self, squares: Tensor) -> Tensor:
+        power = self.spec.power
+        return squares if power == 2.0 else squares ** (power / 2)
 
     def _take_logarithm(self, bands: Tensor, valid: Tensor | None) -> Tensor:
         spec = self.spec

@@ -19,6 +19,7 @@ LARGEST_FFT = 65_536
 MOST_STACKED = 64
 RATES_HZ = (100, 768_000)
 LONGEST_NOISE_S = 10  # of `shortest_samples`
+SHORTEST_SPAN_S = 0.001
 
 
 @dataclass(frozen=True)
@@ -135,10 +136,16 @@ class FeatureSpec:
         windows = count_windows(max(samples, self.shortest_samples), self)
         return max(0, windows - int(self.drop_last_frame)) // self.stack
 
-    def noise_before_s(self, duration_s: float) -> float:
-        """Seconds of noise before an utterance that is shorter than `shortest_samples`: its first frames are of these."""
+    def span_in_utterance(self, start_s: float, end_s: float, duration_s: float) -> tuple[float, float]:
+        """Times in an utterance of what its features show from `start_s` to `end_s`.
+
+        The noise before an utterance shorter than `shortest_samples` is subtracted; times are in [0, `duration_s`], the start at
+        least `SHORTEST_SPAN_S` before the end.
+        """
         missing = self.shortest_samples - round(duration_s * self.sample_rate_hz)
-        return max(0, missing // 2) / self.sample_rate_hz
+        before_s, least_s = max(0, missing // 2) / self.sample_rate_hz, min(SHORTEST_SPAN_S, duration_s)
+        start_s = min(max(0.0, start_s - before_s), duration_s - least_s)
+        return start_s, max(start_s + least_s, min(end_s - before_s, duration_s))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -94,7 +94,7 @@ class TransformersEncoder(nn.Module):
         """
         encoded_lengths = self.output_lengths(lengths)
         if self.kind == "whisper":
-            encoded = self._forward_whisper(features, lengths)[:, : int(encoded_lengths.max())]
+            encoded = self._forward_whisper(features, lengths)
         elif self.kind == "speech2text":
             encoded = self._forward_speech2text(features, lengths)
         elif getattr(self.config, "add_adapter", False):
@@ -111,14 +111,14 @@ class TransformersEncoder(nn.Module):
             raise InputError(
                 f"an utterance has {features.shape[1]} frames, and this network takes {frames} at most; cut it into shorter ones"
             )
-        features = features[:, :frames]
-        padding = ~padding_mask(lengths, features.shape[1])[..., None]
-        peak = features.masked_fill(padding, -math.inf).amax(dim=(1, 2), keepdim=True)
+        count = torch.sym_min(features.shape[1], frames)  # type: ignore[no-untyped-call]  # symbolic in conversions
+        filled = nn.functional.pad(features, (0, 0, 0, frames))[:, :frames]
+        padding = ~padding_mask(lengths, frames)[..., None]
+        peak = filled.masked_fill(padding, -math.inf).amax(dim=(1, 2), keepdim=True)
         silence = (peak - WHISPER_DYNAMIC_RANGE).clamp(min=WHISPER_LOWEST)
-        filled = silence.repeat(1, frames, features.shape[2])
-        filled[:, : features.shape[1]] = torch.where(padding, silence, features)
+        filled = torch.where(padding, silence, filled)
         encoded: Tensor = self.network(filled.transpose(1, 2)).last_hidden_state
-        return encoded
+        return encoded[:, : (count + 1) // 2]
 
     def _forward_wav2vec2_bert_with_adapter(self, features: Tensor, lengths: Tensor) -> Tensor:
         """W2v-BERT's convolutional adapter layer by layer, with the padding masked, which the library's forward does not do."""

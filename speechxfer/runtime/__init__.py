@@ -2,8 +2,8 @@
 
 * Files: `write_atomically`, `atomic_file`, `atomic_folder`, `recover_folder`, `temporary_folder`; `run_lock` (a run's folder),
   `file_lock`.
-* Files from outside, with bounds: `read_text`, `read_bytes`, `read_json`, `read_toml`; for texts `parse_json`, `parse_toml`,
-  `parse_yaml`.
+* Files from outside, with bounds: `read_text`, `read_bytes`, `read_json`, `read_toml`, `check_file`; for texts
+  `parse_json`, `parse_toml`, `parse_yaml`.
 * Processes and devices: `default_device`, `runs_on_cpu_only`, `supports_bfloat16`, `rank_and_world_size`,
   `is_main_process`, `check_process_environment`; `run_parallel` (calls in parallel processes); `keep_freed_memory`.
 * Output: `log_info` (one line on stderr), `track`, `track_amount`, `progress_bar`, `ProgressLog`, `format_duration`, `console`,
@@ -21,6 +21,7 @@ from speechxfer.runtime.environment import hardware as hardware
 from speechxfer.runtime.extras import import_extra as import_extra
 from speechxfer.runtime.files import atomic_file as atomic_file
 from speechxfer.runtime.files import atomic_folder as atomic_folder
+from speechxfer.runtime.files import check_new_folder as check_new_folder
 from speechxfer.runtime.files import check_not_existing as check_not_existing
 from speechxfer.runtime.files import check_not_input as check_not_input
 from speechxfer.runtime.files import file_lock as file_lock
@@ -30,6 +31,7 @@ from speechxfer.runtime.files import temporary_folder as temporary_folder
 from speechxfer.runtime.files import write_atomically as write_atomically
 from speechxfer.runtime.memory import keep_freed_memory as keep_freed_memory
 from speechxfer.runtime.parallel import run_parallel as run_parallel
+from speechxfer.runtime.parsing import check_file as check_file
 from speechxfer.runtime.parsing import parse_json as parse_json
 from speechxfer.runtime.parsing import parse_toml as parse_toml
 from speechxfer.runtime.parsing import parse_yaml as parse_yaml

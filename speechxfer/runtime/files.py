@@ -50,6 +50,12 @@ def check_not_existing(files: Iterable[Path]) -> None:
             raise InputError(f"{file} exists and would be replaced; name another folder with --out, or remove the file")
 
 
+def check_new_folder(folder: Path) -> None:
+    """InputError if a folder to write exists and has files."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists and is not empty; choose another folder")
+
+
 @contextmanager
 def atomic_file(path: Path | str) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes the place of `path` when the block ends without an exception.

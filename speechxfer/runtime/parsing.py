@@ -5,7 +5,9 @@ size after all aliases are expanded. Refused are keys that occur twice and halve
 hold. Every refusal is one `InputError` that names the file, what is wrong and how to fix it; no content is ever executed.
 """
 
+import codecs
 import json
+import os
 import re
 import stat
 from collections import Counter
@@ -35,11 +37,20 @@ def read_bytes(path: Path | str, *, fix: str, max_bytes: int = MAX_BYTES) -> byt
     Raises:
         InputError: the file is missing, unreadable, not a regular file or too large.
     """
-    path = Path(path)
+    check_file(path, fix=fix, max_bytes=max_bytes)
     try:
-        status = path.stat()
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {fix}") from error
+
+
+def check_file(path: Path | str, *, fix: str, max_bytes: int = MAX_BYTES) -> None:
+    """InputError unless the path is a regular file of at most `max_bytes` that can be opened; arguments as `read_bytes`."""
+    try:
+        status = os.stat(path)
         is_file = stat.S_ISREG(status.st_mode)
-        content = path.read_bytes() if is_file and status.st_size <= max_bytes else b""
+        if is_file:
+            open(path, "rb").close()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); {fix}") from error
     if not is_file:
@@ -47,7 +58,6 @@ def read_bytes(path: Path | str, *, fix: str, max_bytes: int = MAX_BYTES) -> byt
         raise InputError(f"{path}: is {kind}, not a file; {fix}")
     if status.st_size > max_bytes:
         raise InputError(f"{path}: has {status.st_size:,} bytes; expected at most {max_bytes:,}; {fix}")
-    return content
 
 
 def read_text(path: Path | str, *, fix: str, max_bytes: int = MAX_BYTES) -> str:
@@ -69,7 +79,7 @@ def parse_json(text: str | bytes, where: str, *, fix: str) -> Any:
     """
     text = _decode(text, where, fix) if isinstance(text, bytes) else text
     try:
-        value = json.loads(text, parse_int=_bounded_int, object_pairs_hook=_object)
+        value = _decoder.decode(text)
     except RecursionError as error:
         raise InputError(f"{where}: nested deeper than {MAX_DEPTH} levels; {fix}") from error
     except ValueError as error:
@@ -132,7 +142,7 @@ def parse_yaml(content: bytes | str, where: str, *, fix: str) -> Any:
 
 def _decode(content: bytes, where: str, fix: str) -> str:
     try:
-        return content.decode("utf-8-sig")
+        return content.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: not UTF-8 at byte {error.start}; {fix}") from error
 
@@ -148,6 +158,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         raise ValueError(f"key {_most_frequent([key for key, _ in pairs])!r} occurs twice")
     return value
+
+
+_decoder = json.JSONDecoder(parse_int=_bounded_int, object_pairs_hook=_object)
 
 
 def _most_frequent(names: list[str]) -> str:

@@ -1,6 +1,7 @@
 """Output on stderr: messages, and progress (a bar on a terminal; in a log file a line every half minute, with the time left)."""
 
 import io
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 Item = TypeVar("Item")
-LOG_EVERY_S = 30.0
+LOG_EVERY_S = 1.0 if os.environ.get("SPEECHXFER_FREQUENT_PROGRESS") else 30.0  # `serve` sets it, for its page
 console = Console(stderr=True)
 
 

@@ -17,8 +17,9 @@ Sources: Unicode Standard Annex 15 (normalisation forms) and 44 (general categor
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from functools import cache
+from functools import partial
 from typing import Any, Literal, get_args
 
 from speechxfer.errors import InputError
@@ -87,15 +88,17 @@ class Normalizer:
     def __call__(self, text: str) -> str:
         """Normalise `text`; words end up separated by single spaces, with none at the ends."""
         strip = self.punctuation == "strip"
-        text = "".join(character for character in text if not _is_unspoken(character))
-        text = unicodedata.normalize("NFC", text)
+        text = unicodedata.normalize("NFC", text.translate(_SPOKEN))
         if self.lowercase:
             text = text.replace("\u0130", "i").lower()
-        text = "".join(_replacement(character, strip) for character in text)
-        text = _MISPLACED_JOINER.sub("", text)
-        if strip:
+        text = text.translate(_STRIPPED if strip else _KEPT)
+        if JOINERS[0] in text or JOINERS[1] in text:
+            text = _MISPLACED_JOINER.sub("", text)
+        if strip and ("'" in text or "-" in text or MIDDLE_DOT in text):
             text = _LONE_INNER.sub(" ", text)
-        return unicodedata.normalize(self.form, " ".join(word for word in text.split(" ") if word))
+        if "  " in text or text[:1] == " " or text[-1:] == " ":
+            text = " ".join(word for word in text.split(" ") if word)
+        return unicodedata.normalize(self.form, text)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain data, for a model's JSON."""
@@ -117,14 +120,24 @@ class Normalizer:
         return cls(**data)
 
 
-@cache
-def _is_unspoken(character: str) -> bool:
+class _Table(dict[int, str]):
+    """A table for `str.translate` that is filled by a function of the character, at its first occurrence."""
+
+    def __init__(self, replace: Callable[[str], str]) -> None:
+        super().__init__()
+        self._replace = replace
+
+    def __missing__(self, code_point: int) -> str:
+        self[code_point] = replacement = self._replace(chr(code_point))
+        return replacement
+
+
+def _without_unspoken(character: str) -> str:
     if character.isspace() or character in JOINERS:
-        return False
-    return character in IGNORED or unicodedata.category(character) in ("Cc", "Cf", "Cs")
+        return character
+    return "" if character in IGNORED or unicodedata.category(character) in ("Cc", "Cf", "Cs") else character
 
 
-@cache
 def _replacement(character: str, strip: bool) -> str:
     """What replaces one character: itself, a space, an apostrophe, a hyphen, or nothing."""
     if character.isspace():
@@ -141,3 +154,8 @@ def _replacement(character: str, strip: bool) -> str:
     if category == "Sk" and unicodedata.name(character, "").startswith("MODIFIER LETTER"):
         return character  # such as tone letters: of the symbol category, but used as letters
     return " " if category[0] in "PS" else character
+
+
+_SPOKEN = _Table(_without_unspoken)
+_STRIPPED = _Table(partial(_replacement, strip=True))
+_KEPT = _Table(partial(_replacement, strip=False))

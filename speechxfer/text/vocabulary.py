@@ -97,17 +97,21 @@ class Vocabulary:
             InputError: there is no text, it is empty after normalisation, it contains "<blank>" as a word, or `bpe_size` is
                 less than the number of characters needs.
         """
-        lines = sorted(line for line in map(normalizer, texts) if line)
-        if not lines:
+        lines: Iterable[str] = map(normalizer, texts)
+        if kind == "bpe":
+            lines = sorted(filter(None, lines))
+        symbols: set[str] = set()
+        for line in lines:
+            symbols.update(_split(line, kind))
+        if not symbols:
             raise InputError(
                 "vocabulary: there is no text to take symbols from (none given, or only punctuation); "
                 "give the training transcripts"
             )
         if kind == "bpe":
-            model = train_bpe(lines, bpe_size)
+            model = train_bpe(list(lines), bpe_size)
             pieces = load_sentencepiece(model)
             return cls((BLANK, *(pieces.id_to_piece(i) for i in range(1, pieces.get_piece_size()))), kind, model)
-        symbols = {symbol for line in lines for symbol in _split(line, kind)}
         if BLANK in symbols:
             raise InputError(f"vocabulary: the text contains {BLANK!r}, the name of symbol 0; remove it")
         return cls((BLANK, *sorted(symbols)), kind)
@@ -126,6 +130,8 @@ class Vocabulary:
         missing = self.unknown(text)
         if missing and unknown == "error":
             raise InputError(self._missing_message(missing, text, utterance_id))
+        if not missing and self.kind != "bpe":
+            return list(map(self._ids.__getitem__, _split(text, self.kind)))
         if self.kind == "bpe":
             return [self._ids[piece] for piece in self._pieces("".join(c for c in text if c not in missing))]
         symbols = [symbol for symbol in _split(text, self.kind) if symbol not in missing]
@@ -137,7 +143,8 @@ class Vocabulary:
         """The symbols of a normalised text that the vocabulary lacks (for BPE: characters), counted."""
         if self.kind == "bpe":
             return Counter(character for character in text if character not in self._bpe_characters)
-        return Counter(symbol for symbol in _split(text, self.kind) if symbol == BLANK or symbol not in self._ids)
+        symbols = _split(text, self.kind)
+        return Counter() if self._known.issuperset(symbols) else Counter(s for s in symbols if s not in self._known)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of label ids (CTC's repeats already merged); blanks are skipped; composed (NFC), single spaces.
@@ -228,6 +235,10 @@ class Vocabulary:
     def _ids(self) -> dict[str, int]:
         return {symbol: i for i, symbol in enumerate(self.symbols)}
 
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.symbols[1:])
+
     def _pieces(self, text: str) -> list[str]:
         if self.bpe_model.startswith(b"{"):
             return list(self._bpe.encode(text, add_special_tokens=False).tokens)
@@ -269,10 +280,10 @@ def describe_symbol(symbol: str) -> str:
     return f"{symbol!r} (U+{ord(symbol):04X} {unicodedata.name(symbol, 'no name')})"
 
 
-def _split(text: str, kind: Kind) -> list[str]:
+def _split(text: str, kind: Kind) -> Sequence[str]:
     if kind == "labels":
         return [text] if text else []
-    return list(text) if kind == "characters" else text.split()
+    return text if kind == "characters" else text.split()
 
 
 def read_letter_tables(path: Path) -> dict[str, dict[str, str]]:

@@ -13,8 +13,9 @@ from speechxfer.training.fingerprint import hash_utterances as hash_utterances
 from speechxfer.training.loop import finetune as finetune
 from speechxfer.training.losses import utterance_losses as utterance_losses
 from speechxfer.training.metrics import read_metrics as read_metrics
-from speechxfer.training.preparation import encode_targets as encode_targets
-from speechxfer.training.preparation import frames_needed as frames_needed
+from speechxfer.training.preparation import is_streamed as is_streamed
 from speechxfer.training.schedule import default_steps as default_steps
 from speechxfer.training.state import training_cost as training_cost
 from speechxfer.training.state import training_precision as training_precision
+from speechxfer.training.targets import encode_targets as encode_targets
+from speechxfer.training.targets import frames_needed as frames_needed

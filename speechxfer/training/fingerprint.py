@@ -7,11 +7,12 @@ function.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from speechxfer.config import Config
-from speechxfer.data import Utterance, hash_audio_file
+from speechxfer.data import Utterance, existing_name, hash_audio_file
 from speechxfer.errors import InputError
 from speechxfer.features import front_end_version
 from speechxfer.models import AcousticModel
@@ -58,18 +59,21 @@ def hash_source(source: AcousticModel) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def hash_utterances(utterances: Sequence[Utterance]) -> str:
+def hash_utterances(utterances: Sequence[Utterance], *, contents: bool = True) -> str:
     """Hash of these manifest rows and of the contents of their audio files, whose paths do not count.
+
+    Args:
+        contents: False: of the names of the audio files instead, which have to exist; reading them all would take hours.
 
     Raises:
         InputError: an audio file cannot be read.
     """
     digest = hashlib.sha256()
+    identify, write = (hash_audio_file, json.dumps) if contents else (existing_name, repr)  # of a million rows
     for u in utterances:
         try:
-            audio = hash_audio_file(u.audio_filepath)
+            audio = identify(os.fspath(u.audio_filepath))
         except InputError as error:
             raise InputError(f"{u.id}: {error}") from error
-        row = [u.id, audio, u.offset, u.duration, u.text, u.speaker, u.lang]
-        digest.update(json.dumps(row).encode())
+        digest.update(write([u.id, audio, u.offset, u.duration, u.text, u.speaker, u.lang]).encode())
     return digest.hexdigest()

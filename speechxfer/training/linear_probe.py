@@ -45,7 +45,8 @@ def fit_closed_form_head(run: TrainingRun) -> None:
 
     data = run.data
     words = [target[0] for target in data.targets]
-    fit_linear_probe(run.model, data.features.frames, get_features, data.feasible_speeds, words)
+    speeds = [np.flatnonzero(feasible).tolist() for feasible in data.feasible.T]
+    fit_linear_probe(run.model, data.frames.tolist(), get_features, speeds, words)
 
 
 def fit_linear_probe(

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from speechxfer.data import Samples
 from speechxfer.features import (
     Batch,
+    Flags,
     change_speed,
     collate,
     distort,
@@ -21,13 +23,15 @@ from speechxfer.features import (
 )
 from speechxfer.training.run import TrainingRun
 
+SpeedIndices = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class PlannedBatch:
     """The utterances of a batch and its place in the run."""
 
     indices: Sequence[int]
-    speeds: Sequence[int]
+    speeds: SpeedIndices
     """Speed index of every training utterance in this epoch."""
     epoch: int
     position: int
@@ -50,9 +54,9 @@ def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Ite
     budget = max(1, round(config.batch_s * run.model.spec.frames_per_s))
     while step < run.steps:
         generator = np.random.default_rng([config.seed, epoch])
-        speeds = [feasible[int(generator.integers(len(feasible)))] for feasible in data.feasible_speeds]
-        frames = [data.features.frames[speed][i] for i, speed in enumerate(speeds)]
-        plan = plan_batches(frames, budget, generator, processes=run.accelerator.num_processes)
+        speeds = choose_speeds(data.feasible, generator)
+        frames = np.take_along_axis(data.frames, speeds[None], axis=0)[0]
+        plan = plan_batches(frames.tolist(), budget, generator, processes=run.accelerator.num_processes)
         for processes in plan[position:]:
             if step == run.steps:
                 return
@@ -61,6 +65,13 @@ def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Ite
             yield PlannedBatch(indices, speeds, epoch, position, step >= config.augment_warmup_steps)
             step += 1
         epoch, position = epoch + 1, 0
+
+
+def choose_speeds(feasible: Flags, generator: np.random.Generator) -> SpeedIndices:
+    """For each utterance one of the speeds that are feasible, by a `[speeds, utterances]` table of them."""
+    numbers = generator.integers(feasible.sum(axis=0))  # the same draws as one call for each utterance
+    chosen: SpeedIndices = np.argmax(feasible & (np.cumsum(feasible, axis=0) == numbers + 1), axis=0)
+    return chosen
 
 
 def _load(run: TrainingRun, planned: PlannedBatch) -> tuple[PlannedBatch, Batch]:

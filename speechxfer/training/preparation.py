@@ -5,17 +5,16 @@ Features are computed before the processes of a run connect, so that no collecti
 cache divides the work among the processes.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
 
 from speechxfer.adaptation import unfreeze_step
-from speechxfer.checking import ctc_frames_needed
 from speechxfer.config import Config, DataConfig, FinetuneConfig, TransferConfig, change_settings, check_lora
 from speechxfer.data import Utterance, total_duration_s
 from speechxfer.decoding import frame_duration_s, segment_utterances, window_utterances
@@ -24,10 +23,13 @@ from speechxfer.features import (
     AudioOptions,
     Batch,
     FeatureStore,
+    StreamedFeatures,
     collate,
     report_resampling,
     store_features,
     store_samples,
+    stream_features,
+    stream_samples,
 )
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel, has_lora
 from speechxfer.runtime import is_main_process, log_info, runs_on_cpu_only
@@ -43,6 +45,7 @@ from speechxfer.training.regularizers import (
 )
 from speechxfer.training.run import TrainingData, TrainingRun
 from speechxfer.training.schedule import default_steps
+from speechxfer.training.targets import encode_targets, find_feasible_speeds
 
 
 def prepare_run(
@@ -64,16 +67,22 @@ def prepare_run(
     folder = Path(data.cache_dir) if data.cache_dir else out.parent / ".features"
     targets = encode_targets(model, train, data)
     audio = AudioOptions(model.spec, data.resample, data.mono)
+    streamed = is_streamed(train, data)
     if is_main_process():
         report_resampling([*train, *dev], audio)
-    features = store_features(train, audio, folder, speeds=config.speed_factors, half=True)
-    samples = store_samples(train, audio, folder) if config.distortion else None
+    features = _get_features(train, audio, folder, config.speed_factors, streamed)
+    samples = (
+        (stream_samples(train, audio) if streamed else store_samples(train, audio, folder))
+        if config.distortion
+        else None
+    )
     segmented_dev = segment_utterances(dev, audio)
     dev_windows = [window.utterance for window in window_utterances(segmented_dev.segments, frame_duration_s(model))]
     dev_features = store_features(dev_windows, audio, folder)
-    feasible = _find_feasible_speeds(model, train, targets, features, config.speed_factors)
+    frames = np.array(features.frames, dtype=np.int64)
+    feasible = find_feasible_speeds(model, train, targets, frames)
     _check_dev(model, dev, dev_features)
-    prepared = TrainingData(train, targets, features, samples, feasible, segmented_dev, dev_features)
+    prepared = TrainingData(train, targets, features, frames, samples, feasible, segmented_dev, dev_features)
     replay = _prepare_replay(model, config, data, source_data, folder)
     if config.gradient_checkpointing:
         _enable_gradient_checkpointing(model)
@@ -89,24 +98,17 @@ def prepare_run(
             "finetune": config.model_dump(mode="json"),
             "data": {"resample": data.resample, "mono": data.mono, "unknown_symbols": data.unknown_symbols},
         },
-        "train": hash_utterances(train),
+        "train": hash_utterances(train, contents=not streamed),
         "dev": hash_utterances(dev),
         "source data": hash_utterances(source_data),
         "steps": steps,
         "processes": accelerator.num_processes,
     }
-    bfloat16 = choose_bfloat16(
-        config.precision,
-        model,
-        _first_batch(config, model, train, prepared),
-        out,
-        fingerprint["first weights"],
-        accelerator,
-    )
-    fingerprint["bf16"] = bfloat16
+    first, weights = _first_batch(config, model, train, prepared), fingerprint["first weights"]
+    fingerprint["bf16"] = choose_bfloat16(config.precision, model, first, out, weights, accelerator)
     source = copy_source_model(model) if config.distillation or config.replay else None
     regularizer = build_regularizer(model, config, source, replay)
-    return TrainingRun(model, prepared, config, steps, regularizer, out, accelerator, fingerprint, bfloat16)
+    return TrainingRun(model, prepared, config, steps, regularizer, out, accelerator, fingerprint, fingerprint["bf16"])
 
 
 def _first_batch(
@@ -114,9 +116,9 @@ def _first_batch(
 ) -> Batch:
     """About a step of the first training utterances, on which the number formats are timed."""
     chosen, frames = [], 0
-    for index, speeds in enumerate(prepared.feasible_speeds):
-        chosen.append((index, speeds[0]))
-        frames += prepared.features.frames[speeds[0]][index]
+    for index, speed in enumerate(prepared.feasible.argmax(axis=0).tolist()):  # the first that is feasible
+        chosen.append((index, speed))
+        frames += int(prepared.frames[speed, index])
         if frames >= config.batch_s * model.spec.frames_per_s:
             break
     return collate(
@@ -124,6 +126,23 @@ def _first_batch(
         [prepared.features.get(index, speed) for index, speed in chosen],
         [prepared.targets[index] for index, _ in chosen],
     )
+
+
+def is_streamed(train: Sequence[Utterance], data: DataConfig) -> bool:
+    """Whether there is so much speech that features are computed as they are needed, and recordings are known by their names."""
+    return total_duration_s(train) > 3600 * data.stream_above_h
+
+
+def _get_features(
+    train: Sequence[Utterance], audio: AudioOptions, folder: Path, speeds: Sequence[float], streamed: bool
+) -> FeatureStore | StreamedFeatures:
+    if not streamed:
+        return store_features(train, audio, folder, speeds=speeds, half=True)
+    log_info(
+        f"{total_duration_s(train) / 3600:,.0f} h of training speech: features are computed as they are needed, not stored "
+        "(data.stream_above_h)"
+    )
+    return stream_features(train, audio, speeds)
 
 
 def _prepare_replay(
@@ -137,69 +156,8 @@ def _prepare_replay(
     targets = encode_targets(source, source_data, data)
     audio = AudioOptions(source.spec, data.resample, data.mono)
     features = store_features(source_data, audio, folder, half=True)
-    _find_feasible_speeds(source, source_data, targets, features, (1.0,))
+    find_feasible_speeds(source, source_data, targets, np.array(features.frames, dtype=np.int64))
     return ReplayData([u.id for u in source_data], features, targets)
-
-
-def encode_targets(model: AcousticModel, train: Sequence[Utterance], data: DataConfig) -> list[list[int]]:
-    """The symbols of every training text.
-
-    Raises:
-        InputError: utterances without text or with unknown symbols, or, for `classify`, of several words; named by id.
-    """
-    targets = [
-        model.vocabulary.encode(model.normalizer(u.text), utterance_id=u.id, unknown=data.unknown_symbols)
-        for u in train
-    ]
-    empty = [u.id for u, target in zip(train, targets, strict=True) if not target]
-    if empty:
-        raise InputError(
-            f"{len(empty)} training utterances have no text left after normalisation ({first_names(empty)}); write their text "
-            "or remove them (`speechxfer check --fix` does)"
-        )
-    if data.unknown_symbols == "skip":
-        unknown = sum((model.vocabulary.unknown(model.normalizer(u.text)) for u in train), start=Counter[str]())
-        if unknown:
-            log_info(f"skipped symbols of the training texts: {dict(unknown.most_common(20))}")
-    several = [u.id for u, target in zip(train, targets, strict=True) if len(target) != 1]
-    if model.task == "classify" and several:
-        raise InputError(
-            f"classify needs one label per utterance; {len(several)} have several ({first_names(several)})"
-        )
-    return targets
-
-
-def _find_feasible_speeds(
-    model: AcousticModel,
-    train: Sequence[Utterance],
-    targets: Sequence[Sequence[int]],
-    features: FeatureStore,
-    speeds: Sequence[float],
-) -> list[list[int]]:
-    """Of each utterance, the indices of the speed factors at which it has enough frames for CTC.
-
-    Raises:
-        InputError: there is none for some utterances, named by id.
-    """
-    frames = torch.tensor(features.frames)
-    encoded = model.encoder.output_lengths(frames) if model.task == "ctc" else frames
-    needed = [frames_needed(model, target) for target in targets]
-    feasible = [[s for s in range(len(speeds)) if encoded[s, i] >= needed[i]] for i in range(len(train))]
-    infeasible = [
-        f"{u.id} ({int(encoded[:, i].max())} frames for {needed[i]})" for i, u in enumerate(train) if not feasible[i]
-    ]
-    if infeasible:
-        raise InputError(
-            f"{len(infeasible)} training utterances have fewer encoder frames than CTC needs for their text "
-            f"({first_names(infeasible)}); check their transcripts, remove them (`speechxfer check --fix` does), or use a "
-            "smaller subsampling"
-        )
-    return feasible
-
-
-def frames_needed(model: AcousticModel, target: Sequence[int]) -> int:
-    """The fewest encoder frames (of a classifier: feature frames) with which an utterance can be trained on."""
-    return max(1, ctc_frames_needed(target)) if model.task == "ctc" else 1
 
 
 def check_built_as_set(model: AcousticModel, transfer: TransferConfig) -> None:

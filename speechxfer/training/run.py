@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from speechxfer.config import FinetuneConfig
 from speechxfer.data import Utterance
 from speechxfer.decoding import SegmentedUtterances
-from speechxfer.features import FeatureStore
+from speechxfer.features import FeatureStore, Flags, FrameCounts, StreamedFeatures
 from speechxfer.models import AcousticModel
 from speechxfer.training.regularizers import SourceRegularizer
 
@@ -22,12 +22,14 @@ class TrainingData:
     train: Sequence[Utterance]
     targets: Sequence[Sequence[int]]
     """Symbols of each training utterance."""
-    features: FeatureStore
+    features: FeatureStore | StreamedFeatures
     """Of the training utterances, at each speed factor."""
-    samples: FeatureStore | None
+    frames: FrameCounts
+    """Of these features, `[speeds, utterances]`."""
+    samples: FeatureStore | StreamedFeatures | None
     """Waveforms of the training utterances, if some are to be distorted."""
-    feasible_speeds: Sequence[Sequence[int]]
-    """Of each training utterance, the indices of the speed factors at which CTC can align it."""
+    feasible: Flags
+    """At which speed factors CTC can align each training utterance, `[speeds, utterances]`."""
     dev: SegmentedUtterances
     dev_features: FeatureStore
     """Of the windows of the dev utterances' segments."""

@@ -6,6 +6,7 @@
 - `find_keywords`, `write_found`, `Found`, `split_arguments`: words and phrases in untranscribed recordings.
 - `import_files`, `ImportOptions`: annotations and data folders of other toolkits as a manifest; `copy_tiers`: tiers added to a
   TextGrid or ELAN document.
+- `split_manifest`: a manifest divided into train, dev and test.
 - `score_files`: transcripts in files against references.
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
 - `DecodingOptions`, `open_decoder`: language models, boosted phrases and beam; `tune_models`, `Tuning`: their weights, tuned on
@@ -16,6 +17,7 @@
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
 - `StudySettings`, `Splits`: how the runs of a study are trained and on what; `cross_validate`, `learning_curve`,
   `compare_with_baseline`, `self_train`: the studies.
+- `select`, `SelectionOptions`, `Selection`: which untranscribed speech to transcribe next.
 - `rank_sources`: which source model suits a target best.
 - `ResultRow`, `Forgetting`, `read_rows`, `add_row`: the ``results.json`` of recipes.
 """
@@ -38,6 +40,7 @@ from speechxfer.workflows.import_runs import import_files as import_files
 from speechxfer.workflows.language_model_runs import score_language_model as score_language_model
 from speechxfer.workflows.language_model_runs import train_language_model as train_language_model
 from speechxfer.workflows.learning_curves import learning_curve as learning_curve
+from speechxfer.workflows.manifest_splits import split_manifest as split_manifest
 from speechxfer.workflows.model_description import describe as describe
 from speechxfer.workflows.ranking import rank_sources as rank_sources
 from speechxfer.workflows.report_pages import PageOptions as PageOptions
@@ -51,6 +54,9 @@ from speechxfer.workflows.search_runs import Found as Found
 from speechxfer.workflows.search_runs import find_keywords as find_keywords
 from speechxfer.workflows.search_runs import split_arguments as split_arguments
 from speechxfer.workflows.search_runs import write_found as write_found
+from speechxfer.workflows.selection_runs import Selection as Selection
+from speechxfer.workflows.selection_runs import SelectionOptions as SelectionOptions
+from speechxfer.workflows.selection_runs import select as select
 from speechxfer.workflows.self_training import self_train as self_train
 from speechxfer.workflows.studies import Splits as Splits
 from speechxfer.workflows.studies import StudySettings as StudySettings

@@ -1,4 +1,4 @@
-"""The verb `import`: annotations of linguists, subtitles, Kaldi's data folders and lhotse's manifests as a manifest."""
+"""The verb `import`: annotations, subtitles, tables, Kaldi's data folders, lhotse's manifests and tar shards as a manifest."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,12 +10,18 @@ from speechxfer.data import (
     EVERY_TIER,
     ImportedSpeech,
     TierChoice,
+    address_of,
     describe_places,
+    find_addresses,
     import_annotation,
+    import_table,
     is_kaldi_folder,
     is_lhotse_manifest,
+    is_table,
+    is_tar,
     read_kaldi_folder,
     read_lhotse_manifest,
+    read_tar,
     total_duration_s,
     write_manifest,
 )
@@ -46,9 +52,9 @@ DEFAULTS = ImportOptions()
 
 
 def import_files(inputs: Sequence[Path], out: Path, options: ImportOptions = DEFAULTS) -> str:
-    """Write a manifest of the speech in annotated files, Kaldi's data folders and lhotse's manifests.
+    """Write a manifest of the speech in annotated files, tables, Kaldi's data folders, lhotse's manifests and tar shards.
 
-    A folder stands for all annotated files in it (label tracks, ``.txt``, and lhotse's manifests only by name). A file that
+    A folder stands for all annotated files in it (label tracks, ``.txt``, tables and lhotse's manifests only by name). What
     cannot be imported is reported on stderr and does not stop the others; an error follows at the end.
 
     Args:
@@ -89,8 +95,11 @@ def import_files(inputs: Sequence[Path], out: Path, options: ImportOptions = DEF
 
 
 def _files(inputs: Iterable[Path]) -> Iterator[Path]:
-    """Files and Kaldi's data folders, those in other folders in order of their names."""
+    """Files, addresses and Kaldi's data folders, those in other folders in order of their names."""
     for path in inputs:
+        if address_of(path):
+            yield from find_addresses(address_of(path))
+            continue
         if not path.is_dir() or is_kaldi_folder(path):
             yield path
             continue
@@ -106,6 +115,12 @@ def _import_file(path: Path, options: ImportOptions) -> Iterator[ImportedSpeech]
         return
     if is_lhotse_manifest(path):
         yield read_lhotse_manifest(path, options.language)
+        return
+    if is_table(path):
+        yield import_table(path, options.language, options.audio_dir)
+        return
+    if is_tar(path):
+        yield read_tar(path, options.language)
         return
     for annotation in read_annotations(path, options.encoding):
         yield import_annotation(annotation, path, options.tiers, options.audio_dir, options.language)

@@ -1,6 +1,6 @@
 """What the verb `transcribe` is given: recordings, folders, patterns, standard input and manifests, found and opened.
 
-A folder stands for all recordings below it, by the suffixes of `SUFFIXES`. A pattern such as ``"2019/*.wav"`` is expanded where
+A folder stands for all recordings below it, by `RECORDING_SUFFIXES`. A pattern such as ``"2019/*.wav"`` is expanded where
 no file has that name, for shells that do not. ``-`` stands for the bytes of a recording on standard input.
 """
 
@@ -13,34 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechxfer.data import AudioHeader, Utterance, read_audio_header, read_manifest
+from speechxfer.data import RECORDING_SUFFIXES, AudioHeader, Utterance, read_audio_header, read_manifest
 from speechxfer.errors import InputError, count_of, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.runtime import log_info, track
 
 STANDARD_INPUT = "-"
 MANIFEST_SUFFIX = ".jsonl"
-SUFFIXES = (
-    *(
-        ".wav",
-        ".wave",
-        ".flac",
-        ".mp3",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".au",
-        ".snd",
-        ".caf",
-        ".w64",
-        ".rf64",
-    ),
-    *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".aac", ".webm", ".mkv", ".mka", ".amr", ".spx"),
-    *(".wma", ".wmv", ".asf", ".avi", ".flv", ".ts", ".mts", ".mpg", ".mpeg"),
-)
 
 
 @dataclass(frozen=True)
@@ -103,7 +82,7 @@ def _recordings_below(folder: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in names if not name.startswith(".")):
             path = Path(parent, name)
-            if path.suffix.lower() in SUFFIXES:
+            if path.suffix.lower() in RECORDING_SUFFIXES:
                 found.append(path)
             else:
                 others[path.suffix.lower() or "without suffix"] += 1

@@ -268,10 +268,8 @@ class _Run:
 
     def _in_utterance(self, utterance: Utterance, hit: KeywordHit) -> KeywordHit:
         """The hit with times in the recording; features begin a very short utterance with noise that is not of the audio."""
-        before_s = self.audio.spec.noise_before_s(utterance.duration)
-        times = (min(utterance.duration, max(0.0, time - before_s)) for time in (hit.start_s, hit.end_s))
-        start_s, end_s = (utterance.offset + time for time in times)
-        return replace(hit, start_s=start_s, end_s=end_s)
+        start_s, end_s = self.audio.spec.span_in_utterance(hit.start_s, hit.end_s, utterance.duration)
+        return replace(hit, start_s=utterance.offset + start_s, end_s=utterance.offset + end_s)
 
     def _search_chunk(self, chunk: Sequence[Utterance]) -> list[tuple[Utterance, list[KeywordHit]]]:
         """The hits in some utterances, searched together; if one of them fails, one by one."""

@@ -4,14 +4,47 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from speechxfer.annotations import POINT, add_tiers, read_annotations
+from speechxfer.annotations import POINT, READABLE, add_tiers, read_annotations
 from speechxfer.errors import InputError, count_of
+from speechxfer.runtime import write_atomically
+
+
+def copy_tiers_of_folders(
+    target: Path, source: Path, *, names: Sequence[str] = (), prefix: str = "", out: Path | None = None
+) -> str:
+    """Add tiers to all TextGrid and ELAN documents of a folder for which another folder has a file of the same name, whatever its
+    suffix; arguments and result as for `copy_tiers`. With `out`, the documents are written there, with those that get none.
+
+    Raises:
+        InputError: as `copy_tiers`; no document has a file of the same name, or two files in `source` have the same.
+    """
+    documents = _files(target, (".eaf", ".textgrid"))
+    sources: dict[str, Path] = {}
+    for path in _files(source, tuple(suffix.lower() for suffix in READABLE)):
+        if path.stem in sources:
+            raise InputError(f"{path}: {sources[path.stem]} has the same name; move one of them elsewhere")
+        sources[path.stem] = path
+    if not any(path.stem in sources for path in documents):
+        raise InputError(f"{source}: has no file for a document in {target}; files of one recording need the same name")
+    lines = []
+    for path in documents:
+        written = out / path.relative_to(target) if out else path
+        if path.stem in sources:
+            lines.append(copy_tiers(path, sources[path.stem], names=names, prefix=prefix, out=written))
+        elif out:
+            write_atomically(written, path.read_bytes())
+    return "\n".join(lines)
+
+
+def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
 
 
 def copy_tiers(
     target: Path, source: Path, *, names: Sequence[str] = (), prefix: str = "", out: Path | None = None
 ) -> str:
-    """Add tiers of a file of annotations to a TextGrid or ELAN document, whose own tiers stay as they are.
+    """Add tiers of a file of annotations to a TextGrid or ELAN document, whose own tiers stay as they are; or of the files of a
+    folder to the documents of another (`copy_tiers_of_folders`).
 
     Args:
         target: the TextGrid or ELAN document.
@@ -27,6 +60,8 @@ def copy_tiers(
         InputError: a file cannot be read, the source has several recordings or not these tiers, `out` has another suffix than
             `target`, or a name is taken in the target.
     """
+    if target.is_dir():
+        return copy_tiers_of_folders(target, source, names=names, prefix=prefix, out=out)
     if out is not None and out.suffix.lower() != target.suffix.lower():
         raise InputError(
             f"{out}: the file written is of the same kind as {target}; give --out the suffix {target.suffix}"

@@ -41,6 +41,7 @@ from speechxfer.training import (
     finetune,
     hash_source,
     hash_utterances,
+    is_streamed,
     training_cost,
     training_precision,
 )
@@ -182,6 +183,7 @@ def _requested_run(
     del settings["data"]["cache_dir"]  # where features are kept does not change them
     paths = {"symbol_map": config.transfer.symbol_map, "letters": config.text.letters}
     fix = "correct its path, or copy it again"
+    streamed = is_streamed(data.train, config.data)
     requested = {
         "config": settings,
         **{
@@ -190,7 +192,7 @@ def _requested_run(
         },
         "language": language,
         "licence": licence,
-        "train": [hash_utterances(part) for part in data.train_parts],
+        "train": [hash_utterances(part, contents=not streamed) for part in data.train_parts],
         "dev": hash_utterances(data.dev),
         "source": source,
         "source_data": hash_utterances(source_data),
