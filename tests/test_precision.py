@@ -71,6 +71,14 @@ def test_what_is_set_is_not_timed(choice: str, tones: Tones, tmp_path: Path, tim
     assert not (tmp_path / "run" / "precision.json").exists()
 
 
+@pytest.mark.parametrize("choice", ["fp32", "bf16"])
+def test_dev_is_decoded_in_the_number_format_of_the_steps(choice: str, tones: Tones, tmp_path: Path) -> None:
+    model, found = source_model("dnn"), []
+    model.head.register_forward_hook(lambda module, _, output: None if module.training else found.append(output.dtype))
+    finetune(model, tones.source, tones.source, settings(precision=choice), out=tmp_path / "run")
+    assert set(found) == {torch.bfloat16 if choice == "bf16" else torch.float32}
+
+
 def test_a_record_of_other_weights_does_not_count(
     tones: Tones, tmp_path: Path, timed: list[tuple[float, float]]
 ) -> None:

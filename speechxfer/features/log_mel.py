@@ -112,7 +112,7 @@ class Filterbank(nn.Module):
             signal = torch.where(padding_mask(lengths, signal.shape[1]), emphasised, 0.0)
         extended = self._extend(signal, lengths)
         if self.exportable:
-            bands = self._exportable_spectrum(self._index_frames(extended), counts) @ self.get_buffer("mels")
+            bands = self._multiply_spectrum(self._index_frames(extended), counts) @ self.get_buffer("mels")
         else:
             bands = self._compute_bands(extended)
         if spec.drop_last_frame:
@@ -208,20 +208,22 @@ class Filterbank(nn.Module):
         inner.mul_(window)
         return frames
 
-    def _exportable_spectrum(self, frames: Tensor, counts: Tensor) -> Tensor:
-        """`[batch, frames, bins]`: as `_spectrum`, by two matrix products."""
-        power, size = self.spec.power, self.spec.fft_size
-        rows = torch.arange(self.size) + 0 * counts[0]  # not constant, or the graph would store the matrices, 0.8 MB
-        angles = rows[:, None] * torch.arange(size // 2 + 1) % size
-        real, imaginary = (frames @ self.get_buffer(name)[angles] for name in ("cosines", "sines"))
-        squares: Tensor = real**2 + imaginary**2
-        return squares if power == 2.0 else squares ** (power / 2)
-
     def _spectrum(self, frames: Tensor) -> Tensor:
         """`[batch, frames, bins]`: magnitudes to the power of the spec."""
         real, imaginary = torch.view_as_real(torch.fft.rfft(frames)).unbind(-1)
-        powers: Tensor = real.square() + imaginary.square()
-        return powers if self.spec.power == 2.0 else powers.pow_(self.spec.power / 2)
+        return self._raise_to_power(real.square() + imaginary.square())
+
+    def _multiply_spectrum(self, frames: Tensor, counts: Tensor) -> Tensor:
+        """The same by two matrix products."""
+        size = self.spec.fft_size
+        rows = torch.arange(self.size) + 0 * counts[0]  # not constant, or the graph would store the matrices, 0.8 MB
+        angles = rows[:, None] * torch.arange(size // 2 + 1) % size
+        real, imaginary = (frames @ self.get_buffer(name)[angles] for name in ("cosines", "sines"))
+        return self._raise_to_power(real**2 + imaginary**2)
+
+    def _raise_to_power(self, squares: Tensor) -> Tensor:
+        power = self.spec.power
+        return squares if power == 2.0 else squares ** (power / 2)
 
     def _take_logarithm(self, bands: Tensor, valid: Tensor | None) -> Tensor:
         spec = self.spec

@@ -101,18 +101,11 @@ def prepare_run(
         "steps": steps,
         "processes": accelerator.num_processes,
     }
-    bfloat16 = choose_bfloat16(
-        config.precision,
-        model,
-        _first_batch(config, model, train, prepared),
-        out,
-        fingerprint["first weights"],
-        accelerator,
-    )
-    fingerprint["bf16"] = bfloat16
+    first, weights = _first_batch(config, model, train, prepared), fingerprint["first weights"]
+    fingerprint["bf16"] = choose_bfloat16(config.precision, model, first, out, weights, accelerator)
     source = copy_source_model(model) if config.distillation or config.replay else None
     regularizer = build_regularizer(model, config, source, replay)
-    return TrainingRun(model, prepared, config, steps, regularizer, out, accelerator, fingerprint, bfloat16)
+    return TrainingRun(model, prepared, config, steps, regularizer, out, accelerator, fingerprint, fingerprint["bf16"])
 
 
 def _first_batch(

@@ -39,7 +39,8 @@ def evaluate_dev(run: TrainingRun, progress: Progress) -> None:
 
 def _score_dev(run: TrainingRun) -> tuple[WerReport, dict[str, Hypothesis]]:
     dev = run.data.dev
-    hypotheses = decode_utterances(run.model, dev, AudioOptions(run.model.spec), store=run.data.dev_features)
+    with torch.autocast(run.accelerator.device.type, torch.bfloat16, enabled=run.bfloat16):  # as in the steps
+        hypotheses = decode_utterances(run.model, dev, AudioOptions(run.model.spec), store=run.data.dev_features)
     return score_hypotheses(run.model, dev.utterances, hypotheses), hypotheses
 
 
