@@ -32,12 +32,16 @@ Method = Callable[[Samples], Any]
 
 def torchaudio_fbank(samples: Samples) -> torch.Tensor:
     """Kaldi's filterbank by torchaudio, without dither."""
-    return torchaudio.compliance.kaldi.fbank(torch.from_numpy(samples)[None], num_mel_bins=80, dither=0.0)
+    features: torch.Tensor = torchaudio.compliance.kaldi.fbank(
+        torch.from_numpy(samples)[None], num_mel_bins=80, dither=0.0
+    )
+    return features
 
 
 def bare_spectrum(samples: Samples) -> torch.Tensor:
     """No filterbank: only frames and their FFT, the least that any needs."""
-    return torch.fft.rfft(torch.from_numpy(samples).unfold(0, 400, 160), n=512)
+    spectrum: torch.Tensor = torch.fft.rfft(torch.from_numpy(samples).unfold(0, 400, 160), n=512)
+    return spectrum
 
 
 def ours(preset: str) -> Method:
