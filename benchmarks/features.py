@@ -30,12 +30,12 @@ REFERENCE = "torchaudio: kaldi.fbank"
 Method = Callable[[Samples], Any]
 
 
-def torchaudio_fbank(samples: Samples) -> torch.Tensor:
+def torchaudio_fbank(samples: Samples) -> Any:
     """Kaldi's filterbank by torchaudio, without dither."""
     return torchaudio.compliance.kaldi.fbank(torch.from_numpy(samples)[None], num_mel_bins=80, dither=0.0)
 
 
-def bare_spectrum(samples: Samples) -> torch.Tensor:
+def bare_spectrum(samples: Samples) -> Any:
     """No filterbank: only frames and their FFT, the least that any needs."""
     return torch.fft.rfft(torch.from_numpy(samples).unfold(0, 400, 160), n=512)
 
