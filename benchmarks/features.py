@@ -30,7 +30,7 @@ REFERENCE = "torchaudio: kaldi.fbank"
 Method = Callable[[Samples], Any]
 
 
-def torchaudio_fbank(samples: Samples) -> torch.Tensor:
+def torchaudio_fbank(samples: Samples) -> Any:
     """Kaldi's filterbank by torchaudio, without dither."""
     features: torch.Tensor = torchaudio.compliance.kaldi.fbank(
         torch.from_numpy(samples)[None], num_mel_bins=80, dither=0.0
@@ -38,7 +38,7 @@ def torchaudio_fbank(samples: Samples) -> torch.Tensor:
     return features
 
 
-def bare_spectrum(samples: Samples) -> torch.Tensor:
+def bare_spectrum(samples: Samples) -> Any:
     """No filterbank: only frames and their FFT, the least that any needs."""
     spectrum: torch.Tensor = torch.fft.rfft(torch.from_numpy(samples).unfold(0, 400, 160), n=512)
     return spectrum
