@@ -33,6 +33,11 @@ def test_split_refuses_to_replace_its_input_and_too_few_sentences(tmp_path: Path
     with pytest.raises(InputError, match="is an input"):
         split_manifest(tmp_path / "train.jsonl", tmp_path)
     assert read_manifest(tmp_path / "train.jsonl") == utterances
+    write_manifest(tmp_path / "test.jsonl", utterances)
+    write_manifest(tmp_path / "train.jsonl", utterances[:1])
+    with pytest.raises(InputError, match=r"test\.jsonl: is an input"):
+        split_manifest(tmp_path / "test.jsonl", tmp_path)
+    assert read_manifest(tmp_path / "train.jsonl") == utterances[:1] and not (tmp_path / "dev.jsonl").exists()
     write_manifest(tmp_path / "two.jsonl", utterances[:2])
     with pytest.raises(InputError, match="only 2 different sentences"):
         split_manifest(tmp_path / "two.jsonl", tmp_path / "parts")
