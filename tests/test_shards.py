@@ -258,7 +258,8 @@ def test_archives_without_the_format_by_which_members_are_found_again_are_refuse
     content[148:156] = b" " * 8
     content[148:156] = b"%06o\0 " % sum(content[:512])
     path.write_bytes(content)
-    assert tarfile.open(path).getnames() == ["a.wav"]
+    with tarfile.open(path) as archive:
+        assert archive.getnames() == ["a.wav"]
     with pytest.raises(InputError, match="could not be imported"):
         import_files([path], tmp_path / "m.jsonl")
     assert "v7.tar: 'a.wav' has no header of the POSIX format ustar" in capsys.readouterr().err

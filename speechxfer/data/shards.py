@@ -74,8 +74,8 @@ def read_tar(path: Path, language: str = "") -> ImportedSpeech:
                 current, sample = key, {}
             if suffix in sample:
                 raise InputError(
-                    f"{path}: the sample {_shown(current)!r} has two members {suffix!r}, as a sample's name ends at the first dot; name its "
-                    f"members alike and others differently, and {_FIX}"
+                    f"{path}: the sample {_shown(current)!r} has two members {suffix!r}, as its name ends at the first dot; name "
+                    f"the members of a sample alike, and others differently, and {_FIX}"
                 )
             sample[suffix] = value
     except (tarfile.TarError, OSError, EOFError) as error:
