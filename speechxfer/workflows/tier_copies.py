@@ -16,8 +16,8 @@ def copy_tiers_of_folders(
     suffix; arguments and result as for `copy_tiers`. With `out`, the documents are written there, with those that get none.
 
     Raises:
-        InputError: as `copy_tiers`; no document has a file of the same name, two files in `source` have the same, or two folders in
-            `target` have one of that name; or a document exists in `out`.
+        InputError: as `copy_tiers`; no document has a file of the same name, two files in `source` have the same, or two folders
+            in `target` have one of that name; or a document exists in `out`.
     """
     documents = _files(target, (".eaf", ".textgrid"))
     sources: dict[str, Path] = {}
@@ -32,8 +32,8 @@ def copy_tiers_of_folders(
         other = named.setdefault(path.stem, path)
         if path.stem in sources and other.parent != path.parent:
             raise InputError(
-                f"{path}: {other} has the same name, and {sources[path.stem]} can be of one of them only; add tiers to each folder "
-                "of documents by itself"
+                f"{path}: {other} has the same name, and {sources[path.stem]} can be of one of them only; add tiers to each "
+                "folder of documents by itself"
             )
     places = {path: out / path.relative_to(target) if out else path for path in documents}
     check_not_existing(written for path, written in places.items() if written != path)
