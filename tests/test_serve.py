@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,7 @@ def test_only_results_can_be_downloaded(client: TestClient, folder: Path) -> Non
         "key",
         "exports/../key",
         "exports/%2e%2e/key",
+        "exports/%00",
         "exports",
         "exports/1/link",
         "%2fetc/passwd",
@@ -541,3 +543,21 @@ def test_hostile_texts_are_data_of_json_only(client: TestClient, folder: Path) -
     script = (Path(jobs_module.__file__).parent / "static" / "page.js").read_text()
     for unsafe in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "DOMParser", "srcdoc"):
         assert unsafe not in script
+
+
+def test_of_two_clicks_at_once_one_waits_for_the_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else both start a job with the same folder for its results."""
+    running, most = [0], [0]
+
+    def prepare(*_: object) -> None:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0.3)
+        running[0] -= 1
+
+    client = open_page(folder)
+    other = TestClient(client.app, base_url=client.base_url, headers=client.headers, cookies=client.cookies)
+    monkeypatch.setattr("speechxfer.server.actions.prepare", prepare)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda one: post(one, "prepare"), (client, other)))
+    assert most == [1]

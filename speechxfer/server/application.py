@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,7 @@ class Pages:
 
     def __init__(self, project: Project) -> None:
         self.project, self.jobs = project, Jobs(project.folder)
+        self._acting = threading.Lock()  # of two clicks at once the second finds the job of the first
 
     def routes(self) -> list[Route]:
         """What can be requested."""
@@ -135,10 +137,14 @@ class Pages:
                 given = body.model_validate(parse_json(content or b"{}", "request", fix=FIX))
             except ValidationError as error:
                 raise InputError(f"request: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}; {FIX}") from error
-            await run_in_threadpool(act, given)
+            await run_in_threadpool(self._act, act, given)
             return await self._state()
 
         return answer
+
+    def _act(self, act: Callable[..., object], *arguments: object) -> None:
+        with self._acting:
+            act(*arguments)
 
     async def _state(self) -> Response:
         return JSONResponse(await run_in_threadpool(describe_project, self.project, self.jobs))
@@ -152,9 +158,8 @@ class Pages:
     async def _try(self, request: Request) -> Response:
         folder = self.project.folder / "tries"
         path = await receive_file(request.stream(), folder, request.query_params.get("name", ""), numbered=True)
-        await run_in_threadpool(
-            actions.try_recording, self.project, self.jobs, request.query_params.get("model", ""), path
-        )
+        model = request.query_params.get("model", "")
+        await run_in_threadpool(self._act, actions.try_recording, self.project, self.jobs, model, path)
         return await self._state()
 
     def _clip(self, request: Request) -> Response:
@@ -173,7 +178,7 @@ class Pages:
 
     def _download(self, request: Request) -> Response:
         """A report, tiers or a model; a folder becomes a ``.zip``."""
-        path = (self.project.folder / request.path_params["path"]).resolve()
+        path = (self.project.folder / request.path_params["path"].replace("\0", "")).resolve()
         allowed = [self.project.folder / name for name in ("exports", "models")]
         if not any(path.is_relative_to(folder) and path != folder for folder in allowed) or not path.exists():
             raise InputError(f"{request.path_params['path']!r}: is no result of this project; {FIX}")
