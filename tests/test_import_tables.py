@@ -154,8 +154,8 @@ def test_only_the_columns_that_are_used_are_read(tmp_path: Path) -> None:
     """Times that Python's `datetime` does not have."""
     content = table([{"audio": {"bytes": sound(0.5), "path": "a.wav"}, "text": "one"}])
     content = content.append_column("when", pa.array([2**52], pa.timestamp("ms")))
-    pa.parquet.write_table(content, tmp_path / "t.parquet")
-    for path in (tmp_path / "t.parquet", save_to_disk(tmp_path / "saved", [content])):
+    pa.parquet.write_table(content, tmp_path / "T.PARQUET")
+    for path in (tmp_path / "T.PARQUET", save_to_disk(tmp_path / "saved", [content])):
         import_files([path], tmp_path / "m.jsonl")
         assert [utterance.text for utterance in read_manifest(tmp_path / "m.jsonl")] == ["one"]
 

@@ -45,7 +45,7 @@ def is_arrow_table(path: Path) -> bool:
     """Whether a path is a Parquet or Arrow file, or a folder that ``save_to_disk`` wrote."""
     if path.is_dir():
         return any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
-    return path.suffix in (".parquet", ".arrow")
+    return path.suffix.lower() in (".parquet", ".arrow")
 
 
 def read_arrow_table(path: Path, options: TableOptions) -> ImportedSpeech:
@@ -102,7 +102,7 @@ def _rows(file: Path, text_column: str) -> Iterator[tuple["_Columns", _Row]]:
     """The columns that matter and the rows of a file, a part of them in memory; other columns are not read."""
     arrow = import_extra("pyarrow", "datasets", str(file))
     try:
-        if file.suffix == ".parquet":
+        if file.suffix.lower() == ".parquet":
             parquet = import_extra("pyarrow.parquet", "datasets", str(file))
             with parquet.ParquetFile(file) as table:
                 columns = _Columns.find(table.schema_arrow.names, text_column, file)
