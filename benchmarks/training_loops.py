@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from speechxfer.models import AcousticModel
 from speechxfer.runtime import console
 
 BATCH_S, RATE, BETAS, WEIGHT_DECAY, CLIP_NORM, SEED = 20.0, 3e-4, (0.9, 0.98), 0.0, 5.0, 1
-Indices = Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Meter:
         self.cpu_s = self.wall_s = 0.0
         self.ctc_loss = nn.functional.ctc_loss
         nn.functional.ctc_loss = self.record_loss
-        register_optimizer_step_post_hook(self.record_update)  # type: ignore[no-untyped-call]
+        register_optimizer_step_post_hook(self.record_update)
 
     def watch(self, encoder: Any) -> None:
         """Measure the forward passes of this network in training."""
@@ -133,7 +133,7 @@ def train_transformers(task: Task, meter: Meter) -> None:
     """The `Trainer` of transformers on its own network."""
     library: Any = import_module("transformers")
 
-    class Trainer(library.Trainer):  # type: ignore[misc, name-defined]
+    class Trainer(library.Trainer):  # type: ignore[misc]
         """With our batches, and the loss per symbol."""
 
         def get_train_dataloader(self) -> Any:
@@ -178,7 +178,7 @@ def train_speechbrain(task: Task, meter: Meter) -> None:
     core: Any = import_module("speechbrain.core")
     losses: Any = import_module("speechbrain.nnet.losses")
 
-    class Brain(core.Brain):  # type: ignore[misc, name-defined]
+    class Brain(core.Brain):  # type: ignore[misc]
         """A model with relative lengths, as SpeechBrain has them."""
 
         def compute_forward(self, batch: Any, stage: Any) -> Any:
@@ -235,12 +235,12 @@ def load_batches(task: Task, model: AcousticModel, pad: Any) -> Any:
     features = [utterance_features(one, audio).astype(np.float16).astype(np.float32) for one in utterances]
     targets = [model.vocabulary.encode(model.normalizer(one.text), utterance_id=one.id) for one in utterances]
     planned = _plan([len(values) for values in features], round(BATCH_S * model.spec.frames_per_s), task.shuffled)
-    batches = [batch for batch, _ in zip(planned, range(task.total_steps), strict=False)]
+    batches = list(islice(planned, task.total_steps))
     rows: Any = list(zip(features, targets, strict=True))
     return DataLoader(rows, batch_sampler=batches, collate_fn=pad)
 
 
-def _plan(frames: Indices, budget_frames: int, shuffled: bool) -> Iterator[Indices]:
+def _plan(frames: Sequence[int], budget_frames: int, shuffled: bool) -> Iterator[list[int]]:
     """The batches of one epoch after the other, as a run of this seed has them."""
     epoch = 0
     while True:
