@@ -4,7 +4,7 @@
 has a process of its own, one thread and float32; the processes work in turn, one round after the other. All read the same
 features, ours from its cache on disk, the others from memory: front ends are not compared. Speeds are seconds of speech per
 second of CPU time; the first round is a warm-up. Losses of the first batch, frames of all batches and numbers of updates must
-be equal. SpeechBrain is installed into a folder of its own (default: in the user's cache), which only these processes read.
+be equal. SpeechBrain is installed into a folder of the user's cache (`XDG_CACHE_HOME`), which only this program reads.
 
     pip install 'speechxfer[hf]'
     python -m benchmarks training
@@ -54,8 +54,10 @@ PAIRS = (  # whose speed is stated over whose
 )
 
 
-def install_peers(folder: Path) -> None:
-    """SpeechBrain and what it needs beyond our environment, once; never another torch."""
+def install_peers() -> None:
+    """SpeechBrain and what it needs beyond our environment, once, into the user's cache; never another torch."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    folder = cache / "speechxfer-benchmarks" / "-".join(PEERS)
     if not (folder / "speechbrain").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), *PEERS]
@@ -142,13 +144,11 @@ def spread(values: Sequence[float], digits: int) -> str:
 
 def main() -> None:
     """Measure and write the section of the page."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", type=Path, default=cache / "speechxfer-benchmarks" / PEERS[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=15, help="of a round")
     arguments = parser.parse_args()
-    install_peers(arguments.peers)
+    install_peers()
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
