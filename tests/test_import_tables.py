@@ -169,3 +169,9 @@ def test_a_recording_that_does_not_say_its_length_is_named(tmp_path: Path, capsy
     with pytest.raises(InputError, match="could not be imported"):
         import_files([tmp_path / "t.parquet"], tmp_path / "m.jsonl")
     assert "a.flac: the file does not say how long it is" in capsys.readouterr().err
+    (tmp_path / "whole.flac").write_bytes(content)
+    (tmp_path / "wav.scp").write_text(f"r {tmp_path / 'whole.flac'}\n")  # Kaldi's data folder without segments
+    (tmp_path / "text").write_text("r one\n")
+    with pytest.raises(InputError, match="could not be imported"):
+        import_files([tmp_path], tmp_path / "m.jsonl")
+    assert "whole.flac: the file does not say how long it is" in capsys.readouterr().err

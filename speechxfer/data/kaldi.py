@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from speechxfer.data.decoder import read_audio_header
+from speechxfer.data.decoder import read_audio_header, read_duration_s
 from speechxfer.data.importing import AFTER_THE_END, NO_DURATION, NO_TEXT, ROUNDING_S, ImportedSpeech
 from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError
@@ -41,7 +41,7 @@ def read_kaldi_folder(folder: Path, language: str = "") -> ImportedSpeech:
         path = recordings[recording]
         if path not in lengths:
             header = read_audio_header(path)
-            lengths[path] = header.samples / header.rate_hz
+            lengths[path] = read_duration_s(path) if end_s is None else header.samples / header.rate_hz
         stop_s = lengths[path] if end_s is None or end_s > lengths[path] > end_s - ROUNDING_S else end_s
         text = "" if texts is None else texts.get(name, "")
         reason = _reason_to_skip(start_s, stop_s, lengths[path], text, has_texts=texts is not None)
