@@ -148,3 +148,24 @@ def test_what_is_no_such_table_is_described(
     with pytest.raises(InputError, match="no utterance"):
         import_files([path], tmp_path / "x.jsonl")
     assert fault in capsys.readouterr().err
+
+
+def test_only_the_columns_that_are_used_are_read(tmp_path: Path) -> None:
+    """Times that Python's `datetime` does not have."""
+    content = table([{"audio": {"bytes": sound(0.5), "path": "a.wav"}, "text": "one"}])
+    content = content.append_column("when", pa.array([2**52], pa.timestamp("ms")))
+    pa.parquet.write_table(content, tmp_path / "t.parquet")
+    for path in (tmp_path / "t.parquet", save_to_disk(tmp_path / "saved", [content])):
+        import_files([path], tmp_path / "m.jsonl")
+        assert [utterance.text for utterance in read_manifest(tmp_path / "m.jsonl")] == ["one"]
+
+
+def test_a_recording_that_does_not_say_its_length_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = bytearray(sound(0.5, "FLAC"))
+    content[21] &= 0xF0  # RFC 9639, section 8.2: 36 bits of the number of samples; zero where it is unknown
+    content[22:26] = bytes(4)
+    rows = [{"audio": {"bytes": bytes(content), "path": "a.flac"}, "text": "one"}]
+    pa.parquet.write_table(table(rows), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="could not be imported"):
+        import_files([tmp_path / "t.parquet"], tmp_path / "m.jsonl")
+    assert "a.flac: the file does not say how long it is" in capsys.readouterr().err

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from speechxfer.errors import InputError
 from speechxfer.features.batches import Batch
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.training import precision
 from speechxfer.training.loop import finetune
-from speechxfer.training.precision import time_steps
+from speechxfer.training.precision import choose_bfloat16, time_steps
 from speechxfer.training.state import has_state, training_precision
 from tests.small_models import Tones, settings, source_model, write_tones
 
@@ -86,6 +87,16 @@ def test_a_record_of_other_weights_does_not_count(
     timed.append((1.0, 2.0))
     train(tones, tmp_path)
     assert training_precision(tmp_path) == "fp32"
+
+
+def test_only_the_process_that_decides_records_its_choice(tmp_path: Path, timed: list[tuple[float, float]]) -> None:
+    """Of several processes that start together each times, and that of the first one counts."""
+    accelerator = Accelerator(cpu=True)
+    timed.append((2.0, 1.0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(accelerator), "is_main_process", False)
+        choose_bfloat16("auto", source_model("dnn"), BATCH, tmp_path, "0", accelerator)
+    assert not timed and not (tmp_path / "precision.json").exists()
 
 
 def test_a_damaged_record_is_named(tones: Tones, tmp_path: Path, timed: list[tuple[float, float]]) -> None:

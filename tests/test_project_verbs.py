@@ -33,6 +33,11 @@ def test_split_refuses_to_replace_its_input_and_too_few_sentences(tmp_path: Path
     with pytest.raises(InputError, match="is an input"):
         split_manifest(tmp_path / "train.jsonl", tmp_path)
     assert read_manifest(tmp_path / "train.jsonl") == utterances
+    write_manifest(tmp_path / "test.jsonl", utterances)
+    write_manifest(tmp_path / "train.jsonl", utterances[:1])
+    with pytest.raises(InputError, match=r"test\.jsonl: is an input"):
+        split_manifest(tmp_path / "test.jsonl", tmp_path)
+    assert read_manifest(tmp_path / "train.jsonl") == utterances[:1] and not (tmp_path / "dev.jsonl").exists()
     write_manifest(tmp_path / "two.jsonl", utterances[:2])
     with pytest.raises(InputError, match="only 2 different sentences"):
         split_manifest(tmp_path / "two.jsonl", tmp_path / "parts")
@@ -89,3 +94,24 @@ def test_tiers_of_a_folder_are_added_to_the_documents_of_another(tmp_path: Path)
     with pytest.raises(InputError, match="has the same name"):
         copy_tiers(project, texts, out=tmp_path / "more")
     assert not (tmp_path / "more").exists()
+
+
+def test_added_tiers_replace_no_document_and_go_to_one_recording(tmp_path: Path) -> None:
+    own = Annotation(Path("01.wav"), 1.0, (Tier("tx", (Interval(0.0, 1.0, "by hand"),)),))
+    new = Annotation(Path("01.wav"), 1.0, (Tier("p", (Interval(0.0, 1.0, "predicted"),)),))
+    documents, texts, out = tmp_path / "documents", tmp_path / "texts", tmp_path / "out"
+    for folder, annotation in ((documents / "ana", own), (texts, new)):
+        folder.mkdir(parents=True)
+        write_annotation(folder / "01.eaf", annotation)
+    copy_tiers(documents, texts, out=out)
+    corrected = (out / "ana" / "01.eaf").read_text("utf-8").replace("predicted", "corrected")
+    (out / "ana" / "01.eaf").write_text(corrected, "utf-8")
+    with pytest.raises(InputError, match=r"01\.eaf exists and would be replaced"):
+        copy_tiers(documents, texts, out=out)
+    assert (out / "ana" / "01.eaf").read_text("utf-8") == corrected
+    (documents / "ben").mkdir()
+    write_annotation(documents / "ben" / "01.eaf", own)
+    with pytest.raises(InputError, match=r"ben/01\.eaf: .*ana/01\.eaf has the same name"):
+        copy_tiers(documents, texts)
+    for name in ("ana", "ben"):
+        assert [tier.name for tier in read_annotations(documents / name / "01.eaf")[0].tiers] == ["tx"]

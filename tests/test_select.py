@@ -227,3 +227,7 @@ def test_nothing_to_choose_and_wrong_models_are_refused(model: Path, tmp_path: P
     sx.save_model(source_model(task="classify"), tmp_path / "labels", Card("labels"))
     with pytest.raises(sx.InputError, match="classifier"):
         select(str(tmp_path / "labels"), [tmp_path / "pool.jsonl"])
+
+
+def test_the_manifest_has_a_name_without_the_option(speechxfer: Speechxfer, tmp_path: Path) -> None:  # noqa: F811
+    assert_refused(speechxfer("select", "english", "--on", tmp_path / "none.wav"), "none.wav", "missing")

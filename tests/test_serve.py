@@ -91,6 +91,27 @@ def test_only_the_page_itself_in_the_browser_of_its_user_is_answered(client: Tes
     assert (folder / "key").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"short"])
+def test_a_key_that_is_not_whole_is_no_key(folder: Path, content: bytes) -> None:
+    """Such as after the disk was full; an empty one would let everybody in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "key").write_bytes(content)
+    (folder / "key").chmod(0o644)
+    (folder / "project.json").write_text("{}")
+    application = build_application(Project(folder), port=PORT)
+    stranger = TestClient(application, base_url=f"http://127.0.0.1:{PORT}", headers=OWN)
+    assert stranger.get("/api/state").status_code == 403
+    assert len(read_key(folder)) == 32 and (folder / "key").stat().st_mode & 0o077 == 0
+    assert open_page(folder).get("/api/state").status_code == 200
+
+
+def test_cookies_of_other_programs_on_this_computer_do_not_shut_the_page(client: TestClient, folder: Path) -> None:
+    """Browsers send one cookie header for all ports."""
+    cookies = f'other={{"a": 1}}; speechxfer-{PORT}={read_key(folder)}; x=[1'
+    stranger = TestClient(client.app, base_url=f"http://127.0.0.1:{PORT}", headers=OWN | {"Cookie": cookies})
+    assert stranger.get("/api/state").status_code == 200
+
+
 def test_every_answer_has_a_policy_without_inline_scripts(client: TestClient) -> None:
     for path in ("/", "/page.js", "/page.css", "/api/state", "/download/nothing", "/missing"):
         policy = client.get(path).headers["Content-Security-Policy"]

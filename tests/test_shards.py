@@ -193,6 +193,8 @@ def test_members_that_are_no_files_are_skipped_and_nothing_is_unpacked(
         ({"a.wav": None, "a.json": b'{"text": 1}'}, r"'a'\.json: 'text' must be a string, found 1"),
         ({"a.wav": None, "a.json": b"{"}, r"'a'\.json: not JSON"),
         ({"a.wav": b""}, r"'a\.wav' has 0 bytes"),
+        ({"a.1.wav": None, "a.2.wav": None}, r"the sample 'a' has two members 'sound'"),
+        ({"a.txt": b"x", "a.wav": None, "a.raw.txt": b"y"}, r"the sample 'a' has two members '\.txt'"),
     ],
 )
 def test_damaged_samples_are_named(
@@ -226,3 +228,67 @@ def test_archives_that_are_cut_off_or_compressed_are_named(
         import_files([tmp_path / "z.tar"], tmp_path / "m.jsonl")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3 and all("not readable as a tar archive" in line or "is cut off" in line for line in lines)
+
+
+def test_a_damaged_header_is_not_the_end_of_an_archive(
+    shard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tarfile.open(shard) as archive:
+        last = archive.getmembers()[2]
+    content = shard.read_bytes()
+    for number, damaged in enumerate(
+        (content[: last.offset], content[: last.offset] + b"x" + content[last.offset + 1 :])
+    ):
+        (tmp_path / f"{number}.tar").write_bytes(damaged)
+        with pytest.raises(InputError, match="could not be imported"):
+            import_files([tmp_path / f"{number}.tar"], tmp_path / "m.jsonl")
+        assert f"{number}.tar: is damaged or cut off at byte {last.offset:,}" in capsys.readouterr().err
+
+
+def test_archives_without_the_format_by_which_members_are_found_again_are_refused(
+    tmp_path: Path, recordings: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "v7.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        add(archive, "a.wav", recordings["a/two"].read_bytes())
+    content = bytearray(path.read_bytes())
+    content[257:265] = bytes(
+        8
+    )  # without the magic and the version, and the sum of the header's bytes with spaces as the sum
+    content[148:156] = b" " * 8
+    content[148:156] = b"%06o\0 " % sum(content[:512])
+    path.write_bytes(content)
+    with tarfile.open(path) as archive:
+        assert archive.getnames() == ["a.wav"]
+    with pytest.raises(InputError, match="could not be imported"):
+        import_files([path], tmp_path / "m.jsonl")
+    assert "v7.tar: 'a.wav' has no header of the POSIX format ustar" in capsys.readouterr().err
+
+
+def test_names_that_are_not_utf8_are_members_as_others(tmp_path: Path, recordings: dict[str, Path]) -> None:
+    path = tmp_path / "0.tar"
+    content = recordings["a/two"].read_bytes()
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
+        for name in ("caf\xe9.wav", "caf\xe8.wav"):
+            add(archive, name, content)
+    utterances = import_shards(path, out=tmp_path / "m.jsonl")
+    assert [utterance.id for utterance in utterances] == ["caf\ufffd", "caf\ufffd-2"]
+    shutil.copy(path, tmp_path / "1.tar")
+    for utterance, member in zip(utterances, ("caf%E9.wav", "caf%E8.wav"), strict=True):
+        assert f"#member={member}&" in utterance.audio_filepath.name
+        copy = str(utterance.audio_filepath).replace("0.tar", "1.tar")  # what was read before is kept
+        np.testing.assert_array_equal(read_audio(copy), read_audio(recordings["a/two"]))
+
+
+def test_a_recording_that_does_not_say_its_length_is_refused(
+    tmp_path: Path, recordings: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray(recordings["a/one"].read_bytes())
+    content[21] &= 0xF0  # RFC 9639, section 8.2: 36 bits of the number of samples; zero where it is unknown
+    content[22:26] = bytes(4)
+    path = tmp_path / "0.tar"
+    with tarfile.open(path, "w") as archive:
+        add(archive, "a.flac", bytes(content))
+    with pytest.raises(InputError, match="could not be imported"):
+        import_files([path], tmp_path / "m.jsonl")
+    assert "'a': the file does not say how long it is" in capsys.readouterr().err

@@ -19,19 +19,20 @@ from speechxfer.training.targets import Targets, encode_targets
 from tests.small_models import settings, source_model
 from tests.tone_corpus import write_tone_corpus
 
-STREAMED = DataConfig(stream_above_h=0.0)
-
 
 @pytest.fixture
 def train(tmp_path: Path) -> list[Utterance]:
     return write_tone_corpus(tmp_path / "train.jsonl", 6, letters="abc", seed=1, words=(1, 3))
 
 
-def test_streamed_batches_are_those_of_stored_features(train: list[Utterance], tmp_path: Path) -> None:
+def test_streamed_batches_are_those_of_stored_features(
+    train: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To the half precision in which features are stored; samples are stored in 16 bits."""
     config = settings(steps=6, batch_s=4.0, speed_factors=(0.9, 1.0, 1.1), spec_augment=1.0, distortion=1e-9)
     stored = prepare_run(source_model("dnn"), train, train[:2], config, DataConfig(), tmp_path / "a" / "run")
-    streamed = prepare_run(source_model("dnn"), train, train[:2], config, STREAMED, tmp_path / "b" / "run")
+    monkeypatch.setattr("speechxfer.training.preparation.STREAM_ABOVE_H", 0.0)
+    streamed = prepare_run(source_model("dnn"), train, train[:2], config, DataConfig(), tmp_path / "b" / "run")
     assert streamed.data.frames.tolist() == [list(row) for row in stored.data.features.frames]
     assert len(list((tmp_path / "b").glob(".features/*/*.features"))) == 2, "of dev only"
     batches = zip(iterate_batches(stored, 0, 0, 0), iterate_batches(streamed, 0, 0, 0), strict=True)
@@ -43,10 +44,13 @@ def test_streamed_batches_are_those_of_stored_features(train: list[Utterance], t
         np.testing.assert_allclose(*samples, rtol=0, atol=1 / 32_767)
 
 
-def test_a_missing_recording_is_named_before_training(train: list[Utterance], tmp_path: Path) -> None:
+def test_a_missing_recording_is_named_before_training(
+    train: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("speechxfer.training.preparation.STREAM_ABOVE_H", 0.0)
     train[3].audio_filepath.unlink()
     with pytest.raises(InputError, match=rf"^{train[3].id}: .*the audio file is missing"):
-        prepare_run(source_model("dnn"), train, train[:2], settings(), STREAMED, tmp_path / "run")
+        prepare_run(source_model("dnn"), train, train[:2], settings(), DataConfig(), tmp_path / "run")
 
 
 def test_recordings_count_by_name_where_they_are_not_read(train: list[Utterance], tmp_path: Path) -> None:

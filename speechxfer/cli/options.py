@@ -8,9 +8,9 @@ import typer
 DEFAULT_SOURCE = "multilingual-small"
 
 
-def read_path(text: str) -> Path:
-    """The path that an option names; an empty one, which would mean the current folder, is refused."""
-    if not text.strip() or "\0" in text:
+def read_path(text: str | Path) -> Path:
+    """The path that an option names, or its default; an empty one, which would mean the current folder, is refused."""
+    if not str(text).strip() or "\0" in str(text):
         raise typer.BadParameter("is empty; name a file or folder")
     return Path(text)
 

@@ -32,9 +32,6 @@ class DataConfig(Section):
     """folder of the feature cache, relative to the working directory; not set: `.features` beside the run's folder"""
     max_duration_s: float = Field(default=30.0, gt=0)
     """longest utterance that is trained on, in seconds"""
-    stream_above_h: float = Field(default=100.0, ge=0)
-    """hours of training speech above which features are computed as they are needed, not stored, and recordings count by name,
-    not by contents, in what tells one run from another"""
     unknown_symbols: Literal["error", "skip"] = "error"
     """what to do with a symbol that the vocabulary lacks: stop, or skip it and report how often"""
     repeats: list[Annotated[int, Field(ge=1, le=1000)]] = []

@@ -5,12 +5,12 @@ its ``path``, or both. They are read with pyarrow, a part of the rows at a time.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechxfer.data.decoder import read_audio_header
+from speechxfer.data.decoder import read_duration_s
 from speechxfer.data.importing import NO_TEXT, ImportedSpeech, slug
 from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError
@@ -57,21 +57,19 @@ def read_arrow_table(path: Path, options: TableOptions) -> ImportedSpeech:
     """
     imported = ImportedSpeech()
     for file in _files(path):
-        columns: _Columns | None = None
-        for number, row in enumerate(_rows(file), start=1):
-            columns = columns or _Columns.find(row, options.text_column, file)
+        for number, (columns, row) in enumerate(_rows(file, options.text_column), start=1):
             where = f"{file}, row {number}"
             text = row[columns.text]
             if not isinstance(text, str) or not text.strip():
                 imported.skipped.setdefault(NO_TEXT, []).append(f"{file.name} row {number}")
                 continue
             audio, name = _recording(row[columns.audio], file, number, options.audio_out, where)
-            header = read_audio_header(audio)
+            duration_s = read_duration_s(audio)
             imported.append(
                 Utterance(
                     id=name,
                     audio_filepath=audio,
-                    duration=round(header.samples / header.rate_hz, 6),
+                    duration=round(duration_s, 6),
                     text=text,
                     speaker=_text_of(row, columns.speaker),
                     lang=options.language or _text_of(row, columns.language),
@@ -100,21 +98,24 @@ def _files(path: Path) -> list[Path]:
     return [path / str(name) for name in names]
 
 
-def _rows(file: Path) -> Iterator[_Row]:
-    """The rows of a file, a part of them in memory."""
+def _rows(file: Path, text_column: str) -> Iterator[tuple["_Columns", _Row]]:
+    """The columns that matter and the rows of a file, a part of them in memory; other columns are not read."""
     arrow = import_extra("pyarrow", "datasets", str(file))
     try:
         if file.suffix == ".parquet":
             parquet = import_extra("pyarrow.parquet", "datasets", str(file))
             with parquet.ParquetFile(file) as table:
-                for batch in table.iter_batches(ROWS):
-                    yield from batch.to_pylist()
+                columns = _Columns.find(table.schema_arrow.names, text_column, file)
+                for batch in table.iter_batches(ROWS, columns=columns.names()):
+                    yield from ((columns, row) for row in batch.to_pylist())
             return
         with arrow.memory_map(str(file)) as source, arrow.ipc.open_stream(source) as stream:
+            columns = _Columns.find(stream.schema.names, text_column, file)
             for batch in stream:
                 for start in range(0, batch.num_rows, ROWS):
-                    yield from batch.slice(start, ROWS).to_pylist()
-    except (arrow.ArrowInvalid, OSError) as error:
+                    part = batch.select(columns.names()).slice(start, ROWS)
+                    yield from ((columns, row) for row in part.to_pylist())
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{file}: cannot be read as a table ({reason}); {FIX}") from error
 
@@ -129,18 +130,23 @@ class _Columns:
     language: str
 
     @classmethod
-    def find(cls, row: _Row, text_column: str, file: Path) -> "_Columns":
-        shown = ", ".join(row)
-        audio = next((name for name in AUDIO if name in row), "")
+    def find(cls, found: Sequence[str], text_column: str, file: Path) -> "_Columns":
+        shown = ", ".join(found)
+        audio = next((name for name in AUDIO if name in found), "")
         if not audio:
             raise InputError(f"{file}: has no column of audio ({', '.join(AUDIO)}); its columns: {shown}; {FIX}")
-        text = next((name for name in (text_column, *(() if text_column else TEXTS)) if name in row), "")
+        text = next((name for name in (text_column, *(() if text_column else TEXTS)) if name in found), "")
         if not text:
             wanted = text_column or ", ".join(TEXTS)
             raise InputError(
                 f"{file}: has no column of text ({wanted}); its columns: {shown}; name one with --text-column"
             )
-        return cls(audio, text, *(next((name for name in names if name in row), "") for names in (SPEAKERS, LANGUAGES)))
+        others = (next((name for name in names if name in found), "") for names in (SPEAKERS, LANGUAGES))
+        return cls(audio, text, *others)
+
+    def names(self) -> list[str]:
+        """The columns to read, each once."""
+        return [name for name in dict.fromkeys((self.audio, self.text, self.speaker, self.language)) if name]
 
 
 def _text_of(row: _Row, column: str) -> str:

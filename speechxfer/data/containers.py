@@ -29,6 +29,7 @@ KEPT_BYTES = (
 )
 TAR_BLOCK_BYTES = 512
 LONGEST_NAME_BYTES = 100  # of ustar's header; of longer names it has a part
+UNDECODED = "surrogateescape"  # how Python shows bytes of names that are not UTF-8
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
 _MEMBER = re.compile(r"(.+)#member=([^&]+)&bytes=(\d{1,18})-(\d{1,18})", re.DOTALL)
 _FIX = "run `speechxfer import` on the archive again"
@@ -47,7 +48,7 @@ class _Place:
 
 def member_path(archive: str, name: str, first: int, size: int) -> str:
     """The path of a member of an archive, as in a manifest."""
-    return f"{archive}#member={quote(name, safe='')}&bytes={first}-{first + size - 1}"
+    return f"{archive}#member={quote(name, safe='', errors=UNDECODED)}&bytes={first}-{first + size - 1}"
 
 
 def address_of(path: Path | str) -> str:
@@ -69,6 +70,12 @@ def archive_of(path: Path | str) -> str:
     """The file of this machine that a recording is in, or is; empty for an address."""
     place = _place(path)
     return os.fspath(path) if place is None else "" if place.is_remote else place.path
+
+
+def is_header_of(header: bytes, path: Path | str) -> bool:
+    """Whether a block of an archive is the header by which `read_contents` knows a member again."""
+    place = _place(path)
+    return place is not None and _is_header(header, place)
 
 
 def read_contents(path: Path | str) -> bytes:
@@ -93,7 +100,11 @@ def read_contents(path: Path | str) -> bytes:
             shown, f"cannot be read ({cause})", "correct its path or the access to it"
         ) from error
     if place.member:
-        content = _check_member(path, place, content)
+        header, content = content[:TAR_BLOCK_BYTES], content[TAR_BLOCK_BYTES:]
+        if not _is_header(header, place) or len(content) < place.last + 1 - place.first:
+            raise UnreadableAudioError(
+                path, "the archive no longer has this member there: it was changed or cut off", _FIX
+            )
     keep_contents(path, content)
     return content
 
@@ -136,7 +147,7 @@ def _place(path: Path | str) -> _Place | None:
     is_remote = "://" in text
     match = _MEMBER.fullmatch(text) if "#member=" in text else None
     if match:
-        return _Place(match[1], is_remote, unquote(match[2]), int(match[3]), int(match[4]))
+        return _Place(match[1], is_remote, unquote(match[2], errors=UNDECODED), int(match[3]), int(match[4]))
     return _Place(text, True) if is_remote else None
 
 
@@ -172,15 +183,14 @@ def _first_byte(place: _Place) -> int:
     return first
 
 
-def _check_member(path: Path | str, place: _Place, content: bytes) -> bytes:
-    header, content, size = content[:TAR_BLOCK_BYTES], content[TAR_BLOCK_BYTES:], place.last + 1 - place.first
+def _is_header(header: bytes, place: _Place) -> bool:
+    """Whether a block of an archive is the header of a member."""
+    size = place.last + 1 - place.first
     same = header[257:262] == b"ustar" and header[124:136].strip(b" \0").lstrip(b"0") == b"%o" % size
-    name = place.member.encode()
+    name = place.member.encode(errors=UNDECODED)
     if name.isascii() and len(name) < LONGEST_NAME_BYTES:
         same = same and header[:LONGEST_NAME_BYTES].rstrip(b"\0") == name
-    if not same or len(content) < size:
-        raise UnreadableAudioError(path, "the archive no longer has this member there: it was changed or cut off", _FIX)
-    return content
+    return same
 
 
 _lock = threading.Lock()

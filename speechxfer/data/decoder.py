@@ -64,6 +64,15 @@ def read_audio_header(path: Path | str) -> AudioHeader:
         return _header(path, file)
 
 
+def read_duration_s(path: Path | str) -> float:
+    """Seconds of a file by its header; `UnreadableAudioError` as for `decode_audio`, also where the header does not say."""
+    header = read_audio_header(path)
+    if header.samples > UNKNOWN_LENGTH:
+        reason = "the file does not say how long it is"
+        raise UnreadableAudioError(path, reason, "convert it to WAV, or write its FLAC anew")
+    return header.samples / header.rate_hz
+
+
 def decode_audio(path: Path | str, *, offset_s: float = 0.0, duration_s: float | None = None) -> DecodedAudio:
     """Decode a file or a segment of it: WAV, FLAC, MP3, OGG Vorbis or Opus (whatever libsndfile reads), or M4A, MP4, WebM, AMR
     and video files (extra ``media``).

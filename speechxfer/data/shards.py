@@ -12,8 +12,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from speechxfer.data.containers import address_of, keep_contents, member_path, open_file_system
-from speechxfer.data.decoder import read_audio_header
+from speechxfer.data.containers import (
+    TAR_BLOCK_BYTES,
+    UNDECODED,
+    address_of,
+    is_header_of,
+    keep_contents,
+    member_path,
+    open_file_system,
+)
+from speechxfer.data.decoder import read_duration_s
 from speechxfer.data.headers import UnreadableAudioError
 from speechxfer.data.importing import SOUND_SUFFIXES, ImportedSpeech, slug
 from speechxfer.data.manifest import Utterance
@@ -64,6 +72,11 @@ def read_tar(path: Path, language: str = "") -> ImportedSpeech:
             if key != current:
                 _add(imported, current, sample, place, language)
                 current, sample = key, {}
+            if suffix in sample:
+                raise InputError(
+                    f"{path}: the sample {_shown(current)!r} has two members {suffix!r}, as its name ends at the first dot; name "
+                    f"the members of a sample alike, and others differently, and {_FIX}"
+                )
             sample[suffix] = value
     except (tarfile.TarError, OSError, EOFError) as error:
         advice = "give an uncompressed tar archive, as its members are read in place, or copy it again"
@@ -89,9 +102,9 @@ def _members(path: Path, place: str, imported: ImportedSpeech) -> Iterator[tuple
             is_sound = suffix in SOUND_SUFFIXES
             if not is_sound and suffix not in (".txt", ".json"):
                 continue
-            where = f"{path}: {member.name!r}"
+            where = f"{path}: {_shown(member.name)!r}"
             if not member.isreg() or member.issparse():
-                imported.skipped.setdefault(NO_FILE, []).append(member.name)
+                imported.skipped.setdefault(NO_FILE, []).append(_shown(member.name))
                 continue
             most = MAX_SOUND_BYTES if is_sound else MAX_TEXT_BYTES
             if not 0 < member.size <= most:
@@ -101,11 +114,21 @@ def _members(path: Path, place: str, imported: ImportedSpeech) -> Iterator[tuple
                 raise InputError(f"{where} is cut off; copy the archive again")
             if is_sound:
                 sound = member_path(place, member.name, member.offset_data, member.size)
+                file.seek(member.offset_data - TAR_BLOCK_BYTES)
+                if not is_header_of(file.read(TAR_BLOCK_BYTES), sound):
+                    raise InputError(
+                        f"{where} has no header of the POSIX format ustar; {_FIX}, such as with tar --format=pax"
+                    )
                 keep_contents(Path(sound), content)
             yield (
                 f"{folder}/{base}" if folder else base,
                 "sound" if is_sound else suffix,
                 sound if is_sound else content,
+            )
+        file.seek(archive.offset)
+        if any(file.read(TAR_BLOCK_BYTES) or b"?"):  # where a header is damaged or missing, tarfile stops as at the end
+            raise InputError(
+                f"{path}: is damaged or cut off at byte {archive.offset:,}; copy the archive again, or {_FIX}"
             )
 
 
@@ -118,6 +141,7 @@ def _open_archive(place: str) -> tuple[BinaryIO, int]:
 
 
 def _add(imported: ImportedSpeech, key: str, sample: dict[str, bytes | str], place: str, language: str) -> None:
+    key = _shown(key)
     where = f"{place}: {key!r}"
     sound = sample.get("sound")
     if not isinstance(sound, str):
@@ -125,7 +149,7 @@ def _add(imported: ImportedSpeech, key: str, sample: dict[str, bytes | str], pla
             imported.skipped.setdefault(NO_SOUND, []).append(key)
         return
     try:
-        header = read_audio_header(Path(sound))
+        duration_s = read_duration_s(Path(sound))
     except UnreadableAudioError as error:
         raise InputError(f"{where}: {error.reason}; {error.advice}") from error
     details = _details(sample, where)
@@ -135,12 +159,17 @@ def _add(imported: ImportedSpeech, key: str, sample: dict[str, bytes | str], pla
         Utterance(
             id=slug(key.removeprefix("./").replace("/", "-")),
             audio_filepath=Path(sound),
-            duration=round(header.samples / header.rate_hz, 6),
+            duration=round(duration_s, 6),
             text=details["text"],
             speaker=details["speaker"],
             lang=details["lang"] or language,
         )
     )
+
+
+def _shown(name: str) -> str:
+    """A name without the bytes that are not UTF-8, which can be neither printed nor written."""
+    return name.encode(errors=UNDECODED).decode(errors="replace")
 
 
 def _details(sample: dict[str, bytes | str], where: str) -> dict[str, str]:

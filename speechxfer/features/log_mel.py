@@ -112,7 +112,9 @@ class Filterbank(nn.Module):
             signal = torch.where(padding_mask(lengths, signal.shape[1]), emphasised, 0.0)
         extended = self._extend(signal, lengths)
         if self.exportable:
-            bands = self._multiply_spectrum(self._index_frames(extended), counts) @ self.get_buffer("mels")
+            bands = self._multiply_spectrum(
+                self._index_frames(extended, count_windows(signal.shape[1], spec)), counts
+            ) @ self.get_buffer("mels")
         else:
             bands = self._compute_bands(extended)
         if spec.drop_last_frame:
@@ -164,16 +166,16 @@ class Filterbank(nn.Module):
             extended = torch.where(inside, extended, 0.0)
         return extended
 
-    def _index_frames(self, extended: Tensor) -> Tensor:
+    def _index_frames(self, extended: Tensor, frames: int) -> Tensor:
         """`[batch, frames, window or FFT samples]`: cut, without mean, emphasised and windowed, step by step."""
         spec = self.spec
-        starts = torch.arange(0, extended.shape[1] - self.size + 1, spec.hop_samples, device=extended.device)
-        frames = extended[:, starts[:, None] + torch.arange(self.size, device=extended.device)]
+        starts = spec.hop_samples * torch.arange(frames, device=extended.device)
+        cut = extended[:, starts[:, None] + torch.arange(self.size, device=extended.device)]
         if spec.remove_dc:
-            frames = frames - frames.mean(dim=-1, keepdim=True)
+            cut = cut - cut.mean(dim=-1, keepdim=True)
         if spec.preemphasis and spec.preemphasis_on == "frame":
-            frames = frames - spec.preemphasis * torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-        return frames * self.get_buffer("window")
+            cut = cut - spec.preemphasis * torch.cat([cut[..., :1], cut[..., :-1]], dim=-1)
+        return cut * self.get_buffer("window")
 
     def _compute_bands(self, extended: Tensor) -> Tensor:
         """`[batch, frames, mels]`, some frames at a time, which stay in the processor's cache."""

@@ -15,10 +15,8 @@ from speechxfer.server.review import CORRECTED, corrected_utterances
 
 CONVERT = ("--resample", "--mono")
 SPLITS = ("train", "dev", "test")
-FOUND_ERRORS, SOME_FAILED = (
-    1,
-    2,
-)  # exit codes: of `check`; of `import` and `transcribe`, which go on with the other files
+FOUND_ERRORS = 1  # exit code of `check`
+SOME_FAILED = 2  # exit code of `import` and `transcribe`, which go on with the other files
 
 
 def prepare(project: Project, jobs: Jobs) -> Job:

@@ -10,8 +10,8 @@
 
 import hmac
 import os
+import re
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,7 +19,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from speechxfer.errors import InputError
+from speechxfer.runtime import file_lock
+
 KEY_FILE = "key"
+KEY_BYTES = 24
+KEY = r"[\w-]{32}"  # of so many bytes, in base 64
 OPENER = "open.html"
 YEAR_S = 365 * 24 * 3600
 POLICY = (
@@ -39,23 +44,48 @@ NO_KEY = "Open the address that `speechxfer serve` printed when it started: it c
 
 
 def read_key(folder: Path) -> str:
-    """The key to the page of a project; made if missing, readable by the user only."""
+    """The key to the page of a project, readable by the user only; made if it is missing or not whole.
+
+    Raises:
+        InputError: the file cannot be read or written.
+    """
     path = folder / KEY_FILE
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(24))
-    return path.read_text(encoding="ascii").strip()
+    try:
+        with file_lock(path):
+            key = path.read_bytes().decode("ascii", "replace").strip() if path.exists() else ""
+            if not re.fullmatch(KEY, key, re.ASCII):
+                key = secrets.token_urlsafe(KEY_BYTES)
+                _write_private(path, key)
+            path.chmod(0o600)  # of a copied project it may be otherwise
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return key
 
 
 def write_opener(folder: Path, address: str) -> Path:
     """A page that leads to `address`, readable by the user only."""
     path = folder / OPENER
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(f'<!doctype html><title>speechxfer</title><meta http-equiv="refresh" content="0; url={address}">\n')
+    try:
+        _write_private(
+            path, f'<!doctype html><title>speechxfer</title><meta http-equiv="refresh" content="0; url={address}">\n'
+        )
+    except OSError as error:
+        raise _cannot_write(path, error) from error
     return path
+
+
+def _write_private(path: Path, content: str) -> None:
+    """Write a file, whole or not at all, that only the user can read."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(content)
+    partial.replace(path)
+
+
+def _cannot_write(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read or written ({error.strerror}); give a folder of your own that can")
 
 
 class Guard:
@@ -96,7 +126,7 @@ class Guard:
             answer = RedirectResponse("/", 303)
             answer.set_cookie(self._cookie, self._key, max_age=YEAR_S, httponly=True, samesite="lax")
             return answer
-        if not self._is_key(self._cookie_of(headers)):
+        if not self._is_key(request.cookies.get(self._cookie, "")):
             return PlainTextResponse(NO_KEY, 403)
         return None
 
@@ -105,11 +135,3 @@ class Guard:
 
     def _is_key(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._key.encode())
-
-    def _cookie_of(self, headers: Headers) -> str:
-        cookies = SimpleCookie()
-        try:
-            cookies.load(headers.get("cookie", ""))
-        except CookieError:
-            return ""
-        return cookies[self._cookie].value if self._cookie in cookies else ""

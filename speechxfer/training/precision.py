@@ -44,11 +44,12 @@ def choose_bfloat16(
         return precision == "bf16"
     if accelerator.device.type != "cpu":
         return True
-    choice = [_recorded_or_timed(model, batch, out, first_weights)]
+    choice = [_recorded_or_timed(model, batch, out, first_weights, records=accelerator.is_main_process)]
     return bool(broadcast_object_list(choice)[0])
 
 
-def _recorded_or_timed(model: AcousticModel, batch: Batch, out: Path, first_weights: str) -> bool:
+def _recorded_or_timed(model: AcousticModel, batch: Batch, out: Path, first_weights: str, *, records: bool) -> bool:
+    """The earlier choice, else that of timing, which only the process whose choice is broadcast records."""
     if has_state(out):
         return training_precision(out) == "bf16"
     path = out / "precision.json"
@@ -60,6 +61,8 @@ def _recorded_or_timed(model: AcousticModel, batch: Batch, out: Path, first_weig
             return bool(recorded["bf16"])
     single_s, half_s = time_steps(model, batch)
     chosen = single_s > LEAST_GAIN * half_s
+    if not records:
+        return chosen
     record = {"bf16": chosen, "fp32 step s": single_s, "bf16 step s": half_s, "first weights": first_weights}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(record) + "\n")

@@ -47,6 +47,7 @@ from speechxfer.training.run import TrainingData, TrainingRun
 from speechxfer.training.schedule import default_steps
 from speechxfer.training.targets import encode_targets, find_feasible_speeds
 
+STREAM_ABOVE_H = 100.0  # hours of training speech above which features are computed as they are needed, not stored
 HEADERS_OF_STREAMED = 1000  # recordings of a large corpus whose rates are looked at
 
 
@@ -69,7 +70,7 @@ def prepare_run(
     folder = Path(data.cache_dir) if data.cache_dir else out.parent / ".features"
     targets = encode_targets(model, train, data)
     audio = AudioOptions(model.spec, data.resample, data.mono)
-    streamed = is_streamed(train, data)
+    streamed = is_streamed(train)
     if is_main_process():
         report_resampling([*train, *dev], audio, most=HEADERS_OF_STREAMED if streamed else None)
     features, samples = _prepare_features(train, audio, folder, config, streamed)
@@ -125,9 +126,9 @@ def _first_batch(
     )
 
 
-def is_streamed(train: Sequence[Utterance], data: DataConfig) -> bool:
+def is_streamed(train: Sequence[Utterance]) -> bool:
     """Whether there is so much speech that features are computed as they are needed, and recordings are known by their names."""
-    return total_duration_s(train) > 3600 * data.stream_above_h
+    return total_duration_s(train) > 3600 * STREAM_ABOVE_H
 
 
 def _prepare_features(
@@ -138,8 +139,7 @@ def _prepare_features(
         samples = store_samples(train, audio, folder) if config.distortion else None
         return store_features(train, audio, folder, speeds=config.speed_factors, half=True), samples
     log_info(
-        f"{total_duration_s(train) / 3600:,.0f} h of training speech: features are computed as they are needed, not stored "
-        "(data.stream_above_h)"
+        f"{total_duration_s(train) / 3600:,.0f} h of training speech: features are computed as they are needed, not stored"
     )
     streamed_samples = stream_samples(train, audio) if config.distortion else None
     return stream_features(train, audio, config.speed_factors), streamed_samples

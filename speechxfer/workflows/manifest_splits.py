@@ -19,8 +19,9 @@ def split_manifest(manifest: Path, out: Path) -> str:
     """
     splits, groups = split_by_hash(read_manifest(manifest))
     paths = {name: out / f"{name}.jsonl" for name in splits}
-    for name, path in paths.items():
+    for path in paths.values():
         check_not_input(path, [manifest])
+    for name, path in paths.items():
         write_manifest(path, splits[name])
     lines = [
         f"{path}: {count_of(len(splits[name]), 'utterance')}, {format_duration(total_duration_s(splits[name]))}"

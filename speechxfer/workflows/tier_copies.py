@@ -6,7 +6,7 @@ from pathlib import Path
 
 from speechxfer.annotations import POINT, READABLE, add_tiers, read_annotations
 from speechxfer.errors import InputError, count_of
-from speechxfer.runtime import write_atomically
+from speechxfer.runtime import check_not_existing, write_atomically
 
 
 def copy_tiers_of_folders(
@@ -16,7 +16,8 @@ def copy_tiers_of_folders(
     suffix; arguments and result as for `copy_tiers`. With `out`, the documents are written there, with those that get none.
 
     Raises:
-        InputError: as `copy_tiers`; no document has a file of the same name, or two files in `source` have the same.
+        InputError: as `copy_tiers`; no document has a file of the same name, two files in `source` have the same, or two folders
+            in `target` have one of that name; or a document exists in `out`.
     """
     documents = _files(target, (".eaf", ".textgrid"))
     sources: dict[str, Path] = {}
@@ -26,9 +27,18 @@ def copy_tiers_of_folders(
         sources[path.stem] = path
     if not any(path.stem in sources for path in documents):
         raise InputError(f"{source}: has no file for a document in {target}; files of one recording need the same name")
-    lines = []
+    named: dict[str, Path] = {}
     for path in documents:
-        written = out / path.relative_to(target) if out else path
+        other = named.setdefault(path.stem, path)
+        if path.stem in sources and other.parent != path.parent:
+            raise InputError(
+                f"{path}: {other} has the same name, and {sources[path.stem]} can be of one of them only; add tiers to each "
+                "folder of documents by itself"
+            )
+    places = {path: out / path.relative_to(target) if out else path for path in documents}
+    check_not_existing(written for path, written in places.items() if written != path)
+    lines = []
+    for path, written in places.items():
         if path.stem in sources:
             lines.append(copy_tiers(path, sources[path.stem], names=names, prefix=prefix, out=written))
         elif out:

@@ -183,7 +183,7 @@ def _requested_run(
     del settings["data"]["cache_dir"]  # where features are kept does not change them
     paths = {"symbol_map": config.transfer.symbol_map, "letters": config.text.letters}
     fix = "correct its path, or copy it again"
-    streamed = is_streamed(data.train, config.data)
+    streamed = is_streamed(data.train)
     requested = {
         "config": settings,
         **{
