@@ -1,4 +1,4 @@
-"""The training loops that ``training.py`` compares, each in a process of its own that trains when it gets a message.
+"""The training loops that ``training.py`` compares, each in a process of its own that trains a round when it is asked to.
 
 All train on the same batches in the same order, whose features are those of our cache, from the same weights, with AdamW, a
 cosine schedule, clipping, and the sum of the CTC losses divided by the symbols of the batch; without dropout and augmentation.
