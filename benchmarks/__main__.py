@@ -4,7 +4,7 @@ import runpy
 import sys
 from pathlib import Path
 
-PARTS = ("page", "training_loops")  # of programs
+PARTS = ("commands", "page", "training_loops")  # of programs
 
 if __name__ == "__main__":
     names = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py") if path.stem not in PARTS)

@@ -3,20 +3,20 @@
 A benchmark, run by hand; each case is a process of its own. Every utterance has a file of its own, a hard link to one of
 a hundred recordings of noise, and a text of random words; the 2,200 hours make training compute features as they are needed.
 
-    python benchmarks/large_manifest.py [UTTERANCES]
+    python -m benchmarks large_manifest [UTTERANCES]
 """
 
 import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from benchmarks.commands import run_command
 
 RECORDINGS, RATE_HZ = 100, 16_000
 LETTERS = "abcdefghijklmnopqrstuvwxyzéàñ"
@@ -59,16 +59,6 @@ def write_corpus(path: Path, utterances: int, recordings: list[tuple[Path, float
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def measure(command: list[str]) -> tuple[int, float, float, float]:
-    """Exit code, wall and processor seconds, and peak memory in GiB of a command."""
-    began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = usage.ru_utime + usage.ru_stime
-    return process.returncode, time.monotonic() - began, seconds, usage.ru_maxrss / 2**20
-
-
 def main(utterances: int, folder: Path) -> None:
     """Write the corpus, measure each case, print a table."""
     recordings = write_recordings(folder / "recordings")
@@ -85,8 +75,8 @@ def main(utterances: int, folder: Path) -> None:
     print(f"{utterances:,} utterances, {train.stat().st_size / 1e6:.0f} MB\n")
     print("| case | exit code | wall, s | processor, s | peak memory, GiB |\n| --- | --- | --- | --- | --- |")
     for name, command in cases.items():
-        code, wall_s, processor_s, peak_gib = measure(command)
-        print(f"| {name} | {code} | {wall_s:.1f} | {processor_s:.1f} | {peak_gib:.2f} |", flush=True)
+        cost = run_command(command)
+        print(f"| {name} | {cost.code} | {cost.wall_s:.1f} | {cost.cpu_s:.1f} | {cost.peak_gib:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

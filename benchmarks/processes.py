@@ -3,7 +3,7 @@
 A benchmark, run by hand on a machine whose cores are otherwise idle. Rounds are interleaved; features are computed beforehand by
 an unmeasured run.
 
-    python benchmarks/processes.py [ROUNDS]
+    python -m benchmarks processes [ROUNDS]
 """
 
 import json

@@ -7,16 +7,15 @@ several rounds; files are in the system's cache. On a busy machine CPU time is w
 """
 
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import soundfile
 
+from benchmarks.commands import run_command
 from benchmarks.page import table, write_section
 
 ROUNDS, RECORDING_S, RATE_HZ = 5, 3, 16_000
@@ -24,18 +23,10 @@ ROUNDS, RECORDING_S, RATE_HZ = 5, 3, 16_000
 
 def run(arguments: list[str]) -> tuple[float, float]:
     """CPU and wall seconds of a Python process with these arguments."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    cost = run_command([sys.executable, *arguments], {**os.environ, "OMP_NUM_THREADS": "1"}, quiet=True)
+    if cost.code:
         raise SystemExit(f"python {' '.join(arguments)} failed; run it by hand")
-    return usage.ru_utime + usage.ru_stime, time.perf_counter() - started
+    return cost.cpu_s, cost.wall_s
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import sync_playwright
 from speechxfer.data import write_manifest
 from speechxfer.scoring import score
 from speechxfer.workflows import write_page
-from tests.browsers import CHROMIUM, needs_chromium
+from tests.browsers import collect_problems, launch_browser, needs_chromium
 from tests.test_report_page import HOSTILE
 from tests.tone_corpus import write_tone_corpus
 
@@ -32,12 +32,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         Path(name).write_text(one.to_json(), encoding="utf-8")
     write_page(names, folder / "page.html", manifest=folder / "test.jsonl")
     with sync_playwright() as program:
-        browser = program.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = launch_browser(program)
         opened = browser.new_page(viewport={"width": 400, "height": 800})
         opened.problems = []
-        opened.on("console", lambda message: opened.problems.append(message.text))
-        opened.on("pageerror", lambda error: opened.problems.append(str(error)))
-        opened.on("dialog", lambda dialog: opened.problems.append(dialog.message))
+        collect_problems(opened, opened.problems)
         opened.on("request", lambda request: opened.problems.append(request.url) if "http" in request.url[:4] else None)
         opened.goto((folder / "page.html").as_uri())
         opened.focus("#list")

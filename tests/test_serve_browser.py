@@ -26,7 +26,7 @@ from speechxfer.server.application import build_application
 from speechxfer.server.jobs import Jobs
 from speechxfer.server.project import Project
 from speechxfer.server.security import read_key, write_opener
-from tests.browsers import CHROMIUM, needs_chromium
+from tests.browsers import collect_problems, launch_browser, needs_chromium
 from tests.elan_projects import play, random_texts, say, swahili_texts, write_elan_project, write_recording
 
 pytestmark = needs_chromium
@@ -71,10 +71,8 @@ def page(tmp_path: Path) -> Iterator[Page]:
     """A browser whose microphone plays a recording; what it reports and every address that it requests are collected."""
     texts, speak = (swahili_texts(1, 7), say) if SCREENSHOTS else (["abcd abcd abcd"], play)
     write_recording(tmp_path / "spoken.wav", texts, speak=speak)
-    devices = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    recording = f"--use-file-for-fake-audio-capture={tmp_path / 'spoken.wav'}"
     with sync_playwright() as program:
-        browser = program.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *devices, recording])
+        browser = launch_browser(program, tmp_path / "spoken.wav")
         context = browser.new_context(viewport={"width": 1000, "height": 760}, permissions=["microphone"])
         page = context.new_page()
         page.set_default_timeout(3 * MINUTES)
@@ -88,9 +86,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 def watch(page: Any) -> None:
     first = page.context.pages[0]
-    page.on("console", lambda message: first.problems.append(message.text))
-    page.on("pageerror", lambda error: first.problems.append(str(error)))
-    page.on("dialog", lambda dialog: first.problems.append(dialog.message))
+    collect_problems(page, first.problems)
     page.on(
         "request", lambda request: first.requested.add(urlsplit(request.url).hostname or urlsplit(request.url).scheme)
     )

@@ -7,7 +7,6 @@ the folder of an unpacked package in ONNXRUNTIME_WEB.
 import functools
 import http.server
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,11 +25,11 @@ from speechxfer.export import export
 from speechxfer.scoring import error_rates
 from speechxfer.text.vocabulary import Vocabulary
 from tests import external_models as external
+from tests.browsers import CHROMIUM, NO_CHROMIUM, collect_problems, launch_browser
 from tests.small_models import source_model
 from tests.test_sherpa_export import log_probs_of, written_here
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 RUNTIME = Path(os.environ.get("ONNXRUNTIME_WEB", Path(__file__).parents[1] / "node_modules" / "onnxruntime-web"))
 SYMBOLS = ("<blank>", " ", "<", ">", "a", "b", "ش", "ש", "🎤")  # markup, right-to-left letters and emoji are text
 CLIP = external.speech(2.4, 5)
@@ -44,7 +43,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("onnxscript")
     if CHROMIUM is None:
-        pytest.skip("no Chromium is installed on this machine (apt install chromium)")
+        pytest.skip(NO_CHROMIUM)
     if not RUNTIME.is_dir():
         pytest.skip("no onnxruntime-web is installed (npm install onnxruntime-web)")
     folder = tmp_path_factory.mktemp("web")
@@ -69,16 +68,13 @@ def page(folder: Path) -> Iterator[Any]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://localhost:{server.server_port}/"
-    devices = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    recording = f"--use-file-for-fake-audio-capture={folder / 'clip.wav'}"
     with playwright.sync_playwright() as program:
-        browser = program.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *devices, recording])
+        browser = launch_browser(program, folder / "clip.wav")
         context = browser.new_context(permissions=["microphone"])
         page = context.new_page()
         page.set_default_timeout(120_000)
         page.problems, page.requested = [], []
-        page.on("console", lambda message: page.problems.append(message.text))
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        collect_problems(page, page.problems)
         context.on("request", lambda request: page.requested.append(request.url))
         page.goto(address)
         playwright.expect(page.locator("#status")).to_have_text("Ready", timeout=120_000)

@@ -13,11 +13,12 @@ from typing import Any
 from speechxfer.data.decoder import read_duration_s
 from speechxfer.data.importing import NO_TEXT, ImportedSpeech, slug
 from speechxfer.data.manifest import Utterance
+from speechxfer.data.tables import COLUMNS
 from speechxfer.errors import InputError
 from speechxfer.runtime import import_extra, parse_json, read_text, write_atomically
 
 TEXTS = ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_transcription")
-SPEAKERS = ("speaker", "speaker_id", "client_id")
+SPEAKERS = COLUMNS["speaker"]
 LANGUAGES = ("language", "lang", "locale")
 AUDIO = ("audio", "file", "path")
 BEGINNINGS = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3"}

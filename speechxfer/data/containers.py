@@ -24,9 +24,7 @@ from speechxfer.errors import InputError
 from speechxfer.runtime import import_extra
 
 MAX_CONTENT_BYTES = 4 << 30
-KEPT_BYTES = (
-    64_000_000  # of contents read last, as a file is opened several times and long recordings are read in segments
-)
+KEPT_BYTES = 64_000_000  # of contents read last: a file is opened several times, long recordings are read in segments
 TAR_BLOCK_BYTES = 512
 LONGEST_NAME_BYTES = 100  # of ustar's header; of longer names it has a part
 UNDECODED = "surrogateescape"  # how Python shows bytes of names that are not UTF-8

@@ -39,9 +39,11 @@ def read_kaldi_folder(folder: Path, language: str = "") -> ImportedSpeech:
     imported = ImportedSpeech()
     for name, (recording, start_s, end_s) in sorted(_segments(folder, recordings).items()):
         path = recordings[recording]
-        if path not in lengths:
+        if path not in lengths and end_s is None:
+            lengths[path] = read_duration_s(path)
+        elif path not in lengths:
             header = read_audio_header(path)
-            lengths[path] = read_duration_s(path) if end_s is None else header.samples / header.rate_hz
+            lengths[path] = header.samples / header.rate_hz
         stop_s = lengths[path] if end_s is None or end_s > lengths[path] > end_s - ROUNDING_S else end_s
         text = "" if texts is None else texts.get(name, "")
         reason = _reason_to_skip(start_s, stop_s, lengths[path], text, has_texts=texts is not None)

@@ -10,14 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
 from speechxfer.data.decoder import UNKNOWN_LENGTH, read_audio_header
 from speechxfer.data.headers import AudioHeader, UnreadableAudioError
 from speechxfer.data.importing import ROUNDING_S
 from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError, first_names
+from speechxfer.runtime import track
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -164,10 +162,7 @@ def _read_headers(segments: Sequence[Segment], max_unreadable: int | None) -> di
     for segment in segments:
         first_use.setdefault(segment.path, segment)
     headers: dict[Path, AudioHeader | str] = {}
-    console = Console(stderr=True)
-    for path in track(
-        first_use, "reading audio headers", console=console, transient=True, disable=not console.is_terminal
-    ):
+    for path in track(list(first_use), "reading audio headers"):
         headers[path] = _read_header(path)
     truncated = [str(path) for path, header in headers.items() if isinstance(header, AudioHeader) and header.truncated]
     if truncated:

@@ -71,9 +71,8 @@ def train(project: Project, jobs: Jobs, data: str, source: str, steps: int | Non
     training = ["--train", str(manifests / "train.jsonl")]
     corrected = corrected_utterances(project)
     if corrected and (project.folder / folder / "all.jsonl").exists():  # else they are the data
-        copy = (
-            project.folder / folder / f"corrected-{out.name}.jsonl"
-        )  # corrections go on; a run needs what it was started with
+        # Corrections go on; a run needs what it was started with.
+        copy = project.folder / folder / f"corrected-{out.name}.jsonl"
         write_manifest(copy, corrected)
         training += ["--train", str(folder / copy.name)]
     language = ["--language", project.settings.language] if project.settings.language else []

@@ -33,6 +33,7 @@ SETTINGS = "project.json"
 TABLES = (".tsv", ".csv")
 BY_NAME = (".txt", *TABLES)  # may be anything; they are used where they were uploaded
 ANNOTATED = (*(suffix.lower() for suffix in READABLE), *TABLES)
+USED = (*ANNOTATED, *RECORDING_SUFFIXES)
 MOST_FILES = 20_000
 LISTED_S = 1.0  # for so long a list of files is used again: one state of the page needs it several times
 LONGEST_NAME = 200  # bytes
@@ -137,7 +138,7 @@ class Project:
         path = path.resolve()
         if path.is_relative_to(self.folder) or self.folder.is_relative_to(path):
             raise InputError(f"{path}: holds this project or lies in it; give a folder elsewhere")
-        if not any(_is_used(file) for file in _files_below(path)):
+        if not any(file.suffix.lower() in USED for file in _files_below(path)):
             raise InputError(f"{path}: has no document ({' '.join(ANNOTATED)}) and no recording; give another folder")
         folders = self.settings.folders
         if str(path) not in folders:
@@ -222,9 +223,10 @@ def safe_name(name: str) -> str:
     last = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
     shown = "".join(character for character in last if unicodedata.category(character)[0] != "C").strip().lstrip(".-~ ")
     stem, suffix = os.path.splitext(shown)
-    if not stem or suffix.lower() not in (*ANNOTATED, *RECORDING_SUFFIXES):
-        kinds = " ".join((*ANNOTATED, *RECORDING_SUFFIXES))
-        raise InputError(f"{last[:80]!r}: files of this kind are not used; give documents and recordings: {kinds}")
+    if not stem or suffix.lower() not in USED:
+        raise InputError(
+            f"{last[:80]!r}: files of this kind are not used; give documents and recordings: {' '.join(USED)}"
+        )
     room = LONGEST_NAME - len(suffix.encode())
     return stem.encode()[:room].decode("utf-8", "ignore").rstrip() + suffix
 
@@ -236,10 +238,6 @@ def _is_utf8(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_used(path: Path) -> bool:
-    return path.suffix.lower() in (*ANNOTATED, *RECORDING_SUFFIXES)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from speechxfer import __version__
-from speechxfer.data import RECORDING_SUFFIXES
 from speechxfer.runtime import read_json
 from speechxfer.server.actions import untranscribed
 from speechxfer.server.jobs import Job, Jobs
-from speechxfer.server.project import ANNOTATED, Project
+from speechxfer.server.project import USED, Project
 from speechxfer.server.review import SKIPPED, corrected_utterances, read_transcript, suggestions
 
 SHOWN_JOBS = 12
@@ -30,7 +29,7 @@ def describe_project(project: Project, jobs: Jobs) -> dict[str, Any]:
     return {
         "version": __version__,
         "folder": str(project.folder),
-        "kinds": [*ANNOTATED, *RECORDING_SUFFIXES],
+        "kinds": [*USED],
         "sources": _describe_sources(project, jobs),
         "data": data,
         "models": trained,

@@ -15,6 +15,7 @@ from speechxfer.training.losses import utterance_losses as utterance_losses
 from speechxfer.training.metrics import read_metrics as read_metrics
 from speechxfer.training.preparation import is_streamed as is_streamed
 from speechxfer.training.schedule import default_steps as default_steps
+from speechxfer.training.state import has_state as has_state
 from speechxfer.training.state import training_cost as training_cost
 from speechxfer.training.state import training_precision as training_precision
 from speechxfer.training.targets import encode_targets as encode_targets

@@ -180,11 +180,16 @@ def _read_pool(paths: Sequence[Path], audio: AudioOptions) -> list[Utterance]:
 
 
 def _usable(
-    pool: Sequence[Utterance], transcribed: Sequence[Utterance], audio: AudioOptions, excluded: dict[str, list[str]]
+    pool: Sequence[Utterance],
+    transcribed: Sequence[Utterance],
+    audio: AudioOptions,
+    excluded: defaultdict[str, list[str]],
 ) -> list[Utterance]:
     """The utterances of the pool with sound recordings of speech that are not transcribed; `excluded` gets the others."""
     known = {utterance.id for utterance in transcribed}
-    excluded["already transcribed"] = [utterance.id for utterance in pool if utterance.id in known]
+    repeated = [utterance.id for utterance in pool if utterance.id in known]
+    if repeated:
+        excluded["already transcribed"] = repeated
     pool = [utterance for utterance in pool if utterance.id not in known]
     settings = CheckSettings(
         sample_rate_hz=audio.spec.sample_rate_hz,
@@ -211,8 +216,6 @@ def _usable(
             excluded["with hardly any speech"].append(utterance.id)
         else:
             usable.append(utterance)
-    if not excluded["already transcribed"]:
-        del excluded["already transcribed"]
     return usable
 
 

@@ -39,6 +39,7 @@ from speechxfer.text import describe_letter_tables
 from speechxfer.training import (
     compare_fingerprints,
     finetune,
+    has_state,
     hash_source,
     hash_utterances,
     is_streamed,
@@ -139,7 +140,7 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, langua
         return Adapted(load_model(out), read_head_table(out / "head.tsv"), out)
     model, head = _starting_model(config, data.train, pretrained, language)
     with run_lock(out):
-        if is_main_process() and not (out / "state" / "current.json").exists():  # a run that is resumed keeps its own
+        if is_main_process() and not has_state(out):  # a run that is resumed keeps its own
             write_atomically(out / "head.tsv", f"{head}\n")
             write_atomically(out / TRAIN_IDS, "".join(f"{id_}\n" for id_ in sorted({u.id for u in data.train})))
             write_atomically(out / "run.json", json.dumps(requested, indent=1) + "\n")
@@ -205,7 +206,7 @@ def _requested_run(
 def _is_finished(out: Path, requested: dict[str, Any]) -> bool:
     """Whether `out` holds the requested run, finished; InputError if it holds another one."""
     path = out / "run.json"
-    started = (out / "state" / "current.json").exists() or (out / "model" / "model.json").exists()
+    started = has_state(out) or (out / "model" / "model.json").exists()
     if started and not path.exists():
         raise InputError(
             f"{out}: holds a model or a run, but no run.json that says what it was trained on; choose another --out, so that "
