@@ -173,7 +173,7 @@ def phones_of(text: str, voice: str, *, real_speech: bool = False) -> list[str]:
     With `real_speech`, espeak-ng's phones are corrected where human pronunciation is known to differ.
     """
     if voice in spellings.LANGUAGES:
-        return _merge_repeated(split_phones(spellings.read(text, voice)))
+        return merge_repeated(split_phones(spellings.read(text, voice)))
     ipa = espeak.phonemes(text, voice, keep_switches=True)
     if "(" in ipa:
         return []
@@ -182,12 +182,12 @@ def phones_of(text: str, voice: str, *, real_speech: bool = False) -> list[str]:
     if real_speech and voice in spellings.CORRECTIONS:
         ipa = spellings.CORRECTIONS[voice](ipa)
     try:
-        return _merge_repeated(split_phones(ipa.replace("ɜ", "") if voice in TONAL else ipa))
+        return merge_repeated(split_phones(ipa.replace("ɜ", "") if voice in TONAL else ipa))
     except InputError:
         return []
 
 
-def _merge_repeated(phones: Sequence[str]) -> list[str]:
+def merge_repeated(phones: Sequence[str]) -> list[str]:
     """Equal neighbours become one phone: length is not labelled, whether written as a mark or by doubling."""
     return [phone for phone, _ in itertools.groupby(phones)]
 

@@ -193,13 +193,13 @@ def test_groups_are_trained_one_after_the_other_from_the_top(
     moves: list[tuple[list[int], list[int], bool]] = []
     step = loop.training_step
 
-    def watched(*arguments: Any) -> float:
-        loss: float = step(*arguments)
+    def watched(*arguments: Any) -> Any:
+        result = step(*arguments)
         changed = [changed_names(old, group) for old, group in zip(groups, model.encoder.layer_groups(), strict=True)]
         weights = [i for i, names in enumerate(changed) if any(name.endswith("weight") for name in names)]
         statistics = [i for i, names in enumerate(changed) if any("running" in name for name in names)]
         moves.append((weights, statistics, bool(changed_names(head, model.head))))
-        return loss
+        return result
 
     monkeypatch.setattr(loop, "training_step", watched)
     config = settings(steps=11, evaluate_every_steps=3, unfreeze_every_steps=2)

@@ -1,6 +1,7 @@
 """Batches: every utterance once, budget and processes respected, and a feature store that returns what it was given."""
 
 import itertools
+import os
 import time
 from collections.abc import Iterator, Sequence
 
@@ -132,6 +133,20 @@ def test_batches_come_in_order_however_long_each_takes() -> None:
 
     assert [batch.ids for batch in load_in_background(load, range(30))] == [(str(i),) for i in range(30)]
     assert list(load_in_background(load, [])) == []
+
+
+def test_processes_load_in_order_and_tell_of_failures() -> None:
+    def load(number: int) -> Batch:
+        time.sleep(0.002 * (number % 3))
+        if number == 20:
+            raise InputError(f"process {os.getpid()}: the 21st is broken")
+        return batch_of(number)
+
+    loading = load_in_background(load, iter(range(100)), processes=2)
+    assert [next(loading).ids for _ in range(20)] == [(str(i),) for i in range(20)]
+    with pytest.raises(InputError, match=r"^process \d+: the 21st is broken$") as caught:
+        next(loading)
+    assert str(os.getpid()) not in str(caught.value)
 
 
 def test_no_more_is_loaded_ahead_than_said() -> None:

@@ -140,6 +140,23 @@ def test_masked_batch_norm_is_batch_norm_of_the_valid_frames() -> None:
         assert torch.allclose(ours.running_var, theirs.running_var)
 
 
+@pytest.mark.parametrize("lengths", [[7, 3, 1], [1, 0, 0]])
+def test_batch_norm_by_sums_is_batch_norm_by_indices(lengths: list[int]) -> None:
+    torch.manual_seed(0)
+    by_index, by_sums = MaskedBatchNorm(5).train(), MaskedBatchNorm(5).train()
+    values, valid = torch.randn(3, 7, 5) * 3 + 1, padding_mask(torch.tensor(lengths), 7)
+    for norm in (by_index, by_sums):
+        norm.running_mean.fill_(0.5)
+    pairs = []
+    for norm, function in ((by_index, by_index), (by_sums, lambda x, v: by_sums.normalize_masked(x, v[..., None]))):
+        inputs = values.clone().requires_grad_()
+        outputs = function(inputs, valid)
+        outputs.square().sum().backward()
+        pairs.append((outputs.detach(), inputs.grad, norm.running_mean, norm.running_var, norm.num_batches_tracked))
+    for expected, found in zip(*pairs, strict=True):
+        assert torch.allclose(expected, found, atol=1e-5)
+
+
 # --- Lengths ------------------------------------------------------------------------------------------------------------
 
 

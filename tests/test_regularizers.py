@@ -293,10 +293,10 @@ def one_step(model: AcousticModel, tones: Tones, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(step, "sample_replay_batch", watched)
     run = prepare_run(model, tones.train, tones.dev, config, DataConfig(), tones.folder / "run", tones.source)
-    planned = loading.PlannedBatch([4, 0, 2], [0] * len(tones.train), 0, 1, augment=False)
+    planned = loading.PlannedBatch([4, 0, 2], np.zeros(3, dtype=np.int64), 0, 1, augment=False)
     _, batch = loading._load(run, planned)
     set_frozen(model, frozen_modules(model, config))
-    loss = step.training_step(run, step.build_optimizer(run), batch, 0)
+    [loss] = step.read_losses(run, [step.training_step(run, step.build_optimizer(run), batch, 0)])
     return Step(loss, batch, sampled[0] if sampled else None)
 
 

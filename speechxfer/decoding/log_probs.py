@@ -81,7 +81,7 @@ def compute_outputs(
     symbols = len(inventory.rows) if inventory else len(model.vocabulary.symbols)
 
     def forward(features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        encoded, frames = model.encoder(features, lengths)
+        encoded, frames = model.encoder(features, lengths.to(features.device))
         log_probs, frames = model.log_probs([encoded], frames)
         log_probs = inventory.restrict(log_probs) if inventory else log_probs
         return torch.cat([log_probs, encoded.float()], dim=-1), frames

@@ -8,12 +8,16 @@
 - `stream_features`, `stream_samples`, `StreamedFeatures`, `FrameCounts`, `Flags`: features of a large corpus, computed as needed
 - `FeatureSource`, `ComputedFeatures`: features by index, from a store or in memory
 - `plan_batches`, `collate`, `Batch`, `padding_mask`, `load_in_background`: padded batches
-- `change_speed`, `spec_augment`, `distort`: data augmentation
+- `change_speed`, `spec_augment`, `distort`: data augmentation of an utterance
+- `collate_samples`, `augment_batch`, `Augmentation`: data augmentation of a batch on the device that trains
 """
 
 from speechxfer.features.augmentation import change_speed as change_speed
 from speechxfer.features.augmentation import distort as distort
 from speechxfer.features.augmentation import spec_augment as spec_augment
+from speechxfer.features.batch_augmentation import Augmentation as Augmentation
+from speechxfer.features.batch_augmentation import augment_batch as augment_batch
+from speechxfer.features.batch_augmentation import collate_samples as collate_samples
 from speechxfer.features.batches import Batch as Batch
 from speechxfer.features.batches import collate as collate
 from speechxfer.features.batches import load_in_background as load_in_background

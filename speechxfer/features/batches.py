@@ -1,20 +1,22 @@
-"""Padded batches: planned by length under a budget of frames, collated, loaded in background threads.
+"""Padded batches: planned by length under a budget of frames, collated, loaded in the background.
 
 Every utterance is used once per epoch, however small the corpus; every process gets the same number of steps; the plan
-is a function of (seed, epoch) alone, so a resumed run finds its place by recomputing it. There is no dataset class
-and no loader with worker processes. Targets are concatenated, never padded, so no padding value can reach a loss.
+is a function of (seed, epoch) alone, so a resumed run finds its place by recomputing it. Targets are concatenated, never
+padded, so no padding value can reach a loss. Threads load for a CPU, processes for a GPU, which waits for threads of one
+interpreter.
 """
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from speechxfer.data import Samples
 from speechxfer.errors import InputError
@@ -33,16 +35,21 @@ class Batch:
     features: Tensor
     """float32 `[batch, frames, mels]`, zero beyond each utterance's length."""
     lengths: Tensor
-    """int64 `[batch]`, in frames."""
+    """int64 `[batch]`, in frames; on the CPU, where the CTC loss reads them."""
     targets: Tensor
     """int64 `[sum(target_lengths)]`: the utterances' symbols one after the other."""
     target_lengths: Tensor
-    """int64 `[batch]`."""
+    """int64 `[batch]`, on the CPU."""
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device, lengths included."""
+        """The same batch with features and targets on a device."""
+        features, targets = (each.to(device, non_blocking=True) for each in (self.features, self.targets))
+        return replace(self, features=features, targets=targets)
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in memory from which a GPU can copy while the program goes on; torch's loader calls this."""
         tensors = (self.features, self.lengths, self.targets, self.target_lengths)
-        return Batch(self.ids, *(tensor.to(device) for tensor in tensors))
+        return Batch(self.ids, *(tensor.pin_memory() for tensor in tensors))
 
 
 def plan_batches(
@@ -88,11 +95,30 @@ def _cut(order: Sequence[int], frames: Sequence[int], budget_frames: int) -> lis
     return batches
 
 
-def load_in_background(load: Callable[[Planned], Loaded], planned: Iterable[Planned]) -> Iterator[Loaded]:
-    """`load(item)` for each planned item, in order; threads load the next few while the caller works.
+def load_in_background(
+    load: Callable[[Planned], Loaded], planned: Iterable[Planned], *, processes: int = 0
+) -> Iterator[Loaded]:
+    """`load(item)` for each planned item, in order; the next few are loaded while the caller works.
 
     Items are taken from `planned` as they are needed, so it may run over all epochs of a training.
+
+    Args:
+        processes: that load into memory from which a GPU can copy (see `Batch.pin_memory`); 0: threads load.
     """
+    if processes:
+        loader = DataLoader(
+            _Loading(load),
+            batch_size=None,
+            sampler=planned,
+            num_workers=processes,
+            multiprocessing_context="fork",
+            pin_memory=torch.cuda.is_available(),
+        )
+        for item in loader:
+            if isinstance(item, InputError):
+                raise item
+            yield item
+        return
     with ThreadPoolExecutor(LOADING_THREADS) as pool:
         ahead: deque[Future[Loaded]] = deque()
         try:
@@ -105,6 +131,19 @@ def load_in_background(load: Callable[[Planned], Loaded], planned: Iterable[Plan
         finally:
             for future in ahead:
                 future.cancel()
+
+
+class _Loading(Dataset[object], Generic[Planned]):
+    """`load` as a dataset whose indices are planned items; returns an InputError, whose text torch's loader would change."""
+
+    def __init__(self, load: Callable[[Planned], object]) -> None:
+        self.load = load
+
+    def __getitem__(self, item: Planned) -> object:
+        try:
+            return self.load(item)
+        except InputError as error:
+            return error
 
 
 def padding_mask(lengths: Tensor, frames: int) -> Tensor:

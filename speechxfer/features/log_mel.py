@@ -182,7 +182,7 @@ class Filterbank(nn.Module):
         mels, hop = self._table("mels", extended), self.spec.hop_samples
         frames = (extended.shape[1] - self.size) // hop + 1
         bands = extended.new_empty(len(extended), frames, mels.shape[1])
-        at_once = max(1, FRAMES_AT_ONCE // len(extended))
+        at_once = frames if extended.is_cuda else max(1, FRAMES_AT_ONCE // len(extended))
         for first in range(0, frames, at_once):
             powers = self._spectrum(
                 self._window_frames(extended[:, first * hop : (first + at_once - 1) * hop + self.size])

@@ -59,7 +59,7 @@ class AcousticModel(nn.Module):
         self.pooling, self.head = build_head(built, task, len(vocabulary.symbols))
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Features `[batch, frames, mels]` and lengths `[batch]` to log-probabilities and lengths.
+        """Features `[batch, frames, mels]` and lengths `[batch]`, which may be on the CPU, to log-probabilities and lengths.
 
         Returns:
             `ctc`: `[batch, frames', symbols]` and frames' per utterance; `classify`: `[batch, 1, symbols]` and ones.
@@ -67,11 +67,11 @@ class AcousticModel(nn.Module):
         """
         if self.pooling:
             return self.log_probs(*self.encode(features, lengths))
-        encoded, lengths = self.encoder(features, lengths)
+        encoded, lengths = self.encoder(features, lengths.to(features.device, non_blocking=True))
         return self.log_probs([encoded], lengths)
 
     def encode(self, features: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Features `[batch, frames, mels]` and lengths `[batch]` to the outputs of the encoder's layers and their lengths.
+        """Features `[batch, frames, mels]` and lengths `[batch]`, as in `forward`, to the outputs of the encoder's layers.
 
         Returns:
             `[batch, frames', dim]` of each layer, the last one being the encoder's output; the output alone for an encoder
@@ -81,7 +81,7 @@ class AcousticModel(nn.Module):
         captured = self.encoder.adapters[:-1] if self.encoder.has_uniform_layers else ()
         handles = [each.register_forward_hook(lambda _, __, output: outputs.append(output)) for each in captured]
         try:
-            encoded, lengths = self.encoder(features, lengths)
+            encoded, lengths = self.encoder(features, lengths.to(features.device, non_blocking=True))
         finally:
             for handle in handles:
                 handle.remove()

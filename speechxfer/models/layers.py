@@ -41,6 +41,8 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         if not self.training:  # without boolean indexing, whose result has no fixed shape in an exported graph
             normalized = nn.functional.batch_norm(x.float().flatten(0, 1), *statistics, training=False, eps=self.eps)
             return normalized.view_as(x) * valid[..., None]
+        if x.is_cuda:  # boolean indexing waits for a GPU
+            return self.normalize_masked(x.float(), valid[..., None])
         normalized = torch.zeros_like(x, dtype=torch.float32)
         frames = x[valid].float()
         if len(frames) > 1:
@@ -48,6 +50,25 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         else:
             normalized[valid] = nn.functional.batch_norm(frames, *statistics, training=False, eps=self.eps)
         return normalized
+
+    def normalize_masked(self, x: Tensor, valid: Tensor) -> Tensor:
+        """`forward` in training of `[batch, frames, dim]` and `[batch, frames, 1]`, by sums over all frames."""
+        if self.running_mean is None or self.running_var is None or self.momentum is None:
+            raise TypeError("MaskedBatchNorm keeps running statistics with a fixed momentum")
+        count = valid.sum()
+        mean = (x * valid).sum((0, 1)) / count
+        variance = ((x - mean).square() * valid).sum((0, 1)) / count
+        several = count > 1
+        with torch.no_grad():
+            momentum = self.momentum * several
+            unbiased = variance * count / (count - 1).clamp(min=1)
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(unbiased, momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked += several
+        mean = torch.where(several, mean, self.running_mean)
+        scale = torch.where(several, variance, self.running_var).add(self.eps).rsqrt() * self.weight
+        return ((x - mean) * scale + self.bias) * valid
 
 
 def zero_initialized(linear: nn.Linear) -> nn.Linear:

@@ -12,6 +12,7 @@
 """
 
 from speechxfer.runtime.devices import default_device as default_device
+from speechxfer.runtime.devices import has_gpu as has_gpu
 from speechxfer.runtime.devices import rank_and_world_size as rank_and_world_size
 from speechxfer.runtime.devices import runs_on_cpu_only as runs_on_cpu_only
 from speechxfer.runtime.devices import supports_bfloat16 as supports_bfloat16

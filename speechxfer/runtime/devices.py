@@ -18,6 +18,13 @@ def default_device() -> "torch.device":
     return device
 
 
+def has_gpu() -> bool:
+    """Whether there is a CUDA GPU."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def runs_on_cpu_only() -> bool:
     """Whether Accelerate needs ``cpu=True``.
 

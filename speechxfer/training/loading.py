@@ -1,20 +1,27 @@
 """Batches of a run: planned per epoch, augmented, loaded in the background.
 
-Plan and augmentation depend on (seed, epoch, utterance) only, so a resumed run continues with the same batches.
+The plan depends on (seed, epoch) only, and augmentation on (seed, epoch, utterance) on a CPU, on (seed, epoch, position) on a
+GPU, so a resumed run continues with the same batches.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from speechxfer.data import Samples
 from speechxfer.features import (
+    Augmentation,
     Batch,
+    Filterbank,
     Flags,
+    augment_batch,
     change_speed,
     collate,
+    collate_samples,
     distort,
     filterbank,
     load_in_background,
@@ -23,6 +30,7 @@ from speechxfer.features import (
 )
 from speechxfer.training.run import TrainingRun
 
+MOST_READERS = 8  # processes that read recordings for one GPU
 SpeedIndices = npt.NDArray[np.int64]
 
 
@@ -32,7 +40,7 @@ class PlannedBatch:
 
     indices: Sequence[int]
     speeds: SpeedIndices
-    """Speed index of every training utterance in this epoch."""
+    """Speed index of each of them in this epoch."""
     epoch: int
     position: int
     """Number of steps of the epoch that are done after this one."""
@@ -46,7 +54,32 @@ def iterate_batches(run: TrainingRun, step: int, epoch: int, position: int) -> I
         step: number of steps that are done.
         epoch, position: the current epoch, from 0, and how many of its steps are done.
     """
-    yield from load_in_background(lambda planned: _load(run, planned), _plan_batches(run, step, epoch, position))
+    plan = _plan_batches(run, step, epoch, position)
+    if run.data.computes_on_device:
+        yield from _load_on_device(run, plan)
+    else:
+        yield from load_in_background(lambda planned: _load(run, planned), plan)
+
+
+def _load_on_device(run: TrainingRun, plan: Iterator[PlannedBatch]) -> Iterator[tuple[PlannedBatch, Batch]]:
+    """Batches whose recordings are read by other processes, and whose features are computed where the model is."""
+    data, config, device, samples = run.data, run.config, run.accelerator.device, run.data.samples
+    if samples is None:
+        raise TypeError("features are computed on a device from samples")
+
+    def read(planned: PlannedBatch) -> tuple[PlannedBatch, Batch]:
+        ids, targets = [data.train[i].id for i in planned.indices], [data.targets[i] for i in planned.indices]
+        return planned, collate_samples(ids, [samples.get(i) for i in planned.indices], targets)
+
+    filterbank = Filterbank(run.model.spec).to(device)
+    generator = torch.Generator(device)
+    cores = (os.cpu_count() or 1) // run.accelerator.num_processes
+    for planned, batch in load_in_background(read, plan, processes=max(1, min(MOST_READERS, cores - 1))):
+        entropy = [config.seed, planned.epoch, planned.position, run.accelerator.process_index]
+        generator.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1))
+        augmentation = Augmentation(config.distortion, config.spec_augment) if planned.augment else Augmentation()
+        speeds = [config.speed_factors[i] for i in planned.speeds]
+        yield planned, augment_batch(batch.to(device), filterbank, speeds, augmentation, generator)
 
 
 def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Iterator[PlannedBatch]:
@@ -62,7 +95,7 @@ def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Ite
                 return
             position += 1
             indices = processes[run.accelerator.process_index]
-            yield PlannedBatch(indices, speeds, epoch, position, step >= config.augment_warmup_steps)
+            yield PlannedBatch(indices, speeds[indices], epoch, position, step >= config.augment_warmup_steps)
             step += 1
         epoch, position = epoch + 1, 0
 
@@ -75,10 +108,10 @@ def choose_speeds(feasible: Flags, generator: np.random.Generator) -> SpeedIndic
 
 
 def _load(run: TrainingRun, planned: PlannedBatch) -> tuple[PlannedBatch, Batch]:
-    data, speeds = run.data, planned.speeds
+    data = run.data
     features = [
-        _augment(run, i, speeds[i], planned.epoch) if planned.augment else data.features.get(i, speeds[i])
-        for i in planned.indices
+        _augment(run, i, speed, planned.epoch) if planned.augment else data.features.get(i, speed)
+        for i, speed in zip(planned.indices, planned.speeds, strict=True)
     ]
     targets = [data.targets[i] for i in planned.indices]
     return planned, collate([data.train[i].id for i in planned.indices], features, targets)

@@ -27,7 +27,7 @@ from speechxfer.training.preparation import broadcast_weights, check_built_as_se
 from speechxfer.training.run import TrainingRun
 from speechxfer.training.selection import evaluate_dev, select_weights
 from speechxfer.training.state import Progress, resume_state, save_state
-from speechxfer.training.step import build_optimizer, training_step
+from speechxfer.training.step import StepResult, build_optimizer, read_losses, training_step
 
 LOG_EVERY_STEPS = 10
 
@@ -99,6 +99,8 @@ def _train(run: TrainingRun, optimizer: torch.optim.Optimizer, progress: Progres
     if config.patience and progress.since_best >= config.patience:
         return
     frozen_now: list[nn.Module] | None = None
+    unread: list[StepResult] = []
+    loss = 0.0
     started, log = time.monotonic(), ProgressLog("training: step", run.steps, progress.step)
     with progress_bar() as display:
         shown = display.add_task("training", total=run.steps, completed=progress.step)
@@ -107,18 +109,23 @@ def _train(run: TrainingRun, optimizer: torch.optim.Optimizer, progress: Progres
             if frozen != frozen_now:
                 frozen_now = frozen
                 set_frozen(run.model, frozen, config)
-            progress.loss_sum += training_step(run, optimizer, batch, progress.step)
-            progress.loss_steps += 1
+            unread.append(training_step(run, optimizer, batch, progress.step))
             progress.step, progress.epoch, progress.position = progress.step + 1, planned.epoch, planned.position
-            loss = progress.loss_sum / progress.loss_steps
-            display.update(shown, completed=progress.step, description=f"loss {loss:.3f}")
-            if not console.is_terminal:
-                log.update(progress.step, f", loss {loss:.3f}")
-            if progress.step % LOG_EVERY_STEPS == 0:
+            evaluates = progress.step % run.evaluate_every_steps == 0 or progress.step == run.steps
+            logs = progress.step % LOG_EVERY_STEPS == 0
+            if run.accelerator.device.type == "cpu" or logs or evaluates:  # a GPU is waited for as seldom as this
+                progress.loss_sum += sum(read_losses(run, unread))
+                progress.loss_steps += len(unread)
+                unread = []
+                loss = progress.loss_sum / progress.loss_steps
+                display.update(shown, completed=progress.step, description=f"loss {loss:.3f}")
+                if not console.is_terminal:
+                    log.update(progress.step, f", loss {loss:.3f}")
+            if logs:
                 rates = {"encoder_lr": optimizer.param_groups[-2]["lr"], "head_lr": optimizer.param_groups[-1]["lr"]}
                 log_metrics(run, {"step": progress.step, "loss": loss, **rates})
                 progress.loss_sum, progress.loss_steps = 0.0, 0
-            if progress.step % run.evaluate_every_steps == 0 or progress.step == run.steps:
+            if evaluates:
                 evaluate_dev(run, progress)
                 frozen_now = None
                 progress.wall_s, started = progress.wall_s + time.monotonic() - started, time.monotonic()

@@ -12,7 +12,10 @@ DEFAULT_INTERMEDIATE_WEIGHT = 0.3
 
 
 def utterance_losses(model: AcousticModel, log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
-    """Loss of each utterance in nats, `[batch]`: CTC over `[batch, frames, symbols]`, or cross-entropy of its word."""
+    """Loss of each utterance in nats, `[batch]`: CTC over `[batch, frames, symbols]`, or cross-entropy of its word.
+
+    A GPU computes CTC without waiting if `lengths`, the frames of each utterance, are on the CPU.
+    """
     if model.task == "classify":
         return -log_probs[:, 0].gather(1, batch.targets[:, None])[:, 0]
     return nn.functional.ctc_loss(

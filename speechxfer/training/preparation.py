@@ -32,7 +32,7 @@ from speechxfer.features import (
     stream_samples,
 )
 from speechxfer.models import ENCODER_FAMILIES, AcousticModel, has_lora
-from speechxfer.runtime import is_main_process, log_info, runs_on_cpu_only
+from speechxfer.runtime import has_gpu, is_main_process, log_info, runs_on_cpu_only
 from speechxfer.training.fingerprint import hash_utterances, model_fingerprint
 from speechxfer.training.linear_probe import trains_closed_form_head_only
 from speechxfer.training.losses import check_intermediate_ctc, intermediate_weight
@@ -73,14 +73,15 @@ def prepare_run(
     streamed = is_streamed(train)
     if is_main_process():
         report_resampling([*train, *dev], audio, most=HEADERS_OF_STREAMED if streamed else None)
-    features, samples = _prepare_features(train, audio, folder, config, streamed)
+    on_device = has_gpu()
+    features, samples = _prepare_features(train, audio, folder, config, streamed=streamed, on_device=on_device)
     segmented_dev = segment_utterances(dev, audio)
     dev_windows = [window.utterance for window in window_utterances(segmented_dev.segments, frame_duration_s(model))]
     dev_features = store_features(dev_windows, audio, folder)
     frames = np.array(features.frames, dtype=np.int64)
     feasible = find_feasible_speeds(model, train, targets, frames)
     _check_dev(model, dev, dev_features)
-    prepared = TrainingData(train, targets, features, frames, samples, feasible, segmented_dev, dev_features)
+    prepared = TrainingData(train, targets, features, frames, samples, feasible, segmented_dev, dev_features, on_device)
     replay = _prepare_replay(model, config, data, source_data, folder)
     if config.gradient_checkpointing:
         _enable_gradient_checkpointing(model)
@@ -127,21 +128,36 @@ def _first_batch(
 
 
 def is_streamed(train: Sequence[Utterance]) -> bool:
-    """Whether there is so much speech that features are computed as they are needed, and recordings are known by their names."""
-    return total_duration_s(train) > 3600 * STREAM_ABOVE_H
+    """Whether there is so much speech that features are computed as they are needed, and recordings are known by their names.
+
+    What `data.repeats` repeats counts once.
+    """
+    if total_duration_s(train) <= 3600 * STREAM_ABOVE_H:
+        return False
+    parts = np.fromiter((hash((str(u.audio_filepath), u.offset)) for u in train), np.int64, len(train))
+    durations = np.fromiter((u.duration for u in train), np.float64, len(train))
+    return float(durations[np.unique(parts, return_index=True)[1]].sum()) > 3600 * STREAM_ABOVE_H
 
 
 def _prepare_features(
-    train: Sequence[Utterance], audio: AudioOptions, folder: Path, config: FinetuneConfig, streamed: bool
+    train: Sequence[Utterance],
+    audio: AudioOptions,
+    folder: Path,
+    config: FinetuneConfig,
+    *,
+    streamed: bool,
+    on_device: bool,
 ) -> tuple[FeatureStore | StreamedFeatures, FeatureStore | StreamedFeatures | None]:
-    """Features at every speed and, if recordings are to be distorted, samples."""
+    """Features at every speed and, if recordings are to be distorted or features are computed in each step, samples."""
+    if on_device and not streamed:
+        return stream_features(train, audio, config.speed_factors), store_samples(train, audio, folder)
     if not streamed:
         samples = store_samples(train, audio, folder) if config.distortion else None
         return store_features(train, audio, folder, speeds=config.speed_factors, half=True), samples
     log_info(
         f"{total_duration_s(train) / 3600:,.0f} h of training speech: features are computed as they are needed, not stored"
     )
-    streamed_samples = stream_samples(train, audio) if config.distortion else None
+    streamed_samples = stream_samples(train, audio) if config.distortion or on_device else None
     return stream_features(train, audio, config.speed_factors), streamed_samples
 
 

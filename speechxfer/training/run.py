@@ -27,12 +27,14 @@ class TrainingData:
     frames: FrameCounts
     """Of these features, `[speeds, utterances]`."""
     samples: FeatureStore | StreamedFeatures | None
-    """Waveforms of the training utterances, if some are to be distorted."""
+    """Waveforms of the training utterances, if some are to be distorted or features are computed from them in each step."""
     feasible: Flags
     """At which speed factors CTC can align each training utterance, `[speeds, utterances]`."""
     dev: SegmentedUtterances
     dev_features: FeatureStore
     """Of the windows of the dev utterances' segments."""
+    computes_on_device: bool = False
+    """Whether features are computed where the model is, from `samples`, in each step."""
 
 
 @dataclass(frozen=True)

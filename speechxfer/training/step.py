@@ -1,8 +1,12 @@
 """One training step: loss, gradients, clipping, update and proximal step.
 
 The loss is in nats per symbol over the whole step, all processes together; each process divides by the symbols of all and the
-gradients are summed.
+gradients are summed. Nothing in a step waits for a GPU: its results stay there until `read_losses` asks for those of several.
 """
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -33,15 +37,31 @@ def build_optimizer(run: TrainingRun) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), weight_decay=run.config.weight_decay, fused=True)
 
 
-def training_step(run: TrainingRun, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -> float:
-    """One update; returns the loss in nats per symbol, over all processes.
+@dataclass(frozen=True)
+class StepResult:
+    """What one update gave, on the run's device."""
+
+    step: int
+    """Number of steps done before."""
+    ids: tuple[str, ...]
+    """Of this process's utterances, those of the replay last."""
+    losses: Tensor
+    """Of these utterances, in nats, `[utterances]`."""
+    norm: Tensor
+    """Of the gradient before clipping, over all processes."""
+    loss: Tensor
+    """In nats per symbol, over all processes."""
+
+
+def training_step(run: TrainingRun, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -> StepResult:
+    """One update.
 
     Args:
         batch: this process's utterances.
         step: number of steps done before.
 
     Raises:
-        InputError: loss or gradient is not finite; names the utterances.
+        InputError: see `read_losses`; on a GPU, that is called later and raises it.
     """
     config, accelerator = run.config, run.accelerator
     entropy = [config.seed, step, accelerator.process_index]
@@ -56,26 +76,45 @@ def training_step(run: TrainingRun, optimizer: torch.optim.Optimizer, batch: Bat
         losses, penalty = _losses(run, batches[0])
         if replay and run.regularizer and run.regularizer.source:
             source = run.regularizer.source
-            outputs = source.log_probs(*run.model.encode(batches[1].features, batches[1].lengths))
-            losses = torch.cat([losses, utterance_losses(source, *outputs, batches[1])])
-    finite = losses.detach().isfinite().tolist()
-    ids = [name for each in batches for name in each.ids]
-    _refuse_nonfinite(run, "loss", [name for name, fine in zip(ids, finite, strict=True) if not fine], step)
-    symbols = accelerator.reduce(torch.stack([each.target_lengths.sum() for each in batches]).sum(), "sum")
+            outputs, _ = source.log_probs(*run.model.encode(batches[1].features, batches[1].lengths))
+            lengths = run.model.encoder.output_lengths(batches[1].lengths)
+            losses = torch.cat([losses, utterance_losses(source, outputs, lengths, batches[1])])
+    symbols = torch.stack([each.target_lengths.sum() for each in batches]).sum()
+    if accelerator.num_processes > 1:
+        symbols = accelerator.reduce(symbols.to(accelerator.device), "sum")
     loss = losses.sum() / symbols + penalty / accelerator.num_processes
     torch.autograd.backward(loss)
     _sum_gradients(run.model, accelerator)
     trained = [parameter for parameter in run.model.parameters() if parameter.grad is not None]
     norm = nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
-    if not norm.isfinite():
-        _refuse_nonfinite(run, "gradient", list(batch.ids), step)
-    if norm > CLIP_NORM:
+    ids = tuple(name for each in batches for name in each.ids)
+    result = StepResult(step, ids, losses.detach(), norm, accelerator.reduce(loss.detach(), "sum"))
+    if not norm.is_cuda:
+        read_losses(run, [result])  # before the weights change
+    if norm.is_cuda or norm > CLIP_NORM:  # a GPU scales by 1 rather than wait for the comparison
         nn.utils.clip_grads_with_norm_(trained, CLIP_NORM, norm)
     optimizer.step()
     if run.regularizer:
         proximal_step_(run.regularizer, optimizer)
     optimizer.zero_grad(set_to_none=True)
-    return float(accelerator.reduce(loss.detach(), "sum"))
+    return result
+
+
+def read_losses(run: TrainingRun, results: Sequence[StepResult]) -> list[float]:
+    """The losses of some steps in nats per symbol.
+
+    Raises:
+        InputError: a loss or a gradient is not finite; names the utterances of the first such step.
+    """
+    values = torch.stack([torch.stack([result.loss.float(), result.norm.float()]) for result in results]).tolist()
+    for result, (loss, norm) in zip(results, values, strict=True):
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            finite = result.losses.isfinite().tolist()
+            _refuse_nonfinite(
+                run, "loss", [i for i, fine in zip(result.ids, finite, strict=True) if not fine], result.step
+            )
+            _refuse_nonfinite(run, "gradient", list(result.ids), result.step)
+    return [loss for loss, _ in values]
 
 
 def _losses(run: TrainingRun, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -83,10 +122,11 @@ def _losses(run: TrainingRun, batch: Batch) -> tuple[Tensor, Tensor]:
     config, model = run.config, run.model
     weight = intermediate_weight(model, config.intermediate_ctc)
     layers, lengths = model.encode(batch.features, batch.lengths)
-    losses = utterance_losses(model, *model.log_probs(layers, lengths), batch)
+    frames = model.encoder.output_lengths(batch.lengths)
+    losses = utterance_losses(model, model.log_probs(layers, lengths)[0], frames, batch)
     # With a frozen lower half this loss would only train the head on frames that it does not read in the end.
     if weight and middle_layer(layers)[0].requires_grad:
-        middle = utterance_losses(model, *model.log_probs(middle_layer(layers), lengths), batch)
+        middle = utterance_losses(model, model.log_probs(middle_layer(layers), lengths)[0], frames, batch)
         losses = (1 - weight) * losses + weight * middle
     if not (config.distillation and run.regularizer and run.regularizer.source):
         return losses, losses.new_zeros(())
