@@ -73,7 +73,7 @@ class ModelConfig(Section):
 
     encoder: Literal["conformer", "cnn", "dnn"] = "conformer"
     """kind of encoder"""
-    size: Literal["tiny", "small", "medium", "base"] = "small"
+    size: Literal["tiny", "small", "base"] = "small"
     """size of the encoder"""
     subsampling: Literal[1, 4, 8] = 4
     """feature frames (10 ms each) per encoder frame: 4 or 8 for conformer and cnn, 1 for dnn"""

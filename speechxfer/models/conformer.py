@@ -22,7 +22,6 @@ from speechxfer.models.layers import ChannelDropout, MaskedBatchNorm, build_adap
 SIZES: dict[str, dict[str, object]] = {
     "tiny": {"dim": 96, "layers": 6, "heads": 4},
     "small": {"dim": 128, "layers": 8, "heads": 4},
-    "medium": {"dim": 192, "layers": 12, "heads": 4},
     "base": {"dim": 256, "layers": 12, "heads": 4},
 }
 SUBSAMPLING_CHANNELS = 32
