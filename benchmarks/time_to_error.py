@@ -1,4 +1,4 @@
-"""Seconds of training until a given CER on dev: `finetune` and transformers' `Trainer`, from the shipped model to Mboshi.
+"""Seconds of training until given CERs on dev: `finetune` and transformers' `Trainer`, from the shipped model to Mboshi.
 
 Both train the same network from the same weights (the shipped encoder, a head for Mboshi's symbols), with the same optimiser,
 learning rates, number format and amount of speech in a step, and are scored by the same decoder on the same utterances every
@@ -195,7 +195,7 @@ def main() -> None:
     """Measure and write the section of the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus_dir", type=Path, help="Mboshi, as data_scripts.prepare_mboshi reads it")
-    parser.add_argument("--cer", type=float, default=45.0, help="percent")
+    parser.add_argument("--cer", type=float, nargs="+", default=[60.0, 55.0, 50.0], help="percent")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
@@ -216,26 +216,27 @@ def main() -> None:
                     raise SystemExit(f"{loop}: exit code {process.exitcode}")
                 curve, bfloat16 = answer.get()
                 curves.append(curve)
-                reached = seconds_to(curve, arguments.cer / 100)
-                print(
-                    f"seed {seed}, {loop}: {reached:.1f} s; {curve[-1][0]:.1f} s, CER {100 * curve[-1][1]:.1f} %",
-                    flush=True,
-                )
-    times = {loop: [seconds_to(curve, arguments.cer / 100) for curve in curves] for loop, curves in found.items()}
+                print(f"seed {seed}, {loop}: {curve[-1][0]:.1f} s, CER {100 * curve[-1][1]:.1f} %", flush=True)
+    times = {
+        loop: [[seconds_to(curve, cer / 100) for curve in curves] for cer in arguments.cer]
+        for loop, curves in found.items()
+    }
     rows = [
         (
             loop,
-            spread(times[loop], 1),
+            *(spread(reached, 1) for reached in times[loop]),
             spread([curve[-1][0] for curve in curves], 1),
             spread([100 * curve[-1][1] for curve in curves], 1),
         )
         for loop, curves in found.items()
     ]
     ratios = [
-        f"- {loop}: {spread([own / ours for own, ours in zip(times[loop], times[OURS], strict=True)], 2)} of our time"
+        f"- {loop}, until CER {cer:g} %: "
+        f"{spread([other / own for other, own in zip(theirs, ours, strict=True)], 2)} of our time"
         for loop in (RANDOM, SIMILAR)
+        for cer, theirs, ours in zip(arguments.cer, times[loop], times[OURS], strict=True)
     ]
-    header = ("loop", f"s until CER {arguments.cer:g} %", "s of all steps", "CER % at the end")
+    header = ("loop", *(f"s until CER {cer:g} %" for cer in arguments.cer), "s of all steps", "CER % at the end")
     lines = [
         f"{arguments.steps} steps of at most {FinetuneConfig().batch_s:g} s, {'bfloat16' if bfloat16 else 'float32'}, "
         f"{arguments.seeds} seeds, {DEV_UTTERANCES} utterances of dev. Median, least and greatest of the seeds.",
