@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,6 +35,7 @@ from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import Vocabulary, read_letter_tables
 from speechxfer.training.loop import finetune
 from speechxfer.training.metrics import TIMES, read_metrics
+from speechxfer.workflows import training_runs
 from speechxfer.workflows.embeddings import embed
 from speechxfer.workflows.evaluation_runs import RowTarget, evaluate_models
 from speechxfer.workflows.results import read_rows
@@ -233,6 +235,28 @@ def test_adapt_takes_utterances_and_equals_the_command_line(corpus: Path, tmp_pa
     assert again.head == result.head and not again.model.training
     for name, value in result.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[name]), name
+
+
+def test_the_source_takes_no_memory_during_training(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[weakref.ref[AcousticModel]] = []
+    alive: list[bool] = []
+
+    def loading(source: object) -> AcousticModel:
+        model = load_model(source)
+        loaded.append(weakref.ref(model))
+        return model
+
+    def training(*arguments: Any, **options: Any) -> AcousticModel:
+        alive.append(loaded[0]() is not None)
+        return finetune(*arguments, **options)
+
+    monkeypatch.setattr(training_runs, "load_model", loading)
+    monkeypatch.setattr(training_runs, "finetune", training)
+    config = load_config(None, ["finetune.steps=1", "finetune.precision=fp32"])
+    adapt(str(corpus / "source"), *manifests(corpus), out=tmp_path / "run", config=config)
+    assert alive == [False]
 
 
 def test_adapt_refuses_utterances_that_are_none_repeated_or_mixed(corpus: Path, tmp_path: Path) -> None:
