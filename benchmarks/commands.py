@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,17 @@ class Cost:
     peak_gib: float
 
 
-def run_command(command: Sequence[str], environment: Mapping[str, str] | None = None, *, quiet: bool = False) -> Cost:
-    """Run a command without its output (with `quiet` also without messages) and measure it."""
+def run_command(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    folder: Path | None = None,
+    quiet: bool = False,
+) -> Cost:
+    """Run a command, in a folder, without its output (with `quiet` also without messages) and measure it."""
     started = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL if quiet else None, env=environment
-    )
+    messages = subprocess.DEVNULL if quiet else None
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=messages, env=environment, cwd=folder)
     _, status, usage = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
 from speechxfer.runtime import command_line, commit, hardware, write_atomically
 
@@ -28,3 +29,8 @@ def write_section(title: str, lines: Sequence[str], packages: Sequence[str]) -> 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table."""
     return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Median, least and greatest."""
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"

@@ -17,18 +17,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 import soundfile
 import torch
 
-from benchmarks.page import table, write_section
+from benchmarks.page import spread, table, write_section
 from benchmarks.training_loops import Task, run
 from speechxfer.checkpoints import save_model
 from speechxfer.features import feature_preset
@@ -135,11 +134,6 @@ def check_same_work(counted: Mapping[str, Any], one: str, other: str) -> str:
         f"{one} and {other}: {updates} updates with the same frames; losses of the first batch differ by {first:.1g} nats per "
         f"symbol, those of all by {max(abs(a - b) for a, b in zip(losses, other_losses, strict=True)):.1g} at most."
     )
-
-
-def spread(values: Sequence[float], digits: int) -> str:
-    """Median, least and greatest."""
-    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def main() -> None:

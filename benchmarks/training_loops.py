@@ -234,17 +234,17 @@ def load_batches(task: Task, model: AcousticModel, pad: Any) -> Any:
     utterances, audio = read_manifest(task.manifest), AudioOptions(model.spec, True, True)
     features = [utterance_features(one, audio).astype(np.float16).astype(np.float32) for one in utterances]
     targets = [model.vocabulary.encode(model.normalizer(one.text), utterance_id=one.id) for one in utterances]
-    planned = _plan([len(values) for values in features], round(BATCH_S * model.spec.frames_per_s), task.shuffled)
-    batches = list(islice(planned, task.total_steps))
+    frames, budget_frames = [len(values) for values in features], round(BATCH_S * model.spec.frames_per_s)
+    batches = list(islice(plan_epochs(frames, budget_frames, SEED, shuffled=task.shuffled), task.total_steps))
     rows: Any = list(zip(features, targets, strict=True))
     return DataLoader(rows, batch_sampler=batches, collate_fn=pad)
 
 
-def _plan(frames: Sequence[int], budget_frames: int, shuffled: bool) -> Iterator[list[int]]:
-    """The batches of one epoch after the other, as a run of this seed has them."""
+def plan_epochs(frames: Sequence[int], budget_frames: int, seed: int, *, shuffled: bool) -> Iterator[list[int]]:
+    """The batches of one epoch after the other, as a run of this seed without speeds has them, or as large random ones."""
     epoch = 0
     while True:
-        generator = np.random.default_rng([SEED, epoch])
+        generator = np.random.default_rng([seed, epoch])
         generator.integers(np.ones(len(frames), np.int64))  # the speeds of the utterances
         plan = [batch for (batch,) in plan_batches(frames, budget_frames, generator)]
         if shuffled:

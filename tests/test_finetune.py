@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
@@ -26,7 +28,7 @@ from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.models.architecture import Architecture
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import Vocabulary
-from speechxfer.training import loading, schedule, selection
+from speechxfer.training import loading, loop, schedule, selection
 from speechxfer.training.loading import iterate_batches
 from speechxfer.training.loop import finetune
 from speechxfer.training.preparation import prepare_run
@@ -382,6 +384,35 @@ def test_loading_goes_on_across_epochs(corpus: Corpus, tmp_path: Path, monkeypat
         each.epoch: max(planned) for each, _ in iterate_batches(run, 0, 0, 0)
     }  # when the epoch's last batch came
     assert len(highest) > 3 and highest[0] >= 1 and highest[1] >= 2
+
+
+def test_metrics_tell_waits_and_padding(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of all utterances, whose batch takes 20 ms to load; evaluations, here of 0.2 s, are no time of steps."""
+    train, dev = corpus
+    load, evaluate_dev = loading._load, loop.evaluate_dev
+
+    def slow_load(*arguments: Any) -> Any:
+        time.sleep(0.02)
+        return load(*arguments)
+
+    evaluated = []
+
+    def slow_evaluation(*arguments: Any) -> None:
+        evaluated.append(time.monotonic())
+        time.sleep(0.2)
+        evaluate_dev(*arguments)
+
+    monkeypatch.setattr(loading, "_load", slow_load)
+    monkeypatch.setattr(loop, "evaluate_dev", slow_evaluation)
+    monkeypatch.setattr(loading, "load_in_background", lambda load, planned: map(load, planned))
+    finetune(make_model(train), train, dev, settings(steps=20, batch_s=1000, evaluate_every_steps=5), out=tmp_path)
+    losses = [row for row in rows(tmp_path) if "loss" in row]
+    samples = [soundfile.info(utterance.audio_filepath).frames for utterance in train]
+    frames = [1 + (count - 400) // 160 for count in samples]  # windows of 25 ms every 10 ms
+    for row in losses:
+        assert row["padding"] == pytest.approx(1 - sum(frames) / (len(frames) * max(frames)))
+        assert 10 * 0.02 <= row["wait_s"] < row["step_s"]
+    assert losses[1]["step_s"] <= evaluated[3] - evaluated[1] - 2 * 0.2, "from the row of step 10 to that of step 20"
 
 
 def test_masks_cover_both_of_two_stacked_frames(corpus: Corpus, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,6 +34,8 @@ from speechxfer.scoring import PooledScore
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import Vocabulary, read_letter_tables
 from speechxfer.training.loop import finetune
+from speechxfer.training.metrics import TIMES, read_metrics
+from speechxfer.workflows import training_runs
 from speechxfer.workflows.embeddings import embed
 from speechxfer.workflows.evaluation_runs import RowTarget, evaluate_models
 from speechxfer.workflows.results import read_rows
@@ -81,6 +84,11 @@ def finish(process: "subprocess.Popen[str]") -> tuple[str, str]:
     out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, err
     return out, err
+
+
+def untimed_rows(out: Path) -> list[dict[str, float]]:
+    """The rows of a run's metrics.jsonl without what depends on the speed of the machine."""
+    return [{k: value for k, value in row.items() if k not in TIMES} for row in read_metrics(out / "metrics.jsonl")]
 
 
 def contents(folder: Path) -> dict[Path, tuple[int, bytes]]:
@@ -174,9 +182,11 @@ def test_a_killed_run_ends_with_the_same_bits(corpus: Path, tmp_path: Path, warm
     assert out.splitlines() == expected
     _, err = finish(start(warm_programs, "-m", "speechxfer", *arguments))
     assert "resuming at step 24 of 24" in err
-    for name in ("metrics.jsonl", "head.tsv", "model/weights.safetensors", "model/vocabulary.json"):
+    for name in ("head.tsv", "model/weights.safetensors", "model/vocabulary.json"):
         assert (disturbed / name).read_bytes() == (undisturbed / name).read_bytes(), name
-    assert len((disturbed / "metrics.jsonl").read_text().splitlines()) == 6 + 2, "six evaluations, two lines of losses"
+    rows = untimed_rows(disturbed)
+    assert rows == untimed_rows(undisturbed)
+    assert len(rows) == 6 + 2 and sum("padding" in row for row in rows) == 2, "six evaluations, two lines of losses"
     for folder in ("best", "model", "state", "state/step-0000024"):
         assert sorted(p.name for p in (disturbed / folder).iterdir()) == sorted(
             p.name for p in (undisturbed / folder).iterdir()
@@ -225,6 +235,28 @@ def test_adapt_takes_utterances_and_equals_the_command_line(corpus: Path, tmp_pa
     assert again.head == result.head and not again.model.training
     for name, value in result.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[name]), name
+
+
+def test_the_source_takes_no_memory_during_training(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[weakref.ref[AcousticModel]] = []
+    alive: list[bool] = []
+
+    def loading(source: object) -> AcousticModel:
+        model = load_model(source)
+        loaded.append(weakref.ref(model))
+        return model
+
+    def training(*arguments: Any, **options: Any) -> AcousticModel:
+        alive.append(loaded[0]() is not None)
+        return finetune(*arguments, **options)
+
+    monkeypatch.setattr(training_runs, "load_model", loading)
+    monkeypatch.setattr(training_runs, "finetune", training)
+    config = load_config(None, ["finetune.steps=1", "finetune.precision=fp32"])
+    adapt(str(corpus / "source"), *manifests(corpus), out=tmp_path / "run", config=config)
+    assert alive == [False]
 
 
 def test_adapt_refuses_utterances_that_are_none_repeated_or_mixed(corpus: Path, tmp_path: Path) -> None:

@@ -326,6 +326,16 @@ def test_a_last_line_of_metrics_that_was_not_written_whole_is_removed(corpus: Co
     assert path.read_text() == whole
 
 
+def test_a_state_of_a_version_that_did_not_count_frames_is_resumed(corpus: Corpus) -> None:
+    move_files(corpus)
+    stop(corpus)
+    path = corpus / "run" / "state" / "current.json"
+    saved = json.loads(path.read_text())
+    del saved["progress"]["valid_frames"], saved["progress"]["padded_frames"]
+    path.write_text(json.dumps(saved))
+    assert (run(corpus) / "model" / "model.json").exists()
+
+
 # A full disk, weights that are not finite ----------------------------------------------------------------------------
 
 

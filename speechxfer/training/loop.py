@@ -5,7 +5,8 @@ bit-identical weights to one that was not.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 from speechxfer.adaptation import frozen_modules, set_frozen
 from speechxfer.config import Config, DataConfig, FinetuneConfig
 from speechxfer.data import Utterance
+from speechxfer.features import Batch
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import ProgressLog, console, keep_freed_memory, log_info, progress_bar, run_lock
 from speechxfer.training.linear_probe import (
@@ -21,7 +23,7 @@ from speechxfer.training.linear_probe import (
     starts_from_closed_form_head,
     trains_closed_form_head_only,
 )
-from speechxfer.training.loading import iterate_batches
+from speechxfer.training.loading import PlannedBatch, iterate_batches
 from speechxfer.training.metrics import log_metrics
 from speechxfer.training.preparation import broadcast_weights, check_built_as_set, prepare_run
 from speechxfer.training.run import TrainingRun
@@ -30,6 +32,23 @@ from speechxfer.training.state import Progress, resume_state, save_state
 from speechxfer.training.step import StepResult, build_optimizer, read_losses, training_step
 
 LOG_EVERY_STEPS = 10
+
+
+@dataclass
+class StepTimes:
+    """Seconds of the steps since the last row of losses, without evaluations."""
+
+    since: float
+    """When the first of them began, by the monotonic clock."""
+    wait_s: float = 0.0
+    """Spent waiting for batches."""
+
+    def read(self) -> dict[str, float]:
+        """The values of a row; counting begins anew."""
+        now = time.monotonic()
+        values = {"wait_s": self.wait_s, "step_s": now - self.since}
+        self.since, self.wait_s = now, 0.0
+        return values
 
 
 def finetune(
@@ -102,15 +121,19 @@ def _train(run: TrainingRun, optimizer: torch.optim.Optimizer, progress: Progres
     unread: list[StepResult] = []
     loss = 0.0
     started, log = time.monotonic(), ProgressLog("training: step", run.steps, progress.step)
+    times = StepTimes(started)
     with progress_bar() as display:
         shown = display.add_task("training", total=run.steps, completed=progress.step)
-        for planned, batch in iterate_batches(run, progress.step, progress.epoch, progress.position):
+        batches = iterate_batches(run, progress.step, progress.epoch, progress.position)
+        for planned, batch in _measure_waits(batches, times):
             frozen = frozen_modules(run.model, config, progress.step)
             if frozen != frozen_now:
                 frozen_now = frozen
                 set_frozen(run.model, frozen, config)
             unread.append(training_step(run, optimizer, batch, progress.step))
             progress.step, progress.epoch, progress.position = progress.step + 1, planned.epoch, planned.position
+            progress.valid_frames += int(batch.lengths.sum())
+            progress.padded_frames += batch.features.shape[0] * batch.features.shape[1]
             evaluates = progress.step % run.evaluate_every_steps == 0 or progress.step == run.steps
             logs = progress.step % LOG_EVERY_STEPS == 0
             if run.accelerator.device.type == "cpu" or logs or evaluates:  # a GPU is waited for as seldom as this
@@ -123,14 +146,29 @@ def _train(run: TrainingRun, optimizer: torch.optim.Optimizer, progress: Progres
                     log.update(progress.step, f", loss {loss:.3f}")
             if logs:
                 rates = {"encoder_lr": optimizer.param_groups[-2]["lr"], "head_lr": optimizer.param_groups[-1]["lr"]}
-                log_metrics(run, {"step": progress.step, "loss": loss, **rates})
-                progress.loss_sum, progress.loss_steps = 0.0, 0
+                padding = 1 - progress.valid_frames / progress.padded_frames
+                log_metrics(run, {"step": progress.step, "loss": loss, **rates, **times.read(), "padding": padding})
+                progress.loss_sum, progress.loss_steps, progress.valid_frames, progress.padded_frames = 0.0, 0, 0, 0
             if evaluates:
+                stopped = time.monotonic()
                 evaluate_dev(run, progress)
                 frozen_now = None
                 progress.wall_s, started = progress.wall_s + time.monotonic() - started, time.monotonic()
                 save_state(run, optimizer, progress)
+                times.since += time.monotonic() - stopped
                 if config.patience and progress.since_best >= config.patience:
                     log_info(f"no better dev score in {config.patience} evaluations: stopping at step {progress.step}")
                     break
     run.accelerator.wait_for_everyone()
+
+
+def _measure_waits(
+    batches: Iterator[tuple[PlannedBatch, Batch]], times: StepTimes
+) -> Iterator[tuple[PlannedBatch, Batch]]:
+    while True:
+        asked = time.monotonic()
+        batch = next(batches, None)
+        if batch is None:
+            return
+        times.wait_s += time.monotonic() - asked
+        yield batch

@@ -11,6 +11,7 @@ from speechxfer.errors import InputError
 from speechxfer.runtime import parse_json, read_text, write_atomically
 from speechxfer.training.run import TrainingRun
 
+TIMES = ("wait_s", "step_s")  # keys of what differs between two runs of the same computation
 FIX = "delete the run's folder to start anew"
 
 

@@ -42,6 +42,10 @@ class Progress:
     warned_blank: bool
     wall_s: float
     """Time spent training and evaluating, over all calls."""
+    valid_frames: int = 0
+    """Of the utterances in this process's batches since the last row of losses."""
+    padded_frames: int = 0
+    """Of these batches, with padding."""
 
 
 @dataclass(frozen=True)

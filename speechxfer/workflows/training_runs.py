@@ -139,6 +139,8 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, langua
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
         return Adapted(load_model(out), read_head_table(out / "head.tsv"), out)
     model, head = _starting_model(config, data.train, pretrained, language)
+    letters = pretrained.vocabulary.letters if pretrained else {}
+    del pretrained  # which may be as large as the model
     with run_lock(out):
         if is_main_process() and not has_state(out):  # a run that is resumed keeps its own
             write_atomically(out / "head.tsv", f"{head}\n")
@@ -148,8 +150,8 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, langua
             f"{len(data.train)} training and {len(data.dev)} dev utterances, {millions_of_parameters(model):.2f} M parameters"
         )
         log_info(head.summary())
-        if pretrained and any(row.how in ("phone", "roman") for row in head):
-            log_info(f"{describe_letter_tables(pretrained.vocabulary.letters, language)} (see {out / 'head.tsv'})")
+        if any(row.how in ("phone", "roman") for row in head):
+            log_info(f"{describe_letter_tables(letters, language)} (see {out / 'head.tsv'})")
         finetune(model, repeated, data.dev, config.finetune, out=out, data=config.data, source_data=source_data)
         if is_main_process():
             details = _details(config, data, out) | {"train_data": requested["train"]}

@@ -1,0 +1,99 @@
+"""`speechxfer adapt` from its start to the finished model, of this checkout beside an older one: CPU and wall seconds.
+
+Both adapt the same shipped model to ten minutes of Mboshi in 200 steps, in bfloat16, with three evaluations, so that these have
+about the share that they have in a run of default length. The two alternate, each in a new process whose features are computed
+anew. Both run in the Python that runs this program. Where the machine does other work, CPU seconds tell more than those of the
+clock.
+
+    git worktree add OLD_CHECKOUT COMMIT
+    python -m benchmarks end_to_end OLD_CHECKOUT CORPUS_DIR
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.commands import Cost, run_command
+from benchmarks.page import spread, table, write_section
+from data_scripts.prepare_mboshi import prepare
+from speechxfer.runtime import commit
+from speechxfer.training import read_metrics
+
+SOURCE, STEPS, EVALUATE_EVERY_STEPS = "multilingual-small-2", 200, 80
+SETTINGS = (
+    f"finetune.steps={STEPS}",
+    f"finetune.evaluate_every_steps={EVALUATE_EVERY_STEPS}",
+    "finetune.batch_s=20",
+    "finetune.precision=bf16",
+)
+
+
+def adapt(checkout: Path, data: Path, seed: int) -> tuple[Cost, float]:
+    """What a run costs, and its last CER on dev; SystemExit if it fails."""
+    with tempfile.TemporaryDirectory(dir=data) as name:
+        settings = [*SETTINGS, f"finetune.seed={seed}", f"data.cache_dir={name}/features"]
+        command = [sys.executable, "-m", "speechxfer", "adapt", "--source", SOURCE, "--out", f"{name}/run"]
+        command += ["--train", str(data / "train_10min.jsonl"), "--dev", str(data / "valid.jsonl")]
+        command += [word for setting in settings for word in ("--set", setting)]
+        environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        cost = run_command(command, environment, folder=checkout)
+        if cost.code:
+            raise SystemExit(f"{checkout}: adapt failed with code {cost.code}")
+        scores = [row["dev_cer"] for row in read_metrics(Path(name) / "run" / "metrics.jsonl") if "dev_cer" in row]
+        return cost, scores[-1]
+
+
+def commit_of(checkout: Path) -> str:
+    """Short hash of the commit of another checkout."""
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def main() -> None:
+    """Measure and write the section of the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("old_checkout", type=Path)
+    parser.add_argument("corpus_dir", type=Path, help="Mboshi, as data_scripts.prepare_mboshi reads it")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    checkouts = {"old": arguments.old_checkout.resolve(), "new": Path(__file__).resolve().parents[1]}
+    found: dict[str, list[tuple[Cost, float]]] = {name: [] for name in checkouts}
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(arguments.corpus_dir, Path(folder))
+        for number in range(arguments.rounds):
+            for name in list(checkouts)[:: -1 if number % 2 else 1]:
+                found[name].append(adapt(checkouts[name], Path(folder), seed=1 + number))
+                cost, cer = found[name][-1]
+                print(
+                    f"round {number}, {name}: {cost.cpu_s:.1f} s of CPU, {cost.wall_s:.1f} s, CER {100 * cer:.1f} %",
+                    flush=True,
+                )
+    rows = []
+    for name, runs in found.items():
+        hash_ = commit() if name == "new" else commit_of(checkouts[name])
+        columns = [
+            spread([cost.cpu_s for cost, _ in runs], 1),
+            spread([cost.wall_s for cost, _ in runs], 1),
+            spread([cost.peak_gib for cost, _ in runs], 2),
+            " ".join(f"{100 * cer:.1f}" for _, cer in runs),
+        ]
+        rows.append((f"{name}, {hash_}", *columns))
+    pairs = list(zip(found["old"], found["new"], strict=True))
+    lines = [
+        f"{STEPS} steps of at most 20 s, bfloat16, evaluations every {EVALUATE_EVERY_STEPS} steps, features computed anew; "
+        f"{arguments.rounds} rounds, each with another seed. Median, least and greatest of the rounds.",
+        "",
+        *table(("checkout", "s of CPU", "s", "peak memory, GiB", "CER % on dev, by round"), rows),
+        "",
+        f"- old over new, CPU: {spread([old.cpu_s / new.cpu_s for (old, _), (new, _) in pairs], 2)}",
+        f"- old over new, wall: {spread([old.wall_s / new.wall_s for (old, _), (new, _) in pairs], 2)}",
+    ]
+    print("\n".join(lines))
+    write_section("Adapt, end to end", lines, ["torch", "numpy"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""Seconds of training until given CERs on dev: `finetune` and transformers' `Trainer`, from the shipped model to Mboshi.
+
+Both train the same network from the same weights (the shipped encoder, a head for Mboshi's symbols), with the same optimiser,
+learning rates, number format and amount of speech in a step, and are scored by the same decoder on the same utterances every
+ten steps; these scores, preparation and saving are not timed. `finetune` has its default settings: augmentation, the loss of
+the middle layer, batches of similar length. `Trainer` has the features as they are, the loss of the last layer, and random
+batches, as it makes them by default, or those of similar length. Each run has a process of its own; the loops take turns.
+Seconds are those of the clock, so use an otherwise idle core.
+
+    pip install 'speechxfer[hf]'
+    python -m benchmarks time_to_error CORPUS_DIR
+"""
+
+import argparse
+import math
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+import speechxfer as sx
+from benchmarks.page import spread, table, write_section
+from benchmarks.training_loops import plan_epochs
+from data_scripts.prepare_mboshi import prepare
+from speechxfer.config import FinetuneConfig
+from speechxfer.data import Utterance, read_manifest
+from speechxfer.decoding import decode_utterances, score_hypotheses, segment_utterances
+from speechxfer.features import AudioOptions, Batch, collate, utterance_features
+from speechxfer.models import AcousticModel
+from speechxfer.runtime import import_extra
+from speechxfer.training import read_metrics, training_precision, utterance_losses
+
+SOURCE, LANGUAGE, DEV_UTTERANCES, EVALUATE_EVERY_STEPS, CLIP_NORM = "multilingual-small", "mdw", 60, 10, 5.0
+OURS, RANDOM, SIMILAR = "speechxfer", "transformers, random batches", "transformers, batches of similar length"
+Curve = list[tuple[float, float]]
+"""Seconds of training and CER of each evaluation."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run of one of the loops."""
+
+    loop: str
+    train: Path
+    dev: Path
+    out: Path
+    steps: int
+    seed: int
+    bfloat16: bool = False
+    """Not for `finetune`, which chooses."""
+
+
+def start_model(train: Sequence[Utterance]) -> AcousticModel:
+    """The same weights for all loops, as `speechxfer adapt` starts."""
+    normalizer = sx.Normalizer()
+    vocabulary = sx.Vocabulary.from_texts((one.text for one in train), normalizer=normalizer)
+    return sx.transfer(sx.load_model(SOURCE), vocabulary, language=LANGUAGE, normalizer=normalizer, seed=1).model
+
+
+def run(task: Task, answer: Any) -> None:
+    """Train in this process and put the curve, and whether the network computed in bfloat16, on the queue."""
+    torch.set_num_threads(1)
+    train, dev = read_manifest(task.train), read_manifest(task.dev)[:DEV_UTTERANCES]
+    model = start_model(train)
+    answer.put(
+        train_ours(task, model, train, dev) if task.loop == OURS else train_transformers(task, model, train, dev)
+    )
+
+
+def train_ours(
+    task: Task, model: AcousticModel, train: Sequence[Utterance], dev: Sequence[Utterance]
+) -> tuple[Curve, bool]:
+    """`speechxfer.finetune`."""
+    config = FinetuneConfig(seed=task.seed, steps=task.steps, evaluate_every_steps=EVALUATE_EVERY_STEPS)
+    sx.finetune(model, train, dev, config, out=task.out)
+    curve, seconds = [], 0.0
+    for row in read_metrics(task.out / "metrics.jsonl"):
+        seconds += row.get("step_s", 0.0)
+        if "dev_cer" in row:
+            curve.append((seconds, row["dev_cer"]))
+    return curve, training_precision(task.out) == "bf16"
+
+
+class WithLoss(nn.Module):
+    """A model that returns its loss in nats per symbol, as `Trainer` expects it."""
+
+    def __init__(self, model: AcousticModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> dict[str, Tensor]:
+        """The CTC loss of a batch (see `Batch`)."""
+        log_probs, frames = self.model(features, lengths)
+        batch = Batch((), features, lengths, targets, target_lengths)
+        return {"loss": utterance_losses(self.model, log_probs, frames, batch).sum() / target_lengths.sum()}
+
+
+def train_transformers(
+    task: Task, model: AcousticModel, train: Sequence[Utterance], dev: Sequence[Utterance]
+) -> tuple[Curve, bool]:
+    """The `Trainer` of transformers."""
+    library: Any = import_extra("transformers", "hf", "the comparison")
+    loader, curve, config = load_batches(task, model, train), [], FinetuneConfig()
+    clock = {"training_s": 0.0, "since": 0.0}
+
+    class Trainer(library.Trainer):  # type: ignore[misc]
+        """With our batches."""
+
+        def get_train_dataloader(self) -> Any:
+            return loader
+
+    class Evaluation(library.TrainerCallback):  # type: ignore[misc]
+        """Scores dev while the clock stands."""
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            clock["since"] = time.monotonic()
+
+        def on_step_end(self, arguments: Any, state: Any, *_: Any, **__: Any) -> None:
+            if state.global_step % EVALUATE_EVERY_STEPS == 0:
+                clock["training_s"] += time.monotonic() - clock["since"]
+                curve.append((clock["training_s"], score(model, dev, task.bfloat16)))
+                clock["since"] = time.monotonic()
+
+    head = list(model.head.parameters())
+    known = {id(parameter) for parameter in head}
+    encoder = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    groups = [{"params": encoder, "lr": config.encoder_lr}, {"params": head, "lr": config.head_lr}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True)
+    schedule = library.get_cosine_schedule_with_warmup(optimizer, task.steps // 10, task.steps)
+    arguments = library.TrainingArguments(
+        output_dir=str(task.out),
+        max_steps=task.steps,
+        max_grad_norm=CLIP_NORM,
+        bf16=task.bfloat16,
+        seed=task.seed,
+        logging_steps=10,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        remove_unused_columns=False,
+    )
+    trainer = Trainer(
+        WithLoss(model),
+        arguments,
+        train_dataset=loader.dataset,
+        optimizers=(optimizer, schedule),
+        callbacks=[Evaluation()],
+    )
+    trainer.train()
+    return curve, task.bfloat16
+
+
+def load_batches(task: Task, model: AcousticModel, train: Sequence[Utterance]) -> Any:
+    """PyTorch's loader of all steps in one epoch, of features in memory that were rounded as in our cache."""
+    audio, budget_frames = (
+        AudioOptions(model.spec, True, True),
+        round(FinetuneConfig().batch_s * model.spec.frames_per_s),
+    )
+    features = [utterance_features(one, audio).astype(np.float16).astype(np.float32) for one in train]
+    targets = [model.vocabulary.encode(model.normalizer(one.text), utterance_id=one.id) for one in train]
+    planned = plan_epochs([len(values) for values in features], budget_frames, task.seed, shuffled=task.loop == RANDOM)
+
+    def pad(rows: list[tuple[np.ndarray[Any, Any], list[int]]]) -> dict[str, Tensor]:
+        batch = collate([""] * len(rows), [each for each, _ in rows], [target for _, target in rows])
+        return {name: getattr(batch, name) for name in ("features", "lengths", "targets", "target_lengths")}
+
+    rows: Any = list(zip(features, targets, strict=True))
+    return DataLoader(rows, batch_sampler=list(islice(planned, task.steps)), collate_fn=pad)
+
+
+def score(model: AcousticModel, dev: Sequence[Utterance], bfloat16: bool) -> float:
+    """CER as `finetune` measures it."""
+    audio = AudioOptions(model.spec)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        hypotheses = decode_utterances(model, segment_utterances(dev, audio), audio)
+    return score_hypotheses(model, dev, hypotheses).cer
+
+
+def seconds_to(curve: Curve, cer: float) -> float:
+    """When the first evaluation was as good; infinite if none was."""
+    return next((seconds for seconds, found in curve if found <= cer), math.inf)
+
+
+def main() -> None:
+    """Measure and write the section of the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus_dir", type=Path, help="Mboshi, as data_scripts.prepare_mboshi reads it")
+    parser.add_argument("--cer", type=float, nargs="+", default=[60.0, 55.0, 50.0], help="percent")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    found: dict[str, list[Curve]] = {OURS: [], RANDOM: [], SIMILAR: []}
+    bfloat16 = False
+    with tempfile.TemporaryDirectory() as name:
+        manifests = prepare(arguments.corpus_dir, Path(name))
+        for seed in range(1, 1 + arguments.seeds):
+            for loop, curves in found.items():
+                out = Path(name) / f"{loop}-{seed}"
+                task = Task(loop, manifests["train_1h"], manifests["valid"], out, arguments.steps, seed, bfloat16)
+                answer = context.Queue()
+                process = context.Process(target=run, args=(task, answer))
+                process.start()
+                process.join()
+                if process.exitcode:
+                    raise SystemExit(f"{loop}: exit code {process.exitcode}")
+                curve, bfloat16 = answer.get()
+                curves.append(curve)
+                print(f"seed {seed}, {loop}: {curve[-1][0]:.1f} s, CER {100 * curve[-1][1]:.1f} %", flush=True)
+    times = {
+        loop: [[seconds_to(curve, cer / 100) for curve in curves] for cer in arguments.cer]
+        for loop, curves in found.items()
+    }
+    rows = [
+        (
+            loop,
+            *(spread(reached, 1) for reached in times[loop]),
+            spread([curve[-1][0] for curve in curves], 1),
+            spread([100 * curve[-1][1] for curve in curves], 1),
+        )
+        for loop, curves in found.items()
+    ]
+    ratios = [
+        f"- {loop}, until CER {cer:g} %: "
+        f"{spread([other / own for other, own in zip(theirs, ours, strict=True)], 2)} of our time"
+        for loop in (RANDOM, SIMILAR)
+        for cer, theirs, ours in zip(arguments.cer, times[loop], times[OURS], strict=True)
+    ]
+    header = ("loop", *(f"s until CER {cer:g} %" for cer in arguments.cer), "s of all steps", "CER % at the end")
+    lines = [
+        f"{arguments.steps} steps of at most {FinetuneConfig().batch_s:g} s, {'bfloat16' if bfloat16 else 'float32'}, "
+        f"{arguments.seeds} seeds, {DEV_UTTERANCES} utterances of dev. Median, least and greatest of the seeds.",
+        "",
+        *table(header, rows),
+        "",
+        *ratios,
+    ]
+    print("\n".join(lines))
+    write_section("Time to error: an hour of Mboshi", lines, ["torch", "transformers", "accelerate", "numpy"])
+
+
+if __name__ == "__main__":
+    main()
