@@ -87,6 +87,8 @@ def test_missing_spellings_and_alignments_are_errors(corpus: Path, capsys: pytes
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2 and "speechxfer align" in capsys.readouterr().err
-    write_manifest(corpus / "letters.jsonl", [Utterance(id="v", text=TEXT, audio_filepath=Path("one.wav"), duration=2.0)])
+    write_manifest(
+        corpus / "letters.jsonl", [Utterance(id="v", text=TEXT, audio_filepath=Path("one.wav"), duration=2.0)]
+    )
     with pytest.raises(InputError, match="u is missing"):
         cut_words.cut_words(*(Path(each) for each in arguments))
