@@ -72,8 +72,8 @@ def test_without_augmentation_a_batch_has_the_features_of_its_utterances(preset:
 
 def test_each_utterance_has_its_own_speed() -> None:
     tone = (0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)).astype(np.float32)
-    spec, speeds = feature_preset("kaldi"), [0.8, 1.0, 1.25]
-    found = augment_batch(batch_of([tone] * 3), Filterbank(spec), speeds, Augmentation(), generator())
+    spec, speeds = feature_preset("kaldi"), [0.8, 1.0, 1.25, 0.93337]  # the last has no small ratio to 16 kHz
+    found = augment_batch(batch_of([tone] * 4), Filterbank(spec), speeds, Augmentation(), generator())
     for row, length, speed in zip(found.features, found.lengths.tolist(), speeds, strict=True):
         expected = filterbank(change_speed(tone, speed, RATE), spec)
         assert length == len(expected)

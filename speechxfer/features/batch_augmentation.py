@@ -4,6 +4,7 @@ What is drawn for each utterance has the same distributions as there, without th
 once and nothing waits for the device. Speed is changed by torchaudio's resampling (windowed sinc) instead of soxr's.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from speechxfer.features import augmentation as draws
 from speechxfer.features.batches import Batch, padding_mask
 from speechxfer.features.log_mel import Filterbank
 from speechxfer.features.store import SAMPLE_SCALE
+
+NEAREST_HZ = 10
 
 
 @dataclass(frozen=True)
@@ -78,21 +81,29 @@ def _change_speeds(
     samples: Tensor, lengths: Tensor, speeds: Sequence[float], sample_rate_hz: int
 ) -> tuple[Tensor, Tensor]:
     """`[batch, samples]` each at its own speed, and their new lengths, on the CPU."""
-    factors = torch.tensor(speeds, dtype=torch.float64)
-    rates = [round(sample_rate_hz * factor) for factor in speeds]
     changed = torch.tensor(
-        [-(-length * sample_rate_hz // rate) for length, rate in zip(lengths.tolist(), rates, strict=True)]
+        [
+            math.ceil(n * (sample_rate_hz / (sample_rate_hz * speed)))
+            for n, speed in zip(lengths.tolist(), speeds, strict=True)
+        ]
     )
-    if (factors == 1.0).all():
+    if set(speeds) == {1.0}:
         return samples, changed
     result = samples.new_zeros(len(samples), int(changed.max()))
-    for rate in sorted(set(rates)):
-        rows = [row for row, each in enumerate(rates) if each == rate]
+    for speed in sorted(set(speeds)):
+        rows = [row for row, each in enumerate(speeds) if each == speed]
         places = torch.tensor(rows).to(samples.device, non_blocking=True)
         group = samples[places, : int(lengths[rows].max())]
-        played = resample(group, rate, sample_rate_hz) if rate != sample_rate_hz else group
-        result[places, : played.shape[1]] = played[:, : result.shape[1]]
+        played = resample(group, _played_rate(sample_rate_hz, speed), sample_rate_hz) if speed != 1.0 else group
+        width = min(played.shape[1], result.shape[1])
+        result[places, :width] = played[:, :width]
     return result, changed
+
+
+def _played_rate(sample_rate_hz: int, speed: float) -> int:
+    """The rate that samples at this speed have, in Hz; near it where the filter for the exact ratio would take a gigabyte."""
+    rate = round(sample_rate_hz * speed)
+    return rate if math.gcd(rate, sample_rate_hz) >= NEAREST_HZ else NEAREST_HZ * round(rate / NEAREST_HZ)
 
 
 def distort_batch(samples: Tensor, lengths: Tensor, generator: torch.Generator, sample_rate_hz: int) -> Tensor:
