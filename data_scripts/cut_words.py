@@ -97,9 +97,13 @@ def _word_phones(word: str, voice: str) -> tuple[str, ...]:
 
 
 def _read_alignment(path: Path) -> list[Phone]:
-    content = read_json(path, fix="write it with `speechxfer align --format json`")
-    [tier] = [tier for tier in content["tiers"] if tier["name"] == "words"]
-    return [Phone(each["start"], each["end"], each["score"]) for each in tier["intervals"]]
+    fix = "write it with `speechxfer align --format json`"
+    content = read_json(path, fix=fix)
+    try:
+        [tier] = [tier for tier in content["tiers"] if tier["name"] == "words"]
+        return [Phone(float(each["start"]), float(each["end"]), float(each["score"])) for each in tier["intervals"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: is no alignment with one tier 'words' and its scores; {fix}") from error
 
 
 def _cut(utterance: Utterance, ends: Sequence[int], times: Sequence[Phone]) -> list[tuple[Utterance, float]]:

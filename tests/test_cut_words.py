@@ -82,6 +82,12 @@ def test_words_end_where_their_phones_end(text: str, phones: str, ends: list[int
     assert word_ends(text, phones.split(), "mg") == ends
 
 
+def test_another_json_is_no_alignment(corpus: Path) -> None:
+    (corpus / "aligned" / "one.json").write_text('{"tiers": []}')
+    with pytest.raises(InputError, match=r"one\.json: is no alignment"):
+        cut_words.cut_words(*(corpus / name for name in ("letters.jsonl", "phones.jsonl", "aligned", "cut.jsonl")))
+
+
 def test_missing_spellings_and_alignments_are_errors(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [str(corpus / name) for name in ("letters.jsonl", "phones.jsonl", "nowhere", "cut.jsonl")]
     with pytest.raises(SystemExit) as caught:

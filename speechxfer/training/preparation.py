@@ -149,16 +149,15 @@ def _prepare_features(
     on_device: bool,
 ) -> tuple[FeatureStore | StreamedFeatures, FeatureStore | StreamedFeatures | None]:
     """Features at every speed and, if recordings are to be distorted or features are computed in each step, samples."""
-    if on_device and not streamed:
-        return stream_features(train, audio, config.speed_factors), store_samples(train, audio, folder)
-    if not streamed:
-        samples = store_samples(train, audio, folder) if config.distortion else None
-        return store_features(train, audio, folder, speeds=config.speed_factors, half=True), samples
-    log_info(
-        f"{total_duration_s(train) / 3600:,.0f} h of training speech: features are computed as they are needed, not stored"
-    )
-    streamed_samples = stream_samples(train, audio) if config.distortion or on_device else None
-    return stream_features(train, audio, config.speed_factors), streamed_samples
+    if streamed:
+        hours = total_duration_s(train) / 3600
+        log_info(f"{hours:,.0f} h of training speech: features are computed as they are needed, not stored")
+    samples: FeatureStore | StreamedFeatures | None = None
+    if config.distortion or on_device:
+        samples = stream_samples(train, audio) if streamed else store_samples(train, audio, folder)
+    if streamed or on_device:
+        return stream_features(train, audio, config.speed_factors), samples
+    return store_features(train, audio, folder, speeds=config.speed_factors, half=True), samples
 
 
 def _prepare_replay(
