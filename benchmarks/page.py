@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from statistics import median
 
@@ -32,5 +33,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """Median, least and greatest."""
-    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    """Median, least and greatest; "never" stands for infinity."""
+    middle, least, greatest = (
+        f"{value:.{digits}f}" if isfinite(value) else "never" for value in (median(values), min(values), max(values))
+    )
+    return f"{middle} ({least} to {greatest})"

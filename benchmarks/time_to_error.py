@@ -1,11 +1,17 @@
-"""Seconds of training until given CERs on dev: `finetune` and transformers' `Trainer`, from the shipped model to Mboshi.
+"""Seconds of training until given CERs on dev, from the shipped model to Mboshi: `adapt`, and the loops of other libraries.
 
-Both train the same network from the same weights (the shipped encoder, a head for Mboshi's symbols), with the same optimiser,
-learning rates, number format and amount of speech in a step, and are scored by the same decoder on the same utterances every
-ten steps; these scores, preparation and saving are not timed. `finetune` has its default settings: augmentation, the loss of
-the middle layer, batches of similar length. `Trainer` has the features as they are, the loss of the last layer, and random
-batches, as it makes them by default, or those of similar length. Each run has a process of its own; the loops take turns.
-Seconds are those of the clock, so use an otherwise idle core.
+All train the same network from the shipped encoder, with the same optimiser, learning rates and amount of speech in a step, and
+are scored by the same decoder on the same utterances every ten steps; these scores, preparation and saving are not timed. Ours
+has its default settings: the head initialised from the source's symbols, augmentation, the loss of the middle layer, batches of
+similar length. The others, transformers' `Trainer` and SpeechBrain's `Brain`, have the features as they are and the loss of the
+last layer, in one of two ways:
+
+- as they are used: a new head at random for the new symbols (transformers' CTC example, SpeechBrain's recipes), float32, random
+  batches (`Trainer`'s default) or batches of similar length (SpeechBrain's recipes);
+- loop against loop: our initial head and number format, and either kind of batches.
+
+Each run has a process of its own and one thread; the loops take turns. Seconds are those of the clock, so use an otherwise
+idle core. SpeechBrain is installed as for `training`.
 
     pip install 'speechxfer[hf]'
     python -m benchmarks time_to_error CORPUS_DIR
@@ -18,9 +24,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,6 +36,7 @@ from torch.utils.data import DataLoader
 
 import speechxfer as sx
 from benchmarks.page import spread, table, write_section
+from benchmarks.training import install_peers
 from benchmarks.training_loops import plan_epochs
 from data_scripts.prepare_mboshi import prepare
 from speechxfer.config import FinetuneConfig
@@ -40,16 +48,37 @@ from speechxfer.runtime import import_extra
 from speechxfer.training import read_metrics, training_precision, utterance_losses
 
 SOURCE, LANGUAGE, DEV_UTTERANCES, EVALUATE_EVERY_STEPS, CLIP_NORM = "multilingual-small", "mdw", 60, 10, 5.0
-OURS, RANDOM, SIMILAR = "speechxfer", "transformers, random batches", "transformers, batches of similar length"
+BETAS, OURS = (0.9, 0.98), "speechxfer"
 Curve = list[tuple[float, float]]
 """Seconds of training and CER of each evaluation."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How a library trains."""
+
+    library: str
+    head: Literal["symbols", "random"] = "symbols"
+    shuffled: bool = False
+    """Random batches."""
+    bfloat16: bool = True
+    """Where `finetune` chose it."""
+
+
+LOOPS = {
+    OURS: Loop("speechxfer"),
+    "transformers, new head": Loop("transformers", "random", shuffled=True, bfloat16=False),
+    "speechbrain, new head": Loop("speechbrain", "random", bfloat16=False),
+    "transformers, our head and format, random batches": Loop("transformers", shuffled=True),
+    "transformers, our head, format and batches": Loop("transformers"),
+}
 
 
 @dataclass(frozen=True)
 class Task:
     """A run of one of the loops."""
 
-    loop: str
+    loop: Loop
     train: Path
     dev: Path
     out: Path
@@ -59,21 +88,21 @@ class Task:
     """Not for `finetune`, which chooses."""
 
 
-def start_model(train: Sequence[Utterance]) -> AcousticModel:
-    """The same weights for all loops, as `speechxfer adapt` starts."""
+def start_model(train: Sequence[Utterance], head: Literal["symbols", "random"]) -> AcousticModel:
+    """The shipped encoder with a head for the texts' symbols, as `speechxfer adapt` starts if `head` is "symbols"."""
     normalizer = sx.Normalizer()
     vocabulary = sx.Vocabulary.from_texts((one.text for one in train), normalizer=normalizer)
-    return sx.transfer(sx.load_model(SOURCE), vocabulary, language=LANGUAGE, normalizer=normalizer, seed=1).model
+    source = sx.load_model(SOURCE)
+    return sx.transfer(source, vocabulary, head=head, language=LANGUAGE, normalizer=normalizer, seed=1).model
 
 
 def run(task: Task, answer: Any) -> None:
     """Train in this process and put the curve, and whether the network computed in bfloat16, on the queue."""
     torch.set_num_threads(1)
     train, dev = read_manifest(task.train), read_manifest(task.dev)[:DEV_UTTERANCES]
-    model = start_model(train)
-    answer.put(
-        train_ours(task, model, train, dev) if task.loop == OURS else train_transformers(task, model, train, dev)
-    )
+    model = start_model(train, task.loop.head)
+    trained = {"speechxfer": train_ours, "transformers": train_transformers, "speechbrain": train_speechbrain}
+    answer.put(trained[task.loop.library](task, model, train, dev))
 
 
 def train_ours(
@@ -88,6 +117,38 @@ def train_ours(
         if "dev_cer" in row:
             curve.append((seconds, row["dev_cer"]))
     return curve, training_precision(task.out) == "bf16"
+
+
+@dataclass
+class Watch:
+    """Seconds of training, which stand while dev is scored, and the curve."""
+
+    task: Task
+    model: AcousticModel
+    dev: Sequence[Utterance]
+    curve: Curve
+    training_s: float = 0.0
+    since: float = 0.0
+
+    def start(self) -> None:
+        """Training begins."""
+        self.since = time.monotonic()
+
+    def after_step(self, step: int) -> None:
+        """Score dev if it is time; steps count from 1."""
+        if step % EVALUATE_EVERY_STEPS == 0:
+            self.training_s += time.monotonic() - self.since
+            self.curve.append((self.training_s, score(self.model, self.dev, self.task.bfloat16)))
+            self.since = time.monotonic()
+
+
+def build_optimizer(model: AcousticModel) -> torch.optim.AdamW:
+    """With the rates of `finetune`."""
+    config, head = FinetuneConfig(), list(model.head.parameters())
+    known = {id(parameter) for parameter in head}
+    encoder = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    groups = [{"params": encoder, "lr": config.encoder_lr}, {"params": head, "lr": config.head_lr}]
+    return torch.optim.AdamW(groups, betas=BETAS, weight_decay=config.weight_decay, fused=True)
 
 
 class WithLoss(nn.Module):
@@ -109,8 +170,7 @@ def train_transformers(
 ) -> tuple[Curve, bool]:
     """The `Trainer` of transformers."""
     library: Any = import_extra("transformers", "hf", "the comparison")
-    loader, curve, config = load_batches(task, model, train), [], FinetuneConfig()
-    clock = {"training_s": 0.0, "since": 0.0}
+    loader, watch = load_batches(task, model, train), Watch(task, model, dev, [])
 
     class Trainer(library.Trainer):  # type: ignore[misc]
         """With our batches."""
@@ -122,19 +182,12 @@ def train_transformers(
         """Scores dev while the clock stands."""
 
         def on_train_begin(self, *_: Any, **__: Any) -> None:
-            clock["since"] = time.monotonic()
+            watch.start()
 
         def on_step_end(self, arguments: Any, state: Any, *_: Any, **__: Any) -> None:
-            if state.global_step % EVALUATE_EVERY_STEPS == 0:
-                clock["training_s"] += time.monotonic() - clock["since"]
-                curve.append((clock["training_s"], score(model, dev, task.bfloat16)))
-                clock["since"] = time.monotonic()
+            watch.after_step(state.global_step)
 
-    head = list(model.head.parameters())
-    known = {id(parameter) for parameter in head}
-    encoder = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    groups = [{"params": encoder, "lr": config.encoder_lr}, {"params": head, "lr": config.head_lr}]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True)
+    optimizer = build_optimizer(model)
     schedule = library.get_cosine_schedule_with_warmup(optimizer, task.steps // 10, task.steps)
     arguments = library.TrainingArguments(
         output_dir=str(task.out),
@@ -157,7 +210,44 @@ def train_transformers(
         callbacks=[Evaluation()],
     )
     trainer.train()
-    return curve, task.bfloat16
+    return watch.curve, task.bfloat16
+
+
+def train_speechbrain(
+    task: Task, model: AcousticModel, train: Sequence[Utterance], dev: Sequence[Utterance]
+) -> tuple[Curve, bool]:
+    """The `Brain` of SpeechBrain."""
+    core: Any = import_module("speechbrain.core")
+    library: Any = import_extra("transformers", "hf", "the learning-rate schedule")
+    watch = Watch(task, model, dev, [])
+
+    class Brain(core.Brain):  # type: ignore[misc]
+        """One whose model returns its loss."""
+
+        def compute_forward(self, batch: Any, stage: Any) -> Any:
+            return self.modules.model(**batch)["loss"]
+
+        def compute_objectives(self, predictions: Any, batch: Any, stage: Any) -> Any:
+            return predictions
+
+        def on_fit_start(self) -> None:
+            super().on_fit_start()
+            self.schedule = library.get_cosine_schedule_with_warmup(self.optimizer, task.steps // 10, task.steps)
+            watch.start()
+
+        def on_fit_batch_end(self, batch: Any, outputs: Any, loss: Any, should_step: bool) -> None:
+            self.schedule.step()
+            watch.after_step(self.optimizer_step)
+
+    options = {
+        "device": "cpu",
+        "precision": "bf16" if task.bfloat16 else "fp32",
+        "max_grad_norm": CLIP_NORM,
+        "noprogressbar": True,
+    }
+    brain = Brain({"model": WithLoss(model)}, lambda _: build_optimizer(model), run_opts=options)
+    brain.fit(range(1), load_batches(task, model, train))
+    return watch.curve, task.bfloat16
 
 
 def load_batches(task: Task, model: AcousticModel, train: Sequence[Utterance]) -> Any:
@@ -168,7 +258,7 @@ def load_batches(task: Task, model: AcousticModel, train: Sequence[Utterance]) -
     )
     features = [utterance_features(one, audio).astype(np.float16).astype(np.float32) for one in train]
     targets = [model.vocabulary.encode(model.normalizer(one.text), utterance_id=one.id) for one in train]
-    planned = plan_epochs([len(values) for values in features], budget_frames, task.seed, shuffled=task.loop == RANDOM)
+    planned = plan_epochs([len(values) for values in features], budget_frames, task.seed, shuffled=task.loop.shuffled)
 
     def pad(rows: list[tuple[np.ndarray[Any, Any], list[int]]]) -> dict[str, Tensor]:
         batch = collate([""] * len(rows), [each for each, _ in rows], [target for _, target in rows])
@@ -200,21 +290,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     context = multiprocessing.get_context("spawn")
-    found: dict[str, list[Curve]] = {OURS: [], RANDOM: [], SIMILAR: []}
+    found: dict[str, list[Curve]] = {name: [] for name in LOOPS}
+    install_peers()
     bfloat16 = False
     with tempfile.TemporaryDirectory() as name:
         manifests = prepare(arguments.corpus_dir, Path(name))
         for seed in range(1, 1 + arguments.seeds):
             for loop, curves in found.items():
-                out = Path(name) / f"{loop}-{seed}"
-                task = Task(loop, manifests["train_1h"], manifests["valid"], out, arguments.steps, seed, bfloat16)
+                out, format16 = Path(name) / f"{loop}-{seed}", bfloat16 and LOOPS[loop].bfloat16
+                task = Task(
+                    LOOPS[loop], manifests["train_1h"], manifests["valid"], out, arguments.steps, seed, format16
+                )
                 answer = context.Queue()
                 process = context.Process(target=run, args=(task, answer))
                 process.start()
                 process.join()
                 if process.exitcode:
                     raise SystemExit(f"{loop}: exit code {process.exitcode}")
-                curve, bfloat16 = answer.get()
+                curve, used = answer.get()
+                bfloat16 = used if loop == OURS else bfloat16
                 curves.append(curve)
                 print(f"seed {seed}, {loop}: {curve[-1][0]:.1f} s, CER {100 * curve[-1][1]:.1f} %", flush=True)
     times = {
@@ -231,9 +325,9 @@ def main() -> None:
         for loop, curves in found.items()
     ]
     ratios = [
-        f"- {loop}, until CER {cer:g} %: "
-        f"{spread([other / own for other, own in zip(theirs, ours, strict=True)], 2)} of our time"
-        for loop in (RANDOM, SIMILAR)
+        f"- {loop}, until CER {cer:g} %, relative to our time: "
+        f"{spread([other / own for other, own in zip(theirs, ours, strict=True)], 2)}"
+        for loop in list(LOOPS)[1:]
         for cer, theirs, ours in zip(arguments.cer, times[loop], times[OURS], strict=True)
     ]
     header = ("loop", *(f"s until CER {cer:g} %" for cer in arguments.cer), "s of all steps", "CER % at the end")
@@ -246,7 +340,9 @@ def main() -> None:
         *ratios,
     ]
     print("\n".join(lines))
-    write_section("Time to error: an hour of Mboshi", lines, ["torch", "transformers", "accelerate", "numpy"])
+    write_section(
+        "Time to error: an hour of Mboshi", lines, ["torch", "transformers", "accelerate", "speechbrain", "numpy"]
+    )
 
 
 if __name__ == "__main__":

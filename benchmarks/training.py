@@ -1,25 +1,30 @@
-"""Speed of training on one core: our loop beside transformers' `Trainer` and SpeechBrain's `Brain`, each on the same encoder.
+"""Speed of training: our loop beside transformers' `Trainer` and SpeechBrain's `Brain`, on one core or several.
 
-`Trainer` and our loop train a small Parakeet that transformers saved; `Brain` and our loop train our small Conformer. Each loop
-has a process of its own, one thread and float32; the processes work in turn, one round after the other. All read the same
-features, ours from its cache on disk, the others from memory: front ends are not compared. Speeds are seconds of speech per
-second of CPU time; the first round is a warm-up. Losses of the first batch, frames of all batches and numbers of updates must
-be equal. SpeechBrain is installed into a folder of the user's cache (`XDG_CACHE_HOME`), which only this program reads.
+Each pair has one encoder: `Trainer` and our loop train a small Parakeet that transformers saved, `Brain` and our loop our small
+Conformer. Each loop has a process of its own, one thread and float32; the processes work in turn, one round after the other. All
+read the same features, ours from its cache on disk, the others from memory: front ends are not compared. Speeds are seconds of
+speech per second of CPU time; the first round is a warm-up. Losses of the first batch, frames of all batches and numbers of
+updates must be equal. SpeechBrain is installed into a folder of the user's cache (`XDG_CACHE_HOME`), which only this program reads.
+
+With ``--cores 2``, ours has two processes of one thread and 20 s in a step each, the others one process of two threads and 40 s
+in a step; speeds are then of the clock, and batches are not the same (ours are planned for two processes).
 
     pip install 'speechxfer[hf]'
-    python -m benchmarks training
+    python -m benchmarks training [--cores 2]
 """
 
 import argparse
 import json
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -97,29 +102,43 @@ def write_checkpoints(folder: Path) -> dict[str, float]:
 def measure(tasks: Mapping[str, Task]) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, Any]]:
     """CPU and wall seconds of each loop's rounds, and what it counted."""
     context = multiprocessing.get_context("spawn")
-    connections, cpu_s, wall_s = {}, {name: [] for name in tasks}, {name: [] for name in tasks}  # type: ignore[var-annotated]
+    connections: dict[str, list[Connection]] = {}
+    cpu_s, wall_s = {name: [] for name in tasks}, {name: [] for name in tasks}  # type: ignore[var-annotated]
     with ExitStack() as started:
         for name, task in tasks.items():
-            own, other = context.Pipe()
-            process = context.Process(target=run, args=(task, other), daemon=True)
-            process.start()
-            other.close()
-            started.callback(process.join)
-            connections[name] = own
-            own.recv()  # it is ready
+            port, connections[name] = find_free_port(), []
+            for rank in range(task.cores if task.loop == "speechxfer" else 1):
+                own, other = context.Pipe()
+                process = context.Process(target=run, args=(task, other, rank, port), daemon=True)
+                process.start()
+                other.close()
+                started.callback(process.join)
+                connections[name].append(own)
+            connections[name][0].recv()  # it is ready
         for number in range(next(iter(tasks.values())).rounds):
             for name in list(tasks)[:: 1 if number % 2 else -1]:
-                connections[name].send("go")
-                seconds = connections[name].recv()
+                connections[name][0].send("go")
+                seconds = connections[name][0].recv()
                 if number:  # the first round is a warm-up
                     cpu_s[name].append(seconds[0])
                     wall_s[name].append(seconds[1])
                 print(f"round {number}, {name}: {seconds[0]:.2f} s of CPU, {seconds[1]:.2f} s", flush=True)
         counted = {}
-        for name, connection in connections.items():
-            connection.send("finish")
-            counted[name] = connection.recv()
+        for name, (first, *others) in connections.items():
+            first.send("finish")
+            frames, losses, updates = first.recv()
+            for other in others:
+                more = other.recv()[0]
+                frames = [(a + c, b + d) for (a, b), (c, d) in zip(frames, more, strict=True)]
+            counted[name] = frames, losses, updates
     return cpu_s, wall_s, counted
+
+
+def find_free_port() -> int:
+    """Of this machine."""
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return int(tried.getsockname()[1])
 
 
 def check_same_work(counted: Mapping[str, Any], one: str, other: str) -> str:
@@ -141,41 +160,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=15, help="of a round")
+    parser.add_argument("--cores", type=int, default=1)
     arguments = parser.parse_args()
+    cores, steps, rounds = arguments.cores, arguments.steps, 1 + arguments.rounds
     install_peers()
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    os.environ.update(OMP_NUM_THREADS=str(cores), MKL_NUM_THREADS=str(cores))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_noise(folder)
         sizes = write_checkpoints(folder)
         loops = ("speechxfer", "transformers", "speechxfer", "speechbrain")
         tasks = {
-            f"{loop}: {model}": Task(loop, folder / model.lower(), 1 + arguments.rounds, arguments.steps)
+            f"{loop}: {model}": Task(loop, folder / model.lower(), rounds, steps, cores=cores)
             for loop, model in zip(loops, ("Parakeet", "Parakeet", "Conformer", "Conformer"), strict=True)
         }
-        tasks[PAIRS[1][1]] = Task("transformers", folder / "parakeet", 1 + arguments.rounds, arguments.steps, True)
+        tasks[PAIRS[1][1]] = Task("transformers", folder / "parakeet", rounds, steps, shuffled=True, cores=cores)
         cpu_s, wall_s, counted = measure(tasks)
-    checks = [check_same_work(counted, *PAIRS[number]) for number in (0, 2)]
+    checks = [check_same_work(counted, *PAIRS[number]) for number in (0, 2)] if cores == 1 else []
     speeds, rows = {}, []
     for name, (frames, *_) in counted.items():
-        starts = [arguments.steps * (1 + number) for number in range(arguments.rounds)]
-        sound_s = [
-            sum(valid for valid, _ in frames[start : start + arguments.steps]) / FRAMES_PER_S for start in starts
-        ]
-        speeds[name] = [sound / own for sound, own in zip(sound_s, cpu_s[name], strict=True)]
-        of_wall = [sound / own for sound, own in zip(sound_s, wall_s[name], strict=True)]
+        starts = [steps * number for number in range(1, rounds)]
+        sound_s = [sum(valid for valid, _ in frames[start : start + steps]) / FRAMES_PER_S for start in starts]
+        of_cpu, of_wall = (
+            [sound / own for sound, own in zip(sound_s, taken[name], strict=True)] for taken in (cpu_s, wall_s)
+        )
+        speeds[name] = of_cpu if cores == 1 else of_wall
         padding = 1 - sum(valid for valid, _ in frames) / sum(padded for _, padded in frames)
-        rows.append((name, spread(speeds[name], 1), spread(of_wall, 1), f"{100 * padding:.0f} %"))
+        cpu = [spread(of_cpu, 1)] if cores == 1 else []
+        rows.append((name, *cpu, spread(of_wall, 1), f"{100 * padding:.0f} %"))
     ratios = [
         f"- {one} over {other}: {spread([a / b for a, b in zip(speeds[one], speeds[other], strict=True)], 2)}"
         for one, other in PAIRS
     ]
     lines = [
-        f"{arguments.rounds} rounds of {arguments.steps} steps of at most 20 s, float32, features given; "
+        f"{arguments.rounds} rounds of {steps} steps of at most {20 * cores} s, float32, features given; "
         + ", ".join(f"{model} {millions:.1f} million parameters" for model, millions in sizes.items())
         + ". Median, least and greatest of the rounds.",
         "",
-        *table(("loop", "x real time, CPU", "x real time, wall", "padding"), rows),
+        *table(("loop", *(["x real time, CPU"] if cores == 1 else []), "x real time, wall", "padding"), rows),
         "",
         *ratios,
         "",
@@ -183,7 +205,8 @@ def main() -> None:
     ]
     print("\n".join(lines))
     packages = ["torch", "transformers", "accelerate", "speechbrain", "numpy"]
-    write_section("Training", lines, [package for package in packages if version(package)])
+    title = "Training" if cores == 1 else f"Training on {cores} cores"
+    write_section(title, lines, [package for package in packages if version(package)])
 
 
 if __name__ == "__main__":

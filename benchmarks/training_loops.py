@@ -6,6 +6,7 @@ Forward passes, losses and updates are counted in the same way in all of them, t
 """
 
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ class Task:
     """Of a round."""
     shuffled: bool = False
     """Batches of random utterances, as libraries make them by default, instead of those of similar length."""
+    cores: int = 1
+    """Used by as many processes of `finetune`, or by as many threads of the others; a step has `BATCH_S` for each."""
 
     @property
     def manifest(self) -> Path:
@@ -60,8 +63,8 @@ class Task:
 class Meter:
     """Counts frames, losses and updates of a loop, and stops it before each round until the other process asks for it."""
 
-    def __init__(self, task: Task, connection: Connection) -> None:
-        self.task, self.connection = task, connection
+    def __init__(self, task: Task, connection: Connection, rank: int) -> None:
+        self.task, self.connection, self.rank = task, connection, rank
         self.frames: list[tuple[int, int]] = []  # of each forward pass: of the utterances, and with padding
         self.losses: list[float] = []  # of each forward pass, in nats per symbol
         self.updates = 0
@@ -78,7 +81,7 @@ class Meter:
         """Called by PyTorch."""
         if not module.training:
             return
-        if len(self.frames) % self.task.steps == 0:
+        if len(self.frames) % self.task.steps == 0 and not self.rank:  # the other processes wait for the first one
             cpu_s, wall_s = time.process_time(), time.perf_counter()
             self.connection.send((cpu_s - self.cpu_s, wall_s - self.wall_s))
             self.connection.recv()
@@ -98,12 +101,20 @@ class Meter:
         self.updates += 1
 
 
-def run(task: Task, connection: Connection) -> None:
-    """Train in this process; sends CPU and wall seconds of each round, at last frames, losses and updates."""
-    torch.set_num_threads(1)
+def run(task: Task, connection: Connection, rank: int, port: int) -> None:
+    """Train in this process; sends CPU and wall seconds of each round, at last frames, losses and updates.
+
+    `finetune` connects to the task's other processes by `port`.
+    """
+    if task.cores > 1 and task.loop == "speechxfer":
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
+        os.environ.update(address | {"RANK": str(rank), "WORLD_SIZE": str(task.cores)})
+        torch.set_num_threads(1)
+    else:
+        torch.set_num_threads(task.cores)
     torch.manual_seed(SEED)
     console.quiet = True
-    meter = Meter(task, connection)
+    meter = Meter(task, connection, rank)
     LOOPS[task.loop](task, meter)
     connection.send((meter.frames, meter.losses[: task.total_steps], meter.updates))
 
@@ -234,7 +245,8 @@ def load_batches(task: Task, model: AcousticModel, pad: Any) -> Any:
     utterances, audio = read_manifest(task.manifest), AudioOptions(model.spec, True, True)
     features = [utterance_features(one, audio).astype(np.float16).astype(np.float32) for one in utterances]
     targets = [model.vocabulary.encode(model.normalizer(one.text), utterance_id=one.id) for one in utterances]
-    frames, budget_frames = [len(values) for values in features], round(BATCH_S * model.spec.frames_per_s)
+    budget_frames = round(task.cores * BATCH_S * model.spec.frames_per_s)
+    frames = [len(values) for values in features]
     batches = list(islice(plan_epochs(frames, budget_frames, SEED, shuffled=task.shuffled), task.total_steps))
     rows: Any = list(zip(features, targets, strict=True))
     return DataLoader(rows, batch_sampler=batches, collate_fn=pad)
