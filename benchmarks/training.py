@@ -4,7 +4,7 @@ Each pair has one encoder: `Trainer` and our loop train a small Parakeet that tr
 Conformer. Each loop has a process of its own, one thread and float32; the processes work in turn, one round after the other. All
 read the same features, ours from its cache on disk, the others from memory: front ends are not compared. Speeds are seconds of
 speech per second of CPU time; the first round is a warm-up. Losses of the first batch, frames of all batches and numbers of
-updates must be equal. SpeechBrain is installed into a folder of the user's cache (`XDG_CACHE_HOME`), which only this program reads.
+updates must be equal. SpeechBrain is installed into a folder of the cache (`XDG_CACHE_HOME`), which only this program reads.
 
 With ``--cores 2``, ours has two processes of one thread and 20 s in a step each, the others one process of two threads and 40 s
 in a step; speeds are then of the clock, and batches are not the same (ours are planned for two processes).
