@@ -31,6 +31,7 @@ from speechxfer.training import read_metrics, training_precision, utterance_loss
 
 SOURCE, LANGUAGE, DEV_UTTERANCES = "multilingual-small", "mdw", 10
 STEPS_OF_ROW = 10  # of metrics.jsonl
+BATCH_S = 40.0
 MIDDLE_WEIGHT = 0.3  # of the middle layer's loss: the default for this encoder
 TOLERANCE = 1e-3  # of the first loss, relative
 Precision = Literal["auto", "fp32", "bf16"]
@@ -68,14 +69,14 @@ def train(
     model: AcousticModel, data: Manifests, steps: int, out: Path, precision: Precision = "auto"
 ) -> list[dict[str, Any]]:
     """Train with default settings but a single evaluation; the rows of losses."""
-    config = FinetuneConfig(steps=steps, evaluate_every_steps=steps, precision=precision)
+    config = FinetuneConfig(steps=steps, batch_s=BATCH_S, evaluate_every_steps=steps, precision=precision)
     sx.finetune(model, data.train, data.dev, config, out=out)
     return [row for row in read_metrics(out / "metrics.jsonl") if "loss" in row]
 
 
 def record(data: Manifests, out: Path) -> Recorded:
     """Train and record, through hooks of PyTorch; SystemExit if the steps are not an epoch."""
-    steps = STEPS_OF_ROW * math.ceil(1.2 * total_duration_s(data.train) / FinetuneConfig().batch_s / STEPS_OF_ROW)
+    steps = STEPS_OF_ROW * math.ceil(1.2 * total_duration_s(data.train) / BATCH_S / STEPS_OF_ROW)
     features: list[tuple[Tensor, Tensor, Tensor]] = []  # and lengths, and PyTorch's random state
     losses: list[tuple[Tensor, Tensor, Tensor]] = []  # of the utterances; their targets, and the lengths of these
     ctc_loss = nn.functional.ctc_loss
@@ -175,7 +176,7 @@ def main() -> None:
     rows_of_table += [("finetune: of it waiting for batches", spread(waits, 2))]
     ratio = spread([whole / sum(each) for whole, each in zip(loop, bare, strict=True)], 2)
     lines = [
-        f"{steps} steps of at most {FinetuneConfig().batch_s:g} s, {recorded.precision}, "
+        f"{steps} steps of at most {BATCH_S:g} s, {recorded.precision}, "
         f"{100 * padding:.1f} % padding, {arguments.rounds} rounds. Seconds: median, least and greatest of the rounds.",
         "",
         *table(("an epoch of", "s"), rows_of_table),

@@ -48,7 +48,8 @@ from speechxfer.runtime import import_extra
 from speechxfer.training import read_metrics, training_precision, utterance_losses
 
 SOURCE, LANGUAGE, DEV_UTTERANCES, EVALUATE_EVERY_STEPS, CLIP_NORM = "multilingual-small", "mdw", 60, 10, 5.0
-BETAS, OURS = (0.9, 0.98), "speechxfer"
+BATCH_S, ENCODER_LR, HEAD_LR, WEIGHT_DECAY, BETAS = 40.0, 1e-3, 2e-3, 0.01, (0.9, 0.98)  # as ours is by default
+OURS = "speechxfer"
 Curve = list[tuple[float, float]]
 """Seconds of training and CER of each evaluation."""
 
@@ -105,11 +106,32 @@ def run(task: Task, answer: Any) -> None:
     answer.put(trained[task.loop.library](task, model, train, dev))
 
 
+def run_apart(task: Task) -> tuple[Curve, bool]:
+    """`run` in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    answer = context.Queue()
+    process = context.Process(target=run, args=(task, answer))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{task.out.name}: exit code {process.exitcode}")
+    found: tuple[Curve, bool] = answer.get()
+    return found
+
+
 def train_ours(
     task: Task, model: AcousticModel, train: Sequence[Utterance], dev: Sequence[Utterance]
 ) -> tuple[Curve, bool]:
     """`speechxfer.finetune`."""
-    config = FinetuneConfig(seed=task.seed, steps=task.steps, evaluate_every_steps=EVALUATE_EVERY_STEPS)
+    config = FinetuneConfig(
+        seed=task.seed,
+        steps=task.steps,
+        evaluate_every_steps=EVALUATE_EVERY_STEPS,
+        batch_s=BATCH_S,
+        encoder_lr=ENCODER_LR,
+        head_lr=HEAD_LR,
+        weight_decay=WEIGHT_DECAY,
+    )
     sx.finetune(model, train, dev, config, out=task.out)
     curve, seconds = [], 0.0
     for row in read_metrics(task.out / "metrics.jsonl"):
@@ -143,12 +165,12 @@ class Watch:
 
 
 def build_optimizer(model: AcousticModel) -> torch.optim.AdamW:
-    """With the rates of `finetune`."""
-    config, head = FinetuneConfig(), list(model.head.parameters())
+    """With the rates of ours."""
+    head = list(model.head.parameters())
     known = {id(parameter) for parameter in head}
     encoder = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    groups = [{"params": encoder, "lr": config.encoder_lr}, {"params": head, "lr": config.head_lr}]
-    return torch.optim.AdamW(groups, betas=BETAS, weight_decay=config.weight_decay, fused=True)
+    groups = [{"params": encoder, "lr": ENCODER_LR}, {"params": head, "lr": HEAD_LR}]
+    return torch.optim.AdamW(groups, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True)
 
 
 class WithLoss(nn.Module):
@@ -254,7 +276,7 @@ def load_batches(task: Task, model: AcousticModel, train: Sequence[Utterance]) -
     """PyTorch's loader of all steps in one epoch, of features in memory that were rounded as in our cache."""
     audio, budget_frames = (
         AudioOptions(model.spec, True, True),
-        round(FinetuneConfig().batch_s * model.spec.frames_per_s),
+        round(BATCH_S * model.spec.frames_per_s),
     )
     features = [utterance_features(one, audio).astype(np.float16).astype(np.float32) for one in train]
     targets = [model.vocabulary.encode(model.normalizer(one.text), utterance_id=one.id) for one in train]
@@ -289,7 +311,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
     found: dict[str, list[Curve]] = {name: [] for name in LOOPS}
     install_peers()
     bfloat16 = False
@@ -301,13 +322,7 @@ def main() -> None:
                 task = Task(
                     LOOPS[loop], manifests["train_1h"], manifests["valid"], out, arguments.steps, seed, format16
                 )
-                answer = context.Queue()
-                process = context.Process(target=run, args=(task, answer))
-                process.start()
-                process.join()
-                if process.exitcode:
-                    raise SystemExit(f"{loop}: exit code {process.exitcode}")
-                curve, used = answer.get()
+                curve, used = run_apart(task)
                 bfloat16 = used if loop == OURS else bfloat16
                 curves.append(curve)
                 print(f"seed {seed}, {loop}: {curve[-1][0]:.1f} s, CER {100 * curve[-1][1]:.1f} %", flush=True)
@@ -332,7 +347,7 @@ def main() -> None:
     ]
     header = ("loop", *(f"s until CER {cer:g} %" for cer in arguments.cer), "s of all steps", "CER % at the end")
     lines = [
-        f"{arguments.steps} steps of at most {FinetuneConfig().batch_s:g} s, {'bfloat16' if bfloat16 else 'float32'}, "
+        f"{arguments.steps} steps of at most {BATCH_S:g} s, {'bfloat16' if bfloat16 else 'float32'}, "
         f"{arguments.seeds} seeds, {DEV_UTTERANCES} utterances of dev. Median, least and greatest of the seeds.",
         "",
         *table(header, rows),

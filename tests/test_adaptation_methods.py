@@ -27,7 +27,8 @@ from speechxfer.errors import InputError
 from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
-from speechxfer.training.schedule import learning_rates
+from speechxfer.training.metrics import read_metrics
+from speechxfer.training.schedule import learning_rates, peak_encoder_lr, step_audio_s
 from speechxfer.workflows.evaluation_runs import RowTarget, evaluate_models
 from speechxfer.workflows.results import read_rows
 from speechxfer.workflows.training_runs import adapt, train_from_scratch
@@ -176,8 +177,8 @@ def test_the_top_group_is_unfrozen_first() -> None:
 def test_each_unfrozen_group_has_its_own_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten steps of warm-up, a constant rate after it; of two groups the upper joins at step 20, the lower at 40."""
     monkeypatch.setattr("speechxfer.training.schedule.FINAL_FRACTION", 1.0)
-    config = settings(warmup_steps=10, encoder_lr=1.0, head_lr=2.0, steps=None, unfreeze_every_steps=20)
-    rates = {step: learning_rates(config, 100, step, 2) for step in (20, 24, 29, 40, 44, 49)}
+    config = settings(warmup_steps=10, head_lr=2.0, steps=None, unfreeze_every_steps=20)
+    rates = {step: learning_rates(config, 1.0, 100, step, 2) for step in (20, 24, 29, 40, 44, 49)}
     assert [rates[step][1] for step in (20, 24, 29, 40, 49)] == pytest.approx([0.1, 0.5, 1.0, 1.0, 1.0])
     assert [rates[step][0] for step in (40, 44, 49)] == pytest.approx([0.1, 0.5, 1.0])
     assert {head for *_, head in rates.values()} == {2.0}
@@ -216,11 +217,37 @@ def test_gradual_unfreezing_contradicts_another_freeze(freeze: str) -> None:
 
 def test_rates_decay_from_layer_to_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("speechxfer.training.schedule.FINAL_FRACTION", 1.0)
-    constant = {"steps": 100, "warmup_steps": 10, "encoder_lr": 1.0, "head_lr": 3.0}
+    constant = {"steps": 100, "warmup_steps": 10, "head_lr": 3.0}
     falling = settings(**constant, layer_decay=0.5)
-    assert learning_rates(falling, 100, 50, 3) == pytest.approx([0.25, 0.5, 1.0, 3.0])
-    assert learning_rates(falling, 100, 4, 3) == pytest.approx([0.125, 0.25, 0.5, 1.5]), "half warmed up"
-    assert learning_rates(settings(**constant), 100, 50, 3) == pytest.approx([1.0, 1.0, 1.0, 3.0])
+    assert learning_rates(falling, 1.0, 100, 50, 3) == pytest.approx([0.25, 0.5, 1.0, 3.0])
+    assert learning_rates(falling, 1.0, 100, 4, 3) == pytest.approx([0.125, 0.25, 0.5, 1.5]), "half warmed up"
+    assert learning_rates(settings(**constant), 1.0, 100, 50, 3) == pytest.approx([1.0, 1.0, 1.0, 3.0])
+
+
+def test_defaults_depend_on_the_size_of_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder of the fixture counts as one of other sizes; 27 times as many parameters have a ninth of the rate."""
+    model, unset = source_model("conformer"), FinetuneConfig()
+    assert (peak_encoder_lr(unset, model), step_audio_s(unset, model)) == (2e-3, 40.0)
+    for size, rate, seconds in ((3_200_000, 2e-3, 40.0), (86_400_000, 2e-3 / 9, 20.0), (600_000_000, 6.1e-5, 20.0)):
+        monkeypatch.setattr("speechxfer.training.schedule._encoder_size", lambda _, size=size: size)
+        assert peak_encoder_lr(unset, model) == pytest.approx(rate, rel=0.01)
+        assert step_audio_s(unset, model) == seconds
+    assert peak_encoder_lr(FinetuneConfig(freeze="encoder"), model) == 1e-3, "then it is the rate of adapters"
+    assert peak_encoder_lr(FinetuneConfig(freeze=2), model) == peak_encoder_lr(unset, model)
+    given = FinetuneConfig(encoder_lr=2e-4, batch_s=8.0)
+    assert (peak_encoder_lr(given, model), step_audio_s(given, model)) == (2e-4, 8.0)
+    assert peak_encoder_lr(FinetuneConfig(encoder_lr=0.0), model) == 0.0
+
+
+def test_a_large_encoder_is_trained_at_its_own_default_rate(
+    tones: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row after ten steps of warm-up has the peak."""
+    monkeypatch.setattr("speechxfer.training.schedule._encoder_size", lambda _: 86_400_000)
+    config = settings(encoder_lr=None, head_lr=2e-3, steps=20, warmup_steps=10, evaluate_every_steps=20)
+    run(transfer(source_model("cnn"), TARGET).model, tones, tmp_path, config)
+    row = next(row for row in read_metrics(tmp_path / "metrics.jsonl") if row["step"] == 10)
+    assert (row["encoder_lr"], row["head_lr"]) == pytest.approx((2e-3 / 9, 2e-3))
 
 
 def test_the_length_of_a_step_is_its_layers_learning_rate(tones: Tones, tmp_path: Path) -> None:

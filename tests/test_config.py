@@ -47,9 +47,9 @@ DEFAULTS = {
     "finetune": {
         "seed": 1,
         "steps": None,
-        "batch_s": 20.0,
+        "batch_s": None,
         "optimizer": "adamw",
-        "encoder_lr": 0.0005,
+        "encoder_lr": None,
         "head_lr": 0.002,
         "layer_decay": 1.0,
         "warmup_steps": None,

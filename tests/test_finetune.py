@@ -309,7 +309,7 @@ def test_of_equal_evaluations_the_latest_are_kept(
         (600.0, 30.0, 1200),  # 60 epochs
         (3600.0, 30.0, 2940),  # 24.5 epochs: 36,000 s times the root of 6, which is 2.4495
         (3600.0, 60.0, 1470),  # half as many of twice the size
-        (10.0, 30.0, 500),  # the fewest
+        (10.0, 30.0, 250),  # the fewest
         (54_000.0, 30.0, 11_384),  # 6.3 epochs: the root of 90 is 9.4868
         (360_000.0, 300.0, 3600),  # 3 epochs, the fewest
     ],
@@ -321,11 +321,11 @@ def test_default_steps_by_hand(train_s: float, step_s: float, steps: int) -> Non
 def test_without_a_number_the_steps_follow_from_the_training_speech(corpus: Corpus, tmp_path: Path) -> None:
     """12 utterances of about a second are far below the amount at which steps begin to grow."""
     train, dev = corpus
-    quick = settings(steps=None, batch_s=1000.0, evaluate_every_steps=400)
+    quick = settings(steps=None, batch_s=1000.0, evaluate_every_steps=200)
     finetune(make_model(train, "dnn"), train, dev, quick, out=tmp_path / "run")
-    assert training_cost(tmp_path / "run")[0] == 500
-    with pytest.raises(InputError, match=r"warmup_steps = 500 leaves none of finetune\.steps = 500"):
-        config = settings(steps=None, batch_s=1000.0, warmup_steps=500, evaluate_every_steps=None)
+    assert training_cost(tmp_path / "run")[0] == 250
+    with pytest.raises(InputError, match=r"warmup_steps = 250 leaves none of finetune\.steps = 250"):
+        config = settings(steps=None, batch_s=1000.0, warmup_steps=250, evaluate_every_steps=None)
         prepare_run(make_model(train, "dnn"), train, dev, config, DataConfig(), tmp_path / "other")
 
 

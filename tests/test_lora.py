@@ -28,6 +28,7 @@ from speechxfer.models.lora import has_lora, lora_modules, merge_lora, with_lora
 from speechxfer.text.normalizer import Normalizer
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
+from speechxfer.training.schedule import peak_encoder_lr
 from speechxfer.workflows.training_runs import adapt
 from tests.small_models import ENCODERS, QUICK, Tones, output, settings, source_model, state
 from tests.tone_corpus import write_tone_corpus
@@ -96,6 +97,14 @@ def test_an_update_starts_at_zero_and_does_not_change_its_argument(encoder: str,
     assert same_bits(state(plain), before)
     assert [weights.requires_grad for weights in plain.parameters()] == flags
     assert not torch.equal(output(model), output(plain))
+
+
+def test_the_default_rate_of_a_large_encoders_update_is_higher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speechxfer.training.schedule._encoder_size", lambda _: 86_400_000)
+    plain = source_model("conformer")
+    config = settings(encoder_lr=None)
+    rates = [peak_encoder_lr(config, model) for model in (plain, with_lora(plain, RANK, ALPHA))]
+    assert rates == pytest.approx([2e-3 / 9, 1e-3])
 
 
 def test_only_the_update_and_the_head_are_trained(trained: TrainedUpdate, tones: Tones) -> None:

@@ -43,7 +43,7 @@ from tests import small_models as small
 from tests.small_models import Tones, state
 from tests.tone_corpus import write_tone_corpus
 
-PLAIN = small.settings(evaluate_every_steps=4, encoder_lr=FinetuneConfig().encoder_lr)
+PLAIN = small.settings(evaluate_every_steps=4, encoder_lr=5e-4)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from speechxfer.data.splits import choose_group_key, total_duration_s
 from speechxfer.errors import InputError
 from speechxfer.scoring.comparison import Comparison, Difference
 from speechxfer.scoring.report import read_report
+from speechxfer.training.state import training_cost
 from speechxfer.workflows.baselines import baseline_settings, compare_with_baseline, conclusion
 from speechxfer.workflows.cross_validation import CrossValidation, cross_validate
 from speechxfer.workflows.learning_curves import learning_curve
@@ -231,6 +232,25 @@ def test_confident_own_transcripts_are_trained_on(corpus: Path, tmp_path: Path) 
     card = json.loads((tmp_path / "study" / "round1" / "model" / "model.json").read_text())
     assert card["details"]["train_utterances"] == 12 + len(selected)
     assert (found.comparison.cer.a, found.comparison.cer.b) == (found.rounds[-1].cer, found.labelled.cer)
+
+
+@pytest.mark.usefixtures("one_process")
+def test_a_round_of_self_training_has_as_many_steps_as_labelled_speech_alone(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default the steps grow with the speech: 600 s at 10 minutes, and the root of the ratio of both amounts."""
+    monkeypatch.setattr("speechxfer.training.schedule.TRAINED_S_FOR_10_MINUTES", 600.0)
+    monkeypatch.setattr("speechxfer.training.schedule.MIN_STEPS", 1)
+    more = write_tone_corpus(tmp_path / "more" / "more.jsonl", 4, letters="abc", seed=3, words=(1, 2))
+    write_manifest(tmp_path / "unlabelled.jsonl", [replace(u, id=f"u-{u.id}") for u in more])
+    write_model(tmp_path / "cnn", "cnn", letters="abc ")
+    settings = replace(study(corpus), source=str(tmp_path / "cnn"))
+    settings = settings.with_settings("finetune", steps=None, warmup_steps=1, evaluate_every_steps=1)
+    labelled = splits(corpus, corpus / "dev.jsonl")
+    self_train(settings, labelled, [tmp_path / "unlabelled.jsonl"], tmp_path / "study", max_error_rate=1.0)
+    runs = [tmp_path / "study" / name for name in ("labelled", "round1")]
+    steps = [json.loads((run / "model" / "model.json").read_text())["details"]["steps"] for run in runs]
+    assert steps[0] == steps[1] == training_cost(runs[0])[0] > 1
 
 
 @pytest.mark.usefixtures("one_process")

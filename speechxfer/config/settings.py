@@ -126,13 +126,14 @@ class FinetuneConfig(Section):
     seed: int = Field(default=1, ge=0, lt=2**32)
     """seed of every random generator"""
     steps: int | None = Field(default=None, ge=1)
-    """number of updates; not set: from the amount of training speech (1,800 of 20 s for ten minutes, 4,409 for an hour)"""
-    batch_s: float = Field(default=20.0, gt=0)
-    """seconds of audio per step and process"""
+    """number of updates; not set: from the amount of training speech (900 of 40 s for ten minutes, 2,205 for an hour)"""
+    batch_s: float | None = Field(default=None, gt=0)
+    """seconds of audio per step and process; not set: 40, or 20 if the encoder has more than 50 million parameters"""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """optimiser"""
-    encoder_lr: float = Field(default=5e-4, ge=0)
-    """peak learning rate of the encoder"""
+    encoder_lr: float | None = Field(default=None, ge=0)
+    """peak learning rate of the encoder; not set: 2e-3 for up to 3.2 million parameters, less for more (100 million: 2e-4, 600
+    million: 6e-5), and 1e-3 where only adapters or a low-rank update are trained"""
     head_lr: float = Field(default=2e-3, ge=0)
     """peak learning rate of the head and of added layers"""
     layer_decay: float = Field(default=1.0, gt=0, le=1)

@@ -1,8 +1,8 @@
 """Training: preparation, the loop with exact resume, checkpoint selection, losses and regularisers.
 
 - `finetune`: train a model, from random or transferred weights.
-- `default_steps`: how many steps a run takes by default; `training_cost`: how many it took, and how long;
-  `training_precision`: in which number format; `read_metrics`.
+- `planned_steps`, `training_cost`: how many steps a run has, and how many it took, and how long; `training_precision`: in which
+  number format; `read_metrics`.
 - `encode_targets`, `frames_needed`, `utterance_losses`: targets, their feasibility, and the loss of each utterance.
 - `compare_fingerprints`, `hash_utterances`, `hash_source`: whether a recorded run is the requested one.
 """
@@ -14,8 +14,8 @@ from speechxfer.training.loop import finetune as finetune
 from speechxfer.training.losses import utterance_losses as utterance_losses
 from speechxfer.training.metrics import read_metrics as read_metrics
 from speechxfer.training.preparation import is_streamed as is_streamed
-from speechxfer.training.schedule import default_steps as default_steps
 from speechxfer.training.state import has_state as has_state
+from speechxfer.training.state import planned_steps as planned_steps
 from speechxfer.training.state import training_cost as training_cost
 from speechxfer.training.state import training_precision as training_precision
 from speechxfer.training.targets import encode_targets as encode_targets

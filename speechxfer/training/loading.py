@@ -84,7 +84,7 @@ def _load_on_device(run: TrainingRun, plan: Iterator[PlannedBatch]) -> Iterator[
 
 def _plan_batches(run: TrainingRun, step: int, epoch: int, position: int) -> Iterator[PlannedBatch]:
     config, data = run.config, run.data
-    budget = max(1, round(config.batch_s * run.model.spec.frames_per_s))
+    budget = max(1, round(run.batch_s * run.model.spec.frames_per_s))
     while step < run.steps:
         generator = np.random.default_rng([config.seed, epoch])
         speeds = choose_speeds(data.feasible, generator)

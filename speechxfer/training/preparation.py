@@ -44,7 +44,7 @@ from speechxfer.training.regularizers import (
     copy_source_model,
 )
 from speechxfer.training.run import TrainingData, TrainingRun
-from speechxfer.training.schedule import default_steps
+from speechxfer.training.schedule import default_steps, peak_encoder_lr, step_audio_s
 from speechxfer.training.targets import encode_targets, find_feasible_speeds
 
 STREAM_ABOVE_H = 100.0  # hours of training speech above which features are computed as they are needed, not stored
@@ -68,9 +68,62 @@ def prepare_run(
     _check_settings(model, config)
     _check_durations(train, data)
     folder = Path(data.cache_dir) if data.cache_dir else out.parent / ".features"
+    streamed = is_streamed(train)
+    prepared = _prepare_data(model, train, dev, config, data, folder, streamed=streamed)
+    replay = _prepare_replay(model, config, data, source_data, folder)
+    if config.gradient_checkpointing:
+        _enable_gradient_checkpointing(model)
+    accelerator = Accelerator(cpu=runs_on_cpu_only())
+    batch_s, encoder_lr = step_audio_s(config, model), peak_encoder_lr(config, model)
+    steps = config.steps or _default_steps(model, config, total_duration_s(train), batch_s * accelerator.num_processes)
+    _check_unfreezing(model, config, steps)
+    model.calibration = None  # of the weights before training
+    model.to(accelerator.device)
+    broadcast_weights(model, accelerator)
+    fingerprint: dict[str, Any] = {
+        **model_fingerprint(model),
+        "config": {
+            "finetune": config.model_dump(mode="json") | {"batch_s": batch_s, "encoder_lr": encoder_lr},
+            "data": {"resample": data.resample, "mono": data.mono, "unknown_symbols": data.unknown_symbols},
+        },
+        "train": hash_utterances(train, contents=not streamed),
+        "dev": hash_utterances(dev),
+        "source data": hash_utterances(source_data),
+        "steps": steps,
+        "processes": accelerator.num_processes,
+    }
+    first, weights = _first_batch(batch_s, model, train, prepared), fingerprint["first weights"]
+    fingerprint["bf16"] = choose_bfloat16(config.precision, model, first, out, weights, accelerator)
+    source = copy_source_model(model) if config.distillation or config.replay else None
+    regularizer = build_regularizer(model, config, source, replay)
+    return TrainingRun(
+        model,
+        prepared,
+        config,
+        steps,
+        batch_s,
+        encoder_lr,
+        regularizer,
+        out,
+        accelerator,
+        fingerprint,
+        fingerprint["bf16"],
+    )
+
+
+def _prepare_data(
+    model: AcousticModel,
+    train: Sequence[Utterance],
+    dev: Sequence[Utterance],
+    config: FinetuneConfig,
+    data: DataConfig,
+    folder: Path,
+    *,
+    streamed: bool,
+) -> TrainingData:
+    """Targets and features of training and dev utterances, checked against each other; `folder` is the feature cache."""
     targets = encode_targets(model, train, data)
     audio = AudioOptions(model.spec, data.resample, data.mono)
-    streamed = is_streamed(train)
     if is_main_process():
         report_resampling([*train, *dev], audio, most=HEADERS_OF_STREAMED if streamed else None)
     on_device = has_gpu()
@@ -81,44 +134,16 @@ def prepare_run(
     frames = np.array(features.frames, dtype=np.int64)
     feasible = find_feasible_speeds(model, train, targets, frames)
     _check_dev(model, dev, dev_features)
-    prepared = TrainingData(train, targets, features, frames, samples, feasible, segmented_dev, dev_features, on_device)
-    replay = _prepare_replay(model, config, data, source_data, folder)
-    if config.gradient_checkpointing:
-        _enable_gradient_checkpointing(model)
-    accelerator = Accelerator(cpu=runs_on_cpu_only())
-    steps = config.steps or _default_steps(model, config, total_duration_s(train), accelerator.num_processes)
-    _check_unfreezing(model, config, steps)
-    model.calibration = None  # of the weights before training
-    model.to(accelerator.device)
-    broadcast_weights(model, accelerator)
-    fingerprint: dict[str, Any] = {
-        **model_fingerprint(model),
-        "config": {
-            "finetune": config.model_dump(mode="json"),
-            "data": {"resample": data.resample, "mono": data.mono, "unknown_symbols": data.unknown_symbols},
-        },
-        "train": hash_utterances(train, contents=not streamed),
-        "dev": hash_utterances(dev),
-        "source data": hash_utterances(source_data),
-        "steps": steps,
-        "processes": accelerator.num_processes,
-    }
-    first, weights = _first_batch(config, model, train, prepared), fingerprint["first weights"]
-    fingerprint["bf16"] = choose_bfloat16(config.precision, model, first, out, weights, accelerator)
-    source = copy_source_model(model) if config.distillation or config.replay else None
-    regularizer = build_regularizer(model, config, source, replay)
-    return TrainingRun(model, prepared, config, steps, regularizer, out, accelerator, fingerprint, fingerprint["bf16"])
+    return TrainingData(train, targets, features, frames, samples, feasible, segmented_dev, dev_features, on_device)
 
 
-def _first_batch(
-    config: FinetuneConfig, model: AcousticModel, train: Sequence[Utterance], prepared: TrainingData
-) -> Batch:
+def _first_batch(batch_s: float, model: AcousticModel, train: Sequence[Utterance], prepared: TrainingData) -> Batch:
     """About a step of the first training utterances, on which the number formats are timed."""
     chosen, frames = [], 0
     for index, speed in enumerate(prepared.feasible.argmax(axis=0).tolist()):  # the first that is feasible
         chosen.append((index, speed))
         frames += int(prepared.frames[speed, index])
-        if frames >= config.batch_s * model.spec.frames_per_s:
+        if frames >= batch_s * model.spec.frames_per_s:
             break
     return collate(
         [train[index].id for index, _ in chosen],
@@ -227,8 +252,7 @@ def _check_dev(model: AcousticModel, dev: Sequence[Utterance], features: Feature
         )
 
 
-def _default_steps(model: AcousticModel, config: FinetuneConfig, train_s: float, processes: int) -> int:
-    step_s = config.batch_s * processes
+def _default_steps(model: AcousticModel, config: FinetuneConfig, train_s: float, step_s: float) -> int:
     steps = default_steps(train_s, step_s)
     change_settings(Config(finetune=config), "finetune", steps=steps)  # warm-up and evaluations have to fit
     if not trains_closed_form_head_only(model, config):

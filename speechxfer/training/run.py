@@ -46,6 +46,10 @@ class TrainingRun:
     config: FinetuneConfig
     steps: int
     """Number of updates: as set, or the default for this amount of data."""
+    batch_s: float
+    """Seconds of audio per step and process: as set, or the default for this model."""
+    encoder_lr: float
+    """Peak learning rate of the encoder: as set, or the default for this model."""
     regularizer: SourceRegularizer | None
     out: Path
     accelerator: Accelerator

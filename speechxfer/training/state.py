@@ -67,6 +67,15 @@ def training_cost(out: Path) -> tuple[int, float]:
     return progress.step, progress.wall_s
 
 
+def planned_steps(out: Path) -> int:
+    """Number of steps after which the run in this folder ends, if it does not stop early.
+
+    Raises:
+        InputError: its state is missing or damaged.
+    """
+    return int(_read_state(out / "state" / "current.json").fingerprint["steps"])
+
+
 def has_state(out: Path) -> bool:
     """Whether the run in this folder has saved a state."""
     return (out / "state" / "current.json").exists()
