@@ -48,7 +48,7 @@ from speechxfer.runtime import import_extra
 from speechxfer.training import read_metrics, training_precision, utterance_losses
 
 SOURCE, LANGUAGE, DEV_UTTERANCES, EVALUATE_EVERY_STEPS, CLIP_NORM = "multilingual-small", "mdw", 60, 10, 5.0
-BATCH_S, ENCODER_LR, HEAD_LR, WEIGHT_DECAY, BETAS = 40.0, 1e-3, 2e-3, 0.01, (0.9, 0.98)  # as ours is by default
+BATCH_S, ENCODER_LR, HEAD_LR, WEIGHT_DECAY, BETAS = 40.0, 2e-3, 4e-3, 0.01, (0.9, 0.98)  # as ours is by default
 OURS = "speechxfer"
 Curve = list[tuple[float, float]]
 """Seconds of training and CER of each evaluation."""

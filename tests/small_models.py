@@ -24,6 +24,7 @@ QUICK = FinetuneConfig(
     evaluate_every_steps=2,
     average_best=1,
     encoder_lr=3e-3,
+    head_lr=2e-3,
     precision="fp32",
     speed_factors=(1.0,),
     spec_augment=0.0,

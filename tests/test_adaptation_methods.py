@@ -28,7 +28,7 @@ from speechxfer.models.acoustic_model import AcousticModel
 from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
 from speechxfer.training.metrics import read_metrics
-from speechxfer.training.schedule import learning_rates, peak_encoder_lr, step_audio_s
+from speechxfer.training.schedule import learning_rates, peak_encoder_lr, peak_head_lr, step_audio_s
 from speechxfer.workflows.evaluation_runs import RowTarget, evaluate_models
 from speechxfer.workflows.results import read_rows
 from speechxfer.workflows.training_runs import adapt, train_from_scratch
@@ -177,8 +177,8 @@ def test_the_top_group_is_unfrozen_first() -> None:
 def test_each_unfrozen_group_has_its_own_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten steps of warm-up, a constant rate after it; of two groups the upper joins at step 20, the lower at 40."""
     monkeypatch.setattr("speechxfer.training.schedule.FINAL_FRACTION", 1.0)
-    config = settings(warmup_steps=10, head_lr=2.0, steps=None, unfreeze_every_steps=20)
-    rates = {step: learning_rates(config, 1.0, 100, step, 2) for step in (20, 24, 29, 40, 44, 49)}
+    config = settings(warmup_steps=10, steps=None, unfreeze_every_steps=20)
+    rates = {step: learning_rates(config, (1.0, 2.0), 100, step, 2) for step in (20, 24, 29, 40, 44, 49)}
     assert [rates[step][1] for step in (20, 24, 29, 40, 49)] == pytest.approx([0.1, 0.5, 1.0, 1.0, 1.0])
     assert [rates[step][0] for step in (40, 44, 49)] == pytest.approx([0.1, 0.5, 1.0])
     assert {head for *_, head in rates.values()} == {2.0}
@@ -217,11 +217,11 @@ def test_gradual_unfreezing_contradicts_another_freeze(freeze: str) -> None:
 
 def test_rates_decay_from_layer_to_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("speechxfer.training.schedule.FINAL_FRACTION", 1.0)
-    constant = {"steps": 100, "warmup_steps": 10, "head_lr": 3.0}
+    constant = {"steps": 100, "warmup_steps": 10}
     falling = settings(**constant, layer_decay=0.5)
-    assert learning_rates(falling, 1.0, 100, 50, 3) == pytest.approx([0.25, 0.5, 1.0, 3.0])
-    assert learning_rates(falling, 1.0, 100, 4, 3) == pytest.approx([0.125, 0.25, 0.5, 1.5]), "half warmed up"
-    assert learning_rates(settings(**constant), 1.0, 100, 50, 3) == pytest.approx([1.0, 1.0, 1.0, 3.0])
+    assert learning_rates(falling, (1.0, 3.0), 100, 50, 3) == pytest.approx([0.25, 0.5, 1.0, 3.0])
+    assert learning_rates(falling, (1.0, 3.0), 100, 4, 3) == pytest.approx([0.125, 0.25, 0.5, 1.5]), "half warmed up"
+    assert learning_rates(settings(**constant), (1.0, 3.0), 100, 50, 3) == pytest.approx([1.0, 1.0, 1.0, 3.0])
 
 
 def test_defaults_depend_on_the_size_of_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +234,10 @@ def test_defaults_depend_on_the_size_of_the_encoder(monkeypatch: pytest.MonkeyPa
         assert step_audio_s(unset, model) == seconds
     assert peak_encoder_lr(FinetuneConfig(freeze="encoder"), model) == 1e-3, "then it is the rate of adapters"
     assert peak_encoder_lr(FinetuneConfig(freeze=2), model) == peak_encoder_lr(unset, model)
+    for dimension, rate in ((96, 4e-3), (128, 4e-3), (1024, 5e-4)):
+        monkeypatch.setattr(model.encoder, "output_dim", dimension)
+        assert peak_head_lr(unset, model) == rate
+    assert peak_head_lr(FinetuneConfig(head_lr=0.0), model) == 0.0
     given = FinetuneConfig(encoder_lr=2e-4, batch_s=8.0)
     assert (peak_encoder_lr(given, model), step_audio_s(given, model)) == (2e-4, 8.0)
     assert peak_encoder_lr(FinetuneConfig(encoder_lr=0.0), model) == 0.0

@@ -50,7 +50,7 @@ DEFAULTS = {
         "batch_s": None,
         "optimizer": "adamw",
         "encoder_lr": None,
-        "head_lr": 0.002,
+        "head_lr": None,
         "layer_decay": 1.0,
         "warmup_steps": None,
         "weight_decay": 0.01,

@@ -44,7 +44,7 @@ from speechxfer.training.regularizers import (
     copy_source_model,
 )
 from speechxfer.training.run import TrainingData, TrainingRun
-from speechxfer.training.schedule import default_steps, peak_encoder_lr, step_audio_s
+from speechxfer.training.schedule import default_steps, peak_encoder_lr, peak_head_lr, step_audio_s
 from speechxfer.training.targets import encode_targets, find_feasible_speeds
 
 STREAM_ABOVE_H = 100.0  # hours of training speech above which features are computed as they are needed, not stored
@@ -74,7 +74,7 @@ def prepare_run(
     if config.gradient_checkpointing:
         _enable_gradient_checkpointing(model)
     accelerator = Accelerator(cpu=runs_on_cpu_only())
-    batch_s, encoder_lr = step_audio_s(config, model), peak_encoder_lr(config, model)
+    batch_s, peaks = step_audio_s(config, model), (peak_encoder_lr(config, model), peak_head_lr(config, model))
     steps = config.steps or _default_steps(model, config, total_duration_s(train), batch_s * accelerator.num_processes)
     _check_unfreezing(model, config, steps)
     model.calibration = None  # of the weights before training
@@ -83,7 +83,8 @@ def prepare_run(
     fingerprint: dict[str, Any] = {
         **model_fingerprint(model),
         "config": {
-            "finetune": config.model_dump(mode="json") | {"batch_s": batch_s, "encoder_lr": encoder_lr},
+            "finetune": config.model_dump(mode="json")
+            | {"batch_s": batch_s, "encoder_lr": peaks[0], "head_lr": peaks[1]},
             "data": {"resample": data.resample, "mono": data.mono, "unknown_symbols": data.unknown_symbols},
         },
         "train": hash_utterances(train, contents=not streamed),
@@ -102,7 +103,7 @@ def prepare_run(
         config,
         steps,
         batch_s,
-        encoder_lr,
+        peaks,
         regularizer,
         out,
         accelerator,

@@ -48,8 +48,8 @@ class TrainingRun:
     """Number of updates: as set, or the default for this amount of data."""
     batch_s: float
     """Seconds of audio per step and process: as set, or the default for this model."""
-    encoder_lr: float
-    """Peak learning rate of the encoder: as set, or the default for this model."""
+    peak_lrs: tuple[float, float]
+    """Peak learning rates of the encoder, and of head and added layers: as set, or the defaults for this model."""
     regularizer: SourceRegularizer | None
     out: Path
     accelerator: Accelerator

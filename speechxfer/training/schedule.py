@@ -16,6 +16,8 @@ BATCH_S, BATCH_S_OF_LARGE, LARGE_ENCODER = 40.0, 20.0, 50_000_000  # an encoder 
 # (NeMo's default) and 5e-5 (W2v-BERT 2.0, 580 million), though XLS-R (300 million) is given 3e-4; for the adapters of MMS 1e-3.
 ENCODER_LR, SMALL_ENCODER, POWER = 2e-3, 3_200_000, 2 / 3
 ADAPTER_LR = 1e-3
+# In inverse proportion to the dimension a step changes the head's outputs by the same amount (Yang et al., arXiv:2203.03466).
+HEAD_LR, HEAD_DIM = 4e-3, 128
 
 
 def peak_encoder_lr(config: FinetuneConfig, model: AcousticModel) -> float:
@@ -24,7 +26,12 @@ def peak_encoder_lr(config: FinetuneConfig, model: AcousticModel) -> float:
         return config.encoder_lr
     if has_lora(model) or config.freeze == "encoder":
         return ADAPTER_LR
-    return ENCODER_LR * min(1.0, SMALL_ENCODER / _encoder_size(model)) ** POWER
+    return ENCODER_LR * math.pow(min(1.0, SMALL_ENCODER / _encoder_size(model)), POWER)
+
+
+def peak_head_lr(config: FinetuneConfig, model: AcousticModel) -> float:
+    """The peak learning rate of head and added layers: as set, or the default for the dimension of the encoder's output."""
+    return HEAD_LR * min(1.0, HEAD_DIM / model.encoder.output_dim) if config.head_lr is None else config.head_lr
 
 
 def step_audio_s(config: FinetuneConfig, model: AcousticModel) -> float:
@@ -55,10 +62,12 @@ def rate_factor(step: int, steps: int, warmup_steps: int | None) -> float:
     return FINAL_FRACTION + (1 - FINAL_FRACTION) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def learning_rates(config: FinetuneConfig, encoder_lr: float, steps: int, step: int, groups: int) -> list[float]:
+def learning_rates(
+    config: FinetuneConfig, peaks: tuple[float, float], steps: int, step: int, groups: int
+) -> list[float]:
     """Rates at `step` (from 0) of `steps`: of the encoder's layer groups, from the input up, then of head and added layers.
 
-    `encoder_lr` is the encoder's peak (`peak_encoder_lr`).
+    `peaks` are those of the encoder and of the head.
     A group that was frozen at first gets a warm-up of its own when it is unfrozen, because the optimiser has no state for it.
     """
     factor = rate_factor(step, steps, config.warmup_steps)
@@ -66,8 +75,8 @@ def learning_rates(config: FinetuneConfig, encoder_lr: float, steps: int, step: 
     for group in range(groups):
         start = unfreeze_step(config, group, groups)
         ramp = min(1.0, (step - start + 1) / max(1, _warmup(steps, config.warmup_steps))) if start else 1.0
-        rates.append(encoder_lr * factor * max(0.0, ramp) * config.layer_decay ** (groups - 1 - group))
-    return [*rates, config.head_lr * factor]
+        rates.append(peaks[0] * factor * max(0.0, ramp) * config.layer_decay ** (groups - 1 - group))
+    return [*rates, peaks[1] * factor]
 
 
 def _warmup(steps: int, warmup_steps: int | None) -> int:

@@ -68,7 +68,7 @@ def training_step(run: TrainingRun, optimizer: torch.optim.Optimizer, batch: Bat
     torch.manual_seed(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0].item())  # for dropout
     groups = len(optimizer.param_groups) - 1
     for group, rate in zip(
-        optimizer.param_groups, learning_rates(config, run.encoder_lr, run.steps, step, groups), strict=True
+        optimizer.param_groups, learning_rates(config, run.peak_lrs, run.steps, step, groups), strict=True
     ):
         group["lr"] = rate
     generator = np.random.default_rng(entropy)
@@ -142,7 +142,7 @@ def _refuse_nonfinite(run: TrainingRun, what: str, ids: list[str], step: int) ->
     if ids:
         raise InputError(
             f"the {what} is not finite at step {step + 1} for {first_names(ids)}; check these recordings, or lower "
-            f"finetune.encoder_lr ({run.encoder_lr:g}) and finetune.head_lr ({run.config.head_lr:g})"
+            f"finetune.encoder_lr ({run.peak_lrs[0]:g}) and finetune.head_lr ({run.peak_lrs[1]:g})"
         )
 
 
