@@ -303,6 +303,13 @@ def seconds_to(curve: Curve, cer: float) -> float:
     return next((seconds for seconds, found in curve if found <= cer), math.inf)
 
 
+def compare_times(theirs: Sequence[float], ours: Sequence[float]) -> str:
+    """The ratios of the seeds with which ours gets there."""
+    ratios = [other / own for other, own in zip(theirs, ours, strict=True) if math.isfinite(own)]
+    note = "" if len(ratios) == len(ours) else f"; ours got there with {len(ratios)} of {len(ours)} seeds"
+    return (spread(ratios, 2) if ratios else "-") + note
+
+
 def main() -> None:
     """Measure and write the section of the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -340,8 +347,7 @@ def main() -> None:
         for loop, curves in found.items()
     ]
     ratios = [
-        f"- {loop}, until CER {cer:g} %, relative to our time: "
-        f"{spread([other / own for other, own in zip(theirs, ours, strict=True)], 2)}"
+        f"- {loop}, until CER {cer:g} %, relative to our time: {compare_times(theirs, ours)}"
         for loop in list(LOOPS)[1:]
         for cer, theirs, ours in zip(arguments.cer, times[loop], times[OURS], strict=True)
     ]

@@ -16,11 +16,11 @@ from torch.nn import functional
 from speechxfer.adaptation.construction import transfer, with_new_layers
 from speechxfer.adaptation.freezing import unfreeze_step
 from speechxfer.adaptation.partial_loading import load_matching
-from speechxfer.checkpoints.card import Card
+from speechxfer.checkpoints.card import Card, read_card
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.config.loading import load_config
-from speechxfer.config.settings import FinetuneConfig
+from speechxfer.config.settings import Config, FinetuneConfig
 from speechxfer.data.manifest import Utterance, read_manifest
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.errors import InputError
@@ -29,7 +29,7 @@ from speechxfer.text.vocabulary import BLANK, Vocabulary
 from speechxfer.training.loop import finetune
 from speechxfer.training.metrics import read_metrics
 from speechxfer.training.schedule import learning_rates, peak_encoder_lr, peak_head_lr, step_audio_s
-from speechxfer.workflows.evaluation_runs import RowTarget, evaluate_models
+from speechxfer.workflows.evaluation_runs import RowTarget, check_same_training, evaluate_models
 from speechxfer.workflows.results import read_rows
 from speechxfer.workflows.training_runs import adapt, train_from_scratch
 from tests.small_models import ENCODERS, LENGTHS, QUICK, SOURCE, Tones, features, output, settings, source_model, state
@@ -226,16 +226,16 @@ def test_rates_decay_from_layer_to_layer(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_defaults_depend_on_the_size_of_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The encoder of the fixture counts as one of other sizes; 27 times as many parameters have a ninth of the rate."""
-    model, unset = source_model("conformer"), FinetuneConfig()
+    unset, source = FinetuneConfig(), source_model("conformer")
+    assert (peak_encoder_lr(unset, source), peak_head_lr(unset, source)) == (1e-3, 1e-3), "random weights"
+    model = transfer(source, TARGET).model
     assert (peak_encoder_lr(unset, model), step_audio_s(unset, model)) == (2e-3, 40.0)
     for size, rate, seconds in ((3_200_000, 2e-3, 40.0), (86_400_000, 2e-3 / 9, 20.0), (600_000_000, 6.1e-5, 20.0)):
         monkeypatch.setattr("speechxfer.training.schedule._encoder_size", lambda _, size=size: size)
         assert peak_encoder_lr(unset, model) == pytest.approx(rate, rel=0.01)
         assert step_audio_s(unset, model) == seconds
-    assert peak_encoder_lr(FinetuneConfig(freeze="encoder"), model) == 1e-3, "then it is the rate of adapters"
-    assert peak_encoder_lr(FinetuneConfig(freeze=2), model) == peak_encoder_lr(unset, model)
     for dimension, rate in ((96, 4e-3), (128, 4e-3), (1024, 5e-4)):
-        monkeypatch.setattr(model.encoder, "output_dim", dimension)
+        model.head = nn.Linear(dimension, 5)
         assert peak_head_lr(unset, model) == rate
     assert peak_head_lr(FinetuneConfig(head_lr=0.0), model) == 0.0
     given = FinetuneConfig(encoder_lr=2e-4, batch_s=8.0)
@@ -252,6 +252,20 @@ def test_a_large_encoder_is_trained_at_its_own_default_rate(
     run(transfer(source_model("cnn"), TARGET).model, tones, tmp_path, config)
     row = next(row for row in read_metrics(tmp_path / "metrics.jsonl") if row["step"] == 10)
     assert (row["encoder_lr"], row["head_lr"]) == pytest.approx((2e-3 / 9, 2e-3))
+
+
+def test_a_run_records_the_settings_that_follow_from_its_model(tones: Tones, tmp_path: Path) -> None:
+    """A run with the same values given belongs to it: it is pooled with it, and one with others is not."""
+    save_model(source_model("cnn"), tmp_path / "cnn")
+    names = ("batch_s", "encoder_lr", "head_lr")
+    for number, changes in enumerate(({}, {"encoder_lr": 2e-3, "batch_s": 40.0}, {"encoder_lr": 1e-3})):
+        unset = settings(steps=2, evaluate_every_steps=2, seed=number, **(dict.fromkeys(names) | changes))
+        adapt(str(tmp_path / "cnn"), tones.train, tones.dev, out=tmp_path / str(number), config=Config(finetune=unset))
+    details = read_card(tmp_path / "0").details
+    assert [details[name] for name in names] == [40.0, 2e-3, 4e-3]
+    check_same_training([str(tmp_path / "0"), str(tmp_path / "1")])
+    with pytest.raises(InputError, match=r"finetune\.encoder_lr differ"):
+        check_same_training([str(tmp_path / "0"), str(tmp_path / "2")])
 
 
 def test_the_length_of_a_step_is_its_layers_learning_rate(tones: Tones, tmp_path: Path) -> None:

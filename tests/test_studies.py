@@ -273,6 +273,16 @@ def test_unlabelled_speech_that_is_also_labelled_is_refused(corpus: Path, tmp_pa
     assert not (tmp_path / "study").exists()  # found out before anything is trained
 
 
+def test_the_baseline_of_a_large_encoder_has_as_much_speech_in_a_step(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unset = study(corpus).with_settings("finetune", batch_s=None)
+    assert baseline_settings(unset).config.finetune.batch_s == 40.0
+    monkeypatch.setattr("speechxfer.training.schedule._encoder_size", lambda _: 86_400_000)
+    assert baseline_settings(unset).config.finetune.batch_s == 20.0
+    assert baseline_settings(study(corpus, "finetune.batch_s=7")).config.finetune.batch_s == 7.0
+
+
 def test_the_baseline_of_a_transformers_encoder_is_the_network_in_the_settings(corpus: Path, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     write_w2v_bert(tmp_path / "w2v-bert-tiny")

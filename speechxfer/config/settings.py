@@ -133,10 +133,10 @@ class FinetuneConfig(Section):
     """optimiser"""
     encoder_lr: float | None = Field(default=None, ge=0)
     """peak learning rate of the encoder; not set: 2e-3 for up to 3.2 million parameters, less for more (100 million: 2e-4, 600
-    million: 6e-5), and 1e-3 where only adapters or a low-rank update are trained"""
+    million: 6e-5), at least 1e-3 for a low-rank update, and 1e-3 from random weights"""
     head_lr: float | None = Field(default=None, ge=0)
-    """peak learning rate of the head and of added layers; not set: 4e-3 if the encoder's output has up to 128 dimensions, in
-    proportion less for more (1,024: 5e-4)"""
+    """peak learning rate of the head and of adapters and added layers; not set: 4e-3 if the head's input has up to 128
+    dimensions, in proportion less for more (1,024: 5e-4), and at most 1e-3 from random weights"""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     """learning rate of each encoder layer relative to the layer above it"""
     warmup_steps: int | None = Field(default=None, ge=0)

@@ -15,7 +15,7 @@ BATCH_S, BATCH_S_OF_LARGE, LARGE_ENCODER = 40.0, 20.0, 50_000_000  # an encoder 
 # As measured for the shipped encoder (recipes/mboshi/notes.md). The power leads to what is published for large encoders: 1e-4
 # (NeMo's default) and 5e-5 (W2v-BERT 2.0, 580 million), though XLS-R (300 million) is given 3e-4; for the adapters of MMS 1e-3.
 ENCODER_LR, SMALL_ENCODER, POWER = 2e-3, 3_200_000, 2 / 3
-ADAPTER_LR = 1e-3
+LORA_LR, RANDOM_LR = 1e-3, 1e-3
 # In inverse proportion to the dimension a step changes the head's outputs by the same amount (Yang et al., arXiv:2203.03466).
 HEAD_LR, HEAD_DIM = 4e-3, 128
 
@@ -24,14 +24,18 @@ def peak_encoder_lr(config: FinetuneConfig, model: AcousticModel) -> float:
     """The encoder's peak learning rate: as set, or the default for a model of this size."""
     if config.encoder_lr is not None:
         return config.encoder_lr
-    if has_lora(model) or config.freeze == "encoder":
-        return ADAPTER_LR
-    return ENCODER_LR * math.pow(min(1.0, SMALL_ENCODER / _encoder_size(model)), POWER)
+    rate = ENCODER_LR * math.pow(min(1.0, SMALL_ENCODER / _encoder_size(model)), POWER)
+    if has_lora(model):
+        return max(rate, LORA_LR)
+    return rate if model.parents else min(rate, RANDOM_LR)
 
 
 def peak_head_lr(config: FinetuneConfig, model: AcousticModel) -> float:
-    """The peak learning rate of head and added layers: as set, or the default for the dimension of the encoder's output."""
-    return HEAD_LR * min(1.0, HEAD_DIM / model.encoder.output_dim) if config.head_lr is None else config.head_lr
+    """The peak learning rate of head and added layers: as set, or the default for the dimension of the head's input."""
+    if config.head_lr is not None:
+        return config.head_lr
+    rate = HEAD_LR * min(1.0, HEAD_DIM / model.head.in_features)
+    return rate if model.parents else min(rate, RANDOM_LR)
 
 
 def step_audio_s(config: FinetuneConfig, model: AcousticModel) -> float:

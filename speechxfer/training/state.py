@@ -76,6 +76,16 @@ def planned_steps(out: Path) -> int:
     return int(_read_state(out / "state" / "current.json").fingerprint["steps"])
 
 
+def resolved_settings(out: Path) -> dict[str, float]:
+    """The settings whose defaults depend on the model, as the run in this folder has them: batch_s, encoder_lr, head_lr.
+
+    Raises:
+        InputError: its state is missing or damaged.
+    """
+    settings = _read_state(out / "state" / "current.json").fingerprint["config"]["finetune"]
+    return {name: settings[name] for name in ("batch_s", "encoder_lr", "head_lr")}
+
+
 def has_state(out: Path) -> bool:
     """Whether the run in this folder has saved a state."""
     return (out / "state" / "current.json").exists()
@@ -171,8 +181,12 @@ def resume_state(run: TrainingRun, optimizer: torch.optim.Optimizer) -> Progress
 def _read_state(pointer: Path) -> _SavedState:
     content = read_json(pointer, fix=FIX)
     try:
-        return TypeAdapter(_SavedState).validate_json(json.dumps(content))
+        saved = TypeAdapter(_SavedState).validate_json(json.dumps(content))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         reason = " ".join(map(str, (*first["loc"], first["msg"])))
         raise InputError(f"{pointer}: damaged ({reason}); {FIX}") from error
+    missing = [name for name in ("config", "steps") if name not in saved.fingerprint]
+    if missing:
+        raise InputError(f"{pointer}: damaged (the fingerprint lacks {' and '.join(missing)}); {FIX}")
+    return saved

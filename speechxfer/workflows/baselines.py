@@ -11,6 +11,7 @@ from speechxfer.features import PRESETS
 from speechxfer.models import ENCODER_FAMILIES
 from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import Comparison, compare
+from speechxfer.training import step_audio_s
 from speechxfer.workflows.studies import Splits, StudyRun, StudySettings, run_study
 
 SCRATCH_LR = 1e-3  # best for random weights in our recipes, for encoder and head, and without dropout
@@ -43,7 +44,8 @@ def baseline_settings(settings: StudySettings) -> StudySettings:
         network |= {name: getattr(source.architecture, name) for name in ("encoder", "size", "subsampling")}
         network["features"] = source.spec.name
     config = change_settings(settings.config, "model", **network)
-    config = change_settings(config, "finetune", encoder_lr=SCRATCH_LR, head_lr=SCRATCH_LR)
+    batch_s = step_audio_s(config.finetune, source)
+    config = change_settings(config, "finetune", encoder_lr=SCRATCH_LR, head_lr=SCRATCH_LR, batch_s=batch_s)
     return replace(settings, source=None, config=settings_from_scratch(config))
 
 

@@ -143,8 +143,9 @@ def _training(name: str, card: Card) -> dict[str, Any]:
         for key, value in values.items()
         if (section, key) != ("finetune", "seed")
     }
+    resolved = {f"finetune.{key}": details[key] for key in ("batch_s", "encoder_lr", "head_lr") if key in details}
     data = {key: details.get(key) for key in ("train_utterances", "train_hours", "train_data", "dev_hours")}
-    return {"source": card.parent, **data, **settings}
+    return {"source": card.parent, **data, **settings, **resolved}
 
 
 def _check_recordable(models: Sequence[str], cards: Sequence[Card], results: RowTarget, as_parent: bool) -> None:

@@ -13,7 +13,7 @@ from speechxfer.decoding import score_hypotheses, transcribe
 from speechxfer.errors import InputError
 from speechxfer.runtime import default_device, log_info, write_atomically
 from speechxfer.scoring import Comparison, WerReport, compare
-from speechxfer.training import has_state, planned_steps
+from speechxfer.training import planned_steps
 from speechxfer.workflows.studies import Splits, StudyRun, StudySettings, run_study
 
 
@@ -68,8 +68,7 @@ def self_train(
     candidates = _unlabelled_utterances(read_concatenated(unlabelled), splits, settings.config.data.max_duration_s)
     teacher = out / "labelled"
     reports = run_study([StudyRun(settings, splits, teacher)], 1, "labelled speech alone")
-    if has_state(teacher):  # a head in closed form has no steps
-        settings = settings.with_settings("finetune", steps=planned_steps(teacher))
+    settings = settings.with_settings("finetune", steps=planned_steps(teacher))
     selected: list[tuple[int, float]] = []
     for number in range(1, rounds + 1):
         folder = out / f"round{number}"

@@ -43,6 +43,7 @@ from speechxfer.training import (
     hash_source,
     hash_utterances,
     is_streamed,
+    resolved_settings,
     training_cost,
     training_precision,
 )
@@ -281,6 +282,7 @@ def _details(config: Config, data: RunData, out: Path) -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "hardware": hardware(),
         "precision": training_precision(out),
+        **resolved_settings(out),
         "wall_s": round(wall_s, 1),
         "version": __version__,
     }
