@@ -443,7 +443,7 @@ def test_several_seeds_make_one_row(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_models_that_differ_in_more_than_the_seed_are_not_pooled(corpus: Path, tmp_path: Path) -> None:
-    for name, setting in (("a", "finetune.seed=1"), ("b", "finetune.head_lr=1e-3")):
+    for name, setting in (("a", "finetune.seed=1"), ("b", "finetune.head_lr=3e-3")):
         train_from_scratch(*manifests(corpus), out=tmp_path / name, config=load_config(None, [*DNN, setting]))
     write_tone_corpus(tmp_path / "other.jsonl", 11, letters="abcd", seed=9, words=(1, 3))
     config = load_config(None, [*DNN, "finetune.seed=2"])
