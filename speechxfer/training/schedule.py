@@ -15,7 +15,8 @@ BATCH_S, BATCH_S_OF_LARGE, LARGE_ENCODER = 40.0, 20.0, 50_000_000  # an encoder 
 # As measured for the shipped encoder (recipes/mboshi/notes.md). The power leads to what is published for large encoders: 1e-4
 # (NeMo's default) and 5e-5 (W2v-BERT 2.0, 580 million), though XLS-R (300 million) is given 3e-4; for the adapters of MMS 1e-3.
 ENCODER_LR, SMALL_ENCODER, POWER = 2e-3, 3_200_000, 2 / 3
-LORA_LR, RANDOM_LR = 1e-3, 1e-3
+LORA_LR = 1e-3
+RANDOM_LR = 1e-3  # best for random weights in our recipes, for encoder and head, and without dropout
 # In inverse proportion to the dimension a step changes the head's outputs by the same amount (Yang et al., arXiv:2203.03466).
 HEAD_LR, HEAD_DIM = 4e-3, 128
 

@@ -21,6 +21,8 @@ from speechxfer.training.fingerprint import compare_fingerprints
 from speechxfer.training.metrics import FIX, truncate_metrics
 from speechxfer.training.run import TrainingRun
 
+RESOLVED_SETTINGS = ("batch_s", "encoder_lr", "head_lr")  # of [finetune]: their defaults depend on the model
+
 
 @dataclass
 class Progress:
@@ -77,13 +79,13 @@ def planned_steps(out: Path) -> int:
 
 
 def resolved_settings(out: Path) -> dict[str, float]:
-    """The settings whose defaults depend on the model, as the run in this folder has them: batch_s, encoder_lr, head_lr.
+    """`RESOLVED_SETTINGS` as the run in this folder has them.
 
     Raises:
         InputError: its state is missing or damaged.
     """
     settings = _read_state(out / "state" / "current.json").fingerprint["config"]["finetune"]
-    return {name: settings[name] for name in ("batch_s", "encoder_lr", "head_lr")}
+    return {name: settings[name] for name in RESOLVED_SETTINGS}
 
 
 def has_state(out: Path) -> bool:

@@ -11,10 +11,8 @@ from speechxfer.features import PRESETS
 from speechxfer.models import ENCODER_FAMILIES
 from speechxfer.runtime import log_info, write_atomically
 from speechxfer.scoring import Comparison, compare
-from speechxfer.training import step_audio_s
+from speechxfer.training import RANDOM_LR, step_audio_s
 from speechxfer.workflows.studies import Splits, StudyRun, StudySettings, run_study
-
-SCRATCH_LR = 1e-3  # best for random weights in our recipes, for encoder and head, and without dropout
 
 
 def baseline_settings(settings: StudySettings) -> StudySettings:
@@ -45,7 +43,7 @@ def baseline_settings(settings: StudySettings) -> StudySettings:
         network["features"] = source.spec.name
     config = change_settings(settings.config, "model", **network)
     batch_s = step_audio_s(config.finetune, source)
-    config = change_settings(config, "finetune", encoder_lr=SCRATCH_LR, head_lr=SCRATCH_LR, batch_s=batch_s)
+    config = change_settings(config, "finetune", encoder_lr=RANDOM_LR, head_lr=RANDOM_LR, batch_s=batch_s)
     return replace(settings, source=None, config=settings_from_scratch(config))
 
 

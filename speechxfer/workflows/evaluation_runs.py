@@ -12,6 +12,7 @@ from speechxfer.decoding import evaluate
 from speechxfer.errors import InputError
 from speechxfer.runtime import default_device, is_main_process, log_info, write_atomically
 from speechxfer.scoring import PooledScore, WerReport, pool, render_report
+from speechxfer.training import RESOLVED_SETTINGS
 from speechxfer.workflows.decoders import DecodingOptions, LanguageModelFiles, open_decoder
 from speechxfer.workflows.results import Forgetting, ResultRow, add_forgetting, add_row, read_rows, rows_of_model
 from speechxfer.workflows.run_inputs import trained_audio_options
@@ -143,7 +144,7 @@ def _training(name: str, card: Card) -> dict[str, Any]:
         for key, value in values.items()
         if (section, key) != ("finetune", "seed")
     }
-    resolved = {f"finetune.{key}": details[key] for key in ("batch_s", "encoder_lr", "head_lr") if key in details}
+    resolved = {f"finetune.{key}": details[key] for key in RESOLVED_SETTINGS if key in details}
     data = {key: details.get(key) for key in ("train_utterances", "train_hours", "train_data", "dev_hours")}
     return {"source": card.parent, **data, **settings, **resolved}
 
