@@ -41,10 +41,11 @@ from speechxfer.language_models import NgramModel, NgramSettings, read_language_
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import console, import_extra
 from speechxfer.scoring import score
-from speechxfer.workflows import transcribe_inputs
+from speechxfer.workflows import DecodingOptions, transcribe_inputs
 
 ROUNDS = 3
 BEAM, SYMBOLS = 16, 32
+GREEDY = DecodingOptions(language_models=())
 RECORDING_S = 600.0
 UTTERANCES = 150
 UNKNOWN_WORD = -4.0  # for words that the language model does not know; flashlight-text never writes them
@@ -78,7 +79,7 @@ def encoder_method(model: AcousticModel, utterances: Sequence[Utterance], audio:
 
 def recording_method(name: str, model_name: str, recording: Path) -> Method:
     """`speechxfer transcribe` on a recording, with loading the model but without the start of the program."""
-    return Method(name, lambda: list(transcribe_inputs(model_name, [recording])), RECORDING_S)
+    return Method(name, lambda: list(transcribe_inputs(model_name, [recording], decoding=GREEDY)), RECORDING_S)
 
 
 def write_recordings(utterances: Sequence[Utterance], folder: Path) -> dict[str, Path]:

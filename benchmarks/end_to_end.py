@@ -2,7 +2,8 @@
 
 Both adapt the same shipped model to ten minutes of Mboshi on 8,000 s of augmented speech, in bfloat16, with five evaluations, so
 that these have about the share that they have in a run of default length, and otherwise with their own defaults: the older one
-takes 20 s in a step, this one 40 s at higher learning rates (``--batch-s`` gives both the same). The two alternate, each in a new
+takes 20 s in a step, this one 40 s at higher learning rates (``--batch-s`` gives both the same). Neither makes language models,
+which the older one cannot do. The two alternate, each in a new
 process whose features are computed anew. Both run in the Python that runs this program. Where the machine does other work, CPU
 seconds tell more than those of the clock.
 
@@ -36,6 +37,7 @@ def adapt(checkout: Path, data: Path, seed: int, batch_s: float) -> tuple[Cost, 
         command = [sys.executable, "-m", "speechxfer", "adapt", "--source", SOURCE, "--out", f"{name}/run"]
         command += ["--train", str(data / "train_10min.jsonl"), "--dev", str(data / "valid.jsonl")]
         command += [word for setting in settings for word in ("--set", setting)]
+        command += ["--no-lm"] if (checkout / "speechxfer/workflows/run_language_models.py").exists() else []
         environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         cost = run_command(command, environment, folder=checkout)
         if cost.code:

@@ -87,17 +87,12 @@ compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each sou
   done
 }
 
-# Decoding with language models of words and of characters, trained on the training transcripts; their weights come from dev.
-train_language_models() { # train_language_models FOLDER TRAIN MODEL: FOLDER/word.lm and FOLDER/character.lm, of texts as MODEL writes them
-  local unit
-  for unit in word character; do speechxfer lm train "$2" --unit $unit --model "$3" --out "$1/$unit.lm"; done
-}
-evaluate_with_lm() { # evaluate_with_lm FOLDER NAME LM DEV TEST: the runs FOLDER/NAME-SEED, tuned on DEV, a row of TEST, compared with greedy
-  local models=("${seeds[@]/#/$1/$2-}") lm=(--lm "$3/word.lm" --lm "$3/character.lm") split out number part
-  split=$(basename "$5" .jsonl)
+# Decoding with the language models that each run has made of its training transcripts; stage evaluate decodes greedily (--no-lm).
+evaluate_with_lm() { # evaluate_with_lm FOLDER NAME TEST: a row of the runs FOLDER/NAME-SEED on TEST, compared with greedy decoding
+  local split out number part
+  split=$(basename "$3" .jsonl)
   out=$1/$2/$split-lm
-  speechxfer evaluate "${models[@]}" --on "$4" "${lm[@]}" --tune
-  speechxfer evaluate "${models[@]}" --on "$5" "${lm[@]}" --out "$out" --results results.json --row "${2%%-*}"
+  speechxfer evaluate "${seeds[@]/#/$1/$2-}" --on "$3" --out "$out" --results results.json --row "${2%%-*}"
   for number in "${!seeds[@]}"; do
     part=$((number + 1))/report.json
     ((${#seeds[@]} > 1)) || part=report.json
@@ -109,7 +104,7 @@ report_kinds() { # report_kinds FOLDER MANIFEST [OPTION...]: FOLDER/report.html,
   local models
   mapfile -t models < <(names_of $kinds)
   models=("${models[@]/#/$1/}")
-  speechxfer report "${models[@]/%/-${seeds[0]}}" --on "$2" --out "$1/report.html" "${@:3}"
+  speechxfer report "${models[@]/%/-${seeds[0]}}" --on "$2" --out "$1/report.html" --no-lm "${@:3}"
 }
 
 # Forgetting: error rates of the source's own task on held-out English of kathleen, in letters for the source `english`, else in phones.

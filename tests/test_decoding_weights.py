@@ -28,7 +28,7 @@ from speechxfer.scoring import Calibration, calibration, error_rates, fit_calibr
 from speechxfer.text import BLANK, Normalizer, Vocabulary
 from speechxfer.workflows import DecodingOptions, evaluate_models, transcribe_inputs, tune_models, tuning
 from speechxfer.workflows.decoders import StoredWeights, open_decoder, read_stored_weights, store_weights
-from speechxfer.workflows.tuning import Trial, propose_weights
+from speechxfer.workflows.weight_search import Trial, propose_weights
 from tests.test_beam_search import CHARACTERS, WORDS
 from tests.tone_corpus import write_tone_corpus
 

@@ -87,10 +87,10 @@ def test_unknown_stage_is_refused(copy: Path) -> None:
     assert "prepare check scratch" in result.stderr
 
 
-def yoruba_layout(folder: Path) -> Path:
-    """A corpus of tones in the layout of the Yoruba corpus and its sisters."""
+def yoruba_layout(folder: Path, dev: int = 3) -> Path:
+    """A corpus of tones in the layout of the Yoruba corpus and its sisters, with so many recordings in dev."""
     lines = []
-    for split, count in (("train", 8), ("val", 3), ("test", 4)):
+    for split, count in (("train", 8), ("val", dev), ("test", 4)):
         manifest = folder / "tones" / f"{split}.jsonl"
         utterances = write_tone_corpus(manifest, count, letters="abcẹọ", seed=len(split))
         (folder / "data" / "records" / split).mkdir(parents=True)
@@ -113,7 +113,7 @@ def kathleen_layout(folder: Path) -> Path:
 
 
 def test_a_whole_recipe_runs_twice_and_the_second_time_changes_nothing(copy: Path, tmp_path: Path) -> None:
-    corpus = yoruba_layout(tmp_path / "corpus")
+    corpus = yoruba_layout(tmp_path / "corpus", dev=40)  # enough for language models of the transcripts
     tiny_source(copy / "recipes" / "yoruba" / DEFAULT_SOURCE, "abcdeo ")  # found before a shipped model of that name
     first = run(copy, "yoruba", corpus, LANGUAGE_CODE="tone", SETTINGS=QUICK)
     assert first.returncode == 0, first.stderr
@@ -146,18 +146,18 @@ def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path
     assert result.returncode == 0, result.stderr
     rows = read_rows(recipe / "results.json")
     both = list(itertools.product(("frozen", "finetuned"), ("english", "other")))
-    assert [(row.name, row.source) for row in rows] == [("scratch", ""), *both] * 2
-    assert [row.decoder == "greedy" for row in rows] == [True] * 5 + [False] * 5
+    assert [(row.name, row.source) for row in rows] == [("scratch", ""), *both]
+    assert {row.decoder for row in rows} == {"greedy"}  # dev is too small for language models of the transcripts
     assert {tuple(row.seeds) for row in rows} == {(1, 2)}
     verdicts = re.findall(r"better than|no significant difference", result.stdout)
-    # Of WER and CER, seed by seed: for two sources against scratch, and for five models with language models against greedy.
+    # Of WER and CER, seed by seed: for two sources against scratch, and for five models in stages evaluate_lm and evaluate.
     assert len(verdicts) == 2 * 2 * (2 + 5)
     assert "needs KATHLEEN_DIR" in result.stderr
     corpora = {"KATHLEEN_DIR": str(kathleen_layout(tmp_path / "kathleen")), "PREPARE": "--partial"}
     again = run(copy, "yoruba", corpus, "--from", "forgetting", **several, **corpora)
     assert again.returncode == 0, again.stderr
     splits = [row.forgetting.split if row.forgetting else "" for row in read_rows(recipe / "results.json")]
-    assert splits == ["", "", "", "kathleen letters", "kathleen phones"] * 2
+    assert splits == ["", "", "", "kathleen letters", "kathleen phones"]
     for folder in recipe.glob("exp/finetuned-other*"):
         shutil.rmtree(folder)
     one_kind = {"KINDS": "frozen", "SOURCES": "models/other", "SEEDS": "1 2"}

@@ -51,7 +51,7 @@ if stage train; then
   for way in $chosen; do
     for corpus in $corpora; do
       for seed in "${seeds[@]}"; do
-        speechxfer adapt --config recipe.toml --out "exp/$corpus/$way-$seed" --source "${sources[0]}" --set "finetune.seed=$seed" \
+        speechxfer adapt --config recipe.toml --no-lm --out "exp/$corpus/$way-$seed" --source "${sources[0]}" --set "finetune.seed=$seed" \
           ${about[$corpus]} ${ways[$way]//CORPUS/$corpus} $SETTINGS
       done
     done

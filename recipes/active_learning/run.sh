@@ -10,7 +10,7 @@ stages "${@:2}"
 [[ -n ${SEEDS:-} ]] || seeds=(1 2 3)
 arms=${ARMS:-random30 select30 random45}
 adapt() { # adapt NAME SEED [OPTION...]: a model exp/NAME-SEED of data/NAME-SEED.jsonl
-  speechxfer adapt --config recipe.toml --out "exp/$1-$2" --train "data/$1-$2.jsonl" --dev data/valid.jsonl --language mdw \
+  speechxfer adapt --config recipe.toml --no-lm --out "exp/$1-$2" --train "data/$1-$2.jsonl" --dev data/valid.jsonl --language mdw \
     --set "finetune.seed=$2" "${@:3}" $SETTINGS
 }
 choose() { # choose FILE MODEL [OPTION...]: once, as it would not be replaced

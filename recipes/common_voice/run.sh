@@ -19,8 +19,9 @@ run() { # run VERB OUT [OPTION...]: once with each seed
   done
 }
 score() { # score OUT ROW
-  speechxfer evaluate "${seeds[@]/#/$1-}" --on "data/$lang/test.jsonl" --out "$1/test" --resample --mono --results results.json \
-    --row "$2" --split "$lang"
+  local on=("${seeds[@]/#/$1-}" --on "data/$lang/test.jsonl" --resample --mono --results results.json --row "$2" --split "$lang")
+  speechxfer evaluate "${on[@]}" --out "$1/test-greedy" --no-lm
+  speechxfer evaluate "${on[@]}" --out "$1/test"
   speechxfer report "$1-${seeds[0]}" --on "data/$lang/test.jsonl" --out "$1/report.html" --resample --mono
 }
 

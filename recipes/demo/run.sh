@@ -8,7 +8,7 @@ export OMP_NUM_THREADS=1 # two one-thread trainings in parallel are faster than 
 
 python -m data_scripts.synthesize_demo "$language" "data/$language"
 run() { # run NAME VERB [OPTION...]
-  speechxfer "$2" --config recipe.toml --out "exp/$language/$1" --train "data/$language/train.jsonl" --dev "data/$language/dev.jsonl" \
+  speechxfer "$2" --config recipe.toml --no-lm --out "exp/$language/$1" --train "data/$language/train.jsonl" --dev "data/$language/dev.jsonl" \
     --language "$language" "${@:3}" $SETTINGS
 }
 mkdir -p "exp/$language"

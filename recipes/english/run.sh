@@ -17,7 +17,7 @@ if stage check; then
   speechxfer check data/kathleen/{train,dev,test}.jsonl --config recipe.toml
 fi
 if stage train; then
-  speechxfer train --config recipe.toml --out exp/english --language en \
+  speechxfer train --config recipe.toml --no-lm --out exp/english --language en \
     --licence "trained on speechocean762 (free for commercial and non-commercial use) and kathleen (CC0)" \
     --train data/speechocean762/train.jsonl --train data/kathleen/train.jsonl \
     --dev data/speechocean762/dev.jsonl --dev data/kathleen/dev.jsonl $SETTINGS

@@ -12,7 +12,7 @@ if stage check; then speechxfer check data/{train,dev-clean,test-clean}.jsonl --
 # PROCESSES processes train and decode, each on a GPU of its own.
 launch=(torchrun --nproc-per-node "${PROCESSES:-1}" -m speechxfer)
 if stage train; then
-  "${launch[@]}" train --config recipe.toml --out exp/librispeech --language en --licence "trained on LibriSpeech (CC BY 4.0)" \
+  "${launch[@]}" train --config recipe.toml --no-lm --out exp/librispeech --language en --licence "trained on LibriSpeech (CC BY 4.0)" \
     --train data/train.jsonl --dev data/dev-clean.jsonl $SETTINGS
 fi
 if stage evaluate; then

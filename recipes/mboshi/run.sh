@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen finetuned evaluate compare lm evaluate_lm search forgetting"
+names="prepare check scratch frozen finetuned evaluate compare evaluate_lm search forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -25,7 +25,7 @@ if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for size in $sizes; do
     for name in $(names_of $kinds); do
-      speechxfer evaluate "${seeds[@]/#/exp/$size/$name-}" --on data/dev.jsonl --out "exp/$size/$name/dev" \
+      speechxfer evaluate "${seeds[@]/#/exp/$size/$name-}" --on data/dev.jsonl --out "exp/$size/$name/dev" --no-lm \
         --results results.json --row "${name%%-*}"
     done
     report_kinds "exp/$size" data/dev.jsonl --curve results.json
@@ -34,16 +34,9 @@ fi
 if stage compare; then
   for size in $sizes; do compare_finetuned "exp/$size" dev; done
 fi
-if stage lm; then
-  for size in $sizes; do
-    train_language_models "exp/$size/lm" "data/$size.jsonl" "exp/$size/$(names_of $kinds | head -1)-${seeds[0]}"
-  done
-fi
 if stage evaluate_lm; then
   for size in $sizes; do
-    for name in $(names_of $kinds); do
-      evaluate_with_lm "exp/$size" "$name" "exp/$size/lm" data/valid.jsonl data/dev.jsonl
-    done
+    for name in $(names_of $kinds); do evaluate_with_lm "exp/$size" "$name" data/dev.jsonl; done
   done
 fi
 if stage search; then # of all the training speech

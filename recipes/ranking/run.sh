@@ -24,17 +24,17 @@ if stage prepare; then
   python -m data_scripts.prepare_fsdd "$fsdd" data/digits
 fi
 if stage candidates; then
-  speechxfer train --config recipe.toml --out exp/random $(data mboshi) --set finetune.steps=1 --set finetune.encoder_lr=1e-9 $SETTINGS
-  speechxfer adapt --config recipe.toml --out exp/mboshi --train data/mboshi_all/train_1h.jsonl --dev data/mboshi/dev.jsonl --language mdw \
+  speechxfer train --config recipe.toml --no-lm --out exp/random $(data mboshi) --set finetune.steps=1 --set finetune.encoder_lr=1e-9 $SETTINGS
+  speechxfer adapt --config recipe.toml --no-lm --out exp/mboshi --train data/mboshi_all/train_1h.jsonl --dev data/mboshi/dev.jsonl --language mdw \
     --set finetune.steps=1500 $SETTINGS
-  speechxfer adapt --config recipe.toml --out exp/yoruba $(data yoruba) --language yo --set finetune.steps=1500 $SETTINGS
-  speechxfer adapt --config recipe.toml --out exp/digits $(data digits) --language en --set text.task=classify --set text.vocabulary=words \
+  speechxfer adapt --config recipe.toml --no-lm --out exp/yoruba $(data yoruba) --language yo --set finetune.steps=1500 $SETTINGS
+  speechxfer adapt --config recipe.toml --no-lm --out exp/digits $(data digits) --language en --set text.task=classify --set text.vocabulary=words \
     --set finetune.steps=600 $SETTINGS
 fi
 if stage finetuned; then
   for target in $targets; do
     for candidate in $(candidates "$target"); do
-      speechxfer adapt --config recipe.toml --out "exp/$target/${candidate##*/}" --source "$candidate" $(data "$target") \
+      speechxfer adapt --config recipe.toml --no-lm --out "exp/$target/${candidate##*/}" --source "$candidate" $(data "$target") \
         --language "${language[$target]}" $SETTINGS
     done
   done

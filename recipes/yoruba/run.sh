@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen finetuned evaluate compare lm evaluate_lm forgetting"
+names="prepare check scratch frozen finetuned evaluate compare evaluate_lm forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -21,15 +21,14 @@ if stage frozen; then adapt_from_each frozen --set finetune.freeze=encoder; fi
 if stage finetuned; then adapt_from_each finetuned; fi
 if stage evaluate; then
   for name in $(names_of $kinds); do
-    speechxfer evaluate "${seeds[@]/#/exp/$name-}" --on data/test.jsonl --out "exp/$name/test" --results results.json \
-      --row "${name%%-*}"
+    speechxfer evaluate "${seeds[@]/#/exp/$name-}" --on data/test.jsonl --out "exp/$name/test" --no-lm \
+      --results results.json --row "${name%%-*}"
   done
   report_kinds exp data/test.jsonl
 fi
 if stage compare; then compare_finetuned exp test; fi
-if stage lm; then train_language_models exp/lm data/train.jsonl "exp/$(names_of $kinds | head -1)-${seeds[0]}"; fi
 if stage evaluate_lm; then
-  for name in $(names_of $kinds); do evaluate_with_lm exp "$name" exp/lm data/dev.jsonl data/test.jsonl; done
+  for name in $(names_of $kinds); do evaluate_with_lm exp "$name" data/test.jsonl; done
 fi
 if stage forgetting && knows_source_speech; then
   source_speech "$KATHLEEN_DIR"

@@ -2,11 +2,13 @@
 
 ``weights.safetensors`` (data, no code), ``vocabulary.json``, and ``model.json`` with architecture, task, feature spec and
 its fingerprint, normaliser and card; ``parents.json`` and ``parents.safetensors`` with the heads of the models that it was
-made from. A language pack has ``pack.safetensors`` in place of the weights: the low-rank update without its base (packs.py).
+made from; ``word.lm``, ``character.lm`` and ``decoding.json``: its language models and their weights. A language pack has
+``pack.safetensors`` in place of the weights: the low-rank update without its base (packs.py).
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,19 +32,30 @@ FILES = (
     "parents.json",
     "parents.safetensors",
     "decoding.json",  # weights of language models (workflows/decoders.py), which do not outlive the model
+    "word.lm",
+    "character.lm",
 )
 
 
-def save_model(model: AcousticModel, folder: Path | str, card: Card | None = None, *, half: bool = False) -> None:
+def save_model(
+    model: AcousticModel,
+    folder: Path | str,
+    card: Card | None = None,
+    *,
+    half: bool = False,
+    decoding: Sequence[Path] = (),
+) -> None:
     """Write the folder whole or not at all; an older model there is replaced.
 
-    A low-rank update is merged into the weights that are written.
+    A low-rank update is merged into the weights that are written. Language models belong to a model's folder, not to the loaded
+    model: to copy a model with them, copy its folder.
 
     Args:
         model: the model; not changed.
         folder: where to; made if missing.
         card: where the model comes from; None: only a name, that of the folder.
         half: write weights in float16.
+        decoding: files that are copied into the folder: language models and their weights, with which the model decodes.
 
     Raises:
         InputError: the folder has files that belong to no model, a weight is NaN or infinite, or the disk is full.
@@ -54,7 +67,7 @@ def save_model(model: AcousticModel, folder: Path | str, card: Card | None = Non
         'my-model'
     """
     plain = merge_lora(model) if has_lora(model) else model
-    with model_folder(folder) as partial:
+    with model_folder(folder, decoding) as partial:
         write_weights(plain.state_dict(), partial / "weights.safetensors", half=half)
         write_description(plain, partial, card or Card(Path(folder).name))
         if plain.parents:
@@ -62,8 +75,12 @@ def save_model(model: AcousticModel, folder: Path | str, card: Card | None = Non
 
 
 @contextmanager
-def model_folder(folder: Path | str) -> Iterator[Path]:
-    """A temporary folder for the files of a model, which replaces `folder` when the block ends; errors as `save_model`."""
+def model_folder(folder: Path | str, decoding: Sequence[Path] = ()) -> Iterator[Path]:
+    """A temporary folder for the files of a model, which replaces `folder` when the block ends; errors as `save_model`.
+
+    Args:
+        decoding: files that are copied into it.
+    """
     folder = Path(folder)
     other = sorted(path.name for path in folder.iterdir() if path.name not in FILES) if folder.is_dir() else []
     if folder.resolve().parent == SHIPPED and folder.exists():
@@ -73,6 +90,8 @@ def model_folder(folder: Path | str) -> Iterator[Path]:
             f"{folder}: has {(other or ['a file'])[0]}, which is no part of a model; choose another folder"
         )
     with atomic_folder(folder) as partial:
+        for file in decoding:
+            shutil.copyfile(file, partial / file.name)
         yield partial
 
 

@@ -1,6 +1,7 @@
 """Language packs: the low-rank update, adapters, extra layers and head of an adaptation, without the weights of its base."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +15,14 @@ from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel, base_weights, has_lora, lora_rank_and_alpha
 
 
-def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Path | str | Source) -> None:
+def save_pack(
+    model: AcousticModel,
+    folder: Path | str,
+    card: Card,
+    *,
+    base: Path | str | Source,
+    decoding: Sequence[Path] = (),
+) -> None:
     """Write a language pack: the result of a low-rank adaptation without the weights of its base.
 
     Args:
@@ -22,6 +30,7 @@ def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Pat
         folder: where to; made if missing.
         card: where the model comes from.
         base: the model that it was made from, as for `load_model`; the pack stores its name and a hash of its weights.
+        decoding: files that are copied into the folder, as for `save_model`.
 
     Raises:
         InputError: the model has no low-rank update, its own weights are not those of the base, or as `save_model`.
@@ -44,6 +53,6 @@ def save_pack(model: AcousticModel, folder: Path | str, card: Card, *, base: Pat
         "base": {"name": base_name, "weights": weights_hash(source)},
         "lora": {"rank": rank, "alpha": alpha},
     }
-    with model_folder(folder) as partial:
+    with model_folder(folder, decoding) as partial:
         write_weights(pack_tensors(model), partial / "pack.safetensors")
         write_description(model, partial, card, parts)

@@ -14,6 +14,7 @@ from speechxfer.cli.options import (
     ModelName,
     MonoAsTrained,
     MonoRecordings,
+    NoLanguageModels,
     Out,
     Phones,
     PhonesOfLanguage,
@@ -48,6 +49,7 @@ def transcribe(
     phones: Phones = None,
     language: PhonesOfLanguage = None,
     lm: LanguageModels = None,
+    no_lm: NoLanguageModels = False,
     known_words: KnownWords = False,
     beam: Beam = None,
     boost: Boost = None,
@@ -61,9 +63,10 @@ def transcribe(
 ) -> None:
     """Transcribe recordings of any length and manifests: print id TAB text, or write files with times."""
     from speechxfer.decoding import PhoneOptions
-    from speechxfer.workflows import DecodingOptions, ReadingOptions, write_transcripts
+    from speechxfer.workflows import DecodingOptions, ReadingOptions, choose_language_models, write_transcripts
 
-    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, nbest, known_words)
+    chosen = choose_language_models(lm, no_lm)
+    decoding = DecodingOptions(PhoneOptions(phones, language), chosen, beam, boost, nbest, known_words)
     reading = ReadingOptions(resample, mono, skip_silence)
     for part in write_transcripts(model, inputs, format=format, out=out, reading=reading, decoding=decoding):
         print(part, end="", flush=True)
@@ -204,13 +207,15 @@ def evaluate(
     phones: Phones = None,
     language: PhonesOfLanguage = None,
     lm: LanguageModels = None,
+    no_lm: NoLanguageModels = False,
     known_words: KnownWords = False,
     beam: Beam = None,
     boost: Boost = None,
     tune: Annotated[
         bool,
         typer.Option(
-            "--tune", help="First tune the weights of --lm and --boost on this manifest and store them with the model."
+            "--tune",
+            help="First tune the weights of language models and --boost on this manifest and store them with the model.",
         ),
     ] = False,
     resample: ResampleAsTrained = None,
@@ -218,10 +223,11 @@ def evaluate(
 ) -> None:
     """Word and character error rate with 95 % intervals."""
     from speechxfer.decoding import PhoneOptions
-    from speechxfer.workflows import DecodingOptions, RowTarget, evaluate_models, tune_models
+    from speechxfer.workflows import DecodingOptions, RowTarget, choose_language_models, evaluate_models, tune_models
 
     target = RowTarget(results, row, split) if results else None
-    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost, known_words=known_words)
+    chosen = choose_language_models(lm, no_lm)
+    decoding = DecodingOptions(PhoneOptions(phones, language), chosen, beam, boost, known_words=known_words)
     if tune:
         print(*tune_models(models, on, decoding, resample=resample, mono=mono, results=target), sep="\n\n")
     print(

@@ -90,7 +90,17 @@ LanguageModels = Annotated[
     path_option(
         "--lm",
         "LM",
-        "Language model (`lm train`, or an ARPA file) for a beam search; may be repeated: one of words and one of characters.",
+        "Language model (`lm train`, or an ARPA file) for a beam search; may be repeated: one of words and one of characters. "
+        "Default: those of the model's training transcripts, if they lowered dev's error rates.",
+    ),
+]
+NoLanguageModels = Annotated[
+    bool, typer.Option("--no-lm", help="Without language models: greedy decoding, if no option asks for a search.")
+]
+NoOwnLanguageModels = Annotated[
+    bool,
+    typer.Option(
+        "--no-lm", help="Make no language models of the transcripts, with which the model decodes if they help dev."
     ),
 ]
 KnownWords = Annotated[
@@ -99,7 +109,9 @@ KnownWords = Annotated[
 Beam = Annotated[
     int | None,
     typer.Option(
-        "--beam", min=1, help="Width of the beam search; default: as tuned, else 16; greedy without --lm or --boost."
+        "--beam",
+        min=1,
+        help="Width of the beam search; default: as tuned, else 16; greedy without language models and phrases.",
     ),
 ]
 Boost = Annotated[

@@ -12,6 +12,7 @@ from speechxfer.cli.options import (
     LanguageModels,
     ModelName,
     MonoAsTrained,
+    NoLanguageModels,
     Phones,
     PhonesOfLanguage,
     ResampleAsTrained,
@@ -48,6 +49,7 @@ def report(
     phones: Phones = None,
     language: PhonesOfLanguage = None,
     lm: LanguageModels = None,
+    no_lm: NoLanguageModels = False,
     beam: Beam = None,
     boost: Boost = None,
     resample: ResampleAsTrained = None,
@@ -55,10 +57,11 @@ def report(
 ) -> None:
     """Write an HTML page: scores, training curve, head table, errors by speaker and length, confusions, utterances."""
     from speechxfer.decoding import PhoneOptions
-    from speechxfer.workflows import DecodingOptions, PageOptions, write_page
+    from speechxfer.workflows import DecodingOptions, PageOptions, choose_language_models, write_page
 
     page = PageOptions(curve, clips, audio)
-    decoding = DecodingOptions(PhoneOptions(phones, language), tuple(lm or ()), beam, boost)
+    chosen = choose_language_models(lm, no_lm)
+    decoding = DecodingOptions(PhoneOptions(phones, language), chosen, beam, boost)
     write_page(runs, out, manifest=on, page=page, decoding=decoding, resample=resample, mono=mono)
 
 

@@ -18,6 +18,7 @@ from speechxfer.cli.options import (
     ModelName,
     Mono,
     MonoAsTrained,
+    NoOwnLanguageModels,
     Out,
     Resample,
     ResampleAsTrained,
@@ -141,12 +142,14 @@ def train(
     licence: Licence = "",
     resample: Resample = None,
     mono: Mono = None,
+    no_lm: NoOwnLanguageModels = False,
 ) -> None:
     """Train a model from random weights."""
     from speechxfer.workflows import train_from_scratch
 
     loaded = _load(config, settings, resample, mono)
-    train_from_scratch(train, dev, out=out, config=loaded, language=language, licence=licence)
+    card = {"language": language, "licence": licence}
+    train_from_scratch(train, dev, out=out, config=loaded, **card, language_models=not no_lm)
 
 
 @app.command()
@@ -161,6 +164,7 @@ def adapt(
     licence: Licence = "",
     resample: Resample = None,
     mono: Mono = None,
+    no_lm: NoOwnLanguageModels = False,
     with_baseline: Annotated[
         bool, typer.Option("--with-baseline", help="Also train from scratch with the same budget, and compare.")
     ] = False,
@@ -174,12 +178,13 @@ def adapt(
     if with_baseline:
         from speechxfer.workflows import Splits, StudySettings, compare_with_baseline
 
-        study = StudySettings(source, loaded, language, licence)
+        study = StudySettings(source, loaded, language, licence, language_models=not no_lm)
         print(compare_with_baseline(study, Splits(tuple(train), tuple(dev), test), out, jobs=jobs or None))
         return
     from speechxfer.workflows import adapt
 
-    adapt(source, train, dev, out=out, config=loaded, language=language, licence=licence)
+    card = {"language": language, "licence": licence}
+    adapt(source, train, dev, out=out, config=loaded, **card, language_models=not no_lm)
 
 
 @app.command()

@@ -7,7 +7,7 @@
 * Processes and devices: `default_device`, `runs_on_cpu_only`, `supports_bfloat16`, `rank_and_world_size`,
   `is_main_process`, `check_process_environment`; `run_parallel` (calls in parallel processes); `keep_freed_memory`.
 * Output: `log_info` (one line on stderr), `track`, `track_amount`, `progress_bar`, `ProgressLog`, `format_duration`, `console`,
-  `escape_unencodable_output`.
+  `escape_unencodable_output`, `without_messages`.
 * Provenance of results: `command_line`, `commit`, `hardware`. Optional packages: `import_extra`.
 """
 
@@ -50,3 +50,4 @@ from speechxfer.runtime.progress import log_info as log_info
 from speechxfer.runtime.progress import progress_bar as progress_bar
 from speechxfer.runtime.progress import track as track
 from speechxfer.runtime.progress import track_amount as track_amount
+from speechxfer.runtime.progress import without_messages as without_messages

@@ -30,6 +30,16 @@ def log_info(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+@contextmanager
+def without_messages() -> Iterator[None]:
+    """Print no message of `log_info` in the block, for a step whose details a larger one sums up."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
 def escape_unencodable_output() -> None:
     """Make stdout and stderr escape characters that their encoding lacks: names of files need not be valid UTF-8."""
     for stream in (sys.stdout, sys.stderr):

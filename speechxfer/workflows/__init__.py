@@ -9,8 +9,8 @@
 - `split_manifest`: a manifest divided into train, dev and test.
 - `score_files`: transcripts in files against references.
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
-- `DecodingOptions`, `open_decoder`: language models, boosted phrases and beam; `tune_models`, `Tuning`: their weights, tuned on
-  development data.
+- `DecodingOptions`, `choose_language_models`, `open_decoder`: language models, boosted phrases and beam; `tune_models`, `Tuning`:
+  their weights, tuned on development data.
 - `LanguageModelFiles`, `build_beam_decoder`, `read_stored_weights`: the steps of `open_decoder`.
 - `align_inputs`, `AlignmentSummary`: recordings and their texts to annotation files.
 - `write_page`, `PageOptions`: runs as one HTML page.
@@ -30,6 +30,7 @@ from speechxfer.workflows.cross_validation import cross_validate as cross_valida
 from speechxfer.workflows.decoders import DecodingOptions as DecodingOptions
 from speechxfer.workflows.decoders import LanguageModelFiles as LanguageModelFiles
 from speechxfer.workflows.decoders import build_beam_decoder as build_beam_decoder
+from speechxfer.workflows.decoders import choose_language_models as choose_language_models
 from speechxfer.workflows.decoders import open_decoder as open_decoder
 from speechxfer.workflows.decoders import read_stored_weights as read_stored_weights
 from speechxfer.workflows.embeddings import embed as embed

@@ -1,12 +1,13 @@
 """Decoders of the verbs `transcribe` and `evaluate`: language models, phrases and the weights that are stored with a model.
 
-``decoding.json`` in a model's folder has the weights that `tune_models` found, by the contents of the language models.
+A model's folder may have language models of its own, ``word.lm`` and ``character.lm`` (``run_language_models.py``), with which it
+decodes by default. ``decoding.json`` there has the weights that were tuned, by the contents of the language models.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,18 @@ from speechxfer.scoring import Calibration, parse_calibration
 WEIGHTS_FILE = "decoding.json"
 WEIGHTS_FORMAT = "speechxfer-decoding-1"
 MAX_BEAM = 1024  # the search compares all prefixes of a beam with each other
+OWN_FILES = ("word.lm", "character.lm")
 FIX = "delete it, and tune again with `speechxfer evaluate --tune`"
 
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """How the verbs decode; the defaults are greedy decoding.
+    """How the verbs decode; by default with the language models of the model's own training transcripts, else greedily.
 
     Attributes:
         phones: to which the output of a phone model is restricted.
-        language_models: files of at most one language model of words and one of characters.
+        language_models: files of at most one language model of words and one of characters; empty: none; None: those in the
+            model's folder, if there are any.
         beam: prefixes that the search keeps; None: as many as the stored weights were tuned with, else 16. With a beam, or a
             language model or phrases, the text is found by beam search.
         boost: file of phrases to boost.
@@ -55,7 +58,7 @@ class DecodingOptions:
     """
 
     phones: PhoneOptions = field(default_factory=PhoneOptions)
-    language_models: tuple[Path, ...] = ()
+    language_models: tuple[Path, ...] | None = None
     beam: int | None = None
     boost: Path | None = None
     nbest: int = 0
@@ -70,14 +73,30 @@ class DecodingOptions:
             raise InputError(
                 f"--beam is {self.beam}; expected at least {least}" + (", as --nbest" if self.nbest > 1 else "")
             )
-        repeated = [path for number, path in enumerate(self.language_models) if path in self.language_models[:number]]
+        given = self.language_models or ()
+        repeated = [path for number, path in enumerate(given) if path in given[:number]]
         if repeated:
             raise InputError(f"--lm: {repeated[0]} is given twice; give it once")
 
     @property
     def searches(self) -> bool:
-        """Whether a beam search is asked for."""
+        """Whether a beam search is asked for; language models in the model's folder count once `for_model` has found them."""
         return bool(self.language_models or self.boost or self.beam or self.nbest or self.known_words)
+
+    def for_model(self, name: str) -> "DecodingOptions":
+        """These options for one model: with its own language models, if none are given and no phones either."""
+        if self.language_models is not None:
+            return self
+        folder = resolve_source(name).path
+        own = () if self.phones else tuple(folder / file for file in OWN_FILES if (folder / file).is_file())
+        return replace(self, language_models=own)
+
+
+def choose_language_models(given: Sequence[Path] | None, none: bool) -> tuple[Path, ...] | None:
+    """What ``--lm`` and ``--no-lm`` choose, for `DecodingOptions`; InputError if both are given."""
+    if given and none:
+        raise InputError(f"--no-lm decodes without language models, but --lm names {given[0]}; give only one of them")
+    return () if none else tuple(given) if given else None
 
 
 @dataclass(frozen=True)
@@ -150,36 +169,48 @@ def build_beam_decoder(
 def open_decoder(
     name: str,
     model: AcousticModel,
-    options: DecodingOptions,
+    options: DecodingOptions | None = None,
     inventory: PhoneInventory | None = None,
     files: LanguageModelFiles | None = None,
 ) -> BeamDecoder | None:
-    """The decoder that the options ask for, with the weights stored with the model; None: greedy decoding.
+    """The decoder of a model by name, for `transcribe` and `evaluate`, with the weights stored with it; None: greedy decoding.
 
-    Without stored weights the defaults are used, and stderr says so. A list without phrases and nothing else is greedy decoding.
+    Without stored weights the defaults are used, and stderr says so, as it does where the model's own language models are used.
+    A list without phrases and nothing else is greedy decoding.
 
     Args:
         name: of the model, as for `load_model`.
         model: the loaded model.
-        options: language models, beam, phrases.
+        options: language models, beam, phrases; None: the defaults of the command line, which are the language models of the
+            model's training transcripts if it has any.
         inventory: phones to which the output is restricted.
-        files: of the options' language models, if they were read before.
+        files: of the language models that the options name, if they were read before.
 
     Raises:
         InputError: a file is missing or damaged, language models or phrases do not suit the model, or it is a classifier.
+
+    >>> import speechxfer as sx
+    >>> model = sx.load_model("english")
+    >>> from speechxfer.workflows import open_decoder
+    >>> hypothesis = sx.transcribe(model, "new.wav", decoder=open_decoder("english", model))
     """
+    given = options or DecodingOptions()
+    options = given.for_model(name)
     if not options.searches:
         return None
     if model.task == "classify":
         raise InputError(
             f"{name}: a classifier chooses among whole texts, without a search; omit --lm, --beam, --boost and --nbest"
         )
-    files = files or LanguageModelFiles(options.language_models)
+    if options.language_models and given.language_models is None:
+        log_info(f"decoding with the language models of {name}'s training transcripts (--no-lm: without)")
+    files = files or LanguageModelFiles(options.language_models or ())
     fusion = prepare_model_fusion(model, files, options, inventory)
     if options.boost and not fusion and options.beam is None and not options.nbest:
         log_info(f"{options.boost}: has no phrase; decoding is greedy")
         return None
-    stored = read_stored_weights(name).get(weights_key(files, options))
+    tuned, boosted = read_stored_weights(name), options.boost is not None
+    stored = tuned.get(weights_key(files, options)) or tuned.get(weights_key(files, options, boosted=not boosted))
     if stored is None and fusion:
         log_info(
             f"decoding: no weights were tuned for {name} with {fusion.name or 'boosted phrases alone'}, so these defaults are "
@@ -196,9 +227,15 @@ def open_decoder(
     return replace(decoder, nbest=options.nbest, calibration=stored.calibration if stored else None)
 
 
-def weights_key(files: LanguageModelFiles, options: DecodingOptions) -> str:
-    """What stored weights belong to: the contents of the language models, and whether only known words are permitted."""
-    return f"{files.key} known words" if options.known_words else files.key
+def weights_key(files: LanguageModelFiles, options: DecodingOptions, *, boosted: bool | None = None) -> str:
+    """What stored weights belong to: the contents of the language models, known words only or all, and boosting.
+
+    Args:
+        boosted: None: as the options say.
+    """
+    boosted = options.boost is not None if boosted is None else boosted
+    parts = {files.key: True, "known words": options.known_words, "boost": boosted}
+    return " ".join(part for part, counts in parts.items() if part and counts)
 
 
 def describe_phrases(boost: Path | None) -> str:
@@ -234,10 +271,14 @@ def store_weights(name: str, key: str, stored: StoredWeights) -> Path:
     """
     check_storable(name)
     path = resolve_source(name).path / WEIGHTS_FILE
-    tuned = {**read_stored_weights(name), key: stored}
+    write_tuned_weights(path, {**read_stored_weights(name), key: stored})
+    return path
+
+
+def write_tuned_weights(path: Path, tuned: Mapping[str, StoredWeights]) -> None:
+    """Write a file of weights, by the key of the language models; InputError if it cannot be written."""
     data = {"format": WEIGHTS_FORMAT, "tuned": {key: asdict(entry) for key, entry in tuned.items()}}
     write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-    return path
 
 
 def check_storable(name: str) -> None:

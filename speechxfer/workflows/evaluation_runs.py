@@ -57,7 +57,8 @@ def evaluate_models(
         results: also add a row to this results file.
         as_parent: the manifest is of the source's own task; score the adapted encoder with the source's output layer, which
             shows what was forgotten. With `results`, error rates before and after are added to the model's existing rows.
-        decoding: language models, phrases, phones; None: greedy decoding. Recorded in the report.
+        decoding: language models, phrases, phones; None: the language models of each model's own training transcripts, if it
+            has any, else greedy decoding. Recorded in the report.
 
     Raises:
         InputError: bad manifest or model, models that are not one model with several seeds, a model without a training
@@ -70,11 +71,13 @@ def evaluate_models(
             "--as-parent measures forgetting with all symbols of the source and greedy decoding; omit --phones, --language, "
             "--lm, --beam and --boost"
         )
+    if as_parent:
+        options = DecodingOptions(language_models=())
     utterances = read_manifest(manifest)
     cards = check_same_training(models)
     if results:
         _check_recordable(models, cards, results, as_parent)
-    files = LanguageModelFiles(options.language_models)
+    files = LanguageModelFiles(options.language_models) if options.language_models else None
     reports = []
     for number, name in enumerate(models, start=1):
         model = load_model(name)
@@ -92,6 +95,7 @@ def evaluate_models(
             write_atomically(folder / "report.json", report.to_json())
             write_atomically(folder / "report.txt", render_report(report))
         reports.append(report)
+    _check_same_decoder(models, reports)
     summary = reports[0] if len(reports) == 1 else pool(reports)
     if results:
         split, before = results.split or manifest.stem, None
@@ -104,6 +108,16 @@ def evaluate_models(
     if written:
         log_info(f"wrote {' and '.join(written)}")
     return summary
+
+
+def _check_same_decoder(models: Sequence[str], reports: Sequence[WerReport]) -> None:
+    decoders = {report.decoder: name for report, name in zip(reports, models, strict=True)}
+    if len(decoders) > 1:
+        (first, one), (second, other) = list(decoders.items())[:2]
+        raise InputError(
+            f"{one}: decoded by {first}, but {other}: by {second}, so their scores cannot be pooled; give --no-lm, or the "
+            "same --lm for all"
+        )
 
 
 def check_same_training(models: Sequence[str]) -> list[Card]:

@@ -2,6 +2,7 @@
 
 from speechxfer.checkpoints import load_model, read_card, resolve_source
 from speechxfer.scoring import Calibration
+from speechxfer.workflows.decoders import DecodingOptions
 from speechxfer.workflows.training_runs import millions_of_parameters
 
 
@@ -22,12 +23,22 @@ def describe(name: str) -> str:
         f"{1000 / model.spec.frames_per_s:g} ms at {model.spec.sample_rate_hz} Hz",
         f"symbols ({len(model.vocabulary.symbols)}, {model.vocabulary.kind}): {' '.join(model.vocabulary.symbols)[:400]}",
         f"confidence of words: {_describe_calibration(model.calibration)}",
+        f"decoding: {_describe_decoding(name)}",
         *([f"letter tables of {len(tables)} languages: {' '.join(sorted(tables))}"] if tables else []),
     ]
     for key, value in card.details.items():
         if key != "config":
             lines += [f"{key}: {one}" for one in (value if isinstance(value, list) else [value])]
     return "\n".join(lines)
+
+
+def _describe_decoding(name: str) -> str:
+    """The language models of the model's own transcripts, if it has any."""
+    options = DecodingOptions().for_model(name)
+    if not options.language_models:
+        return "greedy, if no language model is given"
+    models = " and ".join(path.name for path in options.language_models)
+    return f"with the language models of its training transcripts ({models}); --no-lm: greedy"
 
 
 def _describe_calibration(calibration: Calibration | None) -> str:

@@ -45,7 +45,7 @@ def finetune_candidate(
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("a", encoding="utf-8") as log, redirect_stderr(log), redirect_stdout(log):
-        model = adapt(name, train, dev, out=folder, config=config).model.to(default_device())
+        model = adapt(name, train, dev, out=folder, config=config, language_models=False).model.to(default_device())
         report = evaluate(model, dev, resample=config.data.resample, mono=config.data.mono)
     for line in (folder / "log.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("warning: "):

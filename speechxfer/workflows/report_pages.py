@@ -62,7 +62,7 @@ def write_page(
         out: the HTML file.
         manifest: the utterances; needed for models, and for audio.
         page: curve and clips; None: the defaults.
-        decoding: language models, phrases, phones; None: greedy decoding.
+        decoding: language models, phrases, phones; None: as for `evaluate_models`.
         resample, mono: permissions as in `read_audio`; None: as each model was trained.
 
     Raises:
@@ -77,7 +77,7 @@ def write_page(
     check_not_input(out, [*map(Path, runs), *filter(None, (manifest, page.curve))])
     utterances = {one.id: one for one in read_manifest(manifest)} if manifest else {}
     curves = read_curves(page.curve) if page.curve else []
-    files = LanguageModelFiles(options.language_models)
+    files = LanguageModelFiles(options.language_models) if options.language_models else None
     scored = []
     for name in runs:
         report_json = _report_of(Path(name))
@@ -114,7 +114,7 @@ def _score_model(
     resample: bool | None,
     mono: bool | None,
     options: DecodingOptions,
-    files: LanguageModelFiles,
+    files: LanguageModelFiles | None,
 ) -> Run:
     """A model's hypotheses and scores, and of a run's folder its metrics and head table."""
     card = read_card(name)

@@ -7,6 +7,7 @@ no result), and summarises the reports. A study that was stopped and is started 
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +15,7 @@ from speechxfer.config import Config, change_settings
 from speechxfer.errors import InputError
 from speechxfer.runtime import run_parallel
 from speechxfer.scoring import WerReport
+from speechxfer.workflows.decoders import DecodingOptions
 from speechxfer.workflows.evaluation_runs import evaluate_models
 from speechxfer.workflows.training_runs import adapt, train_from_scratch
 
@@ -26,12 +28,14 @@ class StudySettings:
         source: name of the source model as for `load_model`; None: random weights.
         config: all settings.
         language, licence: for the models' cards, as for `adapt`.
+        language_models: as for `adapt`; the reports of a study are of greedy decoding.
     """
 
     source: str | None
     config: Config = field(default_factory=Config)
     language: str = ""
     licence: str = ""
+    language_models: bool = False
 
     def with_settings(self, section: str, **values: object) -> "StudySettings":
         """A copy with other values in one section of `config`."""
@@ -70,9 +74,16 @@ def _train_and_score(run: StudyRun) -> WerReport:
         raise InputError(f"{out}: a study scores its runs, but no test manifest is given; give one")
     out.mkdir(parents=True, exist_ok=True)
     with (out / "log.txt").open("a", encoding="utf-8") as log, redirect_stderr(log), redirect_stdout(log):
-        card = {"language": settings.language, "licence": settings.licence}
-        if settings.source:
-            adapt(settings.source, splits.train, splits.dev, out=out, config=settings.config, **card)
-        else:
-            train_from_scratch(splits.train, splits.dev, out=out, config=settings.config, **card)
-        return cast(WerReport, evaluate_models([str(out)], splits.test, out / "scored"))  # one model has one report
+        train = partial(adapt, settings.source) if settings.source else train_from_scratch
+        train(
+            splits.train,
+            splits.dev,
+            out=out,
+            config=settings.config,
+            language=settings.language,
+            licence=settings.licence,
+            language_models=settings.language_models,
+        )
+        greedy = DecodingOptions(language_models=())  # compares acoustic models
+        scored = evaluate_models([str(out)], splits.test, out / "scored", decoding=greedy)
+        return cast(WerReport, scored)  # one model has one report

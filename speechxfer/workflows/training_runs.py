@@ -2,7 +2,8 @@
 
 `adapt` and `train_from_scratch` are what the command line and Python call, with the same defaults. A run's folder contains
 ``run.json`` (the fingerprint of the request), ``train_ids.txt``, ``head.tsv`` (how each row of the output layer was initialised),
-``metrics.jsonl``, ``state`` (for resuming), ``best`` (the best evaluations' weights), ``lock`` and, at the end, ``model``.
+``metrics.jsonl``, ``state`` (for resuming), ``best`` (the best evaluations' weights), ``lock`` and, at the end, ``model``, with
+language models of the transcripts.
 """
 
 import datetime
@@ -10,11 +11,13 @@ import hashlib
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import wait_for_everyone
 
 from speechxfer import __version__
 from speechxfer.adaptation import HeadRow, HeadTable, read_head_table, read_symbol_map, transfer, with_new_layers
@@ -22,7 +25,7 @@ from speechxfer.checkpoints import Card, Source, load_model, read_card, resolve_
 from speechxfer.config import Config, TransferConfig
 from speechxfer.data import Utterance, read_concatenated
 from speechxfer.errors import InputError
-from speechxfer.features import feature_preset, front_end_version
+from speechxfer.features import AudioOptions, feature_preset, front_end_version
 from speechxfer.models import AcousticModel, Architecture, with_lora
 from speechxfer.runtime import (
     command_line,
@@ -56,6 +59,7 @@ from speechxfer.workflows.run_inputs import (
     build_vocabulary,
     read_run_data,
 )
+from speechxfer.workflows.run_language_models import run_language_models
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ def adapt(
     config: Config | None = None,
     language: str = "",
     licence: str = "",
+    language_models: bool = True,
 ) -> Adapted:
     """Adapt a source model: replace its output layer, then fine-tune; resume the run in `out` if there is one.
 
@@ -94,6 +99,8 @@ def adapt(
         language: language code of the target, for the model's card and the letter-to-phone table; empty: that of the first
             training utterance.
         licence: licence of the adapted model, for its card.
+        language_models: also train language models of the transcripts, with which the verbs decode if they lower dev's error
+            rates (not of phones and classifiers); they contain the transcripts' words and word sequences.
 
     Raises:
         InputError: bad manifests, settings or source; `out` holds a run with other settings or data, or another process
@@ -107,7 +114,8 @@ def adapt(
     <blank>	blank	<blank>
      ...
     """
-    return _run(config or Config(), read_run_data(train, dev), Path(out), resolve_source(source), language, licence)
+    card = Card(Path(out).name, "", language, licence)
+    return _run(config or Config(), read_run_data(train, dev), Path(out), resolve_source(source), card, language_models)
 
 
 def train_from_scratch(
@@ -118,6 +126,7 @@ def train_from_scratch(
     config: Config | None = None,
     language: str = "",
     licence: str = "",
+    language_models: bool = True,
 ) -> Adapted:
     """Train from random weights; arguments, result and errors as for `adapt`, without a source.
 
@@ -126,16 +135,19 @@ def train_from_scratch(
     config = config or Config()
     if config.transfer != TransferConfig():
         raise InputError("the settings in [transfer] need a source model; remove them, or use `adapt`")
-    return _run(config, read_run_data(train, dev), Path(out), None, language, licence)
+    return _run(
+        config, read_run_data(train, dev), Path(out), None, Card(Path(out).name, "", language, licence), language_models
+    )
 
 
-def _run(config: Config, data: RunData, out: Path, source: Source | None, language: str, licence: str) -> Adapted:
+def _run(config: Config, data: RunData, out: Path, source: Source | None, card: Card, language_models: bool) -> Adapted:
+    """Train and save a model; `card` has its name, language and licence."""
     repeated = data.repeated(config.data.repeats)
     source_data = read_concatenated([Path(path) for path in config.finetune.source_manifests])
-    language = language or data.train[0].lang
+    language = card.language or data.train[0].lang
     pretrained = load_model(source) if source else None
     hashed = hash_source(pretrained) if pretrained else ""
-    requested = _requested_run(config, data, source_data, hashed, language, licence)
+    requested = _requested_run(config, data, source_data, hashed, language, card.licence)
     if _is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
         return Adapted(load_model(out), read_head_table(out / "head.tsv"), out)
@@ -154,21 +166,41 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, langua
         if any(row.how in ("phone", "roman") for row in head):
             log_info(f"{describe_letter_tables(letters, language)} (see {out / 'head.tsv'})")
         finetune(model, repeated, data.dev, config.finetune, out=out, data=config.data, source_data=source_data)
-        if is_main_process():
-            details = _details(config, data, out) | {"train_data": requested["train"]}
-            if source and source.kind != "folder":
-                details |= {f"source {key}": value for key, value in read_card(source).details.items()}
-            card = Card(out.name, source.name if source else "", language, licence, details)
-            try:
-                plot_curves(out / "metrics.jsonl", out / "curves.png")
-            except InputError as error:
-                log_info(f"no curves.png: {error}")
-            if source and config.transfer.lora_rank:
-                save_pack(model, out / "pack", card, base=source)
-            save_model(model, out / "model", card)
+        card = replace(card, language=language, details={"train_data": requested["train"]})
+        audio = AudioOptions(model.spec, config.data.resample, config.data.mono)
+        with ExitStack() as stack:
+            decoding: list[Path] = []
+            if language_models:
+                decoding = stack.enter_context(run_language_models(model, data.train, data.dev, audio, out))
+            if is_main_process():
+                _save_run(model, source, config, data, card, out, decoding)
+        wait_for_everyone()  # no process goes on before the model is there
     evaluate = shlex.join(["speechxfer", "evaluate", str(out), "--on", "TEST.jsonl", "--out", str(out / "test")])
     log_info(f"wrote {out / 'model'}; next: {evaluate}")
     return Adapted(model, head, out)
+
+
+def _save_run(
+    model: AcousticModel,
+    source: Source | None,
+    config: Config,
+    data: RunData,
+    card: Card,
+    out: Path,
+    decoding: Sequence[Path],
+) -> None:
+    """Write the finished model with its language models, its card and curves."""
+    details = _details(config, data, out) | card.details
+    if source and source.kind != "folder":
+        details |= {f"source {key}": value for key, value in read_card(source).details.items()}
+    card = replace(card, parent=source.name if source else "", details=details)
+    try:
+        plot_curves(out / "metrics.jsonl", out / "curves.png")
+    except InputError as error:
+        log_info(f"no curves.png: {error}")
+    if source and config.transfer.lora_rank:
+        save_pack(model, out / "pack", card, base=source, decoding=decoding)
+    save_model(model, out / "model", card, decoding=decoding)
 
 
 def _requested_run(

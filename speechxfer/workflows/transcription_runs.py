@@ -74,7 +74,7 @@ def transcribe_inputs(
         model: name as for `load_model`.
         inputs: audio files, folders of them, patterns, ``-`` (standard input), and manifests (``.jsonl``).
         reading: conversion and silence; None: recordings are converted, and long silences skipped.
-        decoding: language models, phrases, number of alternatives, phones; None: greedy decoding.
+        decoding: language models, phrases, number of alternatives, phones; None: as for `evaluate_models`.
 
     Yields:
         Id and hypothesis: of a manifest's utterance its id, of a segment of a recording ``PATH@START`` with its start in seconds.

@@ -1,0 +1,146 @@
+"""Language models of a run's own training transcripts, with which its model decodes by default.
+
+At the end of a run, n-gram models of words and of characters are trained on its transcripts, and the weights of the beam search
+are tuned on dev. Only utterances of dev whose text is not among the transcripts count, since a language model knows every word of
+the texts that it was trained on. The models are kept only if they lower the error rates there.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from speechxfer.data import Utterance
+from speechxfer.decoding import SearchSettings, compute_log_probs
+from speechxfer.errors import InputError
+from speechxfer.features import AudioOptions
+from speechxfer.language_models import NgramSettings, Unit, train_ngrams
+from speechxfer.models import AcousticModel
+from speechxfer.runtime import (
+    default_device,
+    is_main_process,
+    log_info,
+    rank_and_world_size,
+    temporary_folder,
+    without_messages,
+)
+from speechxfer.training import is_streamed
+from speechxfer.workflows.decoders import (
+    OWN_FILES,
+    WEIGHTS_FILE,
+    DecodingOptions,
+    LanguageModelFiles,
+    describe_weights,
+    prepare_model_fusion,
+    weights_key,
+    write_tuned_weights,
+)
+from speechxfer.workflows.language_model_runs import DEFAULT_ORDERS
+from speechxfer.workflows.weight_search import WeightSearch
+
+UNITS: tuple[Unit, ...] = ("word", "character")  # of `OWN_FILES`
+MIN_WORDS = 100  # of dev, for the weights to be tuned
+MIN_CHARACTERS = 500  # the same where the model writes no spaces
+LONGEST_S = 30.0  # of the utterances that are tuned on; longer ones are cut before they are decoded
+MAX_TUNING_S = 600.0  # of them together
+TRIALS = 50  # half of those of `evaluate --tune`: the last ones lowered the WER of dev by at most half a point
+LEAST_GAIN = 0.02  # of WER + CER on dev, relative; less can be chance
+
+
+@contextmanager
+def run_language_models(
+    model: AcousticModel, train: Sequence[Utterance], dev: Sequence[Utterance], audio: AudioOptions, out: Path
+) -> Iterator[list[Path]]:
+    """Train language models of a run's transcripts and tune their weights; in the block, the files to save with the model.
+
+    There are none if the model writes phones or classifies, if there is too little of dev to tune on, if the corpus is so large
+    that features are not kept (`is_streamed`), or if decoding with them does not lower the error rates of dev. stderr states what
+    was found. All processes of a run have to enter, since each computes log-probabilities; the main process has the files.
+
+    Args:
+        model: the trained model.
+        audio: how recordings are read.
+        out: folder of the run, in which temporary files are written.
+    """
+    files: list[Path] = []
+    with ExitStack() as stack:
+        try:
+            if model.task == "ctc" and model.vocabulary.kind != "phones":
+                utterances = _tuning_utterances(model, train, dev)
+                log_probs = _log_probs(model, utterances, audio)
+                if is_main_process():
+                    scratch = stack.enter_context(temporary_folder(out / "language_models"))
+                    files = _train_and_tune(model, train, utterances, log_probs, scratch)
+        except InputError as error:  # the trained model is saved nevertheless
+            log_info(f"no language models of the transcripts: {error}; decoding is greedy")
+        yield files
+
+
+def _tuning_utterances(model: AcousticModel, train: Sequence[Utterance], dev: Sequence[Utterance]) -> list[Utterance]:
+    """The utterances of dev whose text is not among the training transcripts; of many a sample of about `MAX_TUNING_S`.
+
+    Raises:
+        InputError: there are too few of them, or the corpus is too large.
+    """
+    if is_streamed(train):
+        raise InputError("there is too much text to do it here (`speechxfer lm train` and `evaluate --tune` do)")
+    normalizer, unspaced = model.normalizer, not _writes_spaces(model)
+    texts = {normalizer(utterance.text) for utterance in dev}
+    shared = texts.intersection(normalizer(utterance.text) for utterance in train)
+    unseen = [u for u in dev if u.duration <= LONGEST_S and normalizer(u.text) not in shared]
+    amount = sum(len(normalizer(u.text) if unspaced else normalizer(u.text).split()) for u in unseen)
+    least, name = (MIN_CHARACTERS, "characters") if unspaced else (MIN_WORDS, "words")
+    if amount < least:
+        raise InputError(
+            f"dev has {amount} {name} in texts that are not among them, and {least} are needed to tune weights"
+        )
+    total_s, chosen = 0.0, []
+    for index in np.random.default_rng(0).permutation(len(unseen)):
+        if total_s < MAX_TUNING_S:
+            chosen.append(int(index))
+            total_s += unseen[index].duration
+    return [unseen[index] for index in sorted(chosen)]
+
+
+def _writes_spaces(model: AcousticModel) -> bool:
+    """Whether the model writes words: not if its symbols are characters without the space."""
+    return model.vocabulary.kind != "characters" or " " in model.vocabulary.symbols
+
+
+def _log_probs(model: AcousticModel, utterances: Sequence[Utterance], audio: AudioOptions) -> list[Tensor]:
+    """Log-probabilities of all utterances, in every process; the model stays on the CPU."""
+    own = list(compute_log_probs(model.to(default_device()), utterances, audio))
+    model.to("cpu")
+    outputs = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
+    return [outputs[index] for index in range(len(utterances))]
+
+
+def _train_and_tune(
+    model: AcousticModel,
+    train: Sequence[Utterance],
+    utterances: Sequence[Utterance],
+    log_probs: Sequence[Tensor],
+    scratch: Path,
+) -> list[Path]:
+    paths = []
+    for file, unit in zip(OWN_FILES, UNITS, strict=True):
+        if _writes_spaces(model) if unit == "word" else model.vocabulary.kind == "characters":
+            settings = NgramSettings(DEFAULT_ORDERS[unit], unit, normalizer=model.normalizer)
+            with without_messages():
+                train_ngrams((utterance.text for utterance in train), scratch / file, settings)
+            paths.append(scratch / file)
+    options = DecodingOptions(language_models=tuple(paths))
+    files = LanguageModelFiles(paths)
+    fusion = prepare_model_fusion(model, files, options, None)
+    search, beam = WeightSearch(model, utterances, log_probs, fusion, None), SearchSettings().beam
+    best, (wer, cer) = search.search(beam, TRIALS)[0], search.greedy_rates()
+    found = f"WER {100 * best.wer:.1f}, CER {100 * best.cer:.1f} % on dev (greedy: {100 * wer:.1f}, {100 * cer:.1f} %)"
+    if best.cost >= (1 - LEAST_GAIN) * (wer + cer):
+        log_info(f"language models of the transcripts do not help: {found}; decoding is greedy")
+        return []
+    write_tuned_weights(scratch / WEIGHTS_FILE, {weights_key(files, options): search.stored(best, beam, "dev")})
+    log_info(f"language models of the transcripts ({fusion.name}): {found}; {describe_weights(best.weights, fusion)}")
+    return [*paths, scratch / WEIGHTS_FILE]
