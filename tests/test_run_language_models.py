@@ -68,7 +68,7 @@ def model() -> AcousticModel:
 
 
 @pytest.fixture
-def listen(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Replace the acoustic model's outputs by those of `spoken`, and let a few words of dev suffice."""
 
     def replace_outputs(doubtful: bool) -> None:
@@ -93,9 +93,9 @@ def make(model: AcousticModel, train: Sequence[str], dev: Sequence[str], out: Pa
 
 
 def test_language_models_that_lower_the_error_rates_of_dev_are_kept_with_their_weights(
-    model: AcousticModel, listen: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: AcousticModel, pretend: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listen(True)
+    pretend(True)
     assert make(model, TRAIN, DEV, tmp_path) == ["word.lm", "character.lm", "decoding.json"]
     # Greedily every "ab" is "ac": 4 of 9 words and of 24 characters; with the transcripts' words none is wrong.
     assert "WER 0.0, CER 0.0 % on dev (greedy: 44.4, 16.7 %)" in capsys.readouterr().err
@@ -116,19 +116,19 @@ def test_language_models_that_lower_the_error_rates_of_dev_are_kept_with_their_w
 
 
 def test_language_models_that_do_not_help_are_not_kept(
-    model: AcousticModel, listen: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: AcousticModel, pretend: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listen(False)  # greedy decoding makes no error
+    pretend(False)  # greedy decoding makes no error
     assert make(model, TRAIN, DEV, tmp_path) == []
     assert "do not help: WER 0.0, CER 0.0 % on dev (greedy: 0.0, 0.0 %); decoding is greedy" in capsys.readouterr().err
     assert open_decoder(str(tmp_path / "model"), model, DecodingOptions()) is None
 
 
 def test_texts_of_dev_that_are_transcripts_do_not_count(
-    model: AcousticModel, listen: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: AcousticModel, pretend: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of "AB!" the normalised text is a transcript; 2 words are left."""
-    listen(True)
+    pretend(True)
     assert make(model, TRAIN, ["ba ab", "AB!", "ab ab ba", "ba ba"], tmp_path) == []
     assert "dev has 2 words in texts that are not among them, and 5 are needed to tune" in capsys.readouterr().err
 
@@ -146,9 +146,9 @@ def test_a_long_dev_is_sampled_and_long_utterances_are_left_out(
 
 
 def test_a_large_corpus_is_left_to_lm_train(
-    model: AcousticModel, listen: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: AcousticModel, pretend: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listen(True)
+    pretend(True)
     audio = AudioOptions(model.spec)
     long = [replace(u, duration=100 * 3600.0, audio_filepath=Path(f"{u.id}.wav")) for u in utterances(TRAIN)]
     with run_language_models(model, long, utterances(DEV, "d"), audio, tmp_path) as files:
@@ -157,13 +157,13 @@ def test_a_large_corpus_is_left_to_lm_train(
 
 
 def test_without_spaces_there_is_a_language_model_of_characters_only(
-    listen: Callable[[bool], None],
+    pretend: Callable[[bool], None],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As in Chinese or Thai, and of words that are recorded one by one."""
-    listen(True)
+    pretend(True)
     unspaced = source_model("dnn", Vocabulary.from_texts(["abc"]))
     train, dev = (["".join(text.split()) for text in texts] for texts in (TRAIN, DEV))
     assert make(unspaced, train, dev, tmp_path) == []
@@ -175,18 +175,18 @@ def test_without_spaces_there_is_a_language_model_of_characters_only(
 
 
 def test_a_gain_that_can_be_chance_does_not_count(
-    model: AcousticModel, listen: Callable[[bool], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: AcousticModel, pretend: Callable[[bool], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """WER + CER is 61.1 % greedily, and 0 with language models; which is no gain of more than 100 %."""
-    listen(True)
+    pretend(True)
     monkeypatch.setattr(module, "LEAST_GAIN", 1.01)
     assert make(model, TRAIN, DEV, tmp_path) == []
 
 
 def test_a_transcript_with_a_reserved_word_makes_none_and_ends_no_run(
-    model: AcousticModel, listen: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: AcousticModel, pretend: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listen(True)
+    pretend(True)
     model.normalizer = replace(model.normalizer, punctuation="keep")
     assert make(model, [*TRAIN, "ab <s> ab"], DEV, tmp_path) == []
     assert "no language models of the transcripts: " in capsys.readouterr().err
@@ -194,9 +194,9 @@ def test_a_transcript_with_a_reserved_word_makes_none_and_ends_no_run(
 
 @pytest.mark.parametrize("kind", ["labels", "phones"])
 def test_classifiers_and_phone_models_have_none(
-    kind: str, listen: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, pretend: Callable[[bool], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listen(True)
+    pretend(True)
     vocabulary = Vocabulary.from_texts(["a b c"], "labels" if kind == "labels" else "phones")
     made = source_model("dnn", vocabulary)
     made.task = "classify" if kind == "labels" else "ctc"
