@@ -133,7 +133,7 @@ def test_texts_of_dev_that_are_transcripts_do_not_count(
     assert "dev has 2 words in texts that are not among them, and 5 are needed to tune" in capsys.readouterr().err
 
 
-def test_a_long_dev_is_sampled_and_long_utterances_are_left_out(
+def test_a_long_dev_is_sampled_and_long_utterances_are_excluded(
     model: AcousticModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_TUNING_S", 10.0)
