@@ -1,7 +1,6 @@
 """Language models that a run makes of its own transcripts: when they are kept, and that the verbs decode with them."""
 
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from speechxfer import InputError, cli
+from speechxfer import InputError
 from speechxfer.checkpoints import load_model, save_model
 from speechxfer.config import load_config
 from speechxfer.data import Utterance, read_manifest, write_manifest
@@ -21,6 +20,7 @@ from speechxfer.scoring import PooledScore, read_report
 from speechxfer.text import Vocabulary
 from speechxfer.workflows import (
     DecodingOptions,
+    adapt,
     choose_language_models,
     evaluate_models,
     open_decoder,
@@ -33,6 +33,7 @@ from speechxfer.workflows import run_language_models as module
 from speechxfer.workflows.decoders import write_tuned_weights
 from speechxfer.workflows.run_language_models import run_language_models
 from tests.small_models import source_model
+from tests.test_decoding_weights import run
 from tests.tone_corpus import write_tone_corpus
 
 TRAIN = ["ab ba ab", "ba ab", "ab ab ba", "ab", "ba ba ab ab"]
@@ -203,15 +204,6 @@ def test_classifiers_and_phone_models_have_none(
     assert make(made, TRAIN, DEV, tmp_path) == [] and capsys.readouterr().err == ""
 
 
-def run(*arguments: str | Path) -> int:
-    """The exit code of a command."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["speechxfer", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-    return int(end.value.code or 0)
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with train, dev and test, and a run with language models, whatever they are worth after two steps."""
@@ -317,3 +309,18 @@ def test_the_card_states_them(trained: Path, capsys: pytest.CaptureFixture[str])
     assert "with the language models of its training transcripts (word.lm and character.lm)" in capsys.readouterr().out
     assert run("info", "english") == 0
     assert "decoding: greedy, if no language model is given" in capsys.readouterr().out
+
+
+def test_a_language_pack_has_them_too(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It decodes as the run that it is written beside."""
+    monkeypatch.setattr(module, "MIN_WORDS", 2)
+    monkeypatch.setattr(module, "TRIALS", 1)
+    monkeypatch.setattr(module.WeightSearch, "greedy_rates", lambda self: (9.0, 9.0))
+    save_model(source_model("conformer", Vocabulary.from_texts(["a bc"])), tmp_path / "source")
+    manifests = trained / "train.jsonl", trained / "dev.jsonl"
+    config = load_config(None, [*SETTINGS[3:], "transfer.lora_rank=2"])
+    adapt(tmp_path / "source", *manifests, out=tmp_path / "run", config=config)
+    for file in ("word.lm", "character.lm", "decoding.json"):
+        assert (tmp_path / "run" / "pack" / file).read_bytes() == (tmp_path / "run" / "model" / file).read_bytes()
+    decoder = open_decoder(str(tmp_path / "run" / "pack"), load_model(tmp_path / "run" / "pack"))
+    assert decoder and decoder.name == "beam 16, word 4-gram, character 6-gram"
