@@ -143,7 +143,7 @@ def test_a_long_dev_is_sampled_and_long_utterances_are_excluded(
     chosen = module._tuning_utterances(model, utterances(["ab ba"]), dev)
     assert len(chosen) == 10 and {u.id for u in chosen} < {u.id for u in dev} - {"d0", "d5"}
     assert chosen == module._tuning_utterances(model, utterances(["ab ba"]), dev)
-    assert len({u.id for u in chosen} & {f"d{number}" for number in range(11)}) < 10, "not only the first ones"
+    assert max(int(u.id[1:]) for u in chosen) > 20, "not only the first ones"
 
 
 def test_a_large_corpus_is_left_to_lm_train(
@@ -176,10 +176,16 @@ def test_without_spaces_there_is_a_language_model_of_characters_only(
 
 
 def test_a_gain_that_can_be_chance_does_not_count(
-    model: AcousticModel, pretend: Callable[[bool], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: AcousticModel,
+    pretend: Callable[[bool], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """WER + CER is 61.1 % greedily, and 0 with language models; which is no gain of more than 100 %."""
+    """Transcripts with "ac" for "ab" confirm what is recognised wrongly; and a gain of everything is not more than everything."""
     pretend(True)
+    assert make(model, [text.replace("ab", "ac") for text in TRAIN], DEV, tmp_path) == []
+    assert "do not help: WER 44.4, CER 16.7 % on dev (greedy: 44.4, 16.7 %)" in capsys.readouterr().err
     monkeypatch.setattr(module, "LEAST_GAIN", 1.01)
     assert make(model, TRAIN, DEV, tmp_path) == []
 
