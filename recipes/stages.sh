@@ -88,11 +88,16 @@ compare_finetuned() { # compare_finetuned FOLDER SPLIT: fine-tuned from each sou
 }
 
 # Decoding with the language models that each run has made of its training transcripts; stage evaluate decodes greedily (--no-lm).
+has_lm() { # has_lm RUN...: whether all of them have language models, which they have if these helped on dev
+  local run
+  for run; do [[ -f $run/model/word.lm || -f $run/model/character.lm ]] || return 1; done
+}
 evaluate_with_lm() { # evaluate_with_lm FOLDER NAME TEST: a row of the runs FOLDER/NAME-SEED on TEST, compared with greedy decoding
-  local split out number part
+  local split out number part models=("${seeds[@]/#/$1/$2-}")
+  has_lm "${models[@]}" || { echo "skipped: $1/$2 decodes greedily, as language models did not help every seed" >&2; return 0; }
   split=$(basename "$3" .jsonl)
   out=$1/$2/$split-lm
-  speechxfer evaluate "${seeds[@]/#/$1/$2-}" --on "$3" --out "$out" --results results.json --row "${2%%-*}"
+  speechxfer evaluate "${models[@]}" --on "$3" --out "$out" --results results.json --row "${2%%-*}"
   for number in "${!seeds[@]}"; do
     part=$((number + 1))/report.json
     ((${#seeds[@]} > 1)) || part=report.json

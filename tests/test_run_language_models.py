@@ -131,7 +131,7 @@ def test_texts_of_dev_that_are_transcripts_do_not_count(
     """Of "AB!" the normalised text is a transcript; 2 words are left."""
     pretend(True)
     assert make(model, TRAIN, ["ba ab", "AB!", "ab ab ba", "ba ba"], tmp_path) == []
-    assert "dev has 2 words in texts that are not among them, and 5 are needed to tune" in capsys.readouterr().err
+    assert "dev has 2 words in texts that are not training transcripts, and 5 are needed" in capsys.readouterr().err
 
 
 def test_a_long_dev_is_sampled_and_long_utterances_are_excluded(
@@ -154,7 +154,7 @@ def test_a_large_corpus_is_left_to_lm_train(
     long = [replace(u, duration=100 * 3600.0, audio_filepath=Path(f"{u.id}.wav")) for u in utterances(TRAIN)]
     with run_language_models(model, long, utterances(DEV, "d"), audio, tmp_path) as files:
         assert files == []
-    assert "there is too much text to do it here (`speechxfer lm train`" in capsys.readouterr().err
+    assert "there is much training speech; make them with `speechxfer lm train`" in capsys.readouterr().err
 
 
 def test_without_spaces_there_is_a_language_model_of_characters_only(
@@ -168,7 +168,10 @@ def test_without_spaces_there_is_a_language_model_of_characters_only(
     unspaced = source_model("dnn", Vocabulary.from_texts(["abc"]))
     train, dev = (["".join(text.split()) for text in texts] for texts in (TRAIN, DEV))
     assert make(unspaced, train, dev, tmp_path) == []
-    assert "dev has 18 characters in texts that are not among them, and 500 are needed" in capsys.readouterr().err
+    assert (
+        "dev has 18 characters in texts that are not training transcripts, and 500 are needed"
+        in capsys.readouterr().err
+    )
     monkeypatch.setattr(module, "MIN_CHARACTERS", 18)
     assert make(unspaced, train, dev, tmp_path) == ["character.lm", "decoding.json"]
     decoder = open_decoder(str(tmp_path / "model"), unspaced)
@@ -268,7 +271,7 @@ def test_seeds_that_decode_differently_are_not_pooled(trained: Path, tmp_path: P
     manifests = trained / "train.jsonl", trained / "dev.jsonl"
     train_from_scratch(*manifests, out=tmp_path / "other", config=settings, language_models=False)
     names = [str(trained / "run"), str(tmp_path / "other")]
-    with pytest.raises(InputError, match=r"run: decoded by beam 16, .*, but .*other: by greedy, .* give --no-lm"):
+    with pytest.raises(InputError, match=r"run decodes with language models .* and .*other has none, .* give --no-lm"):
         evaluate_models(names, trained / "test.jsonl")
     greedy = DecodingOptions(language_models=())
     assert isinstance(evaluate_models(names, trained / "test.jsonl", decoding=greedy), PooledScore)
@@ -330,3 +333,49 @@ def test_a_language_pack_has_them_too(trained: Path, tmp_path: Path, monkeypatch
         assert (tmp_path / "run" / "pack" / file).read_bytes() == (tmp_path / "run" / "model" / file).read_bytes()
     decoder = open_decoder(str(tmp_path / "run" / "pack"), load_model(tmp_path / "run" / "pack"))
     assert decoder and decoder.name == "beam 16, word 4-gram, character 6-gram"
+
+
+def test_known_words_are_decoded_with_the_weights_of_all_words(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, model = str(trained / "run"), load_model(trained / "run")
+    decoders = [open_decoder(name, model, DecodingOptions(known_words=known)) for known in (False, True)]
+    assert "no weights were tuned" not in capsys.readouterr().err
+    (stored,) = read_stored_weights(name).values()
+    assert [decoder and decoder.settings.beam for decoder in decoders] == [stored.beam] * 2
+
+
+def test_the_hint_to_tune_names_what_was_given(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name, words = trained / "run", trained / "run" / "model" / "word.lm"
+    options = DecodingOptions(language_models=(words,), known_words=True)
+    open_decoder(str(name), load_model(name), options)
+    hint = f"`speechxfer evaluate {name} --on DEV.jsonl --lm {words} --known-words --tune`"
+    assert hint in capsys.readouterr().err
+
+
+def test_an_unexpected_error_leaves_a_way_to_save_the_model(
+    model: AcousticModel,
+    pretend: Callable[[bool], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*arguments: object, **more: object) -> None:
+        raise MemoryError
+
+    pretend(True)
+    monkeypatch.setattr(module, "prepare_model_fusion", fail)
+    with pytest.raises(MemoryError):
+        make(model, TRAIN, DEV, tmp_path)
+    assert "the same command with --no-lm saves its model without language models" in capsys.readouterr().err
+
+
+def test_recordings_of_dev_that_cannot_be_read_end_no_run(
+    model: AcousticModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of `utterances` do not exist."""
+    monkeypatch.setattr(module, "MIN_WORDS", 5)
+    assert make(model, TRAIN, DEV, tmp_path) == []
+    message = capsys.readouterr().err
+    assert "no language models of the transcripts: " in message and "none.wav" in message
+    assert next(model.parameters()).device.type == "cpu"

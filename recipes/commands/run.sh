@@ -32,7 +32,7 @@ fi
 if stage check; then speechxfer check "data/$set"/{train,dev,test}.jsonl --config recipe.toml; fi
 if stage sources; then # letters of read English, one voice
   for name in $networks; do
-    speechxfer train --config recipe.toml --out "exp/sources/$name" --train data/kathleen/train.jsonl --dev data/kathleen/dev.jsonl \
+    speechxfer train --config recipe.toml --no-lm --out "exp/sources/$name" --train data/kathleen/train.jsonl --dev data/kathleen/dev.jsonl \
       --language en --set text.task=ctc --set text.vocabulary=characters --set finetune.optimizer=adamw \
       --set finetune.encoder_lr=1e-3 --set finetune.head_lr=1e-3 ${network[$name]} $SETTINGS
   done

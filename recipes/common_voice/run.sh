@@ -20,8 +20,8 @@ run() { # run VERB OUT [OPTION...]: once with each seed
 }
 score() { # score OUT ROW
   local on=("${seeds[@]/#/$1-}" --on "data/$lang/test.jsonl" --resample --mono --results results.json --row "$2" --split "$lang")
-  speechxfer evaluate "${on[@]}" --out "$1/test-greedy" --no-lm
-  speechxfer evaluate "${on[@]}" --out "$1/test"
+  speechxfer evaluate "${on[@]}" --out "$1/test" --no-lm
+  if has_lm "${seeds[@]/#/$1-}"; then speechxfer evaluate "${on[@]}" --out "$1/test-lm"; fi
   speechxfer report "$1-${seeds[0]}" --on "data/$lang/test.jsonl" --out "$1/report.html" --resample --mono
 }
 

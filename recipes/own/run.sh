@@ -33,6 +33,8 @@ if stage evaluate; then
 fi
 if stage scratch; then run train "$out/scratch" "${from_scratch[@]}"; fi
 if stage compare; then
-  speechxfer evaluate "$out/scratch" --on "$out/clean/test.jsonl" --out "$out/scratch/test" --resample --mono
-  speechxfer compare "$out/test/report.json" "$out/scratch/test/report.json"
+  for name in run scratch; do # greedily, since only one of them may have language models
+    speechxfer evaluate "$out/$name" --on "$out/clean/test.jsonl" --out "$out/$name/greedy" --resample --mono --no-lm
+  done
+  speechxfer compare "$out"/{run,scratch}/greedy/report.json
 fi

@@ -7,6 +7,7 @@ decodes by default. ``decoding.json`` there has the weights that were tuned, by 
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -209,17 +210,16 @@ def open_decoder(
     if options.boost and not fusion and options.beam is None and not options.nbest:
         log_info(f"{options.boost}: has no phrase; decoding is greedy")
         return None
-    tuned, boosted = read_stored_weights(name), options.boost is not None
-    stored = tuned.get(weights_key(files, options)) or tuned.get(weights_key(files, options, boosted=not boosted))
+    stored = _find_weights(read_stored_weights(name), files, options)
     if stored is None and fusion:
         log_info(
             f"decoding: no weights were tuned for {name} with {fusion.name or 'boosted phrases alone'}, so these defaults are "
-            f"used: {describe_weights(FusionWeights(), fusion)}; to tune them: `speechxfer evaluate {name} --on DEV.jsonl --tune`"
+            f"used: {describe_weights(FusionWeights(), fusion)}; to tune them: `{_tune_command(name, given)}`"
         )
     if stored and stored.phrases and options.boost and describe_phrases(options.boost) != stored.phrases:
         log_info(
             f"warning: the weight of boosting stored with {name} was tuned with the list {stored.phrases.split()[0]}, which "
-            f"{options.boost} differs from; it is used nevertheless: tune again with `speechxfer evaluate {name} --tune`"
+            f"{options.boost} differs from; it is used nevertheless: tune again with `{_tune_command(name, given)}`"
         )
     weights = stored.weights if stored else FusionWeights()
     beam = options.beam or max(stored.beam if stored else SearchSettings().beam, options.nbest)
@@ -227,14 +227,29 @@ def open_decoder(
     return replace(decoder, nbest=options.nbest, calibration=stored.calibration if stored else None)
 
 
-def weights_key(files: LanguageModelFiles, options: DecodingOptions, *, boosted: bool | None = None) -> str:
-    """What stored weights belong to: the contents of the language models, known words only or all, and boosting.
+def _tune_command(name: str, options: DecodingOptions) -> str:
+    lms = [word for path in options.language_models or () for word in ("--lm", str(path))]
+    lms = ["--no-lm"] if options.language_models == () else lms
+    phrases = ["--boost", str(options.boost)] if options.boost else []
+    known = ["--known-words"] if options.known_words else []
+    return shlex.join(["speechxfer", "evaluate", name, "--on", "DEV.jsonl", *lms, *phrases, *known, "--tune"])
 
-    Args:
-        boosted: None: as the options say.
-    """
-    boosted = options.boost is not None if boosted is None else boosted
-    parts = {files.key: True, "known words": options.known_words, "boost": boosted}
+
+def _find_weights(
+    tuned: Mapping[str, StoredWeights], files: LanguageModelFiles, options: DecodingOptions
+) -> StoredWeights | None:
+    """The weights that were tuned with these options; else with or without phrases, else with all words, likewise."""
+    for known_words in dict.fromkeys((options.known_words, False)):
+        for boosted in (options.boost is not None, options.boost is None):
+            key = weights_key(files, known_words=known_words, boosted=boosted)
+            if key in tuned:
+                return tuned[key]
+    return None
+
+
+def weights_key(files: LanguageModelFiles, *, known_words: bool, boosted: bool) -> str:
+    """What stored weights belong to: the contents of the language models, known words only or all, and boosting."""
+    parts = {files.key: True, "known words": known_words, "boost": boosted}
     return " ".join(part for part, counts in parts.items() if part and counts)
 
 

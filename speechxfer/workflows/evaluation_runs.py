@@ -75,6 +75,7 @@ def evaluate_models(
         options = DecodingOptions(language_models=())
     utterances = read_manifest(manifest)
     cards = check_same_training(models)
+    _check_same_decoding(models, options)
     if results:
         _check_recordable(models, cards, results, as_parent)
     files = LanguageModelFiles(options.language_models) if options.language_models else None
@@ -95,7 +96,6 @@ def evaluate_models(
             write_atomically(folder / "report.json", report.to_json())
             write_atomically(folder / "report.txt", render_report(report))
         reports.append(report)
-    _check_same_decoder(models, reports)
     summary = reports[0] if len(reports) == 1 else pool(reports)
     if results:
         split, before = results.split or manifest.stem, None
@@ -110,13 +110,14 @@ def evaluate_models(
     return summary
 
 
-def _check_same_decoder(models: Sequence[str], reports: Sequence[WerReport]) -> None:
-    decoders = {report.decoder: name for report, name in zip(reports, models, strict=True)}
-    if len(decoders) > 1:
-        (first, one), (second, other) = list(decoders.items())[:2]
+def _check_same_decoding(models: Sequence[str], options: DecodingOptions) -> None:
+    """InputError if some of the models have language models of their own and some have none, so that they cannot be pooled."""
+    having = [name for name in models if options.for_model(name).language_models]
+    if having and len(having) < len(models):
+        other = next(name for name in models if name not in having)
         raise InputError(
-            f"{one}: decoded by {first}, but {other}: by {second}, so their scores cannot be pooled; give --no-lm, or the "
-            "same --lm for all"
+            f"{having[0]} decodes with language models of its transcripts and {other} has none, so their scores cannot be "
+            "pooled; give --no-lm, or --lm for all"
         )
 
 

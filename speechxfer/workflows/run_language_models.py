@@ -76,6 +76,9 @@ def run_language_models(
                     files = _train_and_tune(model, train, utterances, log_probs, scratch)
         except InputError as error:  # the trained model is saved nevertheless
             log_info(f"no language models of the transcripts: {error}; decoding is greedy")
+        except Exception:
+            log_info("the training is complete; the same command with --no-lm saves its model without language models")
+            raise
         yield files
 
 
@@ -86,7 +89,7 @@ def _tuning_utterances(model: AcousticModel, train: Sequence[Utterance], dev: Se
         InputError: there are too few of them, or the corpus is too large.
     """
     if is_streamed(train):
-        raise InputError("there is too much text to do it here (`speechxfer lm train` and `evaluate --tune` do)")
+        raise InputError("there is much training speech; make them with `speechxfer lm train`, and tune them with --lm")
     normalizer, unspaced = model.normalizer, not _writes_spaces(model)
     texts = {normalizer(utterance.text) for utterance in dev}
     shared = texts.intersection(normalizer(utterance.text) for utterance in train)
@@ -94,9 +97,7 @@ def _tuning_utterances(model: AcousticModel, train: Sequence[Utterance], dev: Se
     amount = sum(len(normalizer(u.text) if unspaced else normalizer(u.text).split()) for u in unseen)
     least, name = (MIN_CHARACTERS, "characters") if unspaced else (MIN_WORDS, "words")
     if amount < least:
-        raise InputError(
-            f"dev has {amount} {name} in texts that are not among them, and {least} are needed to tune weights"
-        )
+        raise InputError(f"dev has {amount} {name} in texts that are not training transcripts, and {least} are needed")
     total_s, chosen = 0.0, []
     for index in np.random.default_rng(0).permutation(len(unseen)):
         if total_s < MAX_TUNING_S:
@@ -111,10 +112,24 @@ def _writes_spaces(model: AcousticModel) -> bool:
 
 
 def _log_probs(model: AcousticModel, utterances: Sequence[Utterance], audio: AudioOptions) -> list[Tensor]:
-    """Log-probabilities of all utterances, in every process; the model stays on the CPU."""
-    own = list(compute_log_probs(model.to(default_device()), utterances, audio))
-    model.to("cpu")
-    outputs = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
+    """Log-probabilities of all utterances, in every process; the model returns to the CPU.
+
+    Raises:
+        InputError: a recording cannot be read, by any of the processes.
+    """
+    own: list[tuple[int, Tensor]] = []
+    failure = ""
+    try:
+        own = list(compute_log_probs(model.to(default_device()), utterances, audio))
+    except InputError as error:
+        failure = str(error)
+    finally:
+        model.to("cpu")
+    parts = gather_object([(own, failure)]) if rank_and_world_size()[1] > 1 else [(own, failure)]
+    failures = [failure for _, failure in parts if failure]
+    if failures:
+        raise InputError(failures[0])
+    outputs = dict(output for part, _ in parts for output in part)
     return [outputs[index] for index in range(len(utterances))]
 
 
@@ -141,6 +156,7 @@ def _train_and_tune(
     if best.cost >= (1 - LEAST_GAIN) * (wer + cer):
         log_info(f"language models of the transcripts do not help: {found}; decoding is greedy")
         return []
-    write_tuned_weights(scratch / WEIGHTS_FILE, {weights_key(files, options): search.stored(best, beam, "dev")})
+    key = weights_key(files, known_words=False, boosted=False)
+    write_tuned_weights(scratch / WEIGHTS_FILE, {key: search.stored(best, beam, "dev")})
     log_info(f"language models of the transcripts ({fusion.name}): {found}; {describe_weights(best.weights, fusion)}")
     return [*paths, scratch / WEIGHTS_FILE]

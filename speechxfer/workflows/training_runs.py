@@ -50,6 +50,7 @@ from speechxfer.training import (
     training_cost,
     training_precision,
 )
+from speechxfer.workflows.decoders import OWN_FILES, WEIGHTS_FILE, DecodingOptions
 from speechxfer.workflows.plots import plot_curves
 from speechxfer.workflows.run_inputs import (
     TRAIN_IDS,
@@ -150,6 +151,9 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, card: 
     requested = _requested_run(config, data, source_data, hashed, language, card.licence)
     if _is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
+        if not language_models and DecodingOptions().for_model(str(out)).language_models:
+            files = f"{', '.join(OWN_FILES)} and {WEIGHTS_FILE}"
+            log_info(f"it has language models of the transcripts; to remove them, delete {files} in {out / 'model'}")
         return Adapted(load_model(out), read_head_table(out / "head.tsv"), out)
     model, head = _starting_model(config, data.train, pretrained, language)
     letters = pretrained.vocabulary.letters if pretrained else {}

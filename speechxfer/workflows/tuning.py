@@ -125,7 +125,8 @@ def tune_models(
         beam = chosen.beam or SearchSettings().beam
         found = search.search(beam, trials)
         stored = search.stored(found[0], beam, manifest.name, describe_phrases(chosen.boost))
-        path = store_weights(name, weights_key(files, chosen), stored)
+        key = weights_key(files, known_words=chosen.known_words, boosted=chosen.boost is not None)
+        path = store_weights(name, key, stored)
         used_with = " and ".join(filter(None, [fusion.name, f"the phrases of {chosen.boost}" if chosen.boost else ""]))
         log_info(
             f"wrote {path}: {describe_weights(stored.weights, fusion)}; used whenever {name} decodes with {used_with}"
