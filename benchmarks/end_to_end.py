@@ -1,11 +1,11 @@
 """`speechxfer adapt` from its start to the finished model, of this checkout beside an older one: CPU and wall seconds.
 
 Both adapt the same shipped model to ten minutes of Mboshi on 8,000 s of augmented speech (``--trained-s``; by default `adapt`
-takes 36,000 s), in bfloat16, with an evaluation every 1,600 s, about as often as in a run of default length, and otherwise with their own defaults: the older one
-takes 20 s in a step, this one 40 s at higher learning rates (``--batch-s`` gives both the same). Neither makes language models,
-which the older one cannot do. The two alternate, each in a new
-process whose features are computed anew. Both run in the Python that runs this program. Where the machine does other work, CPU
-seconds tell more than those of the clock.
+takes 36,000 s), in bfloat16, with an evaluation every 1,600 s, about as often as in a run of default length, and otherwise with
+their own defaults: the older one takes 20 s in a step, this one 40 s at higher rates (``--batch-s`` gives both the same).
+Neither makes language models, which the older one cannot do. The two alternate, each in a new process whose features are computed
+anew. Both run in the Python that runs this program. Where the machine does other work, CPU seconds tell more than those of the
+clock.
 
     git worktree add OLD_CHECKOUT COMMIT
     python -m benchmarks end_to_end OLD_CHECKOUT CORPUS_DIR
@@ -59,7 +59,9 @@ def main() -> None:
     parser.add_argument("corpus_dir", type=Path, help="Mboshi, as data_scripts.prepare_mboshi reads it")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-s", type=float, help="for both")
-    parser.add_argument("--trained-s", type=float, default=8000.0, help="seconds of augmented speech that each trains on")
+    parser.add_argument(
+        "--trained-s", type=float, default=8000.0, help="seconds of augmented speech that each trains on"
+    )
     arguments = parser.parse_args()
     batch_s = {name: arguments.batch_s or usual for name, usual in (("old", 20.0), ("new", 40.0))}
     checkouts = {"old": arguments.old_checkout.resolve(), "new": Path(__file__).resolve().parents[1]}

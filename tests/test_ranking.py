@@ -13,9 +13,11 @@ import torch
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal, ttest_rel
 
+from recipes.ranking.agreement import agreement as rows_agreement
 from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.checkpoints.sources import resolve_source
 from speechxfer.config.loading import load_config
 from speechxfer.data.manifest import read_manifest, write_manifest
 from speechxfer.data.splits import split_train_dev
@@ -27,6 +29,8 @@ from speechxfer.workflows import ranking_finetune
 from speechxfer.workflows.logme import logme_score
 from speechxfer.workflows.ranking import Candidate, Ranking, _is_better, _ranks, rank_sources
 from speechxfer.workflows.ranking_probe import jackknife_evidence, symbol_means
+from speechxfer.workflows.results import add_row
+from tests.test_results import ROW
 from tests.test_runs import write_model
 from tests.tone_corpus import write_tone_corpus
 
@@ -296,3 +300,18 @@ def test_a_ranking_needs_two_different_candidates(corpus: Path) -> None:
     for names in ([str(corpus / "constant")], [str(corpus / "constant")] * 2):
         with pytest.raises(InputError, match="name two or more, each once"):
             rank_sources([corpus / "tones.jsonl"], names)
+
+
+def test_rankings_are_compared_with_rows_of_results(tmp_path: Path) -> None:
+    """LogME: a, c, shipped; fine-tuning: a, shipped, c. Two of three pairs agree: tau is 1 / 3. Rows name shipped versions."""
+    for source, cer in (("a", 10.0), ("c", 30.0), (resolve_source("english").name, 20.0), ("of another target", 5.0)):
+        split = "other" if " " in source else "tones"
+        add_row(tmp_path / "results.json", replace(ROW, source=source, split=split, cer=cer, cer_low=cer, cer_high=cer))
+    table = "rank\tsource\tLogME\n1\texp/a\t0.9\n2\tmodels/c\t0.8\n3\tenglish\t0.7\n# a remark\n"
+    ranking = tmp_path / "ranking-tones-logme.tsv"
+    ranking.write_text(table, encoding="utf-8")
+    lines = rows_agreement(tmp_path / "results.json", [ranking]).splitlines()
+    assert lines[1:] == ["logme\ttones\t3\t0.33\t2 of 3", "logme\tall\t\t\t2 of 3"]
+    ranking.write_text("rank\tsource\tLogME\n1\texp/a\t0.9\n", encoding="utf-8")
+    with pytest.raises(InputError, match="fewer than two of its sources have a row of split 'tones'"):
+        rows_agreement(tmp_path / "results.json", [ranking])

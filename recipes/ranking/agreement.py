@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
+from speechxfer.checkpoints import resolve_source
 from speechxfer.errors import InputError
 from speechxfer.runtime import read_text
 from speechxfer.workflows import read_rows
@@ -51,7 +52,7 @@ def agreement(results_json: Path, rankings: Sequence[Path]) -> str:
 
 
 def _read_ranking(path: Path) -> tuple[str, str, dict[str, float]]:
-    """Target, method, and the errors (lower is better) by name of the source, without its folder."""
+    """Target, method, and the errors (lower is better) by name of the source in rows of results."""
     name = NAME.fullmatch(path.stem)
     header, *rows = (
         line.split("\t") for line in read_text(path, fix="run rank-sources").splitlines() if line[:1] != "#"
@@ -59,8 +60,13 @@ def _read_ranking(path: Path) -> tuple[str, str, dict[str, float]]:
     if not name or name["method"] not in SCORES or SCORES[name["method"]][0] not in header:
         raise InputError(f"{path}: expected a table of rank-sources, named ranking-TARGET-METHOD.tsv")
     column, sign = SCORES[name["method"]]
-    scores = {Path(row[header.index("source")]).name: sign * float(row[header.index(column)]) for row in rows}
+    scores = {_name_in_rows(row[header.index("source")]): sign * float(row[header.index(column)]) for row in rows}
     return name["target"], name["method"], scores
+
+
+def _name_in_rows(source: str) -> str:
+    """Name of a source in rows of results: of a shipped model with its version, else of its folder."""
+    return Path(source).name if "/" in source else resolve_source(source).name
 
 
 def main() -> None:
