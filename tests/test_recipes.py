@@ -150,8 +150,8 @@ def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path
     assert {row.decoder for row in rows} == {"greedy"}  # dev is too small for language models of the transcripts
     assert {tuple(row.seeds) for row in rows} == {(1, 2)}
     verdicts = re.findall(r"better than|no significant difference", result.stdout)
-    # Of WER and CER, seed by seed: for two sources against scratch, and for five models in stages evaluate_lm and evaluate.
-    assert len(verdicts) == 2 * 2 * (2 + 5)
+    assert len(verdicts) == 2 * 2 * 2  # of WER and CER, seed by seed, for two sources against scratch
+    assert result.stderr.count("decodes greedily, as language models did not help every seed") == 5
     assert "needs KATHLEEN_DIR" in result.stderr
     corpora = {"KATHLEEN_DIR": str(kathleen_layout(tmp_path / "kathleen")), "PREPARE": "--partial"}
     again = run(copy, "yoruba", corpus, "--from", "forgetting", **several, **corpora)
