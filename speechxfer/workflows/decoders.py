@@ -28,7 +28,7 @@ from speechxfer.decoding import (
     read_phrases,
 )
 from speechxfer.errors import InputError
-from speechxfer.language_models import NgramModel, read_language_model
+from speechxfer.language_models import NgramModel, Unit, read_language_model
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import default_device, log_info, parse_json, read_text, write_atomically
 from speechxfer.scoring import Calibration, parse_calibration
@@ -36,7 +36,7 @@ from speechxfer.scoring import Calibration, parse_calibration
 WEIGHTS_FILE = "decoding.json"
 WEIGHTS_FORMAT = "speechxfer-decoding-1"
 MAX_BEAM = 1024  # the search compares all prefixes of a beam with each other
-OWN_FILES = ("word.lm", "character.lm")
+OWN_FILES: dict[Unit, str] = {"word": "word.lm", "character": "character.lm"}
 FIX = "delete it, and tune again with `speechxfer evaluate --tune`"
 
 
@@ -89,7 +89,7 @@ class DecodingOptions:
         if self.language_models is not None:
             return self
         folder = resolve_source(name).path
-        own = () if self.phones else tuple(folder / file for file in OWN_FILES if (folder / file).is_file())
+        own = () if self.phones else tuple(folder / file for file in OWN_FILES.values() if (folder / file).is_file())
         return replace(self, language_models=own)
 
 
@@ -228,8 +228,8 @@ def open_decoder(
 
 
 def _tune_command(name: str, options: DecodingOptions) -> str:
-    lms = [word for path in options.language_models or () for word in ("--lm", str(path))]
-    lms = ["--no-lm"] if options.language_models == () else lms
+    given = [word for path in options.language_models or () for word in ("--lm", str(path))]
+    lms = ["--no-lm"] if options.language_models == () else given
     phrases = ["--boost", str(options.boost)] if options.boost else []
     known = ["--known-words"] if options.known_words else []
     return shlex.join(["speechxfer", "evaluate", name, "--on", "DEV.jsonl", *lms, *phrases, *known, "--tune"])

@@ -17,7 +17,7 @@ from speechxfer.data import Utterance
 from speechxfer.decoding import SearchSettings, compute_log_probs
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions
-from speechxfer.language_models import NgramSettings, Unit, train_ngrams
+from speechxfer.language_models import NgramSettings, train_ngrams
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import (
     default_device,
@@ -41,7 +41,6 @@ from speechxfer.workflows.decoders import (
 from speechxfer.workflows.language_model_runs import DEFAULT_ORDERS
 from speechxfer.workflows.weight_search import WeightSearch
 
-UNITS: tuple[Unit, ...] = ("word", "character")  # of `OWN_FILES`
 MIN_WORDS = 100  # of dev, for the weights to be tuned
 MIN_CHARACTERS = 500  # the same where the model writes no spaces
 LONGEST_S = 30.0  # of the utterances that are tuned on; longer ones are cut before they are decoded
@@ -91,10 +90,10 @@ def _tuning_utterances(model: AcousticModel, train: Sequence[Utterance], dev: Se
     if is_streamed(train):
         raise InputError("there is much training speech; make them with `speechxfer lm train`, and tune them with --lm")
     normalizer, unspaced = model.normalizer, not _writes_spaces(model)
-    texts = {normalizer(utterance.text) for utterance in dev}
-    shared = texts.intersection(normalizer(utterance.text) for utterance in train)
-    unseen = [u for u in dev if u.duration <= LONGEST_S and normalizer(u.text) not in shared]
-    amount = sum(len(normalizer(u.text) if unspaced else normalizer(u.text).split()) for u in unseen)
+    texts = {utterance.id: normalizer(utterance.text) for utterance in dev}
+    shared = set(texts.values()).intersection(normalizer(utterance.text) for utterance in train)
+    unseen = [u for u in dev if u.duration <= LONGEST_S and texts[u.id] not in shared]
+    amount = sum(len(texts[u.id] if unspaced else texts[u.id].split()) for u in unseen)
     least, name = (MIN_CHARACTERS, "characters") if unspaced else (MIN_WORDS, "words")
     if amount < least:
         raise InputError(f"dev has {amount} {name} in texts that are not training transcripts, and {least} are needed")
@@ -141,7 +140,7 @@ def _train_and_tune(
     scratch: Path,
 ) -> list[Path]:
     paths = []
-    for file, unit in zip(OWN_FILES, UNITS, strict=True):
+    for unit, file in OWN_FILES.items():
         if _writes_spaces(model) if unit == "word" else model.vocabulary.kind == "characters":
             settings = NgramSettings(DEFAULT_ORDERS[unit], unit, normalizer=model.normalizer)
             with without_messages():

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,8 @@ def adapt(
     <blank>	blank	<blank>
      ...
     """
-    card = Card(Path(out).name, "", language, licence)
-    return _run(config or Config(), read_run_data(train, dev), Path(out), resolve_source(source), card, language_models)
+    data, found = read_run_data(train, dev), resolve_source(source)
+    return _run(config or Config(), data, Path(out), found, language, licence, language_models)
 
 
 def train_from_scratch(
@@ -136,23 +136,28 @@ def train_from_scratch(
     config = config or Config()
     if config.transfer != TransferConfig():
         raise InputError("the settings in [transfer] need a source model; remove them, or use `adapt`")
-    return _run(
-        config, read_run_data(train, dev), Path(out), None, Card(Path(out).name, "", language, licence), language_models
-    )
+    return _run(config, read_run_data(train, dev), Path(out), None, language, licence, language_models)
 
 
-def _run(config: Config, data: RunData, out: Path, source: Source | None, card: Card, language_models: bool) -> Adapted:
-    """Train and save a model; `card` has its name, language and licence."""
+def _run(
+    config: Config,
+    data: RunData,
+    out: Path,
+    source: Source | None,
+    language: str,
+    licence: str,
+    language_models: bool,
+) -> Adapted:
     repeated = data.repeated(config.data.repeats)
     source_data = read_concatenated([Path(path) for path in config.finetune.source_manifests])
-    language = card.language or data.train[0].lang
+    language = language or data.train[0].lang
     pretrained = load_model(source) if source else None
     hashed = hash_source(pretrained) if pretrained else ""
-    requested = _requested_run(config, data, source_data, hashed, language, card.licence)
+    requested = _requested_run(config, data, source_data, hashed, language, licence)
     if _is_finished(out, requested):
         log_info(f"{out / 'model'}: this run is already finished; nothing to do")
         if not language_models and DecodingOptions().for_model(str(out)).language_models:
-            files = f"{', '.join(OWN_FILES)} and {WEIGHTS_FILE}"
+            files = f"{', '.join(OWN_FILES.values())} and {WEIGHTS_FILE}"
             log_info(f"it has language models of the transcripts; to remove them, delete {files} in {out / 'model'}")
         return Adapted(load_model(out), read_head_table(out / "head.tsv"), out)
     model, head = _starting_model(config, data.train, pretrained, language)
@@ -170,12 +175,11 @@ def _run(config: Config, data: RunData, out: Path, source: Source | None, card: 
         if any(row.how in ("phone", "roman") for row in head):
             log_info(f"{describe_letter_tables(letters, language)} (see {out / 'head.tsv'})")
         finetune(model, repeated, data.dev, config.finetune, out=out, data=config.data, source_data=source_data)
-        card = replace(card, language=language, details={"train_data": requested["train"]})
+        details = {"train_data": requested["train"]}
+        card = Card(out.name, source.name if source else "", language, licence, details)
         audio = AudioOptions(model.spec, config.data.resample, config.data.mono)
-        with ExitStack() as stack:
-            decoding: list[Path] = []
-            if language_models:
-                decoding = stack.enter_context(run_language_models(model, data.train, data.dev, audio, out))
+        none = nullcontext[list[Path]]([])
+        with run_language_models(model, data.train, data.dev, audio, out) if language_models else none as decoding:
             if is_main_process():
                 _save_run(model, source, config, data, card, out, decoding)
         wait_for_everyone()  # no process goes on before the model is there
@@ -197,7 +201,7 @@ def _save_run(
     details = _details(config, data, out) | card.details
     if source and source.kind != "folder":
         details |= {f"source {key}": value for key, value in read_card(source).details.items()}
-    card = replace(card, parent=source.name if source else "", details=details)
+    card = replace(card, details=details)
     try:
         plot_curves(out / "metrics.jsonl", out / "curves.png")
     except InputError as error:

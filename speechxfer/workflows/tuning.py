@@ -98,7 +98,6 @@ def tune_models(
     for name in models:
         check_storable(name)
         check_not_trained_on(name, utterances, manifest)
-    for name in models:
         if not (options.for_model(name).language_models or options.boost):
             none = (
                 f"{name} has none of its own" if options.language_models is None else "--no-lm excludes the model's own"
