@@ -233,7 +233,7 @@ def test_every_process_gets_the_hypotheses_of_all(
     assert 0 < len(others) < 24
     monkeypatch.setattr(decode, "rank_and_world_size", lambda: (0, 2))
     monkeypatch.setattr(transcription, "rank_and_world_size", lambda: (0, 2))
-    monkeypatch.setattr(transcription, "gather_object", lambda own: [*others, *own])
+    monkeypatch.setattr(transcription, "gather_items", lambda own: [*others, *own])
     together = transcribe(model, utterances)
     assert {name: h.text for name, h in together.items()} == {name: h.text for name, h in expected.items()}
 

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from accelerate.utils import gather_object
-
 from speechxfer.alignment.boundaries import Piece, Times, place_boundaries, train_classifier
 from speechxfer.alignment.pieces import FoundUtterance, cut_pieces, place_found, read_path
 from speechxfer.alignment.results import AlignedSymbol, AlignedWord, Alignment
@@ -17,7 +15,7 @@ from speechxfer.decoding import compute_log_probs, frame_duration_s
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions, feature_preset, utterance_features
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import log_info, rank_and_world_size, track
+from speechxfer.runtime import gather_items, log_info, track
 
 Boundaries = Literal["frames", "ctc"]
 FRAME_FEATURES = feature_preset("kaldi-mvn-78db")
@@ -137,7 +135,7 @@ def _find(
             )
         found = read_path(path, values, transcripts[index], model.vocabulary, frame_s)
         own.append((index, place_found(found, model.spec, utterances[index].duration)))
-    return [found for _, found in sorted(gather_object(own) if rank_and_world_size()[1] > 1 else own)]
+    return [found for _, found in sorted(gather_items(own))]
 
 
 def _place(pieces: Sequence[Piece], utterances: Sequence[Utterance], mono: bool) -> dict[int, Times]:

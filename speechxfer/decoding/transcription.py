@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
-from accelerate.utils import gather_object
 from torch import Tensor
 
 from speechxfer.data import Utterance, collect_audio_warnings, read_audio_header
@@ -18,7 +17,7 @@ from speechxfer.decoding.segmentation import SegmentedUtterances, segment_uttera
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions, FeatureSource, report_resampling
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import rank_and_world_size
+from speechxfer.runtime import gather_items, rank_and_world_size
 
 GROUP_FRAMES = 20_000  # encoder frames that are decoded together: utterances of about a quarter of an hour
 Phones = Sequence[str] | PhoneInventory
@@ -147,7 +146,7 @@ def decode_utterances(
         indices, log_probs = zip(*group, strict=True)
         for index, hypothesis in zip(indices, chosen.decode(log_probs), strict=True):
             own.append((index, place_words(hypothesis, model.spec, segments[index].duration)))
-    by_index = dict(gather_object(own) if rank_and_world_size()[1] > 1 else own)
+    by_index = dict(gather_items(own))
     joined: dict[str, Hypothesis] = {}
     for utterance, numbers in segmented.ranges():
         starts_s = [segments[number].offset - utterance.offset for number in numbers]

@@ -4,7 +4,7 @@
   `file_lock`.
 * Files from outside, with bounds: `read_text`, `read_bytes`, `read_json`, `read_toml`, `check_file`; for texts
   `parse_json`, `parse_toml`, `parse_yaml`.
-* Processes and devices: `default_device`, `runs_on_cpu_only`, `supports_bfloat16`, `rank_and_world_size`,
+* Processes and devices: `default_device`, `runs_on_cpu_only`, `supports_bfloat16`, `rank_and_world_size`, `gather_items`,
   `is_main_process`, `check_process_environment`; `run_parallel` (calls in parallel processes); `keep_freed_memory`.
 * Output: `log_info` (one line on stderr), `track`, `track_amount`, `progress_bar`, `ProgressLog`, `format_duration`, `console`,
   `escape_unencodable_output`, `without_messages`.
@@ -12,6 +12,7 @@
 """
 
 from speechxfer.runtime.devices import default_device as default_device
+from speechxfer.runtime.devices import gather_items as gather_items
 from speechxfer.runtime.devices import has_gpu as has_gpu
 from speechxfer.runtime.devices import rank_and_world_size as rank_and_world_size
 from speechxfer.runtime.devices import runs_on_cpu_only as runs_on_cpu_only

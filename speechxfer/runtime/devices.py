@@ -1,13 +1,15 @@
 """Devices and processes: which GPU or CPU this process uses, and which of several processes it is."""
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from speechxfer.runtime.processes import world_size
 from speechxfer.runtime.progress import log_info
 
 if TYPE_CHECKING:
     import torch
+
+Item = TypeVar("Item")
 
 
 def default_device() -> "torch.device":
@@ -54,6 +56,16 @@ def rank_and_world_size() -> tuple[int, int]:
 
     state = PartialState(cpu=runs_on_cpu_only())
     return state.process_index, state.num_processes
+
+
+def gather_items(own: list[Item]) -> list[Item]:
+    """The items of all processes of this run, in each of them, in the order of the processes; every process has to call this."""
+    if rank_and_world_size()[1] == 1:
+        return own
+    from accelerate.utils import gather_object
+
+    items: list[Item] = gather_object(own)
+    return items
 
 
 def supports_bfloat16(device: "torch.device") -> bool:

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
-from accelerate.utils import gather_object
 from torch import Tensor
 
 from speechxfer.data import Utterance
@@ -21,9 +20,9 @@ from speechxfer.language_models import NgramSettings, train_ngrams
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import (
     default_device,
+    gather_items,
     is_main_process,
     log_info,
-    rank_and_world_size,
     temporary_folder,
     without_messages,
 )
@@ -124,7 +123,7 @@ def _log_probs(model: AcousticModel, utterances: Sequence[Utterance], audio: Aud
         failure = str(error)
     finally:
         model.to("cpu")
-    parts = gather_object([(own, failure)]) if rank_and_world_size()[1] > 1 else [(own, failure)]
+    parts = gather_items([(own, failure)])
     failures = [failure for _, failure in parts if failure]
     if failures:
         raise InputError(failures[0])
