@@ -17,8 +17,9 @@ from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.decoding import inventory as inventories
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.decoding.greedy import GreedyDecoder
-from speechxfer.decoding.inventory import PhoneInventory, PhoneOptions, list_language_phones, match_phones
+from speechxfer.decoding.inventory import PhoneInventory, list_language_phones, match_phones
 from speechxfer.decoding.log_probs import compute_log_probs
+from speechxfer.decoding.phone_options import PhoneOptions
 from speechxfer.decoding.transcription import transcribe
 from speechxfer.errors import InputError
 from speechxfer.features.extraction import AudioOptions, utterance_features

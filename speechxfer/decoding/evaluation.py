@@ -6,8 +6,10 @@ from dataclasses import replace
 from speechxfer.data import Utterance
 from speechxfer.decoding.decoder import Decoder
 from speechxfer.decoding.hypotheses import Hypothesis
-from speechxfer.decoding.inventory import PhoneInventory, match_phones
-from speechxfer.decoding.transcription import Phones, transcribe
+from speechxfer.decoding.inventory import PhoneInventory
+from speechxfer.decoding.phone_options import Phones, resolve_phones
+from speechxfer.decoding.transcription import transcribe
+from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.scoring import Calibration, WerReport, fit_calibration, judge_words, score, score_confidences
 
@@ -30,7 +32,7 @@ def evaluate(
     >>> print(sx.evaluate(model, sx.read_manifest("data/test.jsonl")))  # WER, CER, their 95 % intervals, counts
     WER ...
     """
-    inventory = phones if phones is None or isinstance(phones, PhoneInventory) else match_phones(model, phones)
+    inventory = resolve_phones(model, phones, utterances, AudioOptions(model.spec, resample, mono))
     hypotheses = transcribe(model, utterances, resample=resample, mono=mono, phones=inventory, decoder=decoder)
     return score_hypotheses(model, utterances, hypotheses, inventory)
 
@@ -58,7 +60,7 @@ def score_hypotheses(
     confidence = score_confidences(
         words, calibrated=any(one.calibrated for one in hypotheses.values()), seed=report.seed
     )
-    return replace(report, phones=inventory.vocabulary.symbols[1:] if inventory else None, confidence=confidence)
+    return replace(report, phones=inventory.phones if inventory else None, confidence=confidence)
 
 
 def word_confidences(model: AcousticModel, hypotheses: Mapping[str, Hypothesis]) -> dict[str, list[float]]:

@@ -19,6 +19,7 @@ from speechxfer.models import AcousticModel
 from speechxfer.runtime import log_info
 from speechxfer.text import BLANK, Vocabulary, find_phone, match_language, split_phones
 
+AUTO = "auto"  # instead of phones: those that recordings have (``phone_options.py``)
 PHONES_ARE = "give phones of the IPA, separated by spaces, such as 'a b d e t͡ʃ'"
 MARKS = ("Mn", "Lm", "Sk")  # Unicode categories of what may stand beside a letter: diacritics, modifiers, tones
 
@@ -30,45 +31,28 @@ class PhoneInventory:
     Attributes:
         rows: rows of the model's head, blank (row 0) first.
         vocabulary: blank and, in the order of `rows`, how each phone is written.
+        weights: what is added to the log-probability of each row, blank's first; empty: nothing.
     """
 
     rows: tuple[int, ...]
     vocabulary: Vocabulary
+    weights: tuple[float, ...] = ()
+
+    @property
+    def phones(self) -> tuple[str, ...]:
+        """The phones for reports: as they are written, or `AUTO` if all of the model's are weighted."""
+        return (AUTO,) if self.weights else self.vocabulary.symbols[1:]
 
     def restrict(self, log_probs: Tensor) -> Tensor:
-        """Log-probabilities `[..., symbols]` of the model to those of the inventory, `[..., rows]`; blank keeps its own."""
+        """Log-probabilities `[..., symbols]` of the model to those of the inventory, `[..., rows]`.
+
+        Without weights, blank keeps its probability, and the phones share what remains.
+        """
+        if self.weights:
+            return (log_probs[..., list(self.rows)] + log_probs.new_tensor(self.weights)).log_softmax(dim=-1)
         not_blank = log_probs[..., 1:].logsumexp(dim=-1, keepdim=True)
         phones = log_probs[..., list(self.rows[1:])].log_softmax(dim=-1)
         return torch.cat([log_probs[..., :1], not_blank + phones], dim=-1)
-
-
-@dataclass(frozen=True)
-class PhoneOptions:
-    """What a user restricts the output to: listed phones, the phones of a language, or nothing.
-
-    Attributes:
-        phones: as for `match_phones`; None: not given.
-        language: as for `list_language_phones`; None: not given.
-
-    Raises:
-        InputError: both are given.
-    """
-
-    phones: str | Sequence[str] | None = None
-    language: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.phones is not None and self.language is not None:
-            raise InputError("--phones and --language both restrict the output; give one of them")
-
-    def __bool__(self) -> bool:
-        return self.phones is not None or self.language is not None
-
-    def inventory(self, model: AcousticModel) -> PhoneInventory | None:
-        """The inventory of this model, or None; errors as for `match_phones` and `list_language_phones`."""
-        if self.language is not None:
-            return match_phones(model, list_language_phones(model, self.language))
-        return None if self.phones is None else match_phones(model, self.phones)
 
 
 def match_phones(model: AcousticModel, phones: str | Sequence[str]) -> PhoneInventory:
@@ -94,7 +78,7 @@ def match_phones(model: AcousticModel, phones: str | Sequence[str]) -> PhoneInve
     >>> greek.vocabulary.symbols[:4]
     ('<blank>', 'a', 'e', 'i')
     """
-    _check_writes_phones(model)
+    check_writes_phones(model)
     listed = phones.split() if isinstance(phones, str) else list(phones)
     if not listed:
         raise InputError(f"phones: the inventory is empty; {PHONES_ARE}")
@@ -129,7 +113,7 @@ def list_language_phones(model: AcousticModel, language: str) -> tuple[str, ...]
     Raises:
         InputError: the model writes no phones, or it has no table of the language.
     """
-    _check_writes_phones(model)
+    check_writes_phones(model)
     tables = model.vocabulary.letters
     code = match_language(tables, language)
     if not code:
@@ -143,7 +127,8 @@ def list_language_phones(model: AcousticModel, language: str) -> tuple[str, ...]
     return phones
 
 
-def _check_writes_phones(model: AcousticModel) -> None:
+def check_writes_phones(model: AcousticModel) -> None:
+    """InputError if a model does not write phones."""
     if model.task != "ctc" or model.vocabulary.kind != "phones":
         raise InputError(
             f"{model.name or 'the model'} writes {model.vocabulary.kind}, so its output cannot be restricted to phones; name a "

@@ -11,8 +11,9 @@ from speechxfer.data import Utterance, collect_audio_warnings, read_audio_header
 from speechxfer.decoding.decoder import Decoder
 from speechxfer.decoding.greedy import GreedyDecoder
 from speechxfer.decoding.hypotheses import Hypothesis, calibrate, join_hypotheses, place_words
-from speechxfer.decoding.inventory import PhoneInventory, match_phones
+from speechxfer.decoding.inventory import PhoneInventory
 from speechxfer.decoding.log_probs import compute_log_probs
+from speechxfer.decoding.phone_options import Phones, resolve_phones
 from speechxfer.decoding.segmentation import SegmentedUtterances, segment_utterances
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions, FeatureSource, report_resampling
@@ -20,7 +21,6 @@ from speechxfer.models import AcousticModel
 from speechxfer.runtime import gather_items, rank_and_world_size
 
 GROUP_FRAMES = 20_000  # encoder frames that are decoded together: utterances of about a quarter of an hour
-Phones = Sequence[str] | PhoneInventory
 
 
 @overload
@@ -66,7 +66,7 @@ def transcribe(
         resample: permission as in `read_audio`; None: a recording is converted, utterances are not.
         mono: likewise.
         phones: of a phone model, the phones that it may write, as for `match_phones` (package ``decoding``), or what that
-            returned; None: all of them.
+            returned; "auto": those of the inputs, which are in one language, as for `estimate_phones`; None: all of them.
         decoder: how log-probabilities become text; None: greedy decoding.
 
     Returns:
@@ -85,11 +85,10 @@ def transcribe(
     >>> len(hypotheses)
     8
     """
-    inventory = phones if phones is None or isinstance(phones, PhoneInventory) else match_phones(model, phones)
     if isinstance(inputs, Path | str):
         recording, permissions = recording_utterance(inputs), (resample is not False, mono is not False)
         return transcribe(
-            model, [recording], resample=permissions[0], mono=permissions[1], phones=inventory, decoder=decoder
+            model, [recording], resample=permissions[0], mono=permissions[1], phones=phones, decoder=decoder
         )[recording.id]
     audio = AudioOptions(model.spec, resample or False, mono or False)
     repeated = [id_ for id_, count in Counter(u.id for u in inputs).items() if count > 1]
@@ -100,6 +99,7 @@ def transcribe(
     if rank_and_world_size()[0] == 0:
         report_resampling(inputs, audio)
     with collect_audio_warnings():
+        inventory = resolve_phones(model, phones, inputs, audio)
         return decode_utterances(model, inputs, audio, inventory=inventory, decoder=decoder)
 
 

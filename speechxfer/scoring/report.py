@@ -45,7 +45,8 @@ class WerReport:
         word_confusions: word substitutions, deletions and insertions.
         character_confusions: likewise for characters.
         unknown_symbols: symbols of the references that the vocabulary lacks, with counts; None without a vocabulary.
-        phones: to which the output of the model was restricted; None: not restricted.
+        phones: to which the output of the model was restricted, or "auto" alone: its phones were weighted by how often they
+            occurred; None: neither.
         decoder: greedy, or what the beam search used, such as "beam 16, word 4-gram".
         confidence: how well the confidences of the hypotheses' words predict which are right; None: they are not known.
     """
@@ -152,7 +153,9 @@ class WerReport:
         if self.decoder != "greedy":
             lines.append(f"decoder: {self.decoder}")
         if self.phones:
-            lines.append(f"output restricted to {len(self.phones)} phones: {' '.join(self.phones)}")
+            restriction = f"restricted to {len(self.phones)} phones: {' '.join(self.phones)}"
+            is_weighted = self.phones == ("auto",)
+            lines.append(f"output {'weighted by the phones of these recordings' if is_weighted else restriction}")
         if self.confidence:
             lines.append(str(self.confidence))
         if self.unknown_symbols:

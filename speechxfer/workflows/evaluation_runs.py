@@ -84,9 +84,9 @@ def evaluate_models(
         model = load_model(name)
         audio = trained_audio_options(name, model.spec, resample, mono)
         scored = model.as_parent() if as_parent else model
-        inventory = options.phones.inventory(scored) if options.phones else None
-        decoder = open_decoder(name, scored, options, inventory, files)
         scored = scored.to(default_device())
+        inventory = options.phones.inventory_for(scored, utterances, audio)
+        decoder = open_decoder(name, scored, options, inventory, files)
         report = evaluate(
             scored, utterances, resample=audio.resample, mono=audio.mono, phones=inventory, decoder=decoder
         )

@@ -122,11 +122,10 @@ def _score_model(
         raise InputError(
             f"{name}: is a model, and no manifest is given to score it on; give --on MANIFEST, or a report.json"
         )
-    model = load_model(name)
+    model = load_model(name).to(default_device())
     audio = trained_audio_options(name, model.spec, resample, mono)
-    inventory = options.phones.inventory(model) if options.phones else None
+    inventory = options.phones.inventory_for(model, utterances, audio)
     decoder = open_decoder(name, model, options, inventory, files)
-    model = model.to(default_device())
     hypotheses = transcribe(
         model, utterances, resample=audio.resample, mono=audio.mono, phones=inventory, decoder=decoder
     )

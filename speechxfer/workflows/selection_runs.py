@@ -128,7 +128,7 @@ def select(
     loaded = load_model(model).to(default_device())
     if loaded.task != "ctc":
         raise InputError(f"{model}: is a classifier, which has no texts to correct; give a model that transcribes")
-    inventory = options.phones.inventory(loaded) if options.phones else None
+    inventory = options.phones.inventory(loaded)
     audio = options.reading.audio(loaded)
     transcribed = read_concatenated(options.transcribed) if options.transcribed else []
     excluded: defaultdict[str, list[str]] = defaultdict(list)

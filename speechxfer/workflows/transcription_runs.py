@@ -5,24 +5,32 @@ Each result is available as soon as it is computed, and an input that cannot be 
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from torch import Tensor
 
 from speechxfer.checkpoints import load_model
 from speechxfer.data import Utterance, collect_audio_warnings
 from speechxfer.decoding import (
+    SAMPLE_S,
     Decoder,
     Hypothesis,
     PhoneInventory,
+    check_writes_phones,
+    compute_log_probs,
     decode_utterances,
     read_features,
+    sample_utterances,
     segment_recording,
     segment_utterances,
+    weight_phones,
 )
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import check_not_existing, default_device, format_duration, log_info, track_amount
+from speechxfer.runtime import check_not_existing, default_device, format_duration, log_info, track, track_amount
 from speechxfer.workflows.decoders import DecodingOptions, open_decoder
 from speechxfer.workflows.recordings import Input, expand_inputs, open_inputs
 from speechxfer.workflows.transcripts import (
@@ -182,13 +190,30 @@ class _Run:
         """Load the model and open the inputs; `folder`: for standard input."""
         paths = expand_inputs(arguments)
         model = load_model(name).to(default_device())
-        inventory = decoding.phones.inventory(model) if decoding.phones else None
+        inventory = None if decoding.phones.is_auto else decoding.phones.inventory(model)
         decoder = open_decoder(name, model, decoding, inventory)
         only_recording = len(paths) == 1 and paths[0].suffix != ".jsonl"
         run = cls(
             model, inventory, decoder, reading.audio(model), reading.skip_silence, (), None if only_recording else []
         )
-        return replace(run, inputs=tuple(open_inputs(paths, folder, run.audio, run.report)))
+        run = replace(run, inputs=tuple(open_inputs(paths, folder, run.audio, run.report)))
+        return replace(run, inventory=run._estimate_phones()) if decoding.phones.is_auto else run
+
+    def _estimate_phones(self) -> PhoneInventory:
+        """The phones of the inputs, weighted by their frequency in a sample to which each input contributes the same time.
+
+        An input that cannot be read is reported when it is transcribed.
+        """
+        check_writes_phones(self.model)
+        log_probs: list[Tensor] = []
+        for one in track(self.inputs, "estimating phones"):
+            with suppress(InputError):
+                utterances = one.utterances if one.header is None else segment_recording(one.utterances[0], self.audio)
+                sample = sample_utterances(utterances, SAMPLE_S / len(self.inputs))
+                segments = segment_utterances(sample, self.audio).segments
+                for _, values in compute_log_probs(self.model, segments, self.audio):
+                    log_probs.append(values)
+        return weight_phones(log_probs, self.model.vocabulary)
 
     def transcribe(self) -> Iterator[tuple[Input, _Results, bool]]:
         """Each input with the results of some of its utterances, as soon as they are there, and whether they are its last."""

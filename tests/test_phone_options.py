@@ -1,0 +1,163 @@
+"""Phones weighted by how often recordings have them (``--phones auto``); expected values are worked out by hand."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from speechxfer.checkpoints.card import Card
+from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.decoding.evaluation import evaluate
+from speechxfer.decoding.inventory import AUTO, PhoneInventory
+from speechxfer.decoding.phone_options import PhoneOptions, estimate_phones, sample_utterances, weight_phones
+from speechxfer.decoding.transcription import transcribe
+from speechxfer.errors import InputError
+from speechxfer.features import AudioOptions
+from speechxfer.text.vocabulary import Vocabulary
+from tests.small_models import source_model
+from tests.test_inventory import phone_model, run
+from tests.tone_corpus import write_tone_corpus
+
+VOCABULARY = Vocabulary(("<blank>", "a", "b", "c"), "phones")
+
+
+def frames(*rows: tuple[float, ...]) -> Tensor:
+    """Log-probabilities of rows of probabilities."""
+    return torch.tensor(rows).log()
+
+
+SURE = {symbol: tuple(0.97 if n == symbol else 0.01 for n in range(4)) for symbol in range(4)}
+
+
+def test_weights_are_the_smoothed_log_frequencies_of_the_best_paths(capsys: pytest.CaptureFixture[str]) -> None:
+    """a a - a b and a: three a, one b, no c. With two more of each: 5, 3 and 2 of 10. Weight 0.8, bonus 3."""
+    log_probs = [frames(*(SURE[n] for n in (1, 1, 0, 1, 2))), frames(SURE[1])]
+    weighted = weight_phones(log_probs, VOCABULARY)
+    expected = [0.0, *(0.8 * math.log(share) + 3 for share in (0.5, 0.3, 0.2))]
+    assert weighted.weights == pytest.approx(expected, abs=1e-6)
+    assert (weighted.rows, weighted.vocabulary) == ((0, 1, 2, 3), VOCABULARY)
+    assert capsys.readouterr().err == "phones auto: in % of 4 phones: a 75.0, b 25.0\n"
+
+
+def test_phones_that_are_rare_by_mistake_become_frequent_ones() -> None:
+    """c is a little more probable than a in one frame of many; a, which occurs elsewhere, is written there as well."""
+    close = frames((0.02, 0.46, 0.01, 0.51))
+    weighted = weight_phones([frames(SURE[1])] * 20 + [frames(SURE[2])] * 5 + [close], VOCABULARY)
+    assert int(close.argmax()) == 3
+    assert int(weighted.restrict(close).argmax()) == 1
+    assert int(weighted.restrict(frames(SURE[3])).argmax()) == 3, "one that the model is sure of stays"
+
+
+def test_later_rounds_count_the_transcripts_of_earlier_ones() -> None:
+    """c wins by itself in both frames of the second kind, and no longer once a has become frequent: then none is counted."""
+    close = frames((0.02, 0.46, 0.01, 0.51))
+    weighted = weight_phones([frames(SURE[1])] * 20 + [close] * 2, VOCABULARY)
+    assert weighted.weights[3] == pytest.approx(0.8 * math.log(2 / 28) + 3, abs=1e-6)
+
+
+def test_nothing_but_blank_gives_all_phones_the_same_weight(capsys: pytest.CaptureFixture[str]) -> None:
+    for log_probs in ([], [frames(SURE[0], SURE[0])]):
+        weighted = weight_phones(log_probs, VOCABULARY)
+        assert weighted.weights == pytest.approx([0.0, *[0.8 * math.log(1 / 3) + 3] * 3], abs=1e-6)
+        assert capsys.readouterr().err == "phones auto: in % of 0 phones: none\n"
+
+
+def test_weights_are_added_to_log_probabilities() -> None:
+    """0.5, 0.25, 0.25 times 1, 2 and 4 are 0.5, 0.5 and 1: a quarter, a quarter and a half."""
+    vocabulary = Vocabulary(("<blank>", "a", "b"), "phones")
+    weighted = PhoneInventory((0, 1, 2), vocabulary, (0.0, math.log(2), math.log(4)))
+    restricted = weighted.restrict(frames((0.5, 0.25, 0.25)))
+    assert restricted.exp()[0].tolist() == pytest.approx([0.25, 0.25, 0.5])
+    assert weighted.phones == (AUTO,)
+
+
+def test_a_sample_has_the_wanted_length_and_the_order_of_the_utterances(tmp_path: Path) -> None:
+    utterances = write_tone_corpus(tmp_path / "dev.jsonl", 12, letters="ab", seed=2, words=(1, 3))
+    sample = sample_utterances(utterances, 3.0)
+    length_s = sum(u.duration for u in sample)
+    assert 3.0 <= length_s < 3.0 + max(u.duration for u in utterances)
+    assert sample == [u for u in utterances if u in sample] != utterances[: len(sample)]
+    assert sample_utterances(utterances) == utterances
+
+
+def test_python_and_the_command_line_estimate_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    utterances = write_tone_corpus(tmp_path / "dev.jsonl", 4, letters="abc", seed=2, words=(1, 3))
+    model = phone_model("a", "b", "k", "t", "x")
+    save_model(model, tmp_path / "phones", Card("phones"))
+    weighted = estimate_phones(model, utterances, AudioOptions(model.spec))
+    free, expected = transcribe(model, utterances), transcribe(model, utterances, phones=weighted)
+    assert expected != free
+    assert transcribe(model, utterances, phones=AUTO) == expected
+    capsys.readouterr()
+    code, out, err = run(["transcribe", tmp_path / "phones", tmp_path / "dev.jsonl", "--phones", "auto"], capsys)
+    assert (code, len(err)) == (0, 1) and err[0].startswith("phones auto: in % of ")
+    assert out.splitlines() == [f"{id_}\t{one.text}" for id_, one in expected.items()]
+    recordings = [utterance.audio_filepath for utterance in utterances]
+    code, out, _ = run(["transcribe", tmp_path / "phones", *recordings, "--phones", "auto"], capsys)
+    assert code == 0
+    assert [line.split("\t")[1] for line in out.splitlines()] == [one.text for one in expected.values()]
+
+
+def test_evaluate_states_that_phones_were_weighted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    utterances = write_tone_corpus(tmp_path / "dev.jsonl", 4, letters="ab", seed=2, words=(1, 3))
+    model = phone_model("a", "b", "k", "t", "x")
+    details = dict(train_hours=1.0, seed=1, steps=3, command="c", commit="c", date="d", hardware="h", wall_s=1.0)
+    save_model(model, tmp_path / "phones", Card("phones", details=details))
+    report = evaluate(model, utterances, phones=AUTO)
+    assert report.phones == (AUTO,)
+    results = tmp_path / "results.json"
+    command = [
+        "evaluate",
+        tmp_path / "phones",
+        "--on",
+        tmp_path / "dev.jsonl",
+        "--phones",
+        "auto",
+        "--results",
+        results,
+    ]
+    code, out, _ = run(command, capsys)
+    assert code == 0
+    assert "output weighted by the phones of these recordings" in out.splitlines()
+    assert f"WER {100 * report.wer:.1f} %" in out
+    assert '"decoder": "greedy, phones auto"' in results.read_text("utf-8")
+
+
+def test_a_recording_that_cannot_be_read_is_named_once_and_the_others_are_transcribed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    utterances = write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="ab", seed=2, words=(1, 3))
+    save_model(phone_model("a", "b", "k"), tmp_path / "phones", Card("phones"))
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(utterances[0].audio_filepath.read_bytes()[:44] + b"")
+    good = utterances[1].audio_filepath
+    code, out, err = run(["transcribe", tmp_path / "phones", broken, good, "--phones", "auto"], capsys)
+    assert code == 2
+    assert [line.split("\t")[0] for line in out.splitlines()] == [f"{good}@0.00"]
+    assert sum(str(broken) in line for line in err if line.startswith("error: ")) == 1
+
+
+@pytest.mark.parametrize("verb", ["select", "find"])
+def test_verbs_that_estimate_no_phones_say_so(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="ab", seed=2, words=(1, 3))
+    save_model(phone_model("a", "b", "k"), tmp_path / "phones", Card("phones"))
+    on: dict[str, list[str | Path]] = {
+        "select": ["select", tmp_path / "phones", "--on", tmp_path / "dev.jsonl", "--minutes", "1"],
+        "find": ["find", tmp_path / "phones", "a b", tmp_path / "dev.jsonl"],
+    }
+    code, out, err = run([*on[verb], "--phones", "auto"], capsys)
+    assert (code, out, len(err)) == (2, "", 1)
+    assert "--phones auto: phones are estimated by `transcribe`, `evaluate` and `report`" in err[0]
+
+
+def test_a_model_of_letters_has_no_phones_to_estimate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    utterances = write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="ab", seed=2, words=(1, 3))
+    model = source_model()
+    with pytest.raises(InputError, match="writes characters, so its output cannot be restricted"):
+        evaluate(model, utterances, phones=AUTO)
+    save_model(model, tmp_path / "letters", Card("letters"))
+    code, out, err = run(["transcribe", tmp_path / "letters", tmp_path / "dev.jsonl", "--phones", "auto"], capsys)
+    assert (code, out, len(err)) == (2, "", 1) and "letters writes characters" in err[0]
+    assert PhoneOptions(AUTO).is_auto and not PhoneOptions("a").is_auto
