@@ -64,7 +64,12 @@ class LanguageErrors:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One model's errors by language, and how they were measured. `weights` is the SHA-256 of its weights' file."""
+    """One model's errors by language with one decoder, and how they were measured.
+
+    Attributes:
+        weights: SHA-256 of the model's weights.
+        decoder: as reports name it, such as "greedy" or "beam 8, word 1-gram", and the phones if they were restricted.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -75,21 +80,23 @@ class Measurement:
     date: str
     hardware: str
     rows: list[LanguageErrors]
+    decoder: str = "greedy"
 
 
 _MEASUREMENTS = TypeAdapter(list[Measurement])
 
 
 def add_measurement(path: Path, measurement: Measurement) -> None:
-    """Add a model's errors to the file, in the place of an earlier measurement of a model with its name.
+    """Add a model's errors to the file, in the place of an earlier measurement of its name and decoder.
 
     Raises:
         InputError: the file is there and malformed.
     """
     with file_lock(path):
         others = read_measurements(path) if path.exists() else []
-        kept = [one for one in others if one.model != measurement.model]
-        place = next((n for n, one in enumerate(others) if one.model == measurement.model), len(others))
+        same = [(one.model, one.decoder) == (measurement.model, measurement.decoder) for one in others]
+        kept = [one for one, is_same in zip(others, same, strict=True) if not is_same]
+        place = same.index(True) if True in same else len(others)
         kept.insert(place, replace(measurement, rows=[_rounded(row) for row in measurement.rows]))
         tree = [asdict(one) for one in kept]
         write_atomically(path, json.dumps(tree, ensure_ascii=False, indent=1) + "\n")

@@ -40,6 +40,7 @@ COLUMNS = (
 LANGUAGE_COLUMNS = (
     "language",
     "model",
+    "decoder",
     "speakers",
     "utterances",
     "PER %",
@@ -261,18 +262,19 @@ def _phone_errors(measurements: Sequence[Measurement]) -> list[str]:
         "distance per phone of the references. Both are summed over utterances, and given as means of utterances' rates.",
     ]
     for group, meaning in GROUPS.items():
-        rows = [(row, one.model) for one in measurements for row in one.rows if row.group == group]
+        rows = [(row, one) for one in measurements for row in one.rows if row.group == group]
         names = dict.fromkeys(row.name for row, _ in rows)
         lines = [
             (
                 row.name,
-                model,
+                one.model,
+                one.decoder,
                 str(row.speakers),
                 f"{row.utterances:,}",
                 *map(str, (row.per, row.pfer, row.mean_per, row.mean_pfer)),
             )
             for name in names
-            for row, model in rows
+            for row, one in rows
             if row.name == name
         ]
         if lines:
@@ -283,7 +285,7 @@ def _phone_errors(measurements: Sequence[Measurement]) -> list[str]:
             ]
     for one in measurements:
         facts = f"commit {one.commit}, {one.date}, on {one.hardware}; weights of SHA-256 {one.weights[:12]}"
-        parts.append(f"**{one.model}**: {facts}\n\n```sh\n{one.command}\n```")
+        parts.append(f"**{one.model}, {one.decoder}**: {facts}\n\n```sh\n{one.command}\n```")
     return parts
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from recipes.phone_errors import ALL, read_measurements
 from speechxfer.checkpoints import load_model, read_card, resolve_source, save_model
 from speechxfer.errors import InputError
-from speechxfer.workflows import ResultRow, read_rows
+from speechxfer.workflows import OWN_FILES, WEIGHTS_FILE, ResultRow, read_rows
 
 
 def copy_model(
@@ -20,7 +20,7 @@ def copy_model(
     phone_results: str = "",
     limits: str = "",
 ) -> None:
-    """Save a model elsewhere with its card, under another name or in half precision for shipping.
+    """Save a model elsewhere with its card and its language models, under another name or in half precision for shipping.
 
     Args:
         name: the model, as for `load_model`.
@@ -43,21 +43,25 @@ def copy_model(
         figures += _phone_figures(Path(phone_results), Path(source.name).name)
     details = {key: value for key, value in (("figures", figures), ("limits", limits)) if value}
     card = replace(card, name=new_name or card.name, details=card.details | details)
-    save_model(load_model(source), folder, card, half=half)
+    own = [source.path / file for file in (*OWN_FILES.values(), WEIGHTS_FILE)]
+    save_model(load_model(source), folder, card, half=half, decoding=[path for path in own if path.is_file()])
 
 
 def _phone_figures(path: Path, model: str) -> list[str]:
-    """A line for each group of speakers, of all its languages."""
-    measured = next((one for one in read_measurements(path) if one.model == model), None)
-    if measured is None:
+    """A line for each decoder and group of speakers, of all its languages."""
+    measurements = [one for one in read_measurements(path) if one.model == model]
+    if not measurements:
         raise InputError(f"{path}: has no errors of {model}; run stage `evaluate` of the recipe first")
-    counts = Counter(row.group for row in measured.rows)
-    overall = [row for row in measured.rows if row.language == ALL or counts[row.group] == 1]
-    return [
-        f"{row.group} ({row.name if row.language != ALL else f'{counts[row.group] - 1} languages'}, {row.speakers} speakers): "
-        f"PER {row.per} %, PFER {row.pfer} %"
-        for row in overall
-    ]
+    lines = []
+    for measured in measurements:
+        counts = Counter(row.group for row in measured.rows)
+        for row in measured.rows:
+            if row.language == ALL or counts[row.group] == 1:
+                languages = row.name if row.language != ALL else f"{counts[row.group] - 1} languages"
+                lines.append(
+                    f"{row.group} ({languages}, {row.speakers} speakers; {measured.decoder}): PER {row.per} %, PFER {row.pfer} %"
+                )
+    return lines
 
 
 def _summary(row: ResultRow) -> str:

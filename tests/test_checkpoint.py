@@ -233,8 +233,8 @@ def test_the_card_of_a_shipped_copy_states_phone_errors_of_its_own_measurement(s
     path.write_text(json.dumps([other, own]))
     copy_model(saved, tmp_path / "shipped", phone_results=str(path))
     assert read_card(tmp_path / "shipped").details["figures"] == [
-        "unseen language, test (Greek, 3 speakers): PER 41.3 [40.0, 42.0] %, PFER 41.3 [40.0, 42.0] %",
-        "trained speaker (2 languages, 3 speakers): PER 41.3 [40.0, 42.0] %, PFER 41.3 [40.0, 42.0] %",
+        "unseen language, test (Greek, 3 speakers; greedy): PER 41.3 [40.0, 42.0] %, PFER 41.3 [40.0, 42.0] %",
+        "trained speaker (2 languages, 3 speakers; greedy): PER 41.3 [40.0, 42.0] %, PFER 41.3 [40.0, 42.0] %",
     ]
     path.write_text(json.dumps([other]))
     with pytest.raises(InputError, match=f"has no errors of {saved.name}; run stage `evaluate`"):

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ import panphon.distance
 import pytest
 from scipy.stats import bootstrap
 
-from recipes.multilingual.by_language import feature_distance, main, measure, rate
+from recipes.multilingual.by_language import feature_distance, find_decoder, main, measure, rate
 from recipes.phone_errors import LanguageErrors, Measurement, Rate, add_measurement, read_measurements
 from recipes.rendering import render_results
 from speechxfer.data.manifest import Utterance, write_manifest
 from speechxfer.errors import InputError
+from speechxfer.scoring.report import WerReport
 from speechxfer.scoring.scorer import score
 from speechxfer.workflows import add_row
 from tests.test_results import ROW
@@ -128,19 +130,37 @@ def other(id_: str, speaker: str) -> Utterance:
     return Utterance(id_, Path("/x.wav"), 1.0, text="a", speaker=speaker, lang="el")
 
 
-def measurement(model: str, per: float) -> Measurement:
+def measurement(model: str, per: float, decoder: str = "greedy") -> Measurement:
     per_rate, one = Rate(per, per - 1, per + 1), Rate(1.0, 0.5, 1.5)
     row = LanguageErrors(
         "trained speaker", "de", "German", ["a/dev"], 2, 1234, 5000, per_rate, one, one, one, "utterances"
     )
-    return Measurement(model, "0123456789abcdef", "by_language.py x", "abc1234", "2026-01-02", "A processor", [row])
+    provenance = ("by_language.py x", "abc1234", "2026-01-02", "A processor")
+    return Measurement(model, "0123456789abcdef", *provenance, [row], decoder)
+
+
+def test_the_decoder_of_reports_is_recorded_and_has_to_be_one(folder: Path) -> None:
+    assert find_decoder(folder / "reports") == "greedy"
+    paths = sorted((folder / "reports").rglob("report.json"))
+    reports = [WerReport.from_json(path.read_text("utf-8")) for path in paths]
+    for path, report in zip(paths, reports, strict=True):
+        path.write_text(replace(report, phones=("auto",)).to_json(), encoding="utf-8")
+    assert find_decoder(folder / "reports") == "greedy, phones auto"
+    for path, report, phones in zip(paths, reports, (("a",), ("b", "c"), ("a",), ("a",)), strict=True):
+        path.write_text(replace(report, phones=phones, decoder="beam 8").to_json(), encoding="utf-8")
+    assert find_decoder(folder / "reports") == "beam 8, phones of the language"
+    paths[-1].write_text(reports[-1].to_json(), encoding="utf-8")
+    with pytest.raises(InputError, match=r"decoder 'greedy', but .* has 'beam 8, phones of the language'"):
+        find_decoder(folder / "reports")
 
 
 def test_a_model_measured_again_replaces_its_own_rows(tmp_path: Path) -> None:
     path = tmp_path / "phone_results.json"
-    for one in (measurement("a", 10.0), measurement("b", 20.0), measurement("a", 30.123)):
+    beam = measurement("a", 5.0, "beam 8")
+    for one in (measurement("a", 10.0), measurement("b", 20.0), beam, measurement("a", 30.123)):
         add_measurement(path, one)
-    assert [(one.model, one.rows[0].per.value) for one in read_measurements(path)] == [("a", 30.12), ("b", 20.0)]
+    found = [(one.model, one.decoder, one.rows[0].per.value) for one in read_measurements(path)]
+    assert found == [("a", "greedy", 30.12), ("b", "greedy", 20.0), ("a", "beam 8", 5.0)]
     path.write_text(path.read_text("utf-8").replace('"phones"', '"phone"'), encoding="utf-8")
     with pytest.raises(InputError, match=r"phone_results\.json: 0 rows 0 phones: Field required"):
         read_measurements(path)
@@ -148,7 +168,7 @@ def test_a_model_measured_again_replaces_its_own_rows(tmp_path: Path) -> None:
 
 def test_the_page_has_the_models_of_a_language_in_consecutive_lines(tmp_path: Path) -> None:
     add_row(tmp_path / "results.json", ROW)
-    for one in (measurement("a", 10.0), measurement("b", 20.0)):
+    for one in (measurement("a", 10.0), measurement("b", 20.0, "beam 8")):
         add_measurement(tmp_path / "phone_results.json", one)
     render_results(tmp_path / "results.json", tmp_path / "RESULTS.md")
     page = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
@@ -156,10 +176,10 @@ def test_the_page_has_the_models_of_a_language_in_consecutive_lines(tmp_path: Pa
     cells = "2 | 1,234 | {} | 1.0 [0.5, 1.5] | 1.0 [0.5, 1.5] | 1.0 [0.5, 1.5] |"
     lines = [
         f"| German | {name} | {cells.format(per)}"
-        for name, per in (("a", "10.0 [9.0, 11.0]"), ("b", "20.0 [19.0, 21.0]"))
+        for name, per in (("a | greedy", "10.0 [9.0, 11.0]"), ("b | beam 8", "20.0 [19.0, 21.0]"))
     ]
     assert "\n".join(lines) in page
-    assert "**a**: commit abc1234, 2026-01-02, on A processor; weights of SHA-256 0123456789ab\n" in page
+    assert "**a, greedy**: commit abc1234, 2026-01-02, on A processor; weights of SHA-256 0123456789ab\n" in page
 
 
 def test_the_command_writes_the_rows_of_a_model(

@@ -29,6 +29,7 @@ import panphon.distance
 from recipes.phone_errors import ALL, GROUPS, LanguageErrors, Measurement, Rate, add_measurement
 from speechxfer.checkpoints import resolve_source, weights_hash
 from speechxfer.data import Utterance, read_manifest
+from speechxfer.decoding import AUTO
 from speechxfer.errors import InputError
 from speechxfer.runtime import command_line, commit, hardware, log_info
 from speechxfer.scoring import read_report
@@ -106,6 +107,19 @@ def measure(reports: Path, manifests: Path) -> list[LanguageErrors]:
         if len(languages) > 1:
             rows.append(_summary(group, ALL, ALL, [u for own in languages.values() for u in own]))
     return rows
+
+
+def find_decoder(reports: Path) -> str:
+    """What decoded the utterances of all reports below a folder; InputError if it differs between them."""
+    found: dict[str, Path] = {}
+    for path in sorted(reports.rglob("report.json")):
+        report = read_report(path)
+        listed = f"phones {AUTO}" if report.phones == (AUTO,) else "phones of the language"
+        found.setdefault(f"{report.decoder}, {listed}" if report.phones else report.decoder, path)
+    if len(found) > 1:
+        (first, one), (second, other) = list(found.items())[:2]
+        raise InputError(f"{other}: decoder {second!r}, but {one} has {first!r}; evaluate all with the same options")
+    return next(iter(found), "")
 
 
 def _read(report: Path, manifests: Path, name: str, train: Sequence[Utterance]) -> list[PhoneErrors]:
@@ -194,14 +208,17 @@ def main() -> None:
     parser.add_argument("model", help="the model that has been evaluated, as for `speechxfer evaluate`")
     parser.add_argument("reports", type=Path, help="folder of its reports")
     parser.add_argument("--manifests", type=Path, required=True, help="folder of the manifests")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file; results of other models in it are kept")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="JSON file; results of other models and decoders in it are kept"
+    )
     options = parser.parse_args()
     try:
         source = resolve_source(options.model)
         rows = measure(options.reports, options.manifests)
         name, today = Path(source.name).name, datetime.date.today().isoformat()
         provenance = {"command": command_line(), "commit": commit(), "date": today, "hardware": hardware()}
-        add_measurement(options.out, Measurement(name, weights_hash(source), rows=rows, **provenance))
+        decoder = find_decoder(options.reports)
+        add_measurement(options.out, Measurement(name, weights_hash(source), rows=rows, decoder=decoder, **provenance))
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -7,7 +7,7 @@ udhr=$(realpath "${1:?$usage}") speechocean762=$(realpath "${2:?$usage}") kathle
 debian=$(realpath "${4:?$usage}") clones=$(realpath "${5:?$usage}")
 cd "$(dirname "$0")"
 names="prepare prepare_real check train refine adapt_real_speech adapt_real_speech_again remove_mismatches adapt_all_real_speech"
-names+=" remove_mismatches_again cut_words adapt_with_words evaluate ship"
+names+=" remove_mismatches_again cut_words adapt_with_words phone_frequencies evaluate evaluate_lm evaluate_languages ship"
 source ../stages.sh
 stages "${@:6}"
 
@@ -144,21 +144,45 @@ if stage adapt_with_words; then # PROCESSES=1 on a GPU: 11 minutes; stronger aug
     --set finetune.encoder_lr=1.2e-3 --set finetune.head_lr=1.2e-3 --set "finetune.speed_factors=[0.8, 0.9, 1.0, 1.1, 1.25]" \
     --set finetune.distortion=0.8 --set finetune.spec_augment=2.0
 fi
-if stage evaluate; then # MODEL names another model than this recipe's, such as multilingual-small-1
-  model=${MODEL:-exp/$model}
-  out=exp/${model##*/}
+of_language() { # of_language FILE LANGUAGE OUT: the utterances in a language of all manifests of this name; all: in any
+  mkdir -p "$(dirname "$3")"
+  cat data/phones/*/"$1" | { [[ $2 == all ]] && cat || grep "\"lang\": \"$2"; } > "$3"
+}
+if stage phone_frequencies; then # its language model: how often the training texts have each phone
+  of_language development.jsonl all data/languages/all/development.jsonl
+  python -m recipes.multilingual.phone_frequencies exp/$model --train data/spoken/train.jsonl --train data/spoken_words/train.jsonl \
+    --dev data/languages/all/development.jsonl
+fi
+scored=${MODEL:-exp/$model} # MODEL names another model than this recipe's, such as multilingual-small-1
+evaluate_all() { # evaluate_all OUT [OPTION...]: all held-out speech, and the table by language
   for set in phones/{speechocean762/test,kathleen/test,debian/unseen,artikulate/unseen,gcompris/unseen,ktuberling/unseen} \
     phones/gcompris/development phones/malayalam/test spoken/unseen; do
-    "${launch[@]}" evaluate "$model" --on data/$set.jsonl --out "$out/$set" --resample --mono \
-      --results results.json --row source --split "$set"
+    "${launch[@]}" evaluate "$scored" --on data/$set.jsonl --out "$1/$set" --resample --mono \
+      --results results.json --row source --split "$set" "${@:2}"
   done
   # The other held-out speech, for the table by language; Kinyarwanda's test set is trained on.
   for set in phones/{ktuberling/development,{amharic,kerstin,malagasy,nathalie,mandarin/words,mandarin/syllables}/{dev,test}} \
     phones/{artikulate,debian,gcompris,kathleen,kinyarwanda,malayalam,speechocean762}/dev; do
-    "${launch[@]}" evaluate "$model" --on data/$set.jsonl --out "$out/$set" --resample --mono
+    "${launch[@]}" evaluate "$scored" --on data/$set.jsonl --out "$1/$set" --resample --mono "${@:2}"
   done
-  "${launch[@]}" report "$model" --on data/phones/debian/unseen.jsonl --out "$out/report.html" --resample --mono
-  python -m recipes.multilingual.by_language "$model" "$out/phones" --manifests data/phones --out phone_results.json
+  python -m recipes.multilingual.by_language "$scored" "$1/phones" --manifests data/phones --out phone_results.json
+}
+if stage evaluate; then
+  evaluate_all "exp/${scored##*/}" --no-lm
+  "${launch[@]}" report "$scored" --on data/phones/debian/unseen.jsonl --out "exp/${scored##*/}/report.html" --resample --mono --no-lm
+fi
+if stage evaluate_lm; then evaluate_all "exp/${scored##*/}-lm"; fi
+if stage evaluate_languages; then # each unseen language by itself, its phones estimated from the recordings or known
+  for set in {eu,kn,tr}/development el/unseen; do
+    language=${set%/*}
+    of_language "${set#*/}.jsonl" "$language" data/languages/$set.jsonl
+    for option in "--phones auto" "--language $language"; do
+      "${launch[@]}" evaluate "$scored" --on data/languages/$set.jsonl --out "exp/${scored##*/}${option% *}/$set" --resample --mono $option
+    done
+  done
+  for option in --phones --language; do
+    python -m recipes.multilingual.by_language "$scored" "exp/${scored##*/}$option" --manifests data/languages --out phone_results.json
+  done
 fi
 if stage ship; then
   python - <<'END'

@@ -11,7 +11,8 @@
 - `train_language_model`, `score_language_model`: the verbs ``lm train`` and ``lm score``.
 - `DecodingOptions`, `choose_language_models`, `open_decoder`: language models, boosted phrases and beam; `tune_models`, `Tuning`:
   their weights, tuned on development data.
-- `LanguageModelFiles`, `build_beam_decoder`, `read_stored_weights`: the steps of `open_decoder`.
+- `LanguageModelFiles`, `build_beam_decoder`, `read_stored_weights`: the steps of `open_decoder`; `OWN_FILES`, `WEIGHTS_FILE`,
+  `StoredWeights`, `weights_key`, `write_tuned_weights`: a model's own language models and their weights.
 - `align_inputs`, `AlignmentSummary`: recordings and their texts to annotation files.
 - `write_page`, `PageOptions`: runs as one HTML page.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
@@ -27,12 +28,17 @@ from speechxfer.workflows.alignment_runs import align_inputs as align_inputs
 from speechxfer.workflows.baselines import compare_with_baseline as compare_with_baseline
 from speechxfer.workflows.checking_runs import check_run as check_run
 from speechxfer.workflows.cross_validation import cross_validate as cross_validate
+from speechxfer.workflows.decoders import OWN_FILES as OWN_FILES
+from speechxfer.workflows.decoders import WEIGHTS_FILE as WEIGHTS_FILE
 from speechxfer.workflows.decoders import DecodingOptions as DecodingOptions
 from speechxfer.workflows.decoders import LanguageModelFiles as LanguageModelFiles
+from speechxfer.workflows.decoders import StoredWeights as StoredWeights
 from speechxfer.workflows.decoders import build_beam_decoder as build_beam_decoder
 from speechxfer.workflows.decoders import choose_language_models as choose_language_models
 from speechxfer.workflows.decoders import open_decoder as open_decoder
 from speechxfer.workflows.decoders import read_stored_weights as read_stored_weights
+from speechxfer.workflows.decoders import weights_key as weights_key
+from speechxfer.workflows.decoders import write_tuned_weights as write_tuned_weights
 from speechxfer.workflows.embeddings import embed as embed
 from speechxfer.workflows.evaluation_runs import RowTarget as RowTarget
 from speechxfer.workflows.evaluation_runs import evaluate_models as evaluate_models
