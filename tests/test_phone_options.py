@@ -1,6 +1,7 @@
 """Phones weighted by how often recordings have them (``--phones auto``); expected values are worked out by hand."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,20 +32,32 @@ def frames(*rows: tuple[float, ...]) -> Tensor:
 SURE = {symbol: tuple(0.97 if n == symbol else 0.01 for n in range(4)) for symbol in range(4)}
 
 
+def weights_of(*counts: float) -> list[float]:
+    """Of blank and phones that occur so often: 0, and 0.8 times the log frequencies plus 3."""
+    return [0.0, *(0.8 * math.log(count / sum(counts)) + 3 for count in counts)]
+
+
 def test_weights_are_the_smoothed_log_frequencies_of_the_best_paths(capsys: pytest.CaptureFixture[str]) -> None:
-    """a a - a b and a: three a, one b, no c. With two more of each: 5, 3 and 2 of 10. Weight 0.8, bonus 3."""
+    """a a - a b and a: three a, one b, no c; and 100 more in equal parts, since there are no letter tables."""
     log_probs = [frames(*(SURE[n] for n in (1, 1, 0, 1, 2))), frames(SURE[1])]
     weighted = weight_phones(log_probs, VOCABULARY)
-    expected = [0.0, *(0.8 * math.log(share) + 3 for share in (0.5, 0.3, 0.2))]
-    assert weighted.weights == pytest.approx(expected, abs=1e-6)
+    assert weighted.weights == pytest.approx(weights_of(3 + 100 / 3, 1 + 100 / 3, 100 / 3), abs=1e-6)
     assert (weighted.rows, weighted.vocabulary) == ((0, 1, 2, 3), VOCABULARY)
     assert capsys.readouterr().err == "phones auto: in % of 4 phones: a 75.0, b 25.0\n"
 
 
+def test_few_phones_are_as_frequent_as_their_letters_in_the_tables() -> None:
+    """Three letters stand for a, one for c, none for b; each has 0.2 more. 100 phones so distributed, and one b is counted."""
+    letters = {"x": {"A": "a", "Á": "a"}, "y": {"A": "a", "C": "c", "Q": "unknown to the model"}}
+    weighted = weight_phones([frames(SURE[2])], replace(VOCABULARY, letters=letters))
+    share = 100 / (3.2 + 0.2 + 1.2)
+    assert weighted.weights == pytest.approx(weights_of(3.2 * share, 0.2 * share + 1, 1.2 * share), abs=1e-5)
+
+
 def test_phones_that_are_rare_by_mistake_become_frequent_ones() -> None:
-    """c is a little more probable than a in one frame of many; a, which occurs elsewhere, is written there as well."""
+    """c is more probable than a in one frame of many; a, which occurs often elsewhere, is written there as well."""
     close = frames((0.02, 0.46, 0.01, 0.51))
-    weighted = weight_phones([frames(SURE[1])] * 20 + [frames(SURE[2])] * 5 + [close], VOCABULARY)
+    weighted = weight_phones([frames(SURE[1])] * 200 + [frames(SURE[2])] * 5 + [close], VOCABULARY)
     assert int(close.argmax()) == 3
     assert int(weighted.restrict(close).argmax()) == 1
     assert int(weighted.restrict(frames(SURE[3])).argmax()) == 3, "one that the model is sure of stays"
@@ -53,14 +66,14 @@ def test_phones_that_are_rare_by_mistake_become_frequent_ones() -> None:
 def test_later_rounds_count_the_transcripts_of_earlier_ones() -> None:
     """c wins by itself in both frames of the second kind, and no longer once a has become frequent: then none is counted."""
     close = frames((0.02, 0.46, 0.01, 0.51))
-    weighted = weight_phones([frames(SURE[1])] * 20 + [close] * 2, VOCABULARY)
-    assert weighted.weights[3] == pytest.approx(0.8 * math.log(2 / 28) + 3, abs=1e-6)
+    weighted = weight_phones([frames(SURE[1])] * 200 + [close] * 2, VOCABULARY)
+    assert weighted.weights == pytest.approx(weights_of(202 + 100 / 3, 100 / 3, 100 / 3), abs=1e-5)
 
 
 def test_nothing_but_blank_gives_all_phones_the_same_weight(capsys: pytest.CaptureFixture[str]) -> None:
     for log_probs in ([], [frames(SURE[0], SURE[0])]):
         weighted = weight_phones(log_probs, VOCABULARY)
-        assert weighted.weights == pytest.approx([0.0, *[0.8 * math.log(1 / 3) + 3] * 3], abs=1e-6)
+        assert weighted.weights == pytest.approx(weights_of(1, 1, 1), abs=1e-6)
         assert capsys.readouterr().err == "phones auto: in % of 0 phones: none\n"
 
 

@@ -3,9 +3,11 @@
 Given a language that it was not trained on, a model of many languages writes phones that the language lacks. `AUTO` counts the
 phones in the model's own transcripts of a sample of the recordings, adds to the log-probability of each phone its log frequency,
 and repeats that with the new transcripts: prior probabilities that are re-estimated on data without labels (Saerens, Latinne and
-Decaestecker, Neural Computation 2002), in the form of an adjustment of logits (Menon et al., ICLR 2021).
+Decaestecker, Neural Computation 2002), in the form of an adjustment of logits (Menon et al., ICLR 2021). Before anything is
+counted, and where little is, phones are as frequent as letters that stand for them in the model's letter tables of all languages.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -26,7 +28,10 @@ from speechxfer.text import Vocabulary
 
 FREQUENCY_WEIGHT = 0.8  # of a phone's log frequency; it and the bonus were chosen on Basque, Kannada and Turkish words
 BONUS = 3.0  # for each phone, so that blank does not gain by the log frequencies, which are negative
-SMOOTHING = 2.0  # occurrences that each phone has beside those that are counted
+PRIOR_PHONES = (
+    100.0  # as many phones as these, distributed as in the letter tables, are added to those that are counted
+)
+LEAST_LETTERS = 0.2  # added to the letters that stand for a phone, so that none is impossible
 ROUNDS = 3
 SAMPLE_S = 1800.0  # of recordings, whose phones are counted
 SHOWN_SHARE = 0.95  # of the phones in the sample, which stderr shows
@@ -132,15 +137,29 @@ def estimate_phones(model: AcousticModel, utterances: Sequence[Utterance], audio
 def weight_phones(log_probs: Sequence[Tensor], vocabulary: Vocabulary) -> PhoneInventory:
     """All phones of a vocabulary, weighted by how often best paths through log-probabilities `[frames, symbols]` have them."""
     symbols = len(vocabulary.symbols)
-    weights = torch.zeros(symbols)
+    prior = PRIOR_PHONES * _letter_shares(vocabulary)
+    counts, weights = torch.zeros(symbols), _weights(prior)
     for _ in range(ROUNDS):
         counts = torch.zeros(symbols)
         for path in _best_paths(log_probs, weights):
             counts += torch.bincount(path, minlength=symbols)
-        smoothed = counts[1:] + SMOOTHING
-        weights[1:] = FREQUENCY_WEIGHT * (smoothed / smoothed.sum()).log() + BONUS
+        weights = _weights(counts + prior)
     _show(counts, vocabulary)
     return PhoneInventory(tuple(range(symbols)), vocabulary, tuple(weights.tolist()))
+
+
+def _letter_shares(vocabulary: Vocabulary) -> Tensor:
+    """Of the letters in all letter tables, the share that stands for each symbol, ``[symbols]``; without tables all are equal."""
+    letters = Counter(phone for table in vocabulary.letters.values() for phone in table.values())
+    counts = torch.tensor([0.0, *(letters[symbol] + LEAST_LETTERS for symbol in vocabulary.symbols[1:])])
+    return counts / counts.sum()
+
+
+def _weights(counts: Tensor) -> Tensor:
+    """Weights of symbols that occur so often, ``[symbols]``, of which the first is blank."""
+    weights = FREQUENCY_WEIGHT * (counts / counts.sum()).log() + BONUS
+    weights[0] = 0.0
+    return weights
 
 
 def _best_paths(log_probs: Sequence[Tensor], weights: Tensor) -> Iterator[Tensor]:
