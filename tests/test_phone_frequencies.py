@@ -13,8 +13,9 @@ from speechxfer.checkpoints.loading import load_model
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.data.manifest import Utterance, read_manifest, write_manifest
 from speechxfer.decoding.evaluation import evaluate
+from speechxfer.decoding.phone_options import PhoneOptions
 from speechxfer.language_models.reading import read_language_model
-from speechxfer.workflows.decoders import open_decoder
+from speechxfer.workflows.decoders import DecodingOptions, open_decoder
 from speechxfer.workflows.model_description import describe
 from tests.test_inventory import phone_model
 from tests.tone_corpus import write_tone_corpus
@@ -47,6 +48,9 @@ def test_frequent_phones_score_higher_and_the_model_decodes_with_them(
     model = load_model(name)
     decoder = open_decoder(name, model)
     assert decoder is not None and decoder.name == "beam 8, word 1-gram"
+    assert open_decoder(name, model, DecodingOptions(PhoneOptions("auto"))) is None, (
+        "phones that are counted, not these"
+    )
     report = evaluate(model, read_manifest(folder / "dev.jsonl"), decoder=decoder)
     assert 100 * report.wer == stored.wer
     assert report.wer != evaluate(model, read_manifest(folder / "dev.jsonl")).wer, "greedily it is another"

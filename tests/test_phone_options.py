@@ -1,6 +1,7 @@
 """Phones weighted by how often recordings have them (``--phones auto``); expected values are worked out by hand."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.model_folders import save_model
+from speechxfer.data.manifest import Utterance
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.decoding.inventory import AUTO, PhoneInventory
 from speechxfer.decoding.phone_options import PhoneOptions, estimate_phones, sample_utterances, weight_phones
@@ -17,6 +19,7 @@ from speechxfer.decoding.transcription import transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions
 from speechxfer.text.vocabulary import Vocabulary
+from speechxfer.workflows import transcription_runs
 from tests.small_models import source_model
 from tests.test_inventory import phone_model, run
 from tests.tone_corpus import write_tone_corpus
@@ -150,6 +153,36 @@ def test_a_recording_that_cannot_be_read_is_named_once_and_the_others_are_transc
     assert code == 2
     assert [line.split("\t")[0] for line in out.splitlines()] == [f"{good}@0.00"]
     assert sum(str(broken) in line for line in err if line.startswith("error: ")) == 1
+
+
+def test_each_input_contributes_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    utterances = write_tone_corpus(tmp_path / "dev.jsonl", 3, letters="ab", seed=2, words=(1, 3))
+    save_model(phone_model("a", "b", "k"), tmp_path / "phones", Card("phones"))
+    lengths_s: list[float] = []
+
+    def spy(sample: Sequence[Utterance], length_s: float) -> list[Utterance]:
+        lengths_s.append(length_s)
+        return sample_utterances(sample, length_s)
+
+    monkeypatch.setattr(transcription_runs, "sample_utterances", spy)
+    recordings = [utterance.audio_filepath for utterance in utterances]
+    assert run(["transcribe", tmp_path / "phones", *recordings, "--phones", "auto"], capsys)[0] == 0
+    assert lengths_s == [600.0] * 3, "of half an hour"
+
+
+def test_a_report_page_is_of_weighted_phones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    utterances = write_tone_corpus(tmp_path / "dev.jsonl", 4, letters="ab", seed=2, words=(1, 3))
+    model = phone_model("a", "b", "k", "t", "x")
+    save_model(model, tmp_path / "phones", Card("phones"))
+    page = tmp_path / "page.html"
+    on = ["--on", tmp_path / "dev.jsonl", "--out", page]
+    code, _, err = run(["report", tmp_path / "phones", *on, "--phones", "auto"], capsys)
+    assert code == 0 and sum(line.startswith("phones auto: in %") for line in err) == 1
+    expected = evaluate(model, utterances, phones=AUTO)
+    assert expected.wer != evaluate(model, utterances).wer
+    assert f"{100 * expected.wer:.1f}" in page.read_text("utf-8")
 
 
 @pytest.mark.parametrize("verb", ["select", "find"])
