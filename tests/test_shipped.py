@@ -15,6 +15,7 @@ from speechxfer.checkpoints.sources import SHIPPED, resolve_source
 from speechxfer.data.manifest import read_manifest
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.features.presets import PRESETS
+from speechxfer.workflows.decoders import open_decoder
 from speechxfer.workflows.model_description import describe
 
 SHA256 = {  # of weights.safetensors: a shipped model never changes, new weights get a new version
@@ -109,6 +110,14 @@ def test_info_shows_the_licence_of_the_weights_and_the_notice(name: str) -> None
 )
 def test_names_without_version_keep_loading(name: str, version: str) -> None:
     assert resolve_source(name).name == version
+
+
+def test_multilingual_small_decodes_with_the_frequencies_of_phones() -> None:
+    """By default; its measured error rates are those of ``recipes/multilingual``."""
+    decoder = open_decoder("multilingual-small", load_model("multilingual-small"))
+    assert decoder is not None and decoder.name == "beam 8, word 1-gram"
+    for name in ("multilingual-small-2", "english"):
+        assert open_decoder(name, load_model(name)) is None
 
 
 def test_multilingual_small_recognises_phones_of_a_language_it_was_not_trained_on(tmp_path: Path) -> None:
