@@ -12,6 +12,7 @@ from torch import Tensor
 from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.data.manifest import Utterance
+from speechxfer.decoding import phone_options
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.decoding.inventory import AUTO, PhoneInventory
 from speechxfer.decoding.phone_options import PhoneOptions, estimate_phones, sample_utterances, weight_phones
@@ -55,6 +56,15 @@ def test_few_phones_are_as_frequent_as_their_letters_in_the_tables() -> None:
     weighted = weight_phones([frames(SURE[2])], replace(VOCABULARY, letters=letters))
     share = 100 / (3.2 + 0.2 + 1.2)
     assert weighted.weights == pytest.approx(weights_of(3.2 * share, 0.2 * share + 1, 1.2 * share), abs=1e-5)
+
+
+def test_the_first_transcripts_are_weighted_by_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """c is a little more probable than a, which most letters stand for; in one round a is counted."""
+    monkeypatch.setattr(phone_options, "ROUNDS", 1)
+    vocabulary = replace(VOCABULARY, letters={"x": {"A": "a", "Á": "a", "À": "a"}})
+    weighted = weight_phones([frames((0.02, 0.46, 0.01, 0.51))] * 50, vocabulary)
+    share = 100 / (3.2 + 0.2 + 0.2)
+    assert weighted.weights == pytest.approx(weights_of(3.2 * share + 50, 0.2 * share, 0.2 * share), abs=1e-5)
 
 
 def test_phones_that_are_rare_by_mistake_become_frequent_ones() -> None:

@@ -3,8 +3,8 @@
 Given a language that it was not trained on, a model of many languages writes phones that the language lacks. `AUTO` counts the
 phones in the model's own transcripts of a sample of the recordings, adds to the log-probability of each phone its log frequency,
 and repeats that with the new transcripts: prior probabilities that are re-estimated on data without labels (Saerens, Latinne and
-Decaestecker, Neural Computation 2002), in the form of an adjustment of logits (Menon et al., ICLR 2021). Where few
-are counted, phones are as frequent as the letters that stand for them in the model's letter tables of all languages.
+Decaestecker, Neural Computation 2002), in the form of an adjustment of logits (Menon et al., ICLR 2021). At first, and
+where few are counted, phones are as frequent as the letters that stand for them in the model's letter tables of all languages.
 """
 
 from collections import Counter
@@ -138,7 +138,7 @@ def weight_phones(log_probs: Sequence[Tensor], vocabulary: Vocabulary) -> PhoneI
     """All phones of a vocabulary, weighted by how often best paths through log-probabilities `[frames, symbols]` have them."""
     symbols = len(vocabulary.symbols)
     prior = PRIOR_PHONES * _letter_shares(vocabulary)
-    weights = torch.zeros(symbols)
+    counts, weights = torch.zeros(symbols), _weights(prior)
     for _ in range(ROUNDS):
         counts = torch.zeros(symbols)
         for path in _best_paths(log_probs, weights):
