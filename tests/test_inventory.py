@@ -264,6 +264,7 @@ def test_a_report_states_the_phones_and_counts_those_outside(tmp_path: Path) -> 
     assert report.phones == ("b", "kʰ")
     assert report.unknown_symbols == (("t", 2), ("a", 1))
     assert "output restricted to 2 phones: b kʰ" in str(report).splitlines()
+    assert "symbols of the references that are not among these phones: 't' " in str(report)
     assert WerReport.from_json(report.to_json()) == report
     free = evaluate(model, spoken)
     assert free.phones is None and "phones" not in free.to_json() and "restricted" not in str(free)

@@ -47,7 +47,11 @@ def test_weights_are_the_smoothed_log_frequencies_of_the_best_paths(capsys: pyte
     weighted = weight_phones(log_probs, VOCABULARY)
     assert weighted.weights == pytest.approx(weights_of(3 + 100 / 3, 1 + 100 / 3, 100 / 3), abs=1e-6)
     assert (weighted.rows, weighted.vocabulary) == ((0, 1, 2, 3), VOCABULARY)
-    assert capsys.readouterr().err == "phones auto: in % of 4 phones: a 75.0, b 25.0\n"
+    shown, warning = capsys.readouterr().err.splitlines()
+    assert shown == "phones auto: in % of 4 phones in a sample: a 75.0, b 25.0"
+    assert warning.startswith("warning: --phones auto: 4 phones are too few to tell which phones the language has")
+    weight_phones([frames(SURE[1])] * 100, VOCABULARY)
+    assert capsys.readouterr().err == "phones auto: in % of 100 phones in a sample: a 100.0\n", "enough"
 
 
 def test_few_phones_are_as_frequent_as_their_letters_in_the_tables() -> None:
@@ -87,7 +91,7 @@ def test_nothing_but_blank_gives_all_phones_the_same_weight(capsys: pytest.Captu
     for log_probs in ([], [frames(SURE[0], SURE[0])]):
         weighted = weight_phones(log_probs, VOCABULARY)
         assert weighted.weights == pytest.approx(weights_of(1, 1, 1), abs=1e-6)
-        assert capsys.readouterr().err == "phones auto: in % of 0 phones: none\n"
+        assert capsys.readouterr().err.startswith("phones auto: in % of 0 phones in a sample: none\nwarning: ")
 
 
 def test_weights_are_added_to_log_probabilities() -> None:
@@ -118,7 +122,7 @@ def test_python_and_the_command_line_estimate_alike(tmp_path: Path, capsys: pyte
     assert transcribe(model, utterances, phones=AUTO) == expected
     capsys.readouterr()
     code, out, err = run(["transcribe", tmp_path / "phones", tmp_path / "dev.jsonl", "--phones", "auto"], capsys)
-    assert (code, len(err)) == (0, 1) and err[0].startswith("phones auto: in % of ")
+    assert code == 0 and [line.split(":")[0] for line in err] == ["phones auto", "warning"]
     assert out.splitlines() == [f"{id_}\t{one.text}" for id_, one in expected.items()]
     recordings = [utterance.audio_filepath for utterance in utterances]
     code, out, _ = run(["transcribe", tmp_path / "phones", *recordings, "--phones", "auto"], capsys)
@@ -193,6 +197,33 @@ def test_a_report_page_is_of_weighted_phones(tmp_path: Path, capsys: pytest.Capt
     expected = evaluate(model, utterances, phones=AUTO)
     assert expected.wer != evaluate(model, utterances).wer
     assert f"{100 * expected.wer:.1f}" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("written", ["Auto", " auto "])
+def test_the_word_may_have_capitals_and_spaces(written: str) -> None:
+    assert PhoneOptions(written).is_auto
+
+
+def test_no_phones_can_be_given_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="ab", seed=2, words=(1, 3))
+    save_model(phone_model("a", "b", "k"), tmp_path / "phones", Card("phones"))
+    code, out, err = run(["transcribe", tmp_path / "phones", tmp_path / "dev.jsonl", "--phones", "auto a"], capsys)
+    assert (code, out, len(err)) == (2, "", 1) and "give 'auto' alone" in err[0]
+
+
+def test_an_existing_file_is_refused_before_phones_are_estimated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [utterance] = write_tone_corpus(tmp_path / "dev.jsonl", 1, letters="ab", seed=2, words=(1, 3))
+    save_model(phone_model("a", "b", "k"), tmp_path / "phones", Card("phones"))
+    monkeypatch.setattr(transcription_runs, "weight_phones", lambda *_: pytest.fail("estimated"))
+    (tmp_path / "out").mkdir()
+    existing = tmp_path / "out" / f"{utterance.audio_filepath.stem}.json"
+    existing.write_text("mine", encoding="utf-8")
+    recording = utterance.audio_filepath
+    command = ["transcribe", tmp_path / "phones", recording, "--phones", "auto", "--format", "json"]
+    code, _, err = run([*command, "--out", tmp_path / "out"], capsys)
+    assert code == 2 and "exists" in err[-1] and existing.read_text("utf-8") == "mine"
 
 
 @pytest.mark.parametrize("verb", ["select", "find"])

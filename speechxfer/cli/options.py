@@ -75,8 +75,9 @@ Phones = Annotated[
     typer.Option(
         "--phones",
         metavar="'a b ...'",
-        help="Restrict the output of a phone model to these phones (IPA, separated by spaces); auto: weight its phones by how "
-        "often the recordings, which are in one language, seem to have them (transcribe, evaluate, report).",
+        help="Restrict the output of a phone model to these phones (IPA, separated by spaces); auto: in place of the "
+        "model's own language model, weight its phones by how often the recordings, all in one language, seem to have them "
+        "(transcribe, evaluate, report).",
     ),
 ]
 PhonesOfLanguage = Annotated[

@@ -82,6 +82,10 @@ def match_phones(model: AcousticModel, phones: str | Sequence[str]) -> PhoneInve
     listed = phones.split() if isinstance(phones, str) else list(phones)
     if not listed:
         raise InputError(f"phones: the inventory is empty; {PHONES_ARE}")
+    if AUTO in listed:
+        raise InputError(
+            f"phones: {AUTO!r} estimates the phones, so no others can be given with it; give {AUTO!r} alone"
+        )
     symbols = {unicodedata.normalize("NFC", symbol): symbol for symbol in model.vocabulary.symbols[1:]}
     matched: dict[str, str] = {}  # as written -> symbol
     split: list[str] = []

@@ -44,7 +44,7 @@ class PhoneOptions:
     """What a user restricts the output to: listed phones, the phones of a language, those of the recordings, or nothing.
 
     Attributes:
-        phones: as for `match_phones`, or `AUTO`; None: not given.
+        phones: as for `match_phones`, or `AUTO` (in any case, with spaces around it or not); None: not given.
         language: as for `list_language_phones`; None: not given.
 
     Raises:
@@ -64,7 +64,7 @@ class PhoneOptions:
     @property
     def is_auto(self) -> bool:
         """Whether the phones are to be estimated from recordings."""
-        return self.phones == AUTO
+        return isinstance(self.phones, str) and self.phones.strip().casefold() == AUTO
 
     def inventory(self, model: AcousticModel) -> PhoneInventory | None:
         """The inventory of this model, or None; errors as for `match_phones` and `list_language_phones`.
@@ -176,4 +176,9 @@ def _show(counts: Tensor, vocabulary: Vocabulary) -> None:
     shares = counts[order] / counts.sum().clamp_min(1)
     needed = min(int((shares.cumsum(0) < SHOWN_SHARE).sum()) + 1, int((counts > 0).sum()))
     frequent = ", ".join(f"{vocabulary.symbols[int(order[n])]} {100 * float(shares[n]):.1f}" for n in range(needed))
-    log_info(f"phones {AUTO}: in % of {int(counts.sum()):,} phones: {frequent or 'none'}")
+    log_info(f"phones {AUTO}: in % of {int(counts.sum()):,} phones in a sample: {frequent or 'none'}")
+    if counts.sum() < PRIOR_PHONES:
+        log_info(
+            f"warning: --phones {AUTO}: {int(counts.sum())} phones are too few to tell which phones the language has, so they "
+            "are weighted mostly by the letter tables of all languages; give more recordings of it in one call"
+        )

@@ -160,7 +160,9 @@ class WerReport:
             lines.append(str(self.confidence))
         if self.unknown_symbols:
             shown = first_names([f"{describe_symbol(symbol)} x{count:,}" for symbol, count in self.unknown_symbols], 10)
-            lines.append(f"symbols of the references that the model's vocabulary lacks: {shown}")
+            is_restricted = self.phones and self.phones != ("auto",)
+            lacking = "are not among these phones" if is_restricted else "the model's vocabulary lacks"
+            lines.append(f"symbols of the references that {lacking}: {shown}")
         return "\n".join(lines)
 
     def to_json(self) -> str:

@@ -173,7 +173,12 @@ _Results = list[tuple[Utterance, Hypothesis]]
 
 @dataclass(frozen=True)
 class _Run:
-    """A loaded model with its decoder, opened inputs, and the names of what failed; None: the first error ends it."""
+    """A loaded model with its decoder, and opened inputs.
+
+    Attributes:
+        inventory: of phones; None: all symbols of the model, or, where `estimates_phones`, none as yet.
+        failed: the names of what failed; None: the first error ends the run.
+    """
 
     model: AcousticModel
     inventory: PhoneInventory | None
@@ -182,6 +187,7 @@ class _Run:
     skip_silence: bool
     inputs: tuple[Input, ...]
     failed: list[str] | None
+    estimates_phones: bool
 
     @classmethod
     def start(
@@ -190,21 +196,20 @@ class _Run:
         """Load the model and open the inputs; `folder`: for standard input."""
         paths = expand_inputs(arguments)
         model = load_model(name).to(default_device())
-        inventory = None if decoding.phones.is_auto else decoding.phones.inventory(model)
+        is_auto = decoding.phones.is_auto
+        if is_auto:
+            check_writes_phones(model)
+        inventory = None if is_auto else decoding.phones.inventory(model)
         decoder = open_decoder(name, model, decoding, inventory)
-        only_recording = len(paths) == 1 and paths[0].suffix != ".jsonl"
-        run = cls(
-            model, inventory, decoder, reading.audio(model), reading.skip_silence, (), None if only_recording else []
-        )
-        run = replace(run, inputs=tuple(open_inputs(paths, folder, run.audio, run.report)))
-        return replace(run, inventory=run._estimate_phones()) if decoding.phones.is_auto else run
+        failed: list[str] | None = None if len(paths) == 1 and paths[0].suffix != ".jsonl" else []
+        run = cls(model, inventory, decoder, reading.audio(model), reading.skip_silence, (), failed, is_auto)
+        return replace(run, inputs=tuple(open_inputs(paths, folder, run.audio, run.report)))
 
     def _estimate_phones(self) -> PhoneInventory:
         """The phones of the inputs, weighted by their frequency in a sample to which each input contributes the same time.
 
         An input that cannot be read is reported when it is transcribed.
         """
-        check_writes_phones(self.model)
         log_probs: list[Tensor] = []
         for one in track(self.inputs, "estimating phones"):
             with suppress(InputError):
@@ -217,6 +222,9 @@ class _Run:
 
     def transcribe(self) -> Iterator[tuple[Input, _Results, bool]]:
         """Each input with the results of some of its utterances, as soon as they are there, and whether they are its last."""
+        if self.estimates_phones:
+            yield from replace(self, inventory=self._estimate_phones(), estimates_phones=False).transcribe()
+            return
         total_s = sum(one.duration_s for one in self.inputs)
         with track_amount("transcribing, seconds of sound", total_s) as set_done, collect_audio_warnings():
             before_s = 0.0
