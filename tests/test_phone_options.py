@@ -1,24 +1,26 @@
 """Phones weighted by how often recordings have them (``--phones auto``); expected values are worked out by hand."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
 from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.model_folders import save_model
-from speechxfer.data.manifest import Utterance
+from speechxfer.data.manifest import Utterance, write_manifest
 from speechxfer.decoding import phone_options
 from speechxfer.decoding.evaluation import evaluate
-from speechxfer.decoding.inventory import AUTO, PhoneInventory
-from speechxfer.decoding.phone_options import PhoneOptions, estimate_phones, sample_utterances, weight_phones
+from speechxfer.decoding.inventory import PhoneInventory
+from speechxfer.decoding.phone_options import PhoneOptions, estimate_phones, weight_phones
 from speechxfer.decoding.transcription import transcribe
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions
+from speechxfer.text.phones import AUTO_PHONES
 from speechxfer.text.vocabulary import Vocabulary
 from speechxfer.workflows import transcription_runs
 from tests.small_models import source_model
@@ -100,16 +102,29 @@ def test_weights_are_added_to_log_probabilities() -> None:
     weighted = PhoneInventory((0, 1, 2), vocabulary, (0.0, math.log(2), math.log(4)))
     restricted = weighted.restrict(frames((0.5, 0.25, 0.25)))
     assert restricted.exp()[0].tolist() == pytest.approx([0.25, 0.25, 0.5])
-    assert weighted.phones == (AUTO,)
+    assert weighted.phones == (AUTO_PHONES,)
 
 
-def test_a_sample_has_the_wanted_length_and_the_order_of_the_utterances(tmp_path: Path) -> None:
+def test_a_sample_has_the_wanted_length_and_the_order_of_the_utterances(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     utterances = write_tone_corpus(tmp_path / "dev.jsonl", 12, letters="ab", seed=2, words=(1, 3))
-    sample = sample_utterances(utterances, 3.0)
+    assert phone_options._sample(utterances) == utterances, "shorter than half an hour"
+    monkeypatch.setattr(phone_options, "SAMPLE_S", 3.0)
+    sample = phone_options._sample(utterances)
     length_s = sum(u.duration for u in sample)
     assert 3.0 <= length_s < 3.0 + max(u.duration for u in utterances)
     assert sample == [u for u in utterances if u in sample] != utterances[: len(sample)]
-    assert sample_utterances(utterances) == utterances
+
+
+def test_of_long_recordings_excerpts_are_counted() -> None:
+    """Of 20 recordings of an hour two minutes each, half an hour of one alone; a short utterance stays whole."""
+    hour = Utterance("a", Path("a.wav"), 3600.0, text="")
+    parts = phone_options._excerpts([*[hour] * 20, replace(hour, duration=5.0, offset=7.0)])
+    assert [part.duration for part in parts] == [*[120.0] * 20, 5.0] and parts[-1].offset == 7.0
+    assert all(0.0 <= part.offset <= 3480.0 for part in parts) and len({part.offset for part in parts[:20]}) == 20
+    [alone] = phone_options._excerpts([hour])
+    assert alone.duration == 1800.0
 
 
 def test_python_and_the_command_line_estimate_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +134,7 @@ def test_python_and_the_command_line_estimate_alike(tmp_path: Path, capsys: pyte
     weighted = estimate_phones(model, utterances, AudioOptions(model.spec))
     free, expected = transcribe(model, utterances), transcribe(model, utterances, phones=weighted)
     assert expected != free
-    assert transcribe(model, utterances, phones=AUTO) == expected
+    assert transcribe(model, utterances, phones=AUTO_PHONES) == expected
     capsys.readouterr()
     code, out, err = run(["transcribe", tmp_path / "phones", tmp_path / "dev.jsonl", "--phones", "auto"], capsys)
     assert code == 0 and [line.split(":")[0] for line in err] == ["phones auto", "warning"]
@@ -135,8 +150,8 @@ def test_evaluate_states_that_phones_were_weighted(tmp_path: Path, capsys: pytes
     model = phone_model("a", "b", "k", "t", "x")
     details = dict(train_hours=1.0, seed=1, steps=3, command="c", commit="c", date="d", hardware="h", wall_s=1.0)
     save_model(model, tmp_path / "phones", Card("phones", details=details))
-    report = evaluate(model, utterances, phones=AUTO)
-    assert report.phones == (AUTO,)
+    report = evaluate(model, utterances, phones=AUTO_PHONES)
+    assert report.phones == (AUTO_PHONES,)
     results = tmp_path / "results.json"
     command = [
         "evaluate",
@@ -169,21 +184,34 @@ def test_a_recording_that_cannot_be_read_is_named_once_and_the_others_are_transc
     assert sum(str(broken) in line for line in err if line.startswith("error: ")) == 1
 
 
-def test_each_input_contributes_the_same_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    utterances = write_tone_corpus(tmp_path / "dev.jsonl", 3, letters="ab", seed=2, words=(1, 3))
+def test_utterances_that_cannot_be_read_are_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One file is missing, one is no audio, one is too short for a frame; the others are counted as without them."""
+    utterances = write_tone_corpus(tmp_path / "dev.jsonl", 5, letters="ab", seed=2, words=(1, 3))
+    model = phone_model("a", "b", "k", "t", "x")
+    save_model(model, tmp_path / "phones", Card("phones"))
+    garbage = tmp_path / "garbage.wav"
+    garbage.write_bytes(b"no audio")
+    broken = [
+        replace(utterances[0], id="missing", audio_filepath=tmp_path / "missing.wav"),
+        replace(utterances[0], id="garbage", audio_filepath=garbage),
+        replace(utterances[0], id="short", duration=0.004),
+    ]
+    audio = AudioOptions(model.spec)
+    assert estimate_phones(model, [*broken, *utterances], audio) == estimate_phones(model, utterances, audio)
+    write_manifest(tmp_path / "mixed.jsonl", [broken[0], *utterances, *broken[1:]])
+    capsys.readouterr()
+    code, out, err = run(["transcribe", tmp_path / "phones", tmp_path / "mixed.jsonl", "--phones", "auto"], capsys)
+    assert code == 2 and len(out.splitlines()) == 5
+    assert "3 not transcribed" in err[-1]
+
+
+def test_audio_is_warned_of_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    utterances = write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="ab", seed=2, words=(1, 3))
     save_model(phone_model("a", "b", "k"), tmp_path / "phones", Card("phones"))
-    lengths_s: list[float] = []
-
-    def spy(sample: Sequence[Utterance], length_s: float) -> list[Utterance]:
-        lengths_s.append(length_s)
-        return sample_utterances(sample, length_s)
-
-    monkeypatch.setattr(transcription_runs, "sample_utterances", spy)
-    recordings = [utterance.audio_filepath for utterance in utterances]
-    assert run(["transcribe", tmp_path / "phones", *recordings, "--phones", "auto"], capsys)[0] == 0
-    assert lengths_s == [600.0] * 3, "of half an hour"
+    samples, rate = soundfile.read(utterances[0].audio_filepath)
+    soundfile.write(tmp_path / "both.wav", np.stack([samples, -samples], axis=1), rate)
+    code, _, err = run(["transcribe", tmp_path / "phones", tmp_path / "both.wav", "--phones", "auto"], capsys)
+    assert code == 0 and sum("both.wav" in line and "cancel" in line for line in err) == 1
 
 
 def test_a_report_page_is_of_weighted_phones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,9 +222,23 @@ def test_a_report_page_is_of_weighted_phones(tmp_path: Path, capsys: pytest.Capt
     on = ["--on", tmp_path / "dev.jsonl", "--out", page]
     code, _, err = run(["report", tmp_path / "phones", *on, "--phones", "auto"], capsys)
     assert code == 0 and sum(line.startswith("phones auto: in %") for line in err) == 1
-    expected = evaluate(model, utterances, phones=AUTO)
+    expected = evaluate(model, utterances, phones=AUTO_PHONES)
     assert expected.wer != evaluate(model, utterances).wer
-    assert f"{100 * expected.wer:.1f}" in page.read_text("utf-8")
+    text = page.read_text("utf-8")
+    assert f"{100 * expected.wer:.1f}" in text
+    assert "weighted by how often these recordings have them" in text and "Restricted to" not in text
+
+
+@pytest.mark.parametrize("option", [["--lm", "x.lm"], ["--boost", "x.txt"], ["--known-words"]])
+def test_it_takes_no_language_model(option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="ab", seed=2, words=(1, 3))
+    save_model(phone_model("a", "b", "k"), tmp_path / "phones", Card("phones"))
+    (tmp_path / "x.lm").touch()
+    command = ["transcribe", tmp_path / "phones", tmp_path / "dev.jsonl", "--phones", "auto"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        code, out, err = run([*command, *option], capsys)
+    assert (code, out, len(err)) == (2, "", 1) and "in place of a language model; omit --lm" in err[0]
 
 
 @pytest.mark.parametrize("written", ["Auto", " auto "])
@@ -216,7 +258,7 @@ def test_an_existing_file_is_refused_before_phones_are_estimated(
 ) -> None:
     [utterance] = write_tone_corpus(tmp_path / "dev.jsonl", 1, letters="ab", seed=2, words=(1, 3))
     save_model(phone_model("a", "b", "k"), tmp_path / "phones", Card("phones"))
-    monkeypatch.setattr(transcription_runs, "weight_phones", lambda *_: pytest.fail("estimated"))
+    monkeypatch.setattr(transcription_runs, "estimate_phones", lambda *_: pytest.fail("estimated"))
     (tmp_path / "out").mkdir()
     existing = tmp_path / "out" / f"{utterance.audio_filepath.stem}.json"
     existing.write_text("mine", encoding="utf-8")
@@ -243,8 +285,8 @@ def test_a_model_of_letters_has_no_phones_to_estimate(tmp_path: Path, capsys: py
     utterances = write_tone_corpus(tmp_path / "dev.jsonl", 2, letters="ab", seed=2, words=(1, 3))
     model = source_model()
     with pytest.raises(InputError, match="writes characters, so its output cannot be restricted"):
-        evaluate(model, utterances, phones=AUTO)
+        evaluate(model, utterances, phones=AUTO_PHONES)
     save_model(model, tmp_path / "letters", Card("letters"))
     code, out, err = run(["transcribe", tmp_path / "letters", tmp_path / "dev.jsonl", "--phones", "auto"], capsys)
     assert (code, out, len(err)) == (2, "", 1) and "letters writes characters" in err[0]
-    assert PhoneOptions(AUTO).is_auto and not PhoneOptions("a").is_auto
+    assert PhoneOptions(AUTO_PHONES).is_auto and not PhoneOptions("a").is_auto

@@ -29,10 +29,10 @@ import panphon.distance
 from recipes.phone_errors import ALL, GROUPS, LanguageErrors, Measurement, Rate, add_measurement
 from speechxfer.checkpoints import resolve_source, weights_hash
 from speechxfer.data import Utterance, read_manifest
-from speechxfer.decoding import AUTO
 from speechxfer.errors import InputError
 from speechxfer.runtime import command_line, commit, hardware, log_info
 from speechxfer.scoring import read_report
+from speechxfer.text import AUTO_PHONES
 
 RESAMPLES = 1000
 MIN_SPEAKERS = 10  # of a bootstrap over speakers (Cameron, Gelbach and Miller, 2008)
@@ -114,7 +114,7 @@ def find_decoder(reports: Path) -> str:
     found: dict[str, Path] = {}
     for path in sorted(reports.rglob("report.json")):
         report = read_report(path)
-        listed = f"phones {AUTO}" if report.phones == (AUTO,) else "phones of the language"
+        listed = f"phones {AUTO_PHONES}" if report.phones == (AUTO_PHONES,) else "phones of the language"
         found.setdefault(f"{report.decoder}, {listed}" if report.phones else report.decoder, path)
     if len(found) > 1:
         (first, one), (second, other) = list(found.items())[:2]

@@ -99,7 +99,7 @@ remove_mismatches() { # remove_mismatches MODEL: utterances whose text belongs t
   for entry in $real; do
     name=${entry%:*} checked=data/phones/${entry%:*}/train.jsonl
     if [[ $name != debian ]]; then # those that the first base was trained on
-      speechxfer evaluate "$1" --on "$checked" --out exp/recognised/$name --resample --mono
+      speechxfer evaluate "$1" --on "$checked" --out exp/recognised/$name --resample --mono --no-lm
       python -m data_scripts.drop_mismatches "$checked" exp/recognised/$name/report.json data/clean/$name/train.jsonl
       checked=data/clean/$name/train.jsonl
     fi

@@ -12,8 +12,8 @@
   `read_features`, `decode_utterances`: the steps of `transcribe`.
 - `band_levels`, `find_speech`: the rule of `detect_speech`, on samples.
 - `match_phones`, `list_language_phones`, `PhoneInventory`, `PhoneOptions`: restriction of a phone model to a language's phones;
-  `AUTO`, `estimate_phones`, `weight_phones`, `sample_utterances`, `SAMPLE_S`, `check_writes_phones`: phones weighted by how often
-  a sample of the recordings has them; `FREQUENCY_WEIGHT` and `BONUS`: the weights of their log frequencies.
+  `estimate_phones`, `check_writes_phones`: phones weighted by how often the recordings have them; `FREQUENCY_WEIGHT` and `BONUS`:
+  the weights of their log frequencies.
 - `DECODE_FRAMES`: the frames that a batch has at most.
 """
 
@@ -34,7 +34,6 @@ from speechxfer.decoding.hypotheses import Hypothesis as Hypothesis
 from speechxfer.decoding.hypotheses import ScoredText as ScoredText
 from speechxfer.decoding.hypotheses import Word as Word
 from speechxfer.decoding.hypotheses import find_symbol_spans as find_symbol_spans
-from speechxfer.decoding.inventory import AUTO as AUTO
 from speechxfer.decoding.inventory import PhoneInventory as PhoneInventory
 from speechxfer.decoding.inventory import check_writes_phones as check_writes_phones
 from speechxfer.decoding.inventory import list_language_phones as list_language_phones
@@ -51,11 +50,8 @@ from speechxfer.decoding.log_probs import frame_duration_s as frame_duration_s
 from speechxfer.decoding.log_probs import read_features as read_features
 from speechxfer.decoding.phone_options import BONUS as BONUS
 from speechxfer.decoding.phone_options import FREQUENCY_WEIGHT as FREQUENCY_WEIGHT
-from speechxfer.decoding.phone_options import SAMPLE_S as SAMPLE_S
 from speechxfer.decoding.phone_options import PhoneOptions as PhoneOptions
 from speechxfer.decoding.phone_options import estimate_phones as estimate_phones
-from speechxfer.decoding.phone_options import sample_utterances as sample_utterances
-from speechxfer.decoding.phone_options import weight_phones as weight_phones
 from speechxfer.decoding.segmentation import SegmentedUtterances as SegmentedUtterances
 from speechxfer.decoding.segmentation import segment_recording as segment_recording
 from speechxfer.decoding.segmentation import segment_utterances as segment_utterances

@@ -17,9 +17,8 @@ from torch import Tensor
 from speechxfer.errors import InputError
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import log_info
-from speechxfer.text import BLANK, Vocabulary, find_phone, match_language, split_phones
+from speechxfer.text import AUTO_PHONES, BLANK, Vocabulary, find_phone, match_language, split_phones
 
-AUTO = "auto"  # instead of phones: those that recordings have (``phone_options.py``)
 PHONES_ARE = "give phones of the IPA, separated by spaces, such as 'a b d e t͡ʃ'"
 MARKS = ("Mn", "Lm", "Sk")  # Unicode categories of what may stand beside a letter: diacritics, modifiers, tones
 
@@ -40,8 +39,8 @@ class PhoneInventory:
 
     @property
     def phones(self) -> tuple[str, ...]:
-        """The phones for reports: as they are written, or `AUTO` if all of the model's are weighted."""
-        return (AUTO,) if self.weights else self.vocabulary.symbols[1:]
+        """The phones for reports: as they are written, or `AUTO_PHONES` if all of the model's are weighted."""
+        return (AUTO_PHONES,) if self.weights else self.vocabulary.symbols[1:]
 
     def restrict(self, log_probs: Tensor) -> Tensor:
         """Log-probabilities `[..., symbols]` of the model to those of the inventory, `[..., rows]`.
@@ -82,9 +81,9 @@ def match_phones(model: AcousticModel, phones: str | Sequence[str]) -> PhoneInve
     listed = phones.split() if isinstance(phones, str) else list(phones)
     if not listed:
         raise InputError(f"phones: the inventory is empty; {PHONES_ARE}")
-    if AUTO in listed:
+    if AUTO_PHONES in listed:
         raise InputError(
-            f"phones: {AUTO!r} estimates the phones, so no others can be given with it; give {AUTO!r} alone"
+            f"phones: {AUTO_PHONES!r} estimates the phones, so no others can be given with it; give {AUTO_PHONES!r} alone"
         )
     symbols = {unicodedata.normalize("NFC", symbol): symbol for symbol in model.vocabulary.symbols[1:]}
     matched: dict[str, str] = {}  # as written -> symbol

@@ -1,30 +1,31 @@
 """What the output of a phone model is restricted to: listed phones, those of a language, or those that recordings seem to have.
 
-Given a language that it was not trained on, a model of many languages writes phones that the language lacks. `AUTO` counts the
-phones in the model's own transcripts of a sample of the recordings, adds to the log-probability of each phone its log frequency,
-and repeats that with the new transcripts: prior probabilities that are re-estimated on data without labels (Saerens, Latinne and
-Decaestecker, Neural Computation 2002), in the form of an adjustment of logits (Menon et al., ICLR 2021). At first, and
-where few are counted, phones are as frequent as the letters that stand for them in the model's letter tables of all languages.
+Given a language that it was not trained on, a model of many languages writes phones that the language lacks. `AUTO_PHONES` counts
+the phones in the model's own transcripts of a sample of the recordings, adds to the log-probability of each phone its log
+frequency, and repeats that with the new transcripts: prior probabilities that are re-estimated on data without labels (Saerens,
+Latinne and Decaestecker, Neural Computation 2002), in the form of an adjustment of logits (Menon et al., ICLR 2021). At first,
+and where few are counted, phones are as frequent as letters that stand for them in the model's letter tables of all languages.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from speechxfer.data import Utterance
-from speechxfer.decoding.inventory import AUTO, PhoneInventory, check_writes_phones, list_language_phones, match_phones
-from speechxfer.decoding.log_probs import compute_log_probs
-from speechxfer.decoding.segmentation import segment_utterances
+from speechxfer.data import Utterance, collect_audio_warnings
+from speechxfer.decoding.inventory import PhoneInventory, check_writes_phones, list_language_phones, match_phones
+from speechxfer.decoding.log_probs import compute_log_probs, read_features
+from speechxfer.decoding.segmentation import segment_recording
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import gather_items, log_info
-from speechxfer.text import Vocabulary
+from speechxfer.text import AUTO_PHONES, Vocabulary
 
 FREQUENCY_WEIGHT = 0.8  # of a phone's log frequency; it and the bonus were chosen on Basque, Kannada and Turkish words
 BONUS = 3.0  # for each phone, so that blank does not gain by the log frequencies, which are negative
@@ -34,6 +35,7 @@ PRIOR_PHONES = (
 LEAST_LETTERS = 0.2  # added to the letters that stand for a phone, so that none is impossible
 ROUNDS = 3
 SAMPLE_S = 1800.0  # of recordings, whose phones are counted
+EXCERPT_S = 120.0  # of a long recording among many
 SHOWN_SHARE = 0.95  # of the phones in the sample, which stderr shows
 
 Phones: TypeAlias = Sequence[str] | PhoneInventory
@@ -44,7 +46,7 @@ class PhoneOptions:
     """What a user restricts the output to: listed phones, the phones of a language, those of the recordings, or nothing.
 
     Attributes:
-        phones: as for `match_phones`, or `AUTO` (in any case, with spaces around it or not); None: not given.
+        phones: as for `match_phones`, or `AUTO_PHONES` (in any case, with spaces around it or not); None: not given.
         language: as for `list_language_phones`; None: not given.
 
     Raises:
@@ -64,17 +66,17 @@ class PhoneOptions:
     @property
     def is_auto(self) -> bool:
         """Whether the phones are to be estimated from recordings."""
-        return isinstance(self.phones, str) and self.phones.strip().casefold() == AUTO
+        return isinstance(self.phones, str) and self.phones.strip().casefold() == AUTO_PHONES
 
     def inventory(self, model: AcousticModel) -> PhoneInventory | None:
         """The inventory of this model, or None; errors as for `match_phones` and `list_language_phones`.
 
         Raises:
-            InputError: the phones are to be estimated, for which `estimate_phones` needs recordings.
+            InputError: the phones are to be estimated, for which recordings are needed.
         """
         if self.is_auto:
             raise InputError(
-                f"--phones {AUTO}: phones are estimated by `transcribe`, `evaluate` and `report`; here, list the phones, or name "
+                "--phones auto: phones are estimated by `transcribe`, `evaluate` and `report`; here, list the phones, or name "
                 "the language (--language)"
             )
         if self.language is not None:
@@ -85,39 +87,31 @@ class PhoneOptions:
         self, model: AcousticModel, utterances: Sequence[Utterance], audio: AudioOptions
     ) -> PhoneInventory | None:
         """The inventory of this model for utterances of one language; errors as for `inventory` and `estimate_phones`."""
-        return estimate_phones(model, sample_utterances(utterances), audio) if self.is_auto else self.inventory(model)
+        return estimate_phones(model, utterances, audio) if self.is_auto else self.inventory(model)
 
 
 def resolve_phones(
     model: AcousticModel, phones: Phones | None, utterances: Sequence[Utterance], audio: AudioOptions
 ) -> PhoneInventory | None:
-    """The inventory that `transcribe` and `evaluate` were given in Python: `AUTO`, a list or an inventory; None: none."""
+    """The inventory that `transcribe` and `evaluate` were given in Python: `AUTO_PHONES`, a list or an inventory; None: none."""
     if phones is None or isinstance(phones, PhoneInventory):
         return phones
     return PhoneOptions(phones).inventory_for(model, utterances, audio)
 
 
-def sample_utterances(utterances: Sequence[Utterance], length_s: float = SAMPLE_S) -> list[Utterance]:
-    """A random sample of about `length_s` seconds, in the order of the utterances: all of them if they are not longer."""
-    total_s, chosen = 0.0, []
-    for index in np.random.default_rng(0).permutation(len(utterances)):
-        if total_s >= length_s:
-            break
-        chosen.append(int(index))
-        total_s += utterances[index].duration
-    return [utterances[index] for index in sorted(chosen)]
-
-
 def estimate_phones(model: AcousticModel, utterances: Sequence[Utterance], audio: AudioOptions) -> PhoneInventory:
     """All phones of a model, weighted by how often its own transcripts of utterances have them; stderr shows the phones.
 
+    They are counted in a random sample of about `SAMPLE_S`, of long recordings in excerpts. What cannot be read is not counted:
+    whoever transcribes it reports that. Every process has to call it, and gets the same phones.
+
     Args:
         model: writes phones; its device is used.
-        utterances: of one language; their texts are not read. Long ones are cut at pauses.
+        utterances: of one language, or whole recordings; their texts are not read.
         audio: how they are read.
 
     Raises:
-        InputError: the model writes no phones, or an utterance cannot be read.
+        InputError: the model writes no phones.
 
     >>> import speechxfer as sx
     >>> from speechxfer.decoding import estimate_phones
@@ -129,9 +123,48 @@ def estimate_phones(model: AcousticModel, utterances: Sequence[Utterance], audio
     >>> hypotheses = sx.transcribe(model, utterances, phones=weighted, resample=True, mono=True)
     """
     check_writes_phones(model)
-    segments = segment_utterances(utterances, audio).segments
-    log_probs = [one for _, one in gather_items(list(compute_log_probs(model, segments, audio)))]
-    return weight_phones(log_probs, model.vocabulary)
+    with collect_audio_warnings() as warnings:
+        parts = [
+            part for utterance in _sample(_excerpts(utterances)) for part in _readable_parts(model, utterance, audio)
+        ]
+        own = [log_probs for _, log_probs in compute_log_probs(model, parts, audio)]
+        warnings.clear()  # they are reported when everything is transcribed
+    return weight_phones(gather_items(own), model.vocabulary)
+
+
+def _excerpts(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """The utterances; of each long one a part at a random place, so that many recordings have a part in the sample."""
+    longest_s = max(EXCERPT_S, SAMPLE_S / max(1, len(utterances)))
+    rng = np.random.default_rng(0)
+    excerpts = []
+    for utterance in utterances:
+        left_s = utterance.duration - longest_s
+        if left_s > 0:
+            start_s = float(rng.uniform(0.0, left_s))
+            utterance = replace(utterance, offset=utterance.offset + start_s, duration=longest_s)
+        excerpts.append(utterance)
+    return excerpts
+
+
+def _sample(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """A random sample of about `SAMPLE_S`, in the order of the utterances: all of them if they are not longer."""
+    total_s, chosen = 0.0, []
+    for index in np.random.default_rng(0).permutation(len(utterances)):
+        if total_s >= SAMPLE_S:
+            break
+        chosen.append(int(index))
+        total_s += utterances[index].duration
+    return [utterances[index] for index in sorted(chosen)]
+
+
+def _readable_parts(model: AcousticModel, utterance: Utterance, audio: AudioOptions) -> list[Utterance]:
+    """The parts of an utterance in which somebody speaks, without those that cannot be read."""
+    parts = []
+    with suppress(InputError):
+        for part in segment_recording(utterance, audio):
+            if len(read_features(model, [part], audio).get(0)):  # else it is shorter than one frame
+                parts.append(part)
+    return parts
 
 
 def weight_phones(log_probs: Sequence[Tensor], vocabulary: Vocabulary) -> PhoneInventory:
@@ -176,9 +209,9 @@ def _show(counts: Tensor, vocabulary: Vocabulary) -> None:
     shares = counts[order] / counts.sum().clamp_min(1)
     needed = min(int((shares.cumsum(0) < SHOWN_SHARE).sum()) + 1, int((counts > 0).sum()))
     frequent = ", ".join(f"{vocabulary.symbols[int(order[n])]} {100 * float(shares[n]):.1f}" for n in range(needed))
-    log_info(f"phones {AUTO}: in % of {int(counts.sum()):,} phones in a sample: {frequent or 'none'}")
+    log_info(f"phones auto: in % of {int(counts.sum()):,} phones in a sample: {frequent or 'none'}")
     if counts.sum() < PRIOR_PHONES:
         log_info(
-            f"warning: --phones {AUTO}: {int(counts.sum())} phones are too few to tell which phones the language has, so they "
+            f"warning: --phones auto: {int(counts.sum())} phones are too few to tell which phones the language has, so they "
             "are weighted mostly by the letter tables of all languages; give more recordings of it in one call"
         )

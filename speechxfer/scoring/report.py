@@ -25,7 +25,7 @@ from speechxfer.scoring.counts import (
     format_counts,
     format_rate,
 )
-from speechxfer.text import Normalizer, describe_symbol
+from speechxfer.text import AUTO_PHONES, Normalizer, describe_symbol
 
 FORMAT = "speechxfer-score-1"
 FIX = "give the report.json that `speechxfer evaluate` writes"
@@ -45,8 +45,8 @@ class WerReport:
         word_confusions: word substitutions, deletions and insertions.
         character_confusions: likewise for characters.
         unknown_symbols: symbols of the references that the vocabulary lacks, with counts; None without a vocabulary.
-        phones: to which the output of the model was restricted, or "auto" alone: its phones were weighted by how often they
-            occurred; None: neither.
+        phones: to which the output of the model was restricted, or `AUTO_PHONES` alone: its phones were weighted by how often
+            they occurred; None: neither.
         decoder: greedy, or what the beam search used, such as "beam 16, word 4-gram".
         confidence: how well the confidences of the hypotheses' words predict which are right; None: they are not known.
     """
@@ -65,6 +65,11 @@ class WerReport:
     phones: tuple[str, ...] | None = None
     decoder: str = "greedy"
     confidence: ConfidenceScore | None = None
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether the phones were weighted by how often the recordings have them."""
+        return self.phones == (AUTO_PHONES,)
 
     @cached_property
     def word_counts(self) -> Counts:
@@ -154,13 +159,12 @@ class WerReport:
             lines.append(f"decoder: {self.decoder}")
         if self.phones:
             restriction = f"restricted to {len(self.phones)} phones: {' '.join(self.phones)}"
-            is_weighted = self.phones == ("auto",)
-            lines.append(f"output {'weighted by the phones of these recordings' if is_weighted else restriction}")
+            lines.append(f"output {'weighted by the phones of these recordings' if self.is_weighted else restriction}")
         if self.confidence:
             lines.append(str(self.confidence))
         if self.unknown_symbols:
             shown = first_names([f"{describe_symbol(symbol)} x{count:,}" for symbol, count in self.unknown_symbols], 10)
-            is_restricted = self.phones and self.phones != ("auto",)
+            is_restricted = self.phones and not self.is_weighted
             lacking = "are not among these phones" if is_restricted else "the model's vocabulary lacks"
             lines.append(f"symbols of the references that {lacking}: {shown}")
         return "\n".join(lines)

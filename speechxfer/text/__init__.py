@@ -11,6 +11,7 @@
 from speechxfer.text.letters import list_base_letters as list_base_letters
 from speechxfer.text.letters import remove_tone_marks as remove_tone_marks
 from speechxfer.text.normalizer import Normalizer as Normalizer
+from speechxfer.text.phones import AUTO_PHONES as AUTO_PHONES
 from speechxfer.text.phones import IPA_VOWELS as IPA_VOWELS
 from speechxfer.text.phones import LetterTable as LetterTable
 from speechxfer.text.phones import describe_letter_tables as describe_letter_tables

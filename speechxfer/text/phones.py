@@ -19,6 +19,7 @@ from speechxfer.errors import InputError
 from speechxfer.runtime import import_extra
 
 LetterTable = Mapping[str, str]  # letter -> phone, of one language
+AUTO_PHONES = "auto"  # in place of listed phones: those that recordings seem to have
 IPA_LETTERS = frozenset(
     "abcdefhijklmnopqrstuvwxyzæçðøħŋœɐɑɒɓɔɕɖɗɘəɛɜɞɟɠɡɢɣɤɥɦɧɨɪɫɬɭɮɯɰɱɲɳɴɵɶɸɹɺɻɽɾʀʁʂʃʄʈʉʊʋʌʍʎʏʐʑʒʔʕʘʙʛʜʝʟʡʢǀǁǂǃβθχⱱ"
 )

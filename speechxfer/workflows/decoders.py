@@ -55,7 +55,8 @@ class DecodingOptions:
         known_words: forbid words that the language model of words does not know.
 
     Raises:
-        InputError: the beam is not positive, larger than `MAX_BEAM` or smaller than `nbest`, or a language model is given twice.
+        InputError: the beam is not positive, larger than `MAX_BEAM` or smaller than `nbest`, a language model is given twice, or
+            one, or phrases, are given with phones that are estimated.
     """
 
     phones: PhoneOptions = field(default_factory=PhoneOptions)
@@ -78,6 +79,10 @@ class DecodingOptions:
         repeated = [path for number, path in enumerate(given) if path in given[:number]]
         if repeated:
             raise InputError(f"--lm: {repeated[0]} is given twice; give it once")
+        if self.phones.is_auto and (given or self.boost or self.known_words):
+            raise InputError(
+                "--phones auto weights phones in place of a language model; omit --lm, --boost and --known-words, or --phones"
+            )
 
     @property
     def searches(self) -> bool:
@@ -204,7 +209,8 @@ def open_decoder(
             f"{name}: a classifier chooses among whole texts, without a search; omit --lm, --beam, --boost and --nbest"
         )
     if options.language_models and given.language_models is None:
-        log_info(f"decoding with the language models of {name}'s training transcripts (--no-lm: without)")
+        what = "frequencies of phones in" if model.vocabulary.kind == "phones" else "language models of"
+        log_info(f"decoding with the {what} {name}'s training transcripts (--no-lm: without)")
     files = files or LanguageModelFiles(options.language_models or ())
     fusion = prepare_model_fusion(model, files, options, inventory)
     if options.boost and not fusion and options.beam is None and not options.nbest:

@@ -5,32 +5,26 @@ Each result is available as soon as it is computed, and an input that cannot be 
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from torch import Tensor
 
 from speechxfer.checkpoints import load_model
 from speechxfer.data import Utterance, collect_audio_warnings
 from speechxfer.decoding import (
-    SAMPLE_S,
     Decoder,
     Hypothesis,
     PhoneInventory,
     check_writes_phones,
-    compute_log_probs,
     decode_utterances,
+    estimate_phones,
     read_features,
-    sample_utterances,
     segment_recording,
     segment_utterances,
-    weight_phones,
 )
 from speechxfer.errors import InputError, first_names
 from speechxfer.features import AudioOptions
 from speechxfer.models import AcousticModel
-from speechxfer.runtime import check_not_existing, default_device, format_duration, log_info, track, track_amount
+from speechxfer.runtime import check_not_existing, default_device, format_duration, log_info, track_amount
 from speechxfer.workflows.decoders import DecodingOptions, open_decoder
 from speechxfer.workflows.recordings import Input, expand_inputs, open_inputs
 from speechxfer.workflows.transcripts import (
@@ -205,25 +199,12 @@ class _Run:
         run = cls(model, inventory, decoder, reading.audio(model), reading.skip_silence, (), failed, is_auto)
         return replace(run, inputs=tuple(open_inputs(paths, folder, run.audio, run.report)))
 
-    def _estimate_phones(self) -> PhoneInventory:
-        """The phones of the inputs, weighted by their frequency in a sample to which each input contributes the same time.
-
-        An input that cannot be read is reported when it is transcribed.
-        """
-        log_probs: list[Tensor] = []
-        for one in track(self.inputs, "estimating phones"):
-            with suppress(InputError):
-                utterances = one.utterances if one.header is None else segment_recording(one.utterances[0], self.audio)
-                sample = sample_utterances(utterances, SAMPLE_S / len(self.inputs))
-                segments = segment_utterances(sample, self.audio).segments
-                for _, values in compute_log_probs(self.model, segments, self.audio):
-                    log_probs.append(values)
-        return weight_phones(log_probs, self.model.vocabulary)
-
     def transcribe(self) -> Iterator[tuple[Input, _Results, bool]]:
         """Each input with the results of some of its utterances, as soon as they are there, and whether they are its last."""
         if self.estimates_phones:
-            yield from replace(self, inventory=self._estimate_phones(), estimates_phones=False).transcribe()
+            utterances = [utterance for one in self.inputs for utterance in one.utterances]
+            inventory = estimate_phones(self.model, utterances, self.audio)
+            yield from replace(self, inventory=inventory, estimates_phones=False).transcribe()
             return
         total_s = sum(one.duration_s for one in self.inputs)
         with track_amount("transcribing, seconds of sound", total_s) as set_done, collect_audio_warnings():

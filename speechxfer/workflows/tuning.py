@@ -112,7 +112,7 @@ def tune_models(
         files = read or LanguageModelFiles(chosen.language_models or ())
         model = load_model(name).to(default_device())
         audio = trained_audio_options(name, model.spec, resample, mono)
-        inventory = chosen.phones.inventory_for(model, utterances, audio)
+        inventory = chosen.phones.inventory(model)
         fusion = prepare_model_fusion(model, files, chosen, inventory)
         if not fusion:
             raise InputError(
