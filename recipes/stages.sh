@@ -105,6 +105,13 @@ evaluate_with_lm() { # evaluate_with_lm FOLDER NAME TEST: a row of the runs FOLD
   done
 }
 
+average_seeds() { # average_seeds FOLDER NAME DEV TEST: rows of the mean of the runs FOLDER/NAME-SEED, greedy and with language models
+  ((${#seeds[@]} > 1)) || { echo "skipped: an average needs several SEEDS" >&2; return 0; }
+  [[ -d $1/$2-mean/model ]] || speechxfer average "${seeds[@]/#/$1/$2-}" --dev "$3" --out "$1/$2-mean"
+  speechxfer evaluate "$1/$2-mean" --on "$4" --no-lm --results results.json --row averaged
+  if has_lm "$1/$2-mean"; then speechxfer evaluate "$1/$2-mean" --on "$4" --results results.json --row averaged; fi
+}
+
 report_kinds() { # report_kinds FOLDER MANIFEST [OPTION...]: FOLDER/report.html, a page about the first seed's model of each kind
   local models
   mapfile -t models < <(names_of $kinds)

@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen finetuned evaluate compare evaluate_lm search forgetting"
+names="prepare check scratch frozen finetuned evaluate compare evaluate_lm average search forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -37,6 +37,11 @@ fi
 if stage evaluate_lm; then
   for size in $sizes; do
     for name in $(names_of $kinds); do evaluate_with_lm "exp/$size" "$name" data/dev.jsonl; done
+  done
+fi
+if stage average; then
+  for size in $sizes; do
+    for name in $(names_of finetuned); do average_seeds "exp/$size" "$name" data/valid.jsonl data/dev.jsonl; done
   done
 fi
 if stage search; then # of all the training speech

@@ -3,7 +3,7 @@
 set -euo pipefail
 corpus=$(realpath "${1:?usage: run.sh CORPUS_DIR [--from STAGE] [--to STAGE]}")
 cd "$(dirname "$0")"
-names="prepare check scratch frozen finetuned evaluate compare evaluate_lm forgetting"
+names="prepare check scratch frozen finetuned evaluate compare evaluate_lm average forgetting"
 source ../stages.sh
 stages "${@:2}"
 
@@ -29,6 +29,9 @@ fi
 if stage compare; then compare_finetuned exp test; fi
 if stage evaluate_lm; then
   for name in $(names_of $kinds); do evaluate_with_lm exp "$name" data/test.jsonl; done
+fi
+if stage average; then
+  for name in $(names_of finetuned); do average_seeds exp "$name" data/dev.jsonl data/test.jsonl; done
 fi
 if stage forgetting && knows_source_speech; then
   source_speech "$KATHLEEN_DIR"

@@ -1,4 +1,4 @@
-"""The verbs that show runs as a page and export models: one verb, one function, no logic."""
+"""The verbs that show runs as a page, average and export models: one verb, one function, no logic."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,10 +9,12 @@ from speechxfer.cli.application import app
 from speechxfer.cli.options import (
     Beam,
     Boost,
+    Dev,
     LanguageModels,
     ModelName,
     MonoAsTrained,
     NoLanguageModels,
+    Out,
     Phones,
     PhonesOfLanguage,
     ResampleAsTrained,
@@ -81,3 +83,17 @@ def export(
     from speechxfer.export import export
 
     export(model, to, out, runtime=runtime)
+
+
+@app.command()
+def average(
+    models: Annotated[
+        list[str], typer.Argument(help="Finished runs of `adapt` that differ in their seeds only (finetune.seed).")
+    ],
+    dev: Dev,
+    out: Out,
+) -> None:
+    """Average the weights of models that were adapted with different seeds: fewer errors than each of them has."""
+    from speechxfer.workflows import average_models
+
+    average_models(models, dev, out)

@@ -1,6 +1,6 @@
 """Training: preparation, the loop with exact resume, checkpoint selection, losses and regularisers.
 
-- `finetune`: train a model, from random or transferred weights.
+- `finetune`: train a model, from random or transferred weights; `average`: the mean of several models' weights.
 - `planned_steps`, `training_cost`: how many steps a run has, and how many it took, and how long; `training_precision`: in which
   number format; `resolved_settings`: with which of the settings that depend on the model; `read_metrics`.
 - `RESOLVED_SETTINGS`, `step_audio_s`, `RANDOM_LR`: the names of these settings, seconds of audio in a step of a model, and the
@@ -18,6 +18,7 @@ from speechxfer.training.metrics import read_metrics as read_metrics
 from speechxfer.training.preparation import is_streamed as is_streamed
 from speechxfer.training.schedule import RANDOM_LR as RANDOM_LR
 from speechxfer.training.schedule import step_audio_s as step_audio_s
+from speechxfer.training.selection import average as average
 from speechxfer.training.state import RESOLVED_SETTINGS as RESOLVED_SETTINGS
 from speechxfer.training.state import has_state as has_state
 from speechxfer.training.state import planned_steps as planned_steps

@@ -1,6 +1,7 @@
 """Workflows: what the verbs of the command line do, one function for each, with the same defaults in Python.
 
 - `adapt`, `train_from_scratch`, `Adapted`: training runs.
+- `average_models`: the mean of models that differ in their seeds.
 - `evaluate_models`, `RowTarget`: models by name, scored on a manifest.
 - `transcribe_inputs`, `write_transcripts`, `ReadingOptions`, `TranscriptFormat`: models by name, applied to recordings.
 - `find_keywords`, `write_found`, `Found`, `split_arguments`: words and phrases in untranscribed recordings.
@@ -25,6 +26,7 @@
 
 from speechxfer.workflows.alignment_runs import AlignmentSummary as AlignmentSummary
 from speechxfer.workflows.alignment_runs import align_inputs as align_inputs
+from speechxfer.workflows.averaging import average_models as average_models
 from speechxfer.workflows.baselines import compare_with_baseline as compare_with_baseline
 from speechxfer.workflows.checking_runs import check_run as check_run
 from speechxfer.workflows.cross_validation import cross_validate as cross_validate
