@@ -13,6 +13,7 @@ from speechxfer.data.manifest import read_manifest
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.errors import InputError
 from speechxfer.models.acoustic_model import AcousticModel
+from speechxfer.scoring import Calibration
 from speechxfer.scoring.scorer import score
 from speechxfer.text.vocabulary import Vocabulary
 from speechxfer.workflows import averaging
@@ -85,6 +86,15 @@ def test_language_models_go_along_if_all_models_have_them(dev: Path, tmp_path: P
     average_models(names, [dev], tmp_path / "with")
     assert (tmp_path / "with" / "model" / "character.lm").read_bytes() == b"first"
     assert (tmp_path / "with" / "model" / "decoding.json").read_bytes() == b"weights"
+
+
+def test_the_confidences_of_the_average_are_calibrated(
+    dev: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = Calibration(slope=0.5, intercept=0.25, words=21)
+    monkeypatch.setattr(averaging, "fit_confidences", lambda *_: fitted)
+    average_models([adapted(tmp_path / f"x-{seed}", seed) for seed in (1, 2)], [dev], tmp_path / "mean")
+    assert load_model(tmp_path / "mean").calibration == fitted
 
 
 def test_the_command_line_shows_the_rates(dev: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
