@@ -93,7 +93,7 @@ def average(
     dev: Dev,
     out: Out,
 ) -> None:
-    """Average the weights of models that were adapted with different seeds: fewer errors than each of them has."""
+    """Average the weights of models that were adapted with different seeds, which can have fewer errors than each of them."""
     from speechxfer.workflows import average_models
 
     average_models(models, dev, out)
