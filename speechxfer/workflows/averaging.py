@@ -1,8 +1,8 @@
 """The verb `average`: one model with the mean of the weights of several that were adapted alike, but with other seeds.
 
 They started from the same source, so that their weights can be averaged; the mean can have fewer errors than each of them, and
-costs no more in use. Source: Wortsman et al., 'Model soups: averaging weights of multiple fine-tuned models improves accuracy without
-increasing inference time' (ICML 2022).
+costs no more in use. Source: Wortsman et al., 'Model soups: averaging weights of multiple fine-tuned models improves accuracy
+without increasing inference time' (ICML 2022).
 """
 
 import copy
