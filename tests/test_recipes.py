@@ -15,7 +15,7 @@ import soundfile
 import torch
 
 import speechxfer as sx
-from speechxfer.checkpoints import Card
+from speechxfer.checkpoints import Card, read_card
 from speechxfer.cli import DEFAULT_SOURCE
 from speechxfer.config.loading import load_config
 from speechxfer.data.manifest import read_manifest
@@ -145,10 +145,12 @@ def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path
     result = run(copy, "yoruba", corpus, LANGUAGE_CODE="tone", SETTINGS=QUICK, **several)
     assert result.returncode == 0, result.stderr
     rows = read_rows(recipe / "results.json")
-    both = list(itertools.product(("frozen", "finetuned"), ("english", "other")))
+    both = list(itertools.product(("frozen", "finetuned", "averaged"), ("english", "other")))
     assert [(row.name, row.source) for row in rows] == [("scratch", ""), *both]
     assert {row.decoder for row in rows} == {"greedy"}  # dev is too small for language models of the transcripts
-    assert {tuple(row.seeds) for row in rows} == {(1, 2)}
+    assert [tuple(row.seeds) for row in rows] == [(1, 2)] * 5 + [(1,)] * 2  # an average is one model
+    averaged = read_card(recipe / "exp" / "finetuned-other-mean").details["averaged"]
+    assert averaged == ["exp/finetuned-other-1", "exp/finetuned-other-2"]
     verdicts = re.findall(r"better than|no significant difference", result.stdout)
     assert len(verdicts) == 2 * 2 * 2  # of WER and CER, seed by seed, for two sources against scratch
     assert result.stderr.count("decodes greedily, as language models did not help every seed") == 5
@@ -157,7 +159,7 @@ def test_a_recipe_compares_sources_over_several_seeds(copy: Path, tmp_path: Path
     again = run(copy, "yoruba", corpus, "--from", "forgetting", **several, **corpora)
     assert again.returncode == 0, again.stderr
     splits = [row.forgetting.split if row.forgetting else "" for row in read_rows(recipe / "results.json")]
-    assert splits == ["", "", "", "kathleen letters", "kathleen phones"]
+    assert splits == ["", "", "", "kathleen letters", "kathleen phones", "", ""]
     for folder in recipe.glob("exp/finetuned-other*"):
         shutil.rmtree(folder)
     one_kind = {"KINDS": "frozen", "SOURCES": "models/other", "SEEDS": "1 2"}

@@ -39,7 +39,7 @@ if stage evaluate_lm; then
     for name in $(names_of $kinds); do evaluate_with_lm "exp/$size" "$name" data/dev.jsonl; done
   done
 fi
-if stage average; then
+if stage average && scored finetuned; then
   for size in $sizes; do
     for name in $(names_of finetuned); do average_seeds "exp/$size" "$name" data/valid.jsonl data/dev.jsonl; done
   done

@@ -30,7 +30,7 @@ if stage compare; then compare_finetuned exp test; fi
 if stage evaluate_lm; then
   for name in $(names_of $kinds); do evaluate_with_lm exp "$name" data/test.jsonl; done
 fi
-if stage average; then
+if stage average && scored finetuned; then
   for name in $(names_of finetuned); do average_seeds exp "$name" data/dev.jsonl data/test.jsonl; done
 fi
 if stage forgetting && knows_source_speech; then
