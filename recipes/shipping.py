@@ -7,7 +7,7 @@ from pathlib import Path
 from recipes.phone_errors import ALL, read_measurements
 from speechxfer.checkpoints import load_model, read_card, resolve_source, save_model
 from speechxfer.errors import InputError
-from speechxfer.workflows import OWN_FILES, WEIGHTS_FILE, ResultRow, read_rows
+from speechxfer.workflows import ResultRow, own_files, read_rows
 
 
 def copy_model(
@@ -43,8 +43,7 @@ def copy_model(
         figures += _phone_figures(Path(phone_results), Path(source.name).name)
     details = {key: value for key, value in (("figures", figures), ("limits", limits)) if value}
     card = replace(card, name=new_name or card.name, details=card.details | details)
-    own = [source.path / file for file in (*OWN_FILES.values(), WEIGHTS_FILE)]
-    save_model(load_model(source), folder, card, half=half, decoding=[path for path in own if path.is_file()])
+    save_model(load_model(source), folder, card, half=half, decoding=own_files(source.path))
 
 
 def _phone_figures(path: Path, model: str) -> list[str]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from speechxfer.checkpoints.card import Card
 from speechxfer.checkpoints.model_folders import save_model
 from speechxfer.data.manifest import Utterance, write_manifest
+from speechxfer.data.splits import sample_seconds
 from speechxfer.decoding import phone_options
 from speechxfer.decoding.evaluation import evaluate
 from speechxfer.decoding.inventory import PhoneInventory
@@ -105,13 +106,10 @@ def test_weights_are_added_to_log_probabilities() -> None:
     assert weighted.phones == (AUTO_PHONES,)
 
 
-def test_a_sample_has_the_wanted_length_and_the_order_of_the_utterances(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_sample_has_the_wanted_length_and_the_order_of_the_utterances(tmp_path: Path) -> None:
     utterances = write_tone_corpus(tmp_path / "dev.jsonl", 12, letters="ab", seed=2, words=(1, 3))
-    assert phone_options._sample(utterances) == utterances, "shorter than half an hour"
-    monkeypatch.setattr(phone_options, "SAMPLE_S", 3.0)
-    sample = phone_options._sample(utterances)
+    assert sample_seconds(utterances, phone_options.SAMPLE_S) == utterances, "shorter than half an hour"
+    sample = sample_seconds(utterances, 3.0)
     length_s = sum(u.duration for u in sample)
     assert 3.0 <= length_s < 3.0 + max(u.duration for u in utterances)
     assert sample == [u for u in utterances if u in sample] != utterances[: len(sample)]

@@ -8,7 +8,8 @@
 - `collect_audio_warnings`, `channels_cancel`: what reading reports
 - `split_by_hash`, `split_train_dev`, `split_into_folds`, `choose_group_key`, `check_disjoint`, `count_shared_sentences`: splits
   without overlap
-- `take_seconds`, `order_proportionally`, `total_duration_s`, `digest`: subsets by duration, in an order that depends on ids alone
+- `take_seconds`, `order_proportionally`, `total_duration_s`, `digest`: subsets by duration, in an order that ids alone determine;
+  `sample_seconds`: a random subset.
 - `import_annotation`, `read_kaldi_folder`, `read_lhotse_manifest`, `read_arrow_table`: annotations and other toolkits' corpora as
   `ImportedSpeech`; `TableOptions`, `is_arrow_table`, `read_tar`, `TierChoice`, `EVERY_TIER`, `describe_places`,
   `is_kaldi_folder`, `is_lhotse_manifest`, `is_tar`, `find_addresses`
@@ -70,6 +71,7 @@ from speechxfer.data.splits import choose_group_key as choose_group_key
 from speechxfer.data.splits import count_shared_sentences as count_shared_sentences
 from speechxfer.data.splits import digest as digest
 from speechxfer.data.splits import order_proportionally as order_proportionally
+from speechxfer.data.splits import sample_seconds as sample_seconds
 from speechxfer.data.splits import split_by_hash as split_by_hash
 from speechxfer.data.splits import split_into_folds as split_into_folds
 from speechxfer.data.splits import split_train_dev as split_train_dev

@@ -10,6 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
+import numpy as np
+
 from speechxfer.data.manifest import Utterance
 from speechxfer.errors import InputError
 from speechxfer.text import Normalizer
@@ -66,6 +68,17 @@ def take_seconds(utterances: Sequence[Utterance], limit_s: float, seed: str) -> 
             break
         chosen.add(utterance.id)
     return [utterance for utterance in utterances if utterance.id in chosen]
+
+
+def sample_seconds(utterances: Sequence[Utterance], length_s: float) -> list[Utterance]:
+    """A random sample of about `length_s` seconds, in the order of the utterances: all of them if they are not longer."""
+    total_s, chosen = 0.0, []
+    for index in np.random.default_rng(0).permutation(len(utterances)):
+        if total_s >= length_s:
+            break
+        chosen.append(int(index))
+        total_s += utterances[index].duration
+    return [utterances[index] for index in sorted(chosen)]
 
 
 def choose_group_key(utterances: Sequence[Utterance], folds: int) -> GroupKey:

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechxfer.data import Utterance, collect_audio_warnings
+from speechxfer.data import Samples, Utterance, collect_audio_warnings, sample_seconds
 from speechxfer.decoding.inventory import PhoneInventory, check_writes_phones, list_language_phones, match_phones
 from speechxfer.decoding.log_probs import compute_log_probs, read_features
 from speechxfer.decoding.segmentation import segment_recording
 from speechxfer.errors import InputError
-from speechxfer.features import AudioOptions
+from speechxfer.features import AudioOptions, ComputedFeatures
 from speechxfer.models import AcousticModel
 from speechxfer.runtime import gather_items, log_info
 from speechxfer.text import AUTO_PHONES, Vocabulary
@@ -124,10 +124,10 @@ def estimate_phones(model: AcousticModel, utterances: Sequence[Utterance], audio
     """
     check_writes_phones(model)
     with collect_audio_warnings() as warnings:
-        parts = [
-            part for utterance in _sample(_excerpts(utterances)) for part in _readable_parts(model, utterance, audio)
-        ]
-        own = [log_probs for _, log_probs in compute_log_probs(model, parts, audio)]
+        sample = sample_seconds(_excerpts(utterances), SAMPLE_S)
+        read = [part for utterance in sample for part in _read_parts(model, utterance, audio)]
+        store = ComputedFeatures([values for _, features in read for values in features])
+        own = [log_probs for _, log_probs in compute_log_probs(model, [part for part, _ in read], audio, store=store)]
         warnings.clear()  # they are reported when everything is transcribed
     return weight_phones(gather_items(own), model.vocabulary)
 
@@ -146,25 +146,15 @@ def _excerpts(utterances: Sequence[Utterance]) -> list[Utterance]:
     return excerpts
 
 
-def _sample(utterances: Sequence[Utterance]) -> list[Utterance]:
-    """A random sample of about `SAMPLE_S`, in the order of the utterances: all of them if they are not longer."""
-    total_s, chosen = 0.0, []
-    for index in np.random.default_rng(0).permutation(len(utterances)):
-        if total_s >= SAMPLE_S:
-            break
-        chosen.append(int(index))
-        total_s += utterances[index].duration
-    return [utterances[index] for index in sorted(chosen)]
-
-
-def _readable_parts(model: AcousticModel, utterance: Utterance, audio: AudioOptions) -> list[Utterance]:
-    """The parts of an utterance in which somebody speaks, without those that cannot be read."""
-    parts = []
+def _read_parts(
+    model: AcousticModel, utterance: Utterance, audio: AudioOptions
+) -> Iterator[tuple[Utterance, Sequence[Samples]]]:
+    """The parts of an utterance in which somebody speaks, with the features of their windows; without unreadable ones."""
     with suppress(InputError):
         for part in segment_recording(utterance, audio):
-            if len(read_features(model, [part], audio).get(0)):  # else it is shorter than one frame
-                parts.append(part)
-    return parts
+            features = read_features(model, [part], audio).values
+            if len(features[0]):  # else it is shorter than one frame
+                yield part, features
 
 
 def weight_phones(log_probs: Sequence[Tensor], vocabulary: Vocabulary) -> PhoneInventory:

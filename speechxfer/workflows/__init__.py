@@ -13,7 +13,7 @@
 - `DecodingOptions`, `choose_language_models`, `open_decoder`: language models, boosted phrases and beam; `tune_models`, `Tuning`:
   their weights, tuned on development data.
 - `LanguageModelFiles`, `build_beam_decoder`, `read_stored_weights`: the steps of `open_decoder`; `OWN_FILES`, `WEIGHTS_FILE`,
-  `StoredWeights`, `weights_key`, `write_tuned_weights`: a model's own language models and their weights.
+  `own_files`, `StoredWeights`, `weights_key`, `write_tuned_weights`: a model's own language models and their weights.
 - `align_inputs`, `AlignmentSummary`: recordings and their texts to annotation files.
 - `write_page`, `PageOptions`: runs as one HTML page.
 - `check_run`, `describe`, `embed`: the verbs ``check``, ``info`` and ``embed``.
@@ -38,6 +38,7 @@ from speechxfer.workflows.decoders import StoredWeights as StoredWeights
 from speechxfer.workflows.decoders import build_beam_decoder as build_beam_decoder
 from speechxfer.workflows.decoders import choose_language_models as choose_language_models
 from speechxfer.workflows.decoders import open_decoder as open_decoder
+from speechxfer.workflows.decoders import own_files as own_files
 from speechxfer.workflows.decoders import read_stored_weights as read_stored_weights
 from speechxfer.workflows.decoders import weights_key as weights_key
 from speechxfer.workflows.decoders import write_tuned_weights as write_tuned_weights

@@ -22,7 +22,7 @@ from speechxfer.models import AcousticModel
 from speechxfer.runtime import check_not_existing, command_line, commit, default_device, hardware, log_info
 from speechxfer.scoring import WerReport
 from speechxfer.training import average
-from speechxfer.workflows.decoders import OWN_FILES, WEIGHTS_FILE
+from speechxfer.workflows.decoders import OWN_FILES, own_files
 from speechxfer.workflows.evaluation_runs import check_same_training
 from speechxfer.workflows.run_inputs import trained_audio_options
 
@@ -115,4 +115,4 @@ def _own_files(models: Sequence[str]) -> list[Path]:
     folders = [resolve_source(name).path for name in models]
     if not all(any((folder / file).is_file() for file in OWN_FILES.values()) for folder in folders):
         return []
-    return [path for file in (*OWN_FILES.values(), WEIGHTS_FILE) if (path := folders[0] / file).is_file()]
+    return own_files(folders[0])

@@ -98,6 +98,11 @@ class DecodingOptions:
         return replace(self, language_models=own)
 
 
+def own_files(folder: Path) -> list[Path]:
+    """The language models in a model's folder and their weights; only files that are there."""
+    return [path for file in (*OWN_FILES.values(), WEIGHTS_FILE) if (path := folder / file).is_file()]
+
+
 def choose_language_models(given: Sequence[Path] | None, none: bool) -> tuple[Path, ...] | None:
     """What ``--lm`` and ``--no-lm`` choose, for `DecodingOptions`; InputError if both are given."""
     if given and none:

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
-from speechxfer.data import Utterance
+from speechxfer.data import Utterance, sample_seconds
 from speechxfer.decoding import SearchSettings, compute_log_probs
 from speechxfer.errors import InputError
 from speechxfer.features import AudioOptions
@@ -96,12 +95,7 @@ def _tuning_utterances(model: AcousticModel, train: Sequence[Utterance], dev: Se
     least, name = (MIN_CHARACTERS, "characters") if unspaced else (MIN_WORDS, "words")
     if amount < least:
         raise InputError(f"dev has {amount} {name} in texts that are not training transcripts, and {least} are needed")
-    total_s, chosen = 0.0, []
-    for index in np.random.default_rng(0).permutation(len(unseen)):
-        if total_s < MAX_TUNING_S:
-            chosen.append(int(index))
-            total_s += unseen[index].duration
-    return [unseen[index] for index in sorted(chosen)]
+    return sample_seconds(unseen, MAX_TUNING_S)
 
 
 def _writes_spaces(model: AcousticModel) -> bool:
